@@ -1,0 +1,219 @@
+"""Values of the domain: repositories, releases, assets, and what a host says of them now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+UPLOADED = "uploaded"
+
+_OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class RepoRef:
+    """A repository's address on its host: ``owner/name``, which hosts compare ignoring case.
+
+    Source: https://docs.github.com/rest/repos/repos ("The name is not case sensitive").
+    """
+
+    owner: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> RepoRef:
+        """Read ``owner/name``.
+
+        Raises:
+            ValueError: It is not the name of a repository; among others ``.`` and ``..``.
+        """
+        owner, slash, name = text.partition("/")
+        if not (slash and _OWNER.fullmatch(owner) and _NAME.fullmatch(name)) or name in {".", ".."}:
+            raise ValueError(f"not a repository's OWNER/NAME: {text[:200]!r}")
+        return cls(owner, name)
+
+    @property
+    def key(self) -> str:
+        """The address with case folded: two names of one repository have one key."""
+        return f"{self.owner}/{self.name}".casefold()
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A digest as hosts write it: ``sha256:<hex>``.
+
+    github.com fills it for assets uploaded since 2025-06-03; older assets have null, older
+    servers have no such field, and later ones may have other algorithms.
+    """
+
+    algorithm: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: object) -> Digest | None:
+        """Read a ``digest`` field; ``None`` for null and for what is no digest."""
+        if not isinstance(text, str):
+            return None
+        algorithm, colon, value = text.partition(":")
+        if not colon or not re.fullmatch(r"[0-9A-Fa-f]+", value):
+            return None
+        return cls(algorithm.lower(), value.lower())
+
+    @property
+    def sha256(self) -> str | None:
+        """The hexadecimal SHA-256, or ``None`` for another algorithm."""
+        return self.value if self.algorithm == "sha256" and len(self.value) == 64 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of a release, as a host describes it.
+
+    Attributes:
+        size: In bytes.
+        state: ``uploaded``, or anything else for one that is not complete (``starter``, ``open``).
+        label: Empty for none: hosts answer null or an empty text alike.
+        sha256: Hexadecimal, where the host gives a digest.
+    """
+
+    id: int
+    name: str
+    size: int
+    content_type: str = "application/octet-stream"
+    state: str = UPLOADED
+    label: str = ""
+    sha256: str | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether all of its bytes are there."""
+        return self.state == UPLOADED
+
+    def facts(self) -> list[object]:
+        """What a change of it changes; no counters."""
+        updated = self.updated_at.isoformat() if self.updated_at else None
+        return [
+            self.id,
+            self.name,
+            self.size,
+            self.content_type,
+            self.state,
+            self.label,
+            self.sha256,
+            updated,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release, as a host describes it.
+
+    Attributes:
+        name: Its title; empty for none.
+        body: Its text, as stored.
+        created_at: The date of its tag's commit (not of the release).
+        published_at: ``None`` for a draft.
+        assets: All of them, also those not complete.
+        upload_url: Where the host takes its assets, without the template's end; only the host
+            itself knows that address.
+    """
+
+    id: int
+    tag: str
+    name: str = ""
+    body: str = ""
+    draft: bool = False
+    prerelease: bool = False
+    target_commitish: str = ""
+    created_at: datetime | None = None
+    published_at: datetime | None = None
+    author: str = ""
+    html_url: str = ""
+    upload_url: str = ""
+    immutable: bool = False
+    assets: tuple[Asset, ...] = ()
+
+    def facts(self) -> list[object]:
+        """What a change of it changes; no counters and no addresses."""
+        return [
+            self.id,
+            self.tag,
+            self.name,
+            self.body,
+            self.draft,
+            self.prerelease,
+            self.created_at.isoformat() if self.created_at else None,
+            self.published_at.isoformat() if self.published_at else None,
+            [asset.facts() for asset in self.assets],
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository, as its host describes it.
+
+    Attributes:
+        id: Its number, which stays when it is renamed, and which another one never has.
+        empty: It has no commit yet.
+    """
+
+    ref: RepoRef
+    id: int
+    private: bool = False
+    archived: bool = False
+    fork: bool = False
+    default_branch: str = ""
+    html_url: str = ""
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a host says of a repository now.
+
+    Attributes:
+        releases: Each once, in the order of the host.
+        latest: The id of the release that the host calls latest, ``None`` for none.
+        complete: The listing was read to its end; nothing may be concluded from what is absent
+            in one that was not.
+        tags: Commits (peeled) of the tags that were asked for; absent for a tag that is not there.
+        commits: Commits that were asked for and are there.
+        created_by_mirror: This program made the repository.
+    """
+
+    repository: Repository
+    releases: tuple[Release, ...] = ()
+    latest: int | None = None
+    complete: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+    commits: frozenset[str] = frozenset()
+    created_by_mirror: bool = False
+
+
+def fingerprint(releases: Iterable[Release]) -> str:
+    """A short text that differs when anything but a counter differs in these releases."""
+    facts = [release.facts() for release in releases]
+    text = json.dumps(facts, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def newest_first(releases: Iterable[Release]) -> list[Release]:
+    """Sort by date of publication, ties by id, the newest first; drafts come before all."""
+
+    def key(release: Release) -> tuple[bool, float, int]:
+        date = release.published_at
+        return (date is None, date.timestamp() if date else 0.0, release.id)
+
+    return sorted(releases, key=key, reverse=True)
