@@ -166,7 +166,7 @@ class Repository:
 
     Attributes:
         id: Its number, which stays when it is renamed, and which another one never has.
-        empty: It has no commit yet.
+        empty: It has no commit yet, as far as that was asked.
     """
 
     ref: RepoRef
@@ -176,6 +176,7 @@ class Repository:
     fork: bool = False
     default_branch: str = ""
     html_url: str = ""
+    description: str = ""
     empty: bool = False
 
 

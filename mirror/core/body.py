@@ -1,0 +1,140 @@
+"""A release's text for the target: mentions, length, marker; and the text of our first commit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from mirror.core.capabilities import BODY_LIMIT
+
+if TYPE_CHECKING:
+    from mirror.core.release import Release
+
+ZERO_WIDTH = "&#8203;"
+"""Between ``@`` and a name it makes no mention, and a reader of the rendered page sees nothing."""
+
+_MENTION = re.compile(
+    r"""
+    (?P<code>(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))     # a code span: `@name`
+    | (?P<comment><!--.*?-->)
+    | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s<>]+)                  # an address: https://host/@name
+    | (?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)                   # name@example.com
+    | (?<![\w/@])@(?=[A-Za-z0-9])                              # a mention begins
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+_MARKER = re.compile(r"<!-- release-mirror ([0-9a-f]{12})/(\d{1,20}) -->")
+_REPOSITORY_MARK = "<!-- release-mirror: this repository was made by a mirror -->"
+
+
+def render_body(text: str, *, mentions: str = "escape", origin: str = "") -> str:
+    """Make a release's text for the target.
+
+    Args:
+        text: As the source has it.
+        mentions: ``escape``: ``@name`` notifies nobody; ``keep``: as it is.
+        origin: The address of the release at the source; a text that is cut names it.
+
+    Returns:
+        A text of at most :data:`BODY_LIMIT` characters. Rendering it again changes nothing.
+    """
+    body = text.replace("\r\n", "\n")
+    if mentions == "escape":
+        body = escape_mentions(body)
+    if len(body) > BODY_LIMIT:
+        notice = f"\n\n*This text was cut at the target's limit; the whole of it: {origin}*\n"
+        body = body[: BODY_LIMIT - len(notice)] + notice
+    return body
+
+
+def escape_mentions(text: str) -> str:
+    """Take the effect from every ``@name`` outside of code, addresses and e-mail addresses."""
+    if "@" not in text:
+        return text
+    lines = text.split("\n")
+    code = _code_lines(text)
+    result: list[str] = []
+    start = 0
+    for first, end in [*code, (len(lines), len(lines))]:
+        if start < first:
+            result.append(_MENTION.sub(_escape, "\n".join(lines[start:first])))
+        if first < end:
+            result.append("\n".join(lines[first:end]))
+        start = max(start, end)
+    return "\n".join(result)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group() if found.group() != "@" else f"@{ZERO_WIDTH}"
+
+
+def _code_lines(text: str) -> list[tuple[int, int]]:
+    """Line ranges (first, end) of fenced and indented code, in order."""
+    if "```" not in text and "~~~" not in text and "    " not in text and "\t" not in text:
+        return []
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow to import, rarely needed
+
+    tokens = MarkdownIt("commonmark").parse(text)
+    ranges = [
+        (token.map[0], token.map[1])
+        for token in tokens
+        if token.map and token.type in {"fence", "code_block"}
+    ]
+    return sorted(ranges)
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two texts are equal but for line ends, which hosts and their web editors change."""
+    return one.replace("\r\n", "\n").rstrip() == other.replace("\r\n", "\n").rstrip()
+
+
+def marker(source_url: str, release: Release) -> str:
+    """The invisible line by which a draft is known to be ours, and of which release it is.
+
+    Args:
+        source_url: The source host's web address: ids are unique on one host.
+        release: The source's release.
+    """
+    return f"<!-- release-mirror {_host_mark(source_url)}/{release.id} -->"
+
+
+def with_marker(body: str, mark: str) -> str:
+    """A draft's text: the body and the marker, within the limit."""
+    return f"{body[: BODY_LIMIT - len(mark) - 2]}\n\n{mark}" if body else mark
+
+
+def marked_release(body: str, source_url: str) -> int | None:
+    """The id of the source's release that a draft's marker names; ``None`` without ours."""
+    for host, number in _MARKER.findall(body):
+        if host == _host_mark(source_url):
+            return int(number)
+    return None
+
+
+def _host_mark(source_url: str) -> str:
+    return hashlib.sha256(source_url.casefold().encode()).hexdigest()[:12]
+
+
+def readme(source_address: str) -> str:
+    """The text of the one file of a repository that a mirror made."""
+    return (
+        f"# Mirror of the releases of {source_address}\n\n"
+        f"The releases of this repository are copies of those of <{source_address}>, kept up to"
+        " date by release-mirror.\nIts tags stand at placeholder commits: the source's code is"
+        f" not mirrored.\n\n{_REPOSITORY_MARK}\n"
+    )
+
+
+def is_our_readme(text: str | None) -> bool:
+    """Whether a repository's README is one that a mirror wrote."""
+    return text is not None and _REPOSITORY_MARK in text
+
+
+def placeholder_message(source_address: str, tag: str, commit: str | None) -> str:
+    """The message of a commit that a tag stands at where the source's commit is not there."""
+    return (
+        f"Placeholder for {tag}\n\n"
+        f"Source: {source_address}\nTag: {tag}\nCommit: {commit or 'unknown'}\n"
+    )
