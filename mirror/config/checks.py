@@ -1,0 +1,194 @@
+"""What is checked across keys, once each value is good by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from mirror.config.lines import label
+from mirror.config.model import Settings
+from mirror.config.values import SOURCE_NAME_PATTERN, alternatives, is_loopback, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mirror.config.lines import Path
+    from mirror.config.model import Host, Mirror
+
+
+NOT_YET: dict[str, tuple[object, ...] | None] = {
+    "hosts.app": None,
+    "mirrors.releases.min_age": None,
+    "mirrors.assets.source_archives": None,
+    "mirrors.tags": ("push",),
+    "mirrors.allow_actions": None,
+    "mirrors.existing": ("adopt", "skip"),
+    "mirrors.on_change": ("keep",),
+    "mirrors.on_delete": ("delete",),
+    "mirrors.on_deselect": ("delete",),
+    "mirrors.max_deletes": None,
+    "mirrors.body.footer": None,
+    "mirrors.interval": None,
+    "sync.bandwidth": None,
+    "sync.transfer": ("spool",),
+    "sync.spool_directory": None,
+    "daemon.interval": None,
+    "daemon.schedule": None,
+    "daemon.jitter": None,
+    "daemon.listen": None,
+    "daemon.webhook_secret": None,
+    "daemon.drain_timeout": None,
+    "notify.urls": None,
+    "notify.heartbeat_url": None,
+}
+"""What parses and is described, but has no feature behind it yet.
+
+By key (``hosts`` stands for the target and every source, ``mirrors`` for every mirror and
+``[defaults]``): the values that are not available, or ``None`` for all but the default. Whoever
+builds a feature deletes its row.
+"""
+
+
+class Sink(Protocol):
+    """Takes a mistake and the path of its key."""
+
+    def __call__(self, path: Path, message: str) -> None:
+        """Note a mistake."""
+
+
+def check_available(section: str, path: Path, settings: Settings, add: Sink) -> None:
+    """Refuse settings whose feature is not available yet.
+
+    Args:
+        section: The first part of the keys in ``NOT_YET``.
+        path: Where these settings are in the file.
+        settings: What the file says, before defaults are merged in.
+        add: Takes the mistakes.
+    """
+    for name in sorted(settings.model_fields_set):
+        field = type(settings).model_fields[name]
+        value = getattr(settings, name)
+        key, here = f"{section}.{name}", (*path, field.alias or name)
+        if key in NOT_YET:
+            missing = NOT_YET[key]
+            if missing is None and value != field.get_default(call_default_factory=True):
+                add(here, "not available yet in this version: leave it out")
+            elif missing is not None and value in missing:
+                add(here, f"{quote(str(value))} is not available yet in this version")
+        elif isinstance(value, Settings):
+            check_available(key, here, value, add)
+
+
+def check_credential(path: Path, table: object, add: Sink) -> None:
+    """Refuse a target without a token or an App: no host is written to without one."""
+    if path == ("target",) and isinstance(table, dict) and not table.keys() & {"token", "app"}:
+        add(
+            (*path, "token"),
+            'must be set, for example "env:MIRROR_TARGET_TOKEN": the target is written to',
+        )
+
+
+def check_plaintext(path: Path, host: Host, add: Sink) -> None:
+    """Refuse to send a credential where others can read it on its way."""
+    if host.allow_plaintext or not (host.token or host.app):
+        return
+    for name in ("url", "api_url", "upload_origin"):
+        address = getattr(host, name)
+        if address and address.startswith("http://") and not is_loopback(address):
+            add(
+                (*path, name),
+                "a token would be sent unencrypted over http://: use https://, or set"
+                " allow_plaintext = true",
+            )
+
+
+def check_exclusive(path: Path, table: object, keys: tuple[str, str], add: Sink) -> None:
+    """Refuse two keys of a table that exclude each other."""
+    if isinstance(table, dict) and keys[0] in table and keys[1] in table:
+        add((*path, keys[1]), f"set {keys[0]} or {keys[1]}, not both")
+
+
+def check_pattern_keys(path: Path, mirror: Mirror, add: Sink) -> None:
+    """Refuse what only means something for a pattern, in a mirror of one repository."""
+    if mirror.is_pattern:
+        return
+    for name in ("forks", "archived"):
+        if name in mirror.model_fields_set:
+            add(
+                (*path, name),
+                f"is only for patterns such as {quote(mirror.owner + '/*')}:"
+                f" {quote(mirror.source)} is one repository",
+            )
+
+
+def check_from(path: Path, given: object, names: Sequence[str], add: Sink) -> None:
+    """Check that a mirror reads from a source that there is."""
+    known = alternatives([quote(name) for name in names]) if names else ""
+    if isinstance(given, str) and given not in names:
+        add(
+            (*path, "from"),
+            f"{quote(given)} is no source: "
+            + (f"there is {known}" if names else f"write a [sources.{given}] table"),
+        )
+    elif given is None and len(names) != 1:
+        add(
+            (*path, "from"),
+            f"must be set, as there is more than one source: {known}"
+            if names
+            else "there is no source to read from: write a [sources.NAME] table",
+        )
+
+
+def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add: Sink) -> None:
+    """Refuse mirrors that write to what they read, and two that write to the same.
+
+    Only what the file alone can tell: patterns may meet others when they are expanded.
+    """
+    taken: dict[str, int] = {}
+    for position, mirror in mirrors.items():
+        path = ("mirrors", position, "target")
+        if not mirror.enabled:
+            continue
+        name = "{repo}" if mirror.is_pattern else mirror.repository
+        target = mirror.target_of(mirror.owner, name)
+        if _same_host(hosts, mirror.from_name) and _is(target, f"{mirror.owner}/{name}"):
+            add(path, f"{quote(target)} is the source itself: a mirror needs another repository")
+        if mirror.is_pattern:
+            continue
+        first = taken.setdefault(target.lower(), position)
+        if first != position:
+            add(path, _clash(target, mirror, mirrors[first], first))
+
+
+def _clash(target: str, mirror: Mirror, other: Mirror, position: int) -> str:
+    name = label(("mirrors", position), {position: other.source})
+    if _is(mirror.source, other.source) and mirror.from_name == other.from_name:
+        return f"{quote(mirror.source)} is mirrored to {quote(target)} by {name} already"
+    return (
+        f"two sources cannot have one target: {quote(target)} is the target of"
+        f" {quote(mirror.source)} here and of {quote(other.source)} in {name}"
+    )
+
+
+def _is(one: str, other: str) -> bool:
+    return one.lower() == other.lower()
+
+
+def _same_host(hosts: Mapping[str, Host], name: str) -> bool:
+    if name not in hosts or "target" not in hosts:
+        return False
+    return urlsplit(hosts[name].url).netloc == urlsplit(hosts["target"].url).netloc
+
+
+def check_names(names: Sequence[str], add: Sink) -> None:
+    """Check what sources are called: reports and selections use these names."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not re.fullmatch(SOURCE_NAME_PATTERN, name):
+            add(("sources", name), "a source's name has letters, digits, hyphens and underscores")
+        if name.lower() == "target":
+            add(("sources", name), "is the name of the target in reports: choose another")
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            add(("sources", name), f"differs from {quote(other)} only in case: choose another")

@@ -1,0 +1,168 @@
+"""The JSON Schema of the configuration file and its reference page, both made from the model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from json import dumps
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from mirror.config.checks import NOT_YET
+from mirror.config.model import File, Settings
+from mirror.config.values import Address, alternatives, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes defaults as they are typed, and titles only where a type has a name."""
+
+    def encode_default(self, dft: Any) -> Any:
+        """Write a default value as the file would."""
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        if isinstance(dft, Address):
+            return str(dft)
+        if isinstance(dft, Settings):
+            return {}
+        return super().encode_default(dft)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        """Leave out titles that only repeat the key."""
+        return False
+
+
+def schema() -> Json:
+    """Give the JSON Schema of the configuration file, as it is typed.
+
+    Draft 7, which the language servers for TOML know best; every table is written out in its
+    place, because beside a ``$ref`` that draft ignores descriptions and defaults.
+    """
+    made = File.model_json_schema(schema_generator=_Generator)
+    body: Json = _plain(made, made.get("$defs", {}))
+    body.pop("$defs", None)
+    title = {"title": "Configuration of release-mirror"}
+    return {"$schema": "http://json-schema.org/draft-07/schema#"} | body | title
+
+
+def _plain(node: Any, definitions: Json) -> Any:
+    """Write references out, and drop null: TOML has none, a key is left out instead."""
+    if isinstance(node, list):
+        return [_plain(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return _plain(definitions[node["$ref"].rpartition("/")[2]] | rest, definitions)
+    if "anyOf" in node:
+        choices = [choice for choice in node["anyOf"] if choice != {"type": "null"}]
+        rest = {key: value for key, value in node.items() if key != "anyOf"}
+        if len(choices) == 1:
+            return _plain(choices[0] | rest, definitions)
+    return {
+        key: _plain(value, definitions)
+        for key, value in node.items()
+        if not (key == "$defs" or (key == "default" and value is None))
+        and not (key == "title" and node.get("type") == "object" and isinstance(value, str))
+    }
+
+
+_INTRODUCTION = """\
+# Configuration reference
+
+Every key of the configuration file. `config/minimal.toml` is the smallest useful file,
+`config/full.toml` shows every key in its place, `release-mirror schema` prints the JSON Schema for
+editors, and `release-mirror check --offline` checks a file.
+
+The file is TOML. The first that is found is used: `--config FILE`, `$RELEASE_MIRROR_CONFIG`,
+`$XDG_CONFIG_HOME/release-mirror/config.toml`, `/etc/release-mirror/config.toml`. Unknown keys are
+errors. A relative path starts at the directory of the file.
+
+| value | how it is written |
+| --- | --- |
+| duration | a number and a unit, `ms`, `s`, `m`, `h` or `d`: `"90s"`, `"15m"`, `"1h30m"`, `"7d"` |
+| size | a number and a unit: decimal `"500kB"`, `"10MB"`, `"2GB"`, or binary `"512KiB"`, `"1GiB"` |
+| bandwidth | a size a second, `"50MB/s"`; `"0"` is unlimited |
+| date | `2024-01-31`, with or without quotes |
+| secret reference | where a secret is kept: `"env:NAME"` (an environment variable), `"file:PATH"`, or \
+`"credential:NAME"` (a file in systemd's `$CREDENTIALS_DIRECTORY`); a secret itself is refused |
+| pattern | shell-style: `*` any text, `?` one character, `[abc]` one of these |
+
+This page is made from the program's own model of the file.
+"""
+
+_HOSTS = """\
+The host that releases are written to, and the hosts that they are read from, each under a name of
+your choice. Both have the same keys."""
+_MIRRORS = """\
+One `[[mirrors]]` table for each pair. `[defaults]` may hold the same keys except `source`, `from`
+and `target`. What a mirror does not set comes from there, key by key in nested tables; a value or
+a list replaces, and `[]` clears a list."""
+_SECTIONS = {
+    "target": ("hosts", "[target] and [sources.NAME]", _HOSTS),
+    "mirrors": ("mirrors", "[[mirrors]] and [defaults]", _MIRRORS),
+    "sync": ("sync", "[sync]", "How a pass works."),
+    "ledger": ("ledger", "[ledger]", "Where what was mirrored is recorded."),
+    "daemon": ("daemon", "[daemon]", "When the service looks, and what it listens on."),
+    "notify": ("notify", "[notify]", "Whom to tell."),
+    "log": ("log", "[log]", "What is logged."),
+}
+
+
+def reference() -> str:
+    """Write the reference page, `docs/reference/configuration.md`."""
+    pages = [_INTRODUCTION]
+    tables = schema()["properties"]
+    for name, (section, title, text) in _SECTIONS.items():
+        table = tables[name].get("items", tables[name])
+        rows = sorted(_rows(section, "", table), key=lambda row: row[0] not in _FIRST)
+        lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        head = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
+        pages.append(f"## `{title}`\n\n{text}\n\n{head}\n{lines}\n")
+    return "\n".join(pages)
+
+
+_FIRST = ("`source`", "`from`", "`target`")
+
+
+def _rows(section: str, prefix: str, table: Json) -> Iterator[tuple[str, str, str, str]]:
+    for name, node in table["properties"].items():
+        key = prefix + name
+        if "properties" in node:
+            yield from _rows(section, f"{key}.", node)
+            continue
+        required = name in table.get("required", ())
+        default = f"`{dumps(node['default'])}`" if "default" in node else ""
+        meaning = node["description"] + _availability(f"{section}.{key}")
+        cells = (f"`{key}`", _value(node), "required" if required else default, meaning)
+        yield tuple(cell.replace("|", "\\|") for cell in cells)  # type: ignore[misc]
+
+
+def _availability(key: str) -> str:
+    while key not in NOT_YET and "." in key:
+        key = key.rpartition(".")[0]
+    values = NOT_YET.get(key, ())
+    if values is None:
+        return " *Not available yet.*"
+    if values:
+        listed = alternatives([f"`{dumps(value)}`" for value in values])
+        return f" *Not available yet: {listed}.*"
+    return ""
+
+
+def _value(node: Json) -> str:
+    if "enum" in node:
+        return alternatives([f"`{dumps(value)}`" for value in node["enum"]])
+    if node["type"] == "array":
+        return f"list of: {_value(node['items'])}"
+    if node["type"] == "boolean":
+        return "`true` or `false`"
+    if node["type"] == "integer":
+        most = node["maximum"]
+        unlimited = most >= 10**9
+        return f"{node['minimum']} or more" if unlimited else f"{node['minimum']} to {most}"
+    return str(node.get("title", "string"))

@@ -1,0 +1,429 @@
+"""The configuration file: finding it, reading it, and telling every mistake at once."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
+
+from pydantic import ValidationError
+
+from mirror.config import checks
+from mirror.config.lines import Lines, label
+from mirror.config.model import (
+    Config,
+    Daemon,
+    File,
+    Host,
+    Ledger,
+    Log,
+    Mirror,
+    MirrorSettings,
+    Notify,
+    Settings,
+    Sync,
+    state_directory,
+)
+from mirror.config.values import alternatives, kind, quote
+from mirror.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+    from mirror.config.lines import Path as KeyPath
+
+SYSTEM_FILE = Path("/etc/release-mirror/config.toml")
+_LARGEST_FILE = 16 * 2**20
+_MOST_NAMES = 12
+
+S = TypeVar("S", bound=Settings)
+
+
+def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """Find the configuration file.
+
+    The first of: ``explicit`` (``--config``), ``$RELEASE_MIRROR_CONFIG``,
+    ``$XDG_CONFIG_HOME/release-mirror/config.toml``, ``/etc/release-mirror/config.toml``. The first
+    two are taken as they are, so that a wrong one is told and not passed over.
+
+    Raises:
+        ConfigError: There is none; tells where it was looked for.
+    """
+    if explicit:
+        return Path(explicit)
+    if given := environ.get("RELEASE_MIRROR_CONFIG"):
+        return Path(given)
+    home = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):  # noqa: PTH117 - the XDG specification: ignore a relative one
+        home = f"{environ.get('HOME', '').rstrip('/')}/.config"
+    candidates = [Path(home, "release-mirror", "config.toml"), SYSTEM_FILE]
+    for candidate in candidates:
+        if os.path.lexists(candidate):
+            return candidate
+    places = ", ".join(str(candidate) for candidate in candidates)
+    raise ConfigError(
+        "config.toml",
+        [
+            Problem(
+                "",
+                "no configuration file was found; looked for: --config (not given),"
+                f" $RELEASE_MIRROR_CONFIG (not set), {places}",
+            )
+        ],
+    )
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read a configuration file. Reads no secret and contacts no host.
+
+    Args:
+        path: The file.
+        environ: The environment, for the ledger's default directory.
+
+    Raises:
+        ConfigError: The file cannot be read or is wrong; every mistake is in it, in the order of
+            the file where lines are known.
+    """
+    try:
+        text = _read(path)
+        raw = _parse(text)
+    except _Unreadable as error:
+        raise ConfigError(str(path), [error.problem]) from None
+    reader = _Reader(path, text, raw, environ)
+    config = reader.config()
+    if config is None:
+        raise ConfigError(str(path), reader.problems())
+    return config
+
+
+class _Unreadable(Exception):
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.problem = Problem("", message, line)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise _Unreadable("the file does not exist") from None
+    except IsADirectoryError:
+        raise _Unreadable("is a directory; a file is needed") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this is no possible path"
+        raise _Unreadable(f"the file cannot be read: {reason}") from None
+    if len(data) > _LARGEST_FILE:
+        raise _Unreadable("the file is too large to be a configuration (over 16 MiB)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _Unreadable(f"the file is not UTF-8 text (line {line})", line) from None
+
+
+_PLAINER = {
+    "Cannot overwrite a value": "a key is set twice",
+    "Illegal character '\\n'": "a string is not closed before the end of its line",
+    "Invalid value": "a value is missing or is none: strings need quotes",
+    "Expected '=' after a key in a key/value pair": "a key needs = and a value after it",
+}
+"""Messages of the TOML parser that people stumble over, in other words."""
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error).partition("\n")[0]
+        sentence, _, place = message.rpartition(" (at ")
+        found = re.match(r"line (\d+), column (\d+)", place)
+        line = int(found[1]) if found else text.count("\n") + 1
+        where = f"line {line}, column {found[2]}" if found else f"line {line}, the end of the file"
+        sentence = _PLAINER.get(sentence, sentence[:1].lower() + sentence[1:])
+        raise _Unreadable(f"is not valid TOML: {sentence} ({where})", line) from None
+    except RecursionError:
+        raise _Unreadable("is not valid TOML: it is nested too deeply") from None
+    except ValueError:
+        raise _Unreadable("is not valid TOML: it holds a number or date out of range") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part(Generic[S]):
+    """A table of the file: its settings as far as they are good, and what they were made of."""
+
+    settings: S | None
+    table: dict[str, Any]
+
+
+class _Reader:
+    """Turns a parsed file into a `Config`, collecting mistakes on the way."""
+
+    def __init__(
+        self, path: Path, text: str, raw: dict[str, Any], environ: Mapping[str, str]
+    ) -> None:
+        self._path = path
+        self._raw = raw
+        self._environ = environ
+        self._lines = Lines(text)
+        self._found: dict[tuple[KeyPath, str], Problem] = {}
+        self._context = {"base": path.absolute().parent}
+        mirrors = raw.get("mirrors")
+        self._sources = {
+            position: table["source"]
+            for position, table in enumerate(mirrors if isinstance(mirrors, list) else [])
+            if isinstance(table, dict) and _is_plain(table.get("source"))
+        }
+
+    def add(self, path: KeyPath, message: str) -> None:
+        """Note a mistake."""
+        problem = Problem(label(path, self._sources), message, self._lines.find(path))
+        self._found.setdefault((path, message), problem)
+
+    def problems(self) -> list[Problem]:
+        """Give all mistakes, in the order of the file."""
+        return sorted(self._found.values(), key=lambda problem: problem.line or 0)
+
+    def config(self) -> Config | None:
+        """Read every table; ``None`` when there is a mistake anywhere."""
+        for key in self._raw:
+            if key not in File.model_fields:
+                self.add((key,), _unknown(key, File))
+        target = self._target()
+        sources = self._host_tables()
+        hosts = {"target": target, **sources} if target else sources
+        mirrors = self._mirrors(list(self._source_names()), hosts)
+        sync = self._section("sync", Sync)
+        self._default_directory()
+        ledger = self._section("ledger", Ledger)
+        checks.check_exclusive(
+            ("daemon",), self._raw.get("daemon"), ("interval", "schedule"), self.add
+        )
+        daemon = self._section("daemon", Daemon)
+        notify = self._section("notify", Notify)
+        log = self._section("log", Log)
+        if self._found or not (target and sync and ledger and daemon and notify and log):
+            return None
+        return Config(
+            self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, self._lines
+        )
+
+    def _section(self, name: str, model: type[S]) -> S | None:
+        settings = self._table((name,), model, self._raw.get(name, {})).settings
+        if settings is not None:
+            checks.check_available(name, (name,), settings, self.add)
+        return settings
+
+    def _default_directory(self) -> None:
+        table = self._raw.setdefault("ledger", {})
+        if isinstance(table, dict):
+            table.setdefault("directory", str(state_directory(self._environ)))
+
+    def _target(self) -> Host | None:
+        if "target" in self._raw:
+            return self._host(("target",), self._raw["target"])
+        self.add(("target",), "must be set: a [target] table with the url and token of the host")
+        return None
+
+    def _source_names(self) -> Sequence[str]:
+        tables = self._raw.get("sources")
+        return list(tables) if isinstance(tables, dict) else []
+
+    def _host_tables(self) -> dict[str, Host]:
+        tables = self._raw.get("sources", {})
+        if not isinstance(tables, dict):
+            self.add(("sources",), f"must be tables: write [sources.NAME], not {kind(tables)}")
+            return {}
+        checks.check_names(list(tables), self.add)
+        hosts = {name: self._host(("sources", name), table) for name, table in tables.items()}
+        return {name: host for name, host in hosts.items() if host is not None}
+
+    def _host(self, path: KeyPath, table: object) -> Host | None:
+        host = self._table(path, Host, table).settings
+        checks.check_exclusive(path, table, ("token", "app"), self.add)
+        checks.check_credential(path, table, self.add)
+        if host is None:
+            return None
+        checks.check_available("hosts", path, host, self.add)
+        checks.check_plaintext(path, host, self.add)
+        return host
+
+    def _mirrors(self, names: Sequence[str], hosts: Mapping[str, Host]) -> tuple[Mirror, ...]:
+        defaults = self._table(("defaults",), MirrorSettings, self._raw.get("defaults", {}))
+        if defaults.settings is not None:
+            checks.check_available("mirrors", ("defaults",), defaults.settings, self.add)
+        tables = self._raw.get("mirrors", [])
+        if not isinstance(tables, list):
+            self.add(
+                ("mirrors",), f"must be a list of tables: write [[mirrors]], not {kind(tables)}"
+            )
+            return ()
+        mirrors: dict[int, Mirror] = {}
+        for position, table in enumerate(tables):
+            mirror = self._mirror(position, table, defaults.table, names)
+            if mirror is not None:
+                mirrors[position] = mirror
+        checks.check_targets(mirrors, hosts, self.add)
+        return tuple(mirrors.values())
+
+    def _mirror(
+        self, position: int, table: object, defaults: dict[str, Any], names: Sequence[str]
+    ) -> Mirror | None:
+        """Read one mirror by itself, for its mistakes, and then with the defaults."""
+        path = ("mirrors", position)
+        own = self._table(path, Mirror, table)
+        if isinstance(table, dict):
+            checks.check_from(path, table.get("from"), names, self.add)
+        if own.settings is None:
+            return None
+        checks.check_available("mirrors", path, own.settings, self.add)
+        checks.check_pattern_keys(path, own.settings, self.add)
+        merged = merge(defaults, own.table)
+        if len(names) == 1:
+            merged.setdefault("from", names[0])
+        place = {"index": position + 1, "line": self._lines.find(path)}
+        return Mirror.model_validate(merged, context=self._context | place)
+
+    def _table(self, path: KeyPath, model: type[S], value: object) -> _Part[S]:
+        """Read a table; what is wrong in it is noted and left out, so that the rest is checked."""
+        if not isinstance(value, dict):
+            self.add(path, f"must be a table: write [{label(path)}], not {kind(value)}")
+            return _Part(None, {})
+        try:
+            return _Part(model.model_validate(value, context=self._context), value)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        for item in found:
+            self.add((*path, *item["loc"]), _sentence(item, model))
+        rest = _without(value, [item["loc"] for item in found])
+        try:
+            return _Part(model.model_validate(rest, context=self._context), rest)
+        except ValidationError:  # a key that must be set is not there
+            return _Part(None, rest)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one table over another, key by key in nested tables; values and lists replace."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _is_plain(source: object) -> bool:
+    return isinstance(source, str) and bool(re.fullmatch(r"[\w./*?!^\[\]-]{1,140}", source))
+
+
+def _without(table: dict[str, Any], paths: Sequence[KeyPath]) -> dict[str, Any]:
+    """Copy a table without the keys at, or next around, these paths."""
+    by_key: dict[str | int, list[KeyPath]] = {}
+    for path in paths:
+        by_key.setdefault(path[0] if path else "", []).append(path[1:])
+    rest: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = by_key.get(key)
+        if inner is None:
+            rest[key] = value
+        elif isinstance(value, dict) and all(inner):
+            rest[key] = _without(value, inner)
+    return rest
+
+
+def _tables(model: type[Settings]) -> dict[str, type[Settings]]:
+    """Find the keys of a table that are tables themselves."""
+    found = {}
+    for name, field in model.model_fields.items():
+        type_ = field.annotation
+        members = get_args(type_) if get_origin(type_) is UnionType else (type_,)
+        for member in members:
+            if isinstance(member, type) and issubclass(member, Settings):
+                found[field.alias or name] = member
+    return found
+
+
+def _names(model: type[Settings]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _unknown(key: str, model: type[Settings]) -> str:
+    """Tell what was probably meant by a key that does not exist."""
+    names, tables = _names(model), _tables(model)
+    inner = [f"{table}.{key}" for table in tables if key in _names(tables[table])]
+    close = inner or get_close_matches(key, names, n=1, cutoff=0.6)
+    close = close or get_close_matches(key.replace("-", "_").lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"unknown key; did you mean {alternatives([quote(name) for name in close])}?"
+    if len(names) > _MOST_NAMES:
+        deep = [f"{table}.{name}" for table in tables for name in _names(tables[table])]
+        close = get_close_matches(key, deep, n=1, cutoff=0.6)
+        if close:
+            return f"unknown key; did you mean {quote(close[0])}?"
+    return f"unknown key; allowed here: {', '.join(names)}"
+
+
+def _sentence(error: ErrorDetails, model: type[Settings]) -> str:
+    """Say in our words what a value should have been."""
+    code, location, given = error["type"], error["loc"], error["input"]
+    context = error.get("ctx", {})
+    if code == "value_error":
+        return str(context["error"])
+    if code == "extra_forbidden":
+        for part in location[:-1]:
+            model = _tables(model).get(str(part), model)
+        return _unknown(str(location[-1]), model)
+    if code == "missing":
+        for part in location[:-1]:
+            model = _tables(model).get(str(part), model)
+        return _must_be_set(str(location[-1]), model)
+    if code == "literal_error":
+        return _one_of(str(context["expected"]), given)
+    if code in _LIMITS:
+        words, limit = _LIMITS[code]
+        return f"must be {context[limit]} or {words}, not {_number(given)}"
+    return f"must be {_WANTED.get(code, 'something else')}, not {kind(given)}"
+
+
+_LIMITS = {"greater_than_equal": ("more", "ge"), "less_than_equal": ("less", "le")}
+_WANTED = {
+    "bool_type": "true or false",
+    "int_type": "an integer",
+    "string_type": "a string",
+    "tuple_type": "a list",
+    "model_type": "a table",
+    "dict_type": "a table",
+}
+
+
+def _must_be_set(name: str, model: type[Settings]) -> str:
+    field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
+    for part in field.metadata:
+        examples = (getattr(part, "json_schema", None) or {}).get("examples")
+        if examples:
+            return f"must be set, for example {quote(examples[0])}"
+    return "must be set"
+
+
+def _one_of(expected: str, given: object) -> str:
+    allowed = re.findall("'([^']*)'", expected)
+    words = alternatives([quote(name) for name in allowed])
+    if not isinstance(given, str):
+        return f"must be {words}, not {kind(given)}"
+    close = get_close_matches(given.lower(), allowed, n=1)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    return f"must be {words}, not {quote(given)}{hint}"
+
+
+def _number(given: object) -> str:
+    small = isinstance(given, int) and abs(given) < 10**12
+    return str(given) if small else "a number as large as this"

@@ -1,0 +1,615 @@
+"""The settings: every key of the configuration file, with its type, default and documentation.
+
+The JSON Schema, the reference page and the suggestions in error messages all come from here.
+Settings hold values that are ready to use (a duration is a ``timedelta``, a size a number of
+bytes); what is checked across keys is in ``checks.py``.
+"""
+
+# No `from __future__ import annotations` here: pydantic needs the annotations as objects.
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    Strict,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from mirror.config import values
+from mirror.config.lines import Lines, label
+from mirror.config.secrets import SECRET_PATTERN, SecretRef
+
+
+def _typed(title: str, *examples: str, **keywords: Any) -> WithJsonSchema:
+    """Describe a value as it is typed: a string of a form that has a name."""
+    return WithJsonSchema(
+        {"type": "string", "title": title, "examples": list(examples), **keywords}
+    )
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return values.parse_path(value, info.context)
+
+
+_DURATION = _typed("duration", "90s", "15m", "24h", pattern=values.DURATION_PATTERN)
+_HTTP = "^[Hh][Tt][Tt][Pp][Ss]?://"
+
+Duration = Annotated[timedelta, PlainValidator(values.parse_duration), _DURATION]
+PositiveDuration = Annotated[timedelta, PlainValidator(values.parse_positive_duration), _DURATION]
+Size = Annotated[
+    int, PlainValidator(values.parse_size), _typed("size", "1GiB", pattern=values.SIZE_PATTERN)
+]
+Bandwidth = Annotated[
+    int,
+    PlainValidator(values.parse_bandwidth),
+    _typed("bandwidth", "50MB/s", pattern=values.BANDWIDTH_PATTERN),
+]
+Day = Annotated[
+    date, PlainValidator(values.parse_date), _typed("date", "2024-01-31", format="date")
+]
+WebUrl = Annotated[
+    str,
+    PlainValidator(values.parse_web_url),
+    _typed("address", "https://ghe.example.com", pattern=_HTTP),
+]
+Url = Annotated[
+    str,
+    PlainValidator(values.parse_url),
+    _typed("address", "https://ghe.example.com/api/v3", pattern=_HTTP),
+]
+Origin = Annotated[
+    str,
+    PlainValidator(values.parse_origin),
+    _typed("address", "https://uploads.ghe.example.com", pattern=_HTTP),
+]
+Proxy = Annotated[
+    str,
+    PlainValidator(values.parse_proxy),
+    _typed("address", "http://proxy.example.com:3128", pattern=f"^$|{_HTTP}"),
+]
+Listen = Annotated[
+    values.Address | None, PlainValidator(values.parse_listen), _typed("address", "127.0.0.1:8321")
+]
+Secret = Annotated[
+    SecretRef,
+    PlainValidator(SecretRef.parse),
+    _typed("secret reference", "env:MIRROR_TARGET_TOKEN", pattern=SECRET_PATTERN),
+]
+PrivateKey = Annotated[
+    SecretRef,
+    PlainValidator(SecretRef.parse),
+    _typed("secret reference", "file:/etc/release-mirror/app.pem", pattern=SECRET_PATTERN),
+]
+FilePath = Annotated[
+    Path, PlainValidator(_path), _typed("path", "/etc/release-mirror/ca.pem", minLength=1)
+]
+Glob = Annotated[str, PlainValidator(values.parse_glob), _typed("pattern", "v*", minLength=1)]
+Versions = Annotated[
+    str, PlainValidator(values.parse_versions), _typed("version specifier", ">=1.2,<3")
+]
+Cron = Annotated[str, PlainValidator(values.parse_cron), _typed("cron line", "*/15 * * * *")]
+SourceName = Annotated[
+    str,
+    PlainValidator(values.parse_source),
+    _typed("OWNER/REPO", "cli/cli", pattern=values.REPOSITORY_PATTERN),
+]
+Exclude = Annotated[
+    str, PlainValidator(values.parse_exclude), _typed("OWNER/REPO", "hashicorp/*-archive")
+]
+TargetName = Annotated[
+    str, PlainValidator(values.parse_target), _typed("OWNER/REPO", "mirrors/cli", pattern="^.+/.+$")
+]
+
+Globs = Annotated[tuple[Glob, ...], Strict(strict=False)]
+Excludes = Annotated[tuple[Exclude, ...], Strict(strict=False)]
+SecretList = Annotated[tuple[Secret, ...], Strict(strict=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Few = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Settings(BaseModel):
+    """A table of the file: unknown keys are errors, and nothing is converted silently."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_by_alias=True
+    )
+
+
+class App(Settings):
+    """A GitHub App to authenticate as."""
+
+    id: Count = Field(description="The App's id.")
+    installation_id: Count | None = Field(
+        default=None,
+        description="The installation's id; may be left out where the owner tells it.",
+    )
+    private_key: PrivateKey = Field(description="The App's private key (PEM).")
+
+
+class Host(Settings):
+    """A GitHub host: the target, or a source."""
+
+    url: WebUrl = Field(
+        description="The host's web address. The API's follows from it: `https://github.com` →"
+        " `https://api.github.com`, `https://SUB.ghe.com` → `https://api.SUB.ghe.com`, any other"
+        " → `URL/api/v3`."
+    )
+    api_url: Url | None = Field(
+        default=None, description="The API's address, where it does not follow from `url`."
+    )
+    token: Secret | None = Field(
+        default=None,
+        description="The token to authenticate with: `env:NAME`, `file:PATH` or `credential:NAME`"
+        " (systemd's `$CREDENTIALS_DIRECTORY`). The target needs one (or `app`); a source of"
+        " public repositories does not.",
+    )
+    app: App | None = Field(
+        default=None, description="A GitHub App to authenticate as, instead of a token."
+    )
+    ca_file: FilePath | None = Field(
+        default=None,
+        description="A file of certificates (PEM) to trust as well as the system's.",
+    )
+    proxy: Proxy | None = Field(
+        default=None,
+        description='The proxy to reach the host through; `""` is none. When left out,'
+        " `HTTPS_PROXY` and `NO_PROXY` are honoured.",
+    )
+    max_connections: Few = Field(default=16, description="Connections to the host at once.")
+    connect_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="The longest wait for a connection."
+    )
+    stall_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=60),
+        description="The longest wait while no byte moves although bytes are left to move. There"
+        " is no limit on a transfer's total time.",
+    )
+    response_timeout: PositiveDuration = Field(
+        default=timedelta(minutes=15),
+        description="The longest wait from an upload's last byte to its answer.",
+    )
+    writes_per_minute: CountOrZero | None = Field(
+        default=None,
+        description="Requests a minute that change something; 0 is unlimited. When left out: 80 on"
+        " github.com and GHE.com, unlimited on a GitHub Enterprise Server.",
+    )
+    rate_limit_reserve: CountOrZero = Field(
+        default=0, description="Requests of the rate limit to leave for others."
+    )
+    upload_origin: Origin | None = Field(
+        default=None,
+        description="One more origin to accept in `upload_url`. The host's own, `uploads.HOST`, and"
+        " the `api.` and `uploads.` pairs of github.com and GHE.com are accepted anyway.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Send the token over `http://` too. Without it only loopback gets one.",
+    )
+
+
+class Releases(Settings):
+    """Which releases are mirrored."""
+
+    include: Globs = Field(
+        default=(),
+        description="Patterns of tags to mirror; empty is all. Case-sensitive; `*` also matches"
+        " `/`.",
+    )
+    exclude: Globs = Field(default=(), description="Patterns of tags to leave out.")
+    versions: Versions = Field(
+        default="",
+        description='The versions to mirror, as a specifier: `">=1.2,<3"`; empty is all.',
+    )
+    since: Day | None = Field(
+        default=None, description="Leave out what was published before this day (UTC)."
+    )
+    latest: Count | None = Field(
+        default=None,
+        description="Only the newest N of what the other filters leave, by time of publication.",
+    )
+    prereleases: bool = Field(default=True, description="Mirror prereleases too.")
+    drafts: bool = Field(
+        default=False, description="Mirror drafts too (the token must see them at the source)."
+    )
+    min_age: Duration = Field(
+        default=timedelta(),
+        description="How long to wait after the later of publication and the newest asset: for"
+        " sources whose assets follow the release, or as a supply-chain cool-down.",
+    )
+
+    @property
+    def since_moment(self) -> datetime | None:
+        """The beginning of the day of ``since``, in UTC."""
+        return self.since and datetime.combine(self.since, time(), UTC)
+
+
+class Assets(Settings):
+    """Which assets of these releases are mirrored."""
+
+    include: Globs = Field(
+        default=(), description="Patterns of file names to mirror; empty is all. Case-sensitive."
+    )
+    exclude: Globs = Field(default=(), description="Patterns of file names to leave out.")
+    max_size: Size | None = Field(
+        default=None, description="Leave out assets that are larger than this."
+    )
+    latest: Count | None = Field(
+        default=None,
+        description="Mirror assets of the newest N releases only; older ones get their text alone.",
+    )
+    source_archives: bool = Field(
+        default=False, description="Attach the source's `.tar.gz` and `.zip` of the tag as well."
+    )
+
+
+class Body(Settings):
+    """The text of a release at the target."""
+
+    mentions: Literal["escape", "keep"] = Field(
+        default="escape",
+        description='`"escape"`: `@name` in a release\'s text notifies nobody at the target.'
+        ' `"keep"`: the text as it is.',
+    )
+    footer: str = Field(default="", description="A template to add at the end of the text.")
+
+
+class MirrorSettings(Settings):
+    """What `[defaults]` may set for every mirror: any key but source, from and target."""
+
+    exclude: Excludes = Field(
+        default=(),
+        description="Repositories that a pattern is not to match, as `OWNER/REPO`; wildcards may"
+        " stand in both parts.",
+    )
+    enabled: bool = Field(default=True, description="A mirror that is not enabled touches nothing.")
+    forks: bool = Field(default=False, description="A pattern also matches forks.")
+    archived: bool = Field(default=True, description="A pattern also matches archived ones.")
+    releases: Releases = Field(default=Releases(), description="Which releases are mirrored.")
+    assets: Assets = Field(default=Assets(), description="Which assets are mirrored.")
+    incomplete: Literal["publish", "hold"] = Field(
+        default="publish",
+        description='When the target can never take an asset: `"publish"` the release without it'
+        ' and name it in every report, or `"hold"` the release back as a draft.',
+    )
+    tags: Literal["create", "push", "require"] = Field(
+        default="create",
+        description='When the target lacks a release\'s tag: `"create"` it (at the same commit if'
+        " the target has that; else, only in a repository that this program created, at a"
+        ' placeholder commit), `"push"` it with its true history, or `"require"`: let the release'
+        " wait for it.",
+    )
+    allow_actions: bool = Field(
+        default=False,
+        description='Push tags (`tags = "push"`) even where GitHub Actions is enabled at the'
+        " target: pushed tags and releases start the source's workflows on your runners.",
+    )
+    create_repository: bool = Field(
+        default=True,
+        description="Create a repository that the target lacks, once there is a release for it.",
+    )
+    visibility: Literal["private", "internal", "public"] = Field(
+        default="private", description="The visibility of a repository that is created."
+    )
+    existing: Literal["complete", "adopt", "skip"] = Field(
+        default="complete",
+        description="What to do with a published release of the same tag that this mirror did not"
+        ' create: `"complete"` it (add what is missing, leave its text and assets alone),'
+        ' `"adopt"` it (update its text and flags too), or `"skip"` it.',
+    )
+    on_change: Literal["follow", "keep"] = Field(
+        default="follow",
+        description="When an asset changes under the same release and name at the source:"
+        ' `"follow"` (replace it, and warn) or `"keep"` the first copy (and warn in every report).',
+    )
+    on_delete: Literal["keep", "delete"] = Field(
+        default="keep", description="What to do with what vanished at the source."
+    )
+    on_deselect: Literal["keep", "delete"] = Field(
+        default="keep",
+        description="What to do with what the source still has but is no longer selected.",
+    )
+    max_deletes: CountOrZero = Field(
+        default=10,
+        description="A mirror that would delete more releases and assets than this in one pass"
+        " deletes nothing and fails.",
+    )
+    body: Body = Field(default=Body(), description="The text of a release at the target.")
+    interval: PositiveDuration | None = Field(
+        default=None, description="How often the daemon looks, instead of `daemon.interval`."
+    )
+
+
+_NO_PART_OF_THE_RESULT = {"exclude", "enabled", "forks", "archived", "interval"}
+
+
+class Mirror(MirrorSettings):
+    """One configured pair; in `Config.mirrors` with `[defaults]` merged in."""
+
+    source: SourceName = Field(
+        description="The repository to mirror, as `OWNER/REPO`. Wildcards (`*`, `?`, `[…]`) in the"
+        " repository's part make it a pattern that stands for every match."
+    )
+    from_: str | None = Field(
+        default=None,
+        alias="from",
+        description="The source's name: `NAME` in `[sources.NAME]`. May be left out when there is"
+        " only one.",
+    )
+    target: TargetName = Field(
+        default="{owner}/{repo}",
+        description="The repository at the target. `{owner}` and `{repo}` stand for the source's.",
+    )
+
+    _index: int = PrivateAttr(default=0)
+    _line: int | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take the place in the file from the context of the validation."""
+        self._index = (context or {}).get("index", 0)
+        self._line = (context or {}).get("line")
+
+    @property
+    def index(self) -> int:
+        """Its place in the file, counted from 1."""
+        return self._index
+
+    @property
+    def line(self) -> int | None:
+        """The line of the file where it begins."""
+        return self._line
+
+    @property
+    def label(self) -> str:
+        """What messages call it: ``mirrors[2] (cli/cli)``."""
+        return label(("mirrors", self._index - 1), {self._index - 1: self.source})
+
+    @property
+    def from_name(self) -> str:
+        """The name of its source host; `load_config` has filled it in where it was left out."""
+        return self.from_ or ""
+
+    @property
+    def owner(self) -> str:
+        """The owner at the source."""
+        return self.source.partition("/")[0]
+
+    @property
+    def repository(self) -> str:
+        """The repository's name at the source, or a pattern of names."""
+        return self.source.partition("/")[2]
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for every repository that matches."""
+        return values.is_pattern(self.source)
+
+    def target_of(self, owner: str, name: str) -> str:
+        """Name the target repository of a source repository, as ``OWNER/REPO``."""
+        return values.fill(self.target, owner, name)
+
+    def fingerprint(self) -> str:
+        """Digest the settings that decide what the target holds.
+
+        Two mirrors with one fingerprint want the same of the same repository: when and whether
+        they run, and how their repositories were found, has no part in it; nor have the order of
+        patterns and the pair itself.
+        """
+        settings = {
+            name: _canonical(getattr(self, name))
+            for name in MirrorSettings.model_fields
+            if name not in _NO_PART_OF_THE_RESULT
+        }
+        document = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+def _canonical(value: Any) -> Any:
+    """Turn a setting into JSON that two equal settings share."""
+    if isinstance(value, Settings):
+        return {name: _canonical(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, tuple):
+        return sorted(set(value))
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+class Sync(Settings):
+    """How a pass works."""
+
+    repositories: Few = Field(default=8, description="Repositories at once.")
+    transfers: Few = Field(default=8, description="Transfers at once, over all repositories.")
+    transfers_per_release: Few = Field(
+        default=4, description="Transfers at once into one release; servers fail under more."
+    )
+    attempts: Few = Field(default=6, description="How often a thing is tried in one pass.")
+    bandwidth: Bandwidth = Field(
+        default=0,
+        description='The bandwidth of all transfers together; `"0"` is unlimited.',
+        json_schema_extra={"default": "0"},
+    )
+    transfer: Literal["stream", "spool"] = Field(
+        default="stream",
+        description='`"stream"`: from source to target through bounded memory. `"spool"`: to disk,'
+        " check the digest, then upload.",
+    )
+    spool_directory: FilePath | None = Field(
+        default=None, description='Where `transfer = "spool"` keeps assets in flight.'
+    )
+    audit_interval: Duration = Field(
+        default=timedelta(hours=24),
+        description="How often both sides are looked at although nothing seems to have changed.",
+    )
+
+
+def state_directory(environ: Mapping[str, str]) -> Path:
+    """Choose the ledger's directory as the environment suggests."""
+    # systemd lists several directories with colons; the first is the one of the unit's first name.
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    home = environ.get("XDG_STATE_HOME", "")
+    if not Path(home).is_absolute():  # the XDG specification: a relative one is to be ignored
+        home = os.path.join(environ.get("HOME", "") or "/", ".local", "state")  # noqa: PTH118
+    return Path(home, "release-mirror")
+
+
+class Ledger(Settings):
+    """Where what was mirrored is recorded."""
+
+    directory: FilePath = Field(
+        default_factory=lambda: state_directory(os.environ),
+        description="The directory of the ledger. When left out: `$STATE_DIRECTORY`, else"
+        " `$XDG_STATE_HOME/release-mirror`, else `~/.local/state/release-mirror`.",
+    )
+
+
+class Daemon(Settings):
+    """The service: when it looks, and what it listens on."""
+
+    interval: PositiveDuration = Field(
+        default=timedelta(minutes=15), description="The time from one pass to the next."
+    )
+    schedule: Cron | None = Field(
+        default=None,
+        description="When to look, as a cron line of five fields in local time, instead of"
+        " `interval`.",
+    )
+    jitter: Duration = Field(
+        default=timedelta(seconds=30), description="The most that a pass is put off by chance."
+    )
+    listen: Listen = Field(
+        default=values.Address("127.0.0.1", 8321),
+        description='The address and port of the status page, metrics and webhooks; `""` is none.',
+    )
+    webhook_secret: Secret | None = Field(
+        default=None, description="The secret that GitHub signs webhooks with; without it none."
+    )
+    drain_timeout: Duration = Field(
+        default=timedelta(seconds=60),
+        description="How long transfers in flight may go on when the service is told to stop.",
+    )
+
+
+class Notify(Settings):
+    """Whom to tell."""
+
+    urls: SecretList = Field(
+        default=(),
+        description="Apprise addresses, each a secret reference; needs `release-mirror[notify]`.",
+    )
+    heartbeat_url: Secret | None = Field(
+        default=None, description="An address to call after each good pass, a secret reference."
+    )
+
+
+class Log(Settings):
+    """What is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe messages to log."
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto",
+        description='`"auto"`: `"console"` on a terminal, `"json"` elsewhere.',
+    )
+
+
+class File(Settings):
+    """The configuration file of release-mirror, as it is typed."""
+
+    target: Host = Field(description="The host that releases are written to.")
+    sources: dict[str, Host] = Field(
+        default={},
+        description="The hosts that releases are read from, each under a name of your choice.",
+        json_schema_extra={"propertyNames": {"pattern": values.SOURCE_NAME_PATTERN}},
+    )
+    defaults: MirrorSettings = Field(
+        default=MirrorSettings(),
+        description="Any key of a mirror but `source`, `from` and `target`, for every mirror that"
+        " does not set it itself.",
+    )
+    mirrors: Annotated[tuple[Mirror, ...], Strict(strict=False)] = Field(
+        default=(), description="The pairs: what is mirrored to where."
+    )
+    sync: Sync = Field(default=Sync(), description="How a pass works.")
+    ledger: Ledger = Field(
+        default_factory=Ledger, description="Where what was mirrored is recorded."
+    )
+    daemon: Daemon = Field(default=Daemon(), description="The service.")
+    notify: Notify = Field(default=Notify(), description="Whom to tell.")
+    log: Log = Field(default=Log(), description="What is logged.")
+
+
+class SecretUse(NamedTuple):
+    """A place of the configuration that refers to a secret."""
+
+    path: tuple[str | int, ...]
+    key: str
+    line: int | None
+    ref: SecretRef
+    multiline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration: checked, merged, and with values that are ready to use.
+
+    Attributes:
+        file: The file it was read from.
+        target: The host that is written to.
+        sources: The hosts that are read from, by name.
+        mirrors: The mirrors in the order of the file, with `[defaults]` merged in.
+    """
+
+    file: Path
+    target: Host
+    sources: dict[str, Host]
+    mirrors: tuple[Mirror, ...]
+    sync: Sync
+    ledger: Ledger
+    daemon: Daemon
+    notify: Notify
+    log: Log
+    lines: Lines = field(repr=False, compare=False)
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """Every host by its name in reports; the target's is ``target``."""
+        return {"target": self.target, **self.sources}
+
+    def secrets(self) -> Iterator[SecretUse]:
+        """Find every reference to a secret, in the order of the reference page."""
+        yield from self._host_secrets(("target",), self.target)
+        for name, host in self.sources.items():
+            yield from self._host_secrets(("sources", name), host)
+        yield from self._secret(("daemon", "webhook_secret"), self.daemon.webhook_secret)
+        for index, ref in enumerate(self.notify.urls):
+            yield from self._secret(("notify", "urls", index), ref)
+        yield from self._secret(("notify", "heartbeat_url"), self.notify.heartbeat_url)
+
+    def _host_secrets(self, path: tuple[str | int, ...], host: Host) -> Iterator[SecretUse]:
+        yield from self._secret((*path, "token"), host.token)
+        if host.app is not None:
+            yield from self._secret(
+                (*path, "app", "private_key"), host.app.private_key, multiline=True
+            )
+
+    def _secret(
+        self, path: tuple[str | int, ...], ref: SecretRef | None, *, multiline: bool = False
+    ) -> Iterator[SecretUse]:
+        if ref is not None:
+            yield SecretUse(path, label(path), self.lines.find(path), ref, multiline)

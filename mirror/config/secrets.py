@@ -1,0 +1,216 @@
+"""Secrets: where they are kept, and how they are read. No message repeats one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from mirror.config.values import kind, quote
+from mirror.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from mirror.config.model import Config
+
+SECRET_PATTERN = "^(env|file|credential):.+$"  # noqa: S105 - the form of a reference
+_LARGEST_SECRET = 64 * 1024
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_CREDENTIAL = re.compile("[A-Za-z0-9_.@-]+")
+_TOKEN = re.compile("gh[a-z]_[A-Za-z0-9]{8}|github_pat_|v1\\.[0-9a-f]{8}|[0-9a-f]{40}")
+_FORMS = '"env:NAME", "file:PATH" or "credential:NAME"'
+
+Kind = Literal["env", "file", "credential"]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret is kept; never the secret itself.
+
+    Attributes:
+        kind: ``env`` (an environment variable), ``file``, or ``credential`` (a file in systemd's
+            ``$CREDENTIALS_DIRECTORY``).
+        name: The variable, the path or the credential's name.
+    """
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def parse(cls, value: object) -> SecretRef:
+        """Read ``env:NAME``, ``file:PATH`` or ``credential:NAME``.
+
+        Raises:
+            ValueError: It is none of these. The sentence does not repeat the value, which may be
+                a secret that was written into the file.
+        """
+        if not isinstance(value, str):
+            raise ValueError(f"must be {_FORMS}, not {kind(value)}")  # noqa: TRY004 - see values
+        scheme, colon, name = value.partition(":")
+        if not colon or scheme not in {"env", "file", "credential"}:
+            raise ValueError(
+                f"must be {_FORMS}: a secret itself has no place in this file (not shown here)"
+            )
+        if _TOKEN.match(name):
+            raise ValueError(
+                f"must be {_FORMS}; what follows {scheme}: looks like a token itself (not shown)"
+            )
+        if scheme == "env" and not _VARIABLE.fullmatch(name):
+            raise ValueError("must be the name of an environment variable after env: (not shown)")
+        if scheme == "file" and (not name or "\0" in name):
+            raise ValueError("must be a path after file:")
+        if scheme == "credential" and (not _CREDENTIAL.fullmatch(name) or name in {".", ".."}):
+            raise ValueError("must be the name of a credential after credential: (not shown)")
+        return cls(cast("Kind", scheme), name)
+
+
+class SecretResolver:
+    """Reads secrets at the moment they are asked for, so that a renewed one is found.
+
+    Args:
+        environ: The environment, for ``env:`` and ``$CREDENTIALS_DIRECTORY``.
+        base_directory: Where a relative ``file:`` path starts.
+    """
+
+    def __init__(self, environ: Mapping[str, str], base_directory: Path) -> None:
+        self._environ = environ
+        self._base_directory = base_directory
+
+    def read(self, ref: SecretRef, *, multiline: bool = False) -> str:
+        """Read a secret, without the line break at its end.
+
+        Args:
+            ref: Where it is kept.
+            multiline: Allow line breaks within it (a private key).
+
+        Raises:
+            ConfigError: It is not there, cannot be read, is empty, or cannot be sent in a header.
+        """
+        try:
+            return _checked(self._raw(ref), multiline=multiline)
+        except _Unusable as error:
+            raise ConfigError(str(ref), [Problem("", str(error))]) from None
+
+    def _raw(self, ref: SecretRef) -> str:
+        if ref.kind == "env":
+            if ref.name not in self._environ:
+                raise _Unusable(f"the environment variable {ref.name} is not set")
+            return self._environ[ref.name]
+        if ref.kind == "file":
+            return _read_file(self._path(ref.name))
+        directory = self._environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise _Unusable(
+                f"the credential {ref.name} cannot be read: $CREDENTIALS_DIRECTORY is not set"
+                " (systemd sets it, with LoadCredential= in the unit)"
+            )
+        return _read_file(Path(directory, ref.name))
+
+    def _path(self, name: str) -> Path:
+        try:
+            return self._base_directory / Path(name).expanduser()
+        except RuntimeError:
+            raise _Unusable(f"the home directory of {quote(name)} cannot be found") from None
+
+
+class Secrets:
+    """Every secret of a configuration, read once; prints none."""
+
+    def __init__(self, resolver: SecretResolver, values: Mapping[SecretRef, str]) -> None:
+        self._resolver = resolver
+        self._values = dict(values)
+
+    def __getitem__(self, ref: SecretRef) -> str:
+        return self._values[ref]
+
+    def get(self, ref: SecretRef | None) -> str | None:
+        """Give the secret of a reference; ``None`` for no reference or one that was not read."""
+        return None if ref is None else self._values.get(ref)
+
+    def reread(self, ref: SecretRef) -> str:
+        """Read a secret again: after a 401 a renewed one may be in its place.
+
+        Raises:
+            ConfigError: It can no longer be read; the former value is kept.
+        """
+        multiline = "\n" in self._values.get(ref, "")
+        self._values[ref] = self._resolver.read(ref, multiline=multiline)
+        return self._values[ref]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Secrets: {len(self)} read>"
+
+
+def resolve_secrets(
+    config: Config, environ: Mapping[str, str], *, only: Collection[str] | None = None
+) -> Secrets:
+    """Read every secret that a configuration refers to.
+
+    Args:
+        config: The configuration.
+        environ: The environment.
+        only: The top-level tables whose secrets are needed (``{"target", "sources"}``: a command
+            that listens to no webhook needs no webhook secret); all when left out.
+
+    Raises:
+        ConfigError: Some cannot be read; every one is named, with its key.
+    """
+    resolver = SecretResolver(environ, config.file.absolute().parent)
+    values: dict[SecretRef, str] = {}
+    problems: list[Problem] = []
+    for use in config.secrets():
+        if only is not None and use.path[0] not in only:
+            continue
+        try:
+            values[use.ref] = resolver.read(use.ref, multiline=use.multiline)
+        except ConfigError as error:
+            problems += [Problem(use.key, found.message, use.line) for found in error.problems]
+    if problems:
+        raise ConfigError(str(config.file), problems)
+    return Secrets(resolver, values)
+
+
+class _Unusable(Exception):
+    """A secret that cannot be used, in a sentence."""
+
+
+def _read_file(path: Path) -> str:
+    shown = quote(str(path))
+    try:
+        with path.open("rb") as file:
+            # Here is the place to refuse a file that others can read (mode & 0o077 of
+            # os.fstat(file.fileno())), so that what is checked is what is read.
+            data = file.read(_LARGEST_SECRET + 1)
+    except FileNotFoundError:
+        raise _Unusable(f"the file {shown} does not exist") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a possible path"
+        raise _Unusable(f"the file {shown} cannot be read: {reason}") from None
+    if len(data) > _LARGEST_SECRET:
+        raise _Unusable(f"the file {shown} is too large to be a secret")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise _Unusable(f"the file {shown} holds no text") from None
+
+
+def _checked(text: str, *, multiline: bool) -> str:
+    secret = text.rstrip("\r\n")
+    if not secret.strip():
+        raise _Unusable("the secret is empty")
+    if not multiline and ("\n" in secret or "\r" in secret):
+        raise _Unusable("the secret has more than one line")
+    if not multiline and secret != secret.strip():
+        raise _Unusable("the secret begins or ends with a blank")
+    line = secret.replace("\n", "").replace("\r", "") if multiline else secret
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or ord(c) > 0xFF for c in line):
+        raise _Unusable("the secret holds characters that no header can carry")
+    return secret
