@@ -1,0 +1,1 @@
+"""Bytes in motion: from an asset's source to its target, and who may move them next."""

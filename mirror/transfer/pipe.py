@@ -1,0 +1,434 @@
+"""One asset's bytes: out of its source, through SHA-256, into its target.
+
+Nothing is stored on the way. The target's side pulls: a chunk is read from the source when the
+target has taken the one before, so that memory is bounded by the buffers of the two connections
+and two chunks, whatever the size of the asset and the speed of either side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from mirror.errors import (
+    BadAnswer,
+    ConnectionLost,
+    DigestMismatch,
+    GitHubError,
+    MirrorError,
+    ServerError,
+    ShortRead,
+    Stalled,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from types import AsyncGeneratorType
+
+    from mirror.core.retry import Backoff
+    from mirror.core.stream import ByteSink, ByteSource
+    from mirror.core.timetable import Clock
+
+Reply = TypeVar("Reply")
+T = TypeVar("T")
+
+WORTH_A_THREAD = 64 * 1024
+"""Bytes from which a chunk is hashed in a worker thread; below, the hop costs more than it saves."""
+
+_MAY_PASS = (ConnectionLost, ServerError, BadAnswer, Unreachable, ShortRead, Stalled)
+
+
+@dataclass(frozen=True, slots=True)
+class Piped(Generic[Reply]):
+    """An asset that was handed over whole.
+
+    Attributes:
+        reply: What the target answered.
+        sha256: Of the bytes that went through, hexadecimal.
+        size: In bytes.
+        resumed: How many times the source broke and was opened again.
+    """
+
+    reply: Reply
+    sha256: str
+    size: int
+    resumed: int
+
+
+async def pipe(
+    source: ByteSource,
+    sink: ByteSink[Reply],
+    *,
+    sha256: str | None,
+    clock: Clock,
+    backoff: Backoff,
+    stall_timeout: float,
+    response_timeout: float,
+    moved: Callable[[int], None] | None = None,
+    pace: Callable[[int], Awaitable[None]] | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> Piped[Reply]:
+    """Copy an asset once.
+
+    The source is opened before the target hears of the asset, so that a source that is gone
+    leaves no trace there; an error before its first byte is raised at once. A source that breaks
+    or stalls after that is opened again where it broke, into the same upload: at most
+    ``backoff.attempts`` failures in a row without a byte between them, counting the first. The
+    last chunk is held back until all bytes are counted and hashed: the target never gets a
+    complete asset that is wrong.
+
+    A source may be opened in one task, and read and closed in another.
+
+    Args:
+        source: Where the bytes come from. Opening it the first time has no time-out here (its
+            host may be waiting for a rate limit to pass); every later wait for it has.
+        sink: Where they go to. Time runs from its first pull on: what it waits for before, a
+            connection or its turn, is its own to bound.
+        sha256: The digest that the source promises, hexadecimal; ``None`` for none.
+        clock: For the waits before the source is opened again.
+        backoff: How often, and how long these waits are.
+        stall_timeout: Seconds in which at least one byte must move while bytes are left to move.
+        response_timeout: Seconds from the last byte to the target's answer.
+        moved: Told, whenever the target took a chunk, how many bytes it has taken in all.
+        pace: Awaited with a chunk's length before the chunk is handed on, for a bandwidth limit.
+            This wait is nobody's stall.
+        jitter: A random number from 0 to 1.
+
+    Raises:
+        DigestMismatch: The bytes are not those that ``sha256`` promises.
+        ShortRead: The source holds more or fewer bytes than it says.
+        Stalled: No byte moved; the text names the side that was waited for.
+        SourceChanged: The asset was replaced while it was read.
+        ConnectionLost: ``ambiguous`` where the target may have taken the asset; also when there
+            was no answer for ``response_timeout``.
+        GitHubError: What the source's or the target's host answered.
+    """
+    feed = _Feed(
+        _Reader(source, clock, backoff, stall_timeout, jitter),
+        size=source.size,
+        sha256=sha256,
+        stall_timeout=stall_timeout,
+        response_timeout=response_timeout,
+        moved=moved,
+        pace=pace,
+    )
+    chunks = cast("AsyncGeneratorType[bytes, None]", feed.chunks())
+    try:
+        if source.size:
+            await feed.reader.begin()
+        try:
+            async with feed.watch:
+                reply = await sink.send(chunks, source.size)
+        except Exception as error:
+            verdict = feed.verdict(error)
+            if verdict is error:
+                raise
+            raise verdict from error
+    finally:
+        await feed.close(chunks)
+    if feed.error:
+        raise feed.error
+    if not feed.complete:
+        raise BadAnswer(
+            f"the target answered after {feed.handed} of {source.size} bytes", ambiguous=True
+        )
+    return Piped(reply, feed.digest, source.size, feed.reader.resumed)
+
+
+class _BrokenOff(Exception):
+    """The transfer is over; whoever still pulls is told so. Never leaves this module's sinks."""
+
+
+class _Reader:
+    """An asset's bytes in order, from as many connections as it takes.
+
+    Attributes:
+        offset: Bytes read so far.
+        resumed: How many times the source was opened again.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        clock: Clock,
+        backoff: Backoff,
+        stall_timeout: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.offset = 0
+        self.resumed = 0
+        self._source = source
+        self._clock = clock
+        self._backoff = backoff
+        self._stall_timeout = stall_timeout
+        self._jitter = jitter
+        self._failures = 0
+        self._connection = AsyncExitStack()
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._first = b""
+        self._wait: asyncio.Timeout | None = None
+        self._over = False
+
+    async def begin(self) -> None:
+        """Open the source and wait for its first bytes.
+
+        Raises:
+            MirrorError: As it came: nothing is in flight yet that a second try would save.
+        """
+        self._chunks = await self._open()
+        self._first = await self._pull()
+
+    async def read(self) -> bytes:
+        """The next bytes, never none.
+
+        Raises:
+            MirrorError: The source cannot go on, or failed too often in a row.
+        """
+        chunk, self._first = self._first, b""
+        while not chunk:
+            try:
+                chunk = await self._pull()
+            except _MAY_PASS as error:
+                await self._recover(error)
+        self._failures = 0
+        self.offset += len(chunk)
+        return chunk
+
+    async def expect_end(self) -> None:
+        """See that nothing follows.
+
+        Raises:
+            ShortRead: More bytes follow.
+            MirrorError: What else is certain to be wrong with the source.
+        """
+        try:
+            more = await self._next() if self._chunks else None
+        except _MAY_PASS:
+            return  # All bytes are here; how the connection ended says nothing about them.
+        if more:
+            raise ShortRead(f"the source sent more than its {self._source.size} bytes")
+
+    async def leave(self) -> None:
+        """Close the connection; another one may be opened."""
+        self._chunks = None
+        await self._connection.aclose()
+
+    async def patiently(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Wait for something without a time-out, but not longer than the transfer lasts."""
+        await self._bounded(wait, None)
+
+    def stop(self) -> None:
+        """End the wait that is in progress, and every later one, with :class:`_BrokenOff`."""
+        self._over = True
+        if self._wait and not self._wait.expired():
+            self._wait.reschedule(asyncio.get_running_loop().time())
+
+    async def _pull(self) -> bytes:
+        chunk = await self._next()
+        if chunk is None:
+            raise ShortRead(f"the source ended after {self.offset} of {self._source.size} bytes")
+        return chunk
+
+    async def _next(self) -> bytes | None:
+        if self._chunks is None:
+            # An upload is in flight, and its host will not wait for ever: hence the bound.
+            self._chunks = await self._bounded(self._open, self._stall_timeout)
+        pull: Callable[[], Awaitable[bytes | None]] = partial(anext, self._chunks, None)
+        while (chunk := await self._bounded(pull, self._stall_timeout)) == b"":
+            pass
+        return chunk
+
+    async def _open(self) -> AsyncIterator[bytes]:
+        chunks = await self._connection.enter_async_context(self._source.open(self.offset))
+        if close := getattr(chunks, "aclose", None):
+            self._connection.push_async_callback(close)
+        return chunks
+
+    async def _recover(self, error: MirrorError) -> None:
+        self._failures += 1
+        await self.leave()
+        hopeless = isinstance(error, Unreachable) and error.permanent
+        if hopeless or self._failures >= self._backoff.attempts:
+            raise error
+        delay = self._backoff.delay(self._failures, self._jitter())
+        await self.patiently(partial(self._clock.sleep, delay))
+        self.resumed += 1
+
+    async def _bounded(self, wait: Callable[[], Awaitable[T]], seconds: float | None) -> T:
+        if self._over:
+            raise _BrokenOff
+        self._wait = limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await wait()
+        except TimeoutError as error:
+            if self._over:
+                raise _BrokenOff from None
+            if limit.expired():
+                raise Stalled(
+                    f"the source sent no byte for {_span(self._stall_timeout)},"
+                    f" after {self.offset} of {self._source.size}"
+                ) from error
+            raise
+        finally:
+            self._wait = None
+
+
+class _Feed:
+    """What the sink pulls: counted, hashed, watched.
+
+    The sink may pull from a task of its own, which turns an error raised here into one of its
+    own; hence the error is also kept.
+
+    Attributes:
+        watch: The time-out of the target; it counts only while the target's move is awaited.
+        error: What this side failed with; ``None`` while it did not, and where it was only told
+            to stop.
+        handed: Bytes that the target took.
+        complete: The target took all of them.
+        digest: Their SHA-256, hexadecimal, once they are complete.
+    """
+
+    def __init__(
+        self,
+        reader: _Reader,
+        *,
+        size: int,
+        sha256: str | None,
+        stall_timeout: float,
+        response_timeout: float,
+        moved: Callable[[int], None] | None,
+        pace: Callable[[int], Awaitable[None]] | None,
+    ) -> None:
+        self.reader = reader
+        self.watch = asyncio.timeout(None)
+        self.error: Exception | None = None
+        self.handed = 0
+        self.complete = False
+        self.digest = ""
+        self._size = size
+        self._expected = sha256.lower() if sha256 else None
+        self._stall_timeout = stall_timeout
+        self._response_timeout = response_timeout
+        self._moved = moved
+        self._pace = pace
+        self._hash = hashlib.sha256()
+        self._hashing: asyncio.Future[None] | None = None
+        self._last_out = False
+        self._over = False
+        self._ended = asyncio.Event()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """All bytes, and then the end; anything else ends in an exception."""
+        try:
+            read = 0
+            while read < self._size:
+                chunk = await self.reader.read()
+                read += len(chunk)
+                await self._count(chunk, read)
+                if self._pace:
+                    await self.reader.patiently(partial(self._pace, len(chunk)))
+                self._await_target(self._stall_timeout)
+                self._last_out = read == self._size
+                yield chunk
+                self._await_target(None)
+                self.handed = read
+                if self._moved:
+                    self._moved(read)
+            if not self._size:
+                await self._finish()
+            self.complete = True
+            self._await_target(self._response_timeout)
+        except _BrokenOff:
+            raise
+        except Exception as error:
+            if not self._over:
+                self.error = error
+            raise
+        finally:
+            await self._rest()
+            await self.reader.leave()
+            self._ended.set()
+
+    def verdict(self, error: Exception) -> Exception:
+        """What a sink's failure was: this side's, when it failed first; time; or the sink's own."""
+        if self.error:
+            return self.error
+        if isinstance(error, TimeoutError) and self.watch.expired():
+            if self.complete:
+                waited = _span(self._response_timeout)
+                return ConnectionLost(f"no answer for {waited} after the last byte", ambiguous=True)
+            return Stalled(
+                f"the target took no byte for {_span(self._stall_timeout)},"
+                f" after {self.handed} of {self._size}"
+            )
+        if self._last_out and isinstance(error, GitHubError) and error.status is None:
+            error.ambiguous = True
+        return error
+
+    async def close(self, chunks: AsyncGeneratorType[bytes, None]) -> None:
+        """Stop whoever still pulls, and close the source."""
+        self._over = True
+        if chunks.ag_running:
+            # A task of the sink's is inside: it is woken up, and leaves by itself.
+            self.reader.stop()
+            await self._ended.wait()
+        else:
+            await chunks.aclose()
+        await self.reader.leave()
+
+    async def _count(self, chunk: bytes, read: int) -> None:
+        if read > self._size:
+            raise ShortRead(f"the source sent more than its {self._size} bytes")
+        # In order, and one at a time: this chunk's hash runs while it is sent and the next awaited.
+        await self._rest()
+        if len(chunk) < WORTH_A_THREAD:
+            self._hash.update(chunk)
+        else:
+            loop = asyncio.get_running_loop()
+            self._hashing = loop.run_in_executor(_hashers(), self._hash.update, chunk)
+        if read == self._size:
+            await self.reader.expect_end()
+            await self.reader.leave()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        await self._rest()
+        self.digest = self._hash.hexdigest()
+        if self._expected and self.digest != self._expected:
+            raise DigestMismatch(
+                f"the source's SHA-256 is {self.digest}, but should be {self._expected}"
+            )
+
+    async def _rest(self) -> None:
+        """Wait until no thread works on the hash, also when this is cancelled meanwhile."""
+        if self._hashing:
+            if not self._hashing.done():
+                await asyncio.wait([self._hashing])
+            self._hashing.result()
+            self._hashing = None
+
+    def _await_target(self, seconds: float | None) -> None:
+        if self._over or self.watch.expired():
+            raise _BrokenOff
+        now = asyncio.get_running_loop().time()
+        self.watch.reschedule(None if seconds is None else now + seconds)
+
+
+@cache
+def _hashers() -> ThreadPoolExecutor:
+    # Two: a copy's hash keeps one core busy at most, and the event loop needs one as well.
+    return ThreadPoolExecutor(2, thread_name_prefix="sha256")
+
+
+def _span(seconds: float) -> str:
+    if seconds >= 60 and seconds % 60 == 0:
+        return f"{seconds / 60:g}m"
+    return f"{seconds:g}s"
