@@ -47,10 +47,12 @@ class MirrorError(Exception):
         final: It will fail the same way until something changes at the source, at the target
             or in the settings; it is quarantined instead of being tried in every pass.
             An error that is neither is tried again in the next pass.
+        attempts: Tries that were made before it was raised.
     """
 
     retryable: ClassVar[bool] = False
     final: ClassVar[bool] = False
+    attempts: int = 1
 
 
 class UsageError(MirrorError):
@@ -94,6 +96,7 @@ class GitHubError(MirrorError):
         request_id: ``X-GitHub-Request-Id``, which the host's logs know the request by.
         ambiguous: The request may have been carried out although no good answer came; a write
             must be settled by looking before it is sent again.
+        attempts: Tries that were made before it was raised.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class GitHubError(MirrorError):
         self.errors = tuple(errors)
         self.request_id = request_id
         self.ambiguous = ambiguous
+        self.attempts = 1
 
 
 class AuthError(GitHubError):
@@ -152,9 +156,17 @@ class RateLimited(GitHubError):
 
 
 class ServerError(GitHubError):
-    """5xx: the host failed."""
+    """5xx: the host failed.
+
+    Attributes:
+        retry_at: When the host said to come back (aware, UTC), where it did.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, retry_at: datetime | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.retry_at = retry_at
 
 
 class BadAnswer(GitHubError):

@@ -6,7 +6,7 @@ carries actions out as they stand here and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
@@ -252,6 +252,7 @@ class Outcome:
         asset: The target's asset after it, verified.
         sha256: Of the bytes that went through.
         obstacle: Why it failed.
+        repository_id: Of a repository that was created.
     """
 
     action: Action
@@ -261,4 +262,4 @@ class Outcome:
     asset: Asset | None = None
     sha256: str | None = None
     obstacle: Obstacle | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    repository_id: int = 0

@@ -7,14 +7,14 @@ a matter of a :class:`LedgerStore`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.core.report import Quarantined
 from mirror.errors import LedgerCorrupt, LedgerTooNew
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.release import Asset
@@ -105,16 +105,18 @@ class Ledger:
                 source=_text(document["source"]),
                 target=_text(document["target"]),
                 target_url=_text(document["target_url"]),
-                source_id=int(document["source_id"]),
-                target_id=int(document["target_id"]),
-                created_repository=bool(document["created_repository"]),
-                releases={entry.source_id: entry for entry in map(_release, document["releases"])},
+                source_id=_integer(document["source_id"]),
+                target_id=_integer(document["target_id"]),
+                created_repository=_flag(document["created_repository"]),
+                releases={
+                    entry.source_id: entry for entry in map(_release, _list(document["releases"]))
+                },
                 quarantined={
                     (entry.release_id, entry.asset_id): entry
-                    for entry in (QuarantineEntry(**item) for item in document["quarantined"])
+                    for entry in map(_quarantine, _list(document["quarantined"]))
                 },
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _MALFORMED as error:
             raise LedgerCorrupt(f"not a ledger document: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -128,10 +130,13 @@ class Ledger:
             "target_id": self.target_id,
             "created_repository": self.created_repository,
             "releases": [
-                {**_without(entry, "assets"), "assets": [asdict(a) for a in entry.assets.values()]}
+                {
+                    **_without(entry, "assets"),
+                    "assets": [_without(a) for a in entry.assets.values()],
+                }
                 for entry in self.releases.values()
             ],
-            "quarantined": [asdict(entry) for entry in self.quarantined.values()],
+            "quarantined": [_without(entry) for entry in self.quarantined.values()],
         }
 
     def totals(self) -> tuple[int, int, int]:
@@ -224,17 +229,30 @@ class IndexEntry:
             LedgerCorrupt: It is none.
         """
         try:
-            pages = tuple(PageProof(*page) for page in document["pages"])
-            quarantined = tuple(Quarantined(**item) for item in document["quarantined"])
-            warnings = tuple(map(_text, document["warnings"]))
-            facts = {
-                **document,
-                "pages": pages,
-                "quarantined": quarantined,
-                "warnings": warnings,
-            }
-            return cls(**facts)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            entry = cls(
+                **{
+                    **document,
+                    "pages": _pages(document["pages"]),
+                    "quarantined": tuple(map(_quarantined, _list(document["quarantined"]))),
+                    "warnings": tuple(map(_text, _list(document["warnings"]))),
+                    "audited_at": _number(document["audited_at"]),
+                    "succeeded_at": _number(document["succeeded_at"]),
+                }
+            )
+            for text in (
+                entry.source,
+                entry.target,
+                entry.settings,
+                entry.credential,
+                entry.target_url,
+                entry.error,
+            ):
+                _text(text)
+            for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
+                _integer(number)
+            _perhaps_text(entry.newest)
+            return entry
+        except _MALFORMED as error:
             raise LedgerCorrupt(f"not an entry of the index: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -269,13 +287,13 @@ class ListingEntry:
         try:
             return cls(
                 credential=_text(document["credential"]),
-                pages=tuple(PageProof(*page) for page in document["pages"]),
+                pages=_pages(document["pages"]),
                 repositories=tuple(
-                    (_text(name), int(number), bool(fork), bool(archived))
-                    for name, number, fork, archived in document["repositories"]
+                    (_text(name), _integer(number), _flag(fork), _flag(archived))
+                    for name, number, fork, archived in map(_list, _list(document["repositories"]))
                 ),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _MALFORMED as error:
             raise LedgerCorrupt(f"not a listing of the index: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -312,9 +330,9 @@ class Index:
             return cls(
                 mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
                 listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
-                finished_at=float(document["finished_at"]),
+                finished_at=_number(document["finished_at"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _MALFORMED as error:
             raise LedgerCorrupt(f"not an index: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -380,7 +398,7 @@ def same_content(entry: AssetEntry, asset: Asset) -> bool:
 def check_version(document: Any) -> None:
     """Refuse what is no document, and what a later version of this program wrote."""
     version = document.get("version") if isinstance(document, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise LedgerCorrupt("not a document of a ledger: it has no version")
     if version > VERSION:
         raise LedgerTooNew(
@@ -393,12 +411,95 @@ def _without(value: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if name not in names}
 
 
-def _release(item: Mapping[str, Any]) -> ReleaseEntry:
-    assets: Iterable[AssetEntry] = (AssetEntry(**asset) for asset in item["assets"])
-    return ReleaseEntry(**{**item, "assets": {asset.source_id: asset for asset in assets}})
+def _release(item: Any) -> ReleaseEntry:
+    assets = {asset.source_id: asset for asset in map(_asset, _list(item["assets"]))}
+    entry = ReleaseEntry(**{**item, "assets": assets})
+    _integer(entry.source_id)
+    _integer(entry.target_id)
+    _text(entry.tag)
+    _flag(entry.created)
+    _flag(entry.followed)
+    _perhaps_text(entry.published)
+    return entry
+
+
+def _asset(item: Any) -> AssetEntry:
+    entry = AssetEntry(**item)
+    # One expression, without calls of our own: a document has thousands of these.
+    if not (
+        type(entry.source_id) is int
+        and type(entry.source_name) is str
+        and type(entry.target_id) is int
+        and type(entry.target_name) is str
+        and type(entry.size) is int
+        and type(entry.sha256) in _PERHAPS_TEXT
+        and type(entry.source_digest) in _PERHAPS_TEXT
+        and type(entry.source_updated_at) in _PERHAPS_TEXT
+        and type(entry.created) is bool
+    ):
+        raise TypeError(f"a wrong type in an asset: {item!r:.200}")
+    return entry
+
+
+def _quarantine(item: Any) -> QuarantineEntry:
+    entry = QuarantineEntry(**item)
+    _integer(entry.release_id)
+    _integer(entry.asset_id)
+    for text in (entry.facts, entry.error, entry.since, entry.release):
+        _text(text)
+    _perhaps_text(entry.asset)
+    return entry
+
+
+def _quarantined(item: Any) -> Quarantined:
+    entry = Quarantined(**item)
+    _text(entry.error)
+    _text(entry.since)
+    _perhaps_text(entry.release)
+    _perhaps_text(entry.asset)
+    return entry
+
+
+def _pages(items: Any) -> tuple[PageProof, ...]:
+    pages = tuple(PageProof(*_list(item)) for item in _list(items))
+    for page in pages:
+        for text in (page.url, page.etag, page.content):
+            _text(text)
+    return pages
+
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_PERHAPS_TEXT = frozenset({str, type(None)})
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
+
+
+def _perhaps_text(value: object) -> None:
+    if value is not None:
+        _text(value)
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"a whole number expected, not {type(value).__name__}")
+    return value
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, float) else float(_integer(value))
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"true or false expected, not {type(value).__name__}")
+    return value
+
+
+def _list(value: object) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"a list expected, not {type(value).__name__}")
     return value

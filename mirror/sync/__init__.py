@@ -1,0 +1,1 @@
+"""One pass: discover, snapshot, plan, execute, record."""

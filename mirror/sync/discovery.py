@@ -1,0 +1,142 @@
+"""Patterns → mirrors: what the sources hold, page by page, and only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.core.expansion import Listed, expand
+from mirror.core.ledger import ListingEntry
+from mirror.core.release import RepoRef
+from mirror.core.report import Failure, RepositoryReport
+from mirror.core.selection import could_match, matches_source
+from mirror.errors import GitHubError, HostStopped, MirrorError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mirror.core.expansion import Mirror, Rule
+    from mirror.core.ledger import Index
+    from mirror.sync.session import Side
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a pass is about.
+
+    Attributes:
+        mirrors: To be brought up to date.
+        failed: Patterns whose listing failed, and mirrors that cannot be.
+    """
+
+    mirrors: tuple[Mirror, ...]
+    failed: tuple[RepositoryReport, ...]
+
+
+def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:
+    """Refuse a pattern of the command line that no configured source could match.
+
+    Raises:
+        UsageError: Nothing was contacted.
+    """
+    for pattern in patterns:
+        if not any(could_match(pattern, rule.source_name, rule.source) for rule in rules):
+            configured = ", ".join(sorted({rule.source for rule in rules})[:5]) or "none"
+            raise UsageError(
+                f'no configured source can match "{pattern}" (configured: {configured})'
+            )
+
+
+async def discover(
+    rules: Sequence[Rule],
+    patterns: Sequence[str],
+    sources: Mapping[str, Side],
+    index: Index,
+    *,
+    full: bool,
+) -> Discovery:
+    """Expand the rules by what their sources hold, and select by the command line's patterns.
+
+    Args:
+        rules: All configured mirrors: also those that are not selected can win a repository.
+        patterns: Of the command line; none selects all.
+        sources: By name.
+        index: Knows the listings of the last pass; it is brought up to date.
+        full: Trust no stored listing.
+
+    Raises:
+        UsageError: A pattern matches nothing.
+    """
+    check_patterns(rules, patterns)
+    listings: dict[str, Sequence[Listed]] = {}
+    failed: dict[str, MirrorError] = {}
+    for rule in rules:
+        key = rule.listing
+        if rule.wildcard and rule.enabled and key not in listings and key not in failed:
+            if not _possible(rule, patterns):
+                continue
+            try:
+                listings[key] = await _list(rule, sources[rule.source_name], index, full=full)
+            except MirrorError as error:
+                log.warning("discovery.failed", source=key, error=str(error))
+                failed[key] = error
+    expansion = expand(rules, listings)
+    mirrors = tuple(
+        mirror
+        for mirror in expansion.mirrors
+        if _selected(patterns, mirror.source_name, mirror.source)
+    )
+    reports = [
+        _failure(f"{rule.source_name}:{rule.source}", None, failed[rule.listing])
+        for rule in rules
+        if rule.wildcard and rule.enabled and rule.listing in failed
+    ]
+    for item in expansion.impossible:
+        name, _, source = item.name.partition(":")
+        if _selected(patterns, name, RepoRef.parse(source)):
+            reports.append(_failure(item.name, item.target, UsageError(item.error)))
+    if patterns and not mirrors and not reports:
+        raise UsageError(f"nothing matches {', '.join(patterns)}")
+    return Discovery(mirrors, tuple(reports))
+
+
+async def _list(rule: Rule, side: Side, index: Index, *, full: bool) -> Sequence[Listed]:
+    known = index.listings.get(rule.listing)
+    if known is None or known.credential != side.credential or full:
+        known = ListingEntry(side.credential)
+    found = await side.store.owner_repositories(rule.owner, known.pages)
+    if not found.unchanged:
+        known.repositories = tuple(
+            (str(item.ref), item.id, item.fork, item.archived) for item in found.repositories
+        )
+    known.pages = found.pages
+    index.listings[rule.listing] = known
+    return [
+        Listed(RepoRef.parse(name), number, fork, archived)
+        for name, number, fork, archived in known.repositories
+    ]
+
+
+def _possible(rule: Rule, patterns: Sequence[str]) -> bool:
+    return not patterns or any(could_match(p, rule.source_name, rule.source) for p in patterns)
+
+
+def _selected(patterns: Sequence[str], source_name: str, source: RepoRef) -> bool:
+    return not patterns or any(matches_source(p, source_name, source) for p in patterns)
+
+
+def _failure(name: str, target: str | None, error: MirrorError) -> RepositoryReport:
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if isinstance(error, HostStopped):
+        warnings = (f"not tried: {error}",)  # the failure itself is reported once
+    else:
+        status = error.status if isinstance(error, GitHubError) else None
+        failures = (
+            Failure(str(error), "list-repositories", status_code=status, attempts=error.attempts),
+        )
+    return RepositoryReport(name, target, "failed", failures=failures, warnings=warnings)

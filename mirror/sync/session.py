@@ -1,0 +1,263 @@
+"""The story of one mirror: snapshot, plan, execute, record, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.core.estimate import requests_of
+from mirror.core.ledger import IndexEntry, Ledger
+from mirror.core.planner import Circumstances, plan
+from mirror.core.record import quarantine, record
+from mirror.core.report import RepositoryReport, iso
+from mirror.errors import HostStopped
+from mirror.sync.copier import Copier
+from mirror.sync.executor import Executor
+from mirror.sync.snapshots import Snapshots
+from mirror.sync.tally import Tally, planned_report
+
+if TYPE_CHECKING:
+    from mirror.core.action import Outcome, Plan
+    from mirror.core.expansion import Mirror
+    from mirror.core.ledger import Index, LedgerStore
+    from mirror.core.release import Snapshot
+    from mirror.core.report import Observer
+    from mirror.core.retry import Backoff
+    from mirror.core.timetable import Clock
+    from mirror.github import Listing, ReleaseStore
+    from mirror.sync.stop import Stop
+    from mirror.transfer.slots import Slots
+
+log = structlog.get_logger()
+
+SAVE_EVERY = 1.0
+"""Seconds between two saves of one document while work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A host, as a session needs to know it.
+
+    Attributes:
+        name: As configured; ``target`` for the target.
+        url: Its web address.
+        api_url: The address of its API.
+        credential: A fingerprint of the credential: ETags differ by it.
+        response_timeout: Seconds from an upload's last byte to its answer.
+        stall_timeout: Seconds without a byte moved.
+    """
+
+    name: str
+    url: str
+    api_url: str
+    credential: str
+    store: ReleaseStore
+    stall_timeout: float = 60.0
+    response_timeout: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all sessions of a pass share."""
+
+    ledgers: LedgerStore
+    index: Index
+    slots: Slots
+    clock: Clock
+    observer: Observer
+    stop: Stop
+    backoff: Backoff
+    transfers_per_release: int
+    audit_interval: float
+    full: bool = False
+
+
+class Session:
+    """One mirror, once."""
+
+    def __init__(self, mirror: Mirror, source: Side, target: Side, tools: Tools) -> None:
+        self._mirror = mirror
+        self._source = source
+        self._target = target
+        self._tools = tools
+        self._started = tools.clock.now()
+        self._entry = tools.index.mirrors.get(mirror.key) or IndexEntry(
+            mirror.name, str(mirror.target)
+        )
+        self._due = self._audit_due()
+        self._saved_at = tools.clock.monotonic()
+
+    async def sync(self) -> RepositoryReport:
+        """Bring the target up to the source, once."""
+        listing = await self._list_source()
+        if listing.unchanged:
+            return self._unchanged(listing)
+        source, target, ledger = await self._look(listing, write=True)
+        work = await self._plan(source, target, ledger)
+        tally = Tally(self._mirror.name, str(self._mirror.target), work)
+        try:
+            await self._execute(work, ledger, tally)
+        finally:
+            await self._record(work, ledger, tally, listing)
+        return tally.report(ledger)
+
+    async def preview(self) -> RepositoryReport:
+        """Tell what :meth:`sync` would do; nothing is written anywhere."""
+        listing = await self._list_source()
+        if listing.unchanged:
+            return self._unchanged(listing)
+        source, target, ledger = await self._look(listing, write=False)
+        work = await self._plan(source, target, ledger)
+        cost = requests_of(work)
+        requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
+        return planned_report(self._mirror.name, str(self._mirror.target), work, ledger, requests)
+
+    # -- what is there ------------------------------------------------------------------------
+
+    async def _list_source(self) -> Listing:
+        """The source's releases; its pages answer 304 where nothing changed."""
+        proofs = () if self._due else self._entry.pages
+        return await self._source.store.list_releases(self._mirror.source, proofs)
+
+    def _audit_due(self) -> bool:
+        """Whether nothing that was stored is to be trusted, and both sides are to be looked at."""
+        entry, tools = self._entry, self._tools
+        age = self._started.timestamp() - entry.audited_at
+        return (
+            tools.full
+            or not entry.pages
+            or not 0 <= age < tools.audit_interval
+            or entry.source != self._mirror.name
+            or entry.settings != self._mirror.settings
+            or entry.credential != self._source.credential
+            or entry.target_url != self._target.api_url
+        )
+
+    def _unchanged(self, listing: Listing) -> RepositoryReport:
+        self._entry.pages = listing.pages
+        self._entry.succeeded_at = self._started.timestamp()
+        entry = self._entry
+        return RepositoryReport(
+            self._mirror.name,
+            str(self._mirror.target),
+            "failed" if entry.quarantined else "unchanged",
+            warnings=entry.warnings,
+            quarantined=entry.quarantined,
+        )
+
+    async def _look(
+        self, listing: Listing, *, write: bool
+    ) -> tuple[Snapshot, Snapshot | None, Ledger]:
+        """Both sides as they are now, and what is known of them.
+
+        A document that belongs elsewhere is not believed: the target's own state is the truth.
+        """
+        fresh = Ledger(self._mirror.name, str(self._mirror.target), self._target.api_url)
+        ledger = await self._tools.ledgers.load(self._mirror.key) or fresh
+        snapshots = Snapshots(self._mirror, self._source, self._target)
+        reason = ""
+        if ledger.target_url != self._target.api_url:
+            reason = f"it is of another target, {ledger.target_url}"
+        elif ledger.source != self._mirror.name:
+            reason = f"it is of another source, {ledger.source}"
+        else:
+            source, target = await snapshots.take(listing, ledger)
+            if not (target and ledger.target_id not in {0, target.repository.id}):
+                ledger.source_id = source.repository.id
+                ledger.target_id = target.repository.id if target else 0
+                return source, target, ledger
+            reason = f"{self._mirror.target} is another repository now"
+        log.warning("ledger.set_aside", target=str(self._mirror.target), reason=reason)
+        if write:
+            await self._tools.ledgers.set_aside(self._mirror.key, reason)
+        source, target = await snapshots.take(listing, fresh)
+        fresh.source_id = source.repository.id
+        fresh.target_id = target.repository.id if target else 0
+        return source, target, fresh
+
+    async def _plan(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
+        about = Circumstances(
+            source_url=self._source.url,
+            source_address=f"{self._source.url}/{self._mirror.source}",
+            now=self._started,
+            capabilities=await self._target.store.capabilities(),
+            retry=self._due and self._entry.succeeded_at > 0,
+        )
+        return plan(source, target, ledger, self._mirror.policy, about)
+
+    # -- what is done -------------------------------------------------------------------------
+
+    async def _execute(self, work: Plan, ledger: Ledger, tally: Tally) -> None:
+        for entry in work.learned:
+            ledger.releases[entry.source_id] = entry
+        tools = self._tools
+        source_repo, target_repo = self._mirror.source, self._mirror.target
+
+        async def note(outcome: Outcome) -> None:
+            tally.add(outcome)
+            record(ledger, outcome, tools.clock.now())
+            if tools.clock.monotonic() - self._saved_at >= SAVE_EVERY:
+                self._saved_at = tools.clock.monotonic()
+                await tools.ledgers.save(self._mirror.key, ledger)
+
+        copier = Copier(
+            self._source.store,
+            self._target.store,
+            source_repo,
+            target_repo,
+            clock=tools.clock,
+            backoff=tools.backoff,
+            stall_timeout=min(self._source.stall_timeout, self._target.stall_timeout),
+            response_timeout=self._target.response_timeout,
+            observer=tools.observer,
+            mirror_name=self._mirror.name,
+        )
+        executor = Executor(
+            self._target.store,
+            target_repo,
+            copier,
+            slots=tools.slots,
+            per_release=tools.transfers_per_release,
+            clock=tools.clock,
+            stop=tools.stop,
+            record=note,
+        )
+        tools.observer.bytes_planned(tally.planned_bytes)
+        try:
+            await executor.run(work)
+        except HostStopped as error:
+            tally.stopped = str(error)
+        tally.interrupted = tools.stop.requested and tally.unfinished
+
+    async def _record(self, work: Plan, ledger: Ledger, tally: Tally, listing: Listing) -> None:
+        """Save the document, then what the next pass may trust: nothing, if anything is undone."""
+        now = self._tools.clock.now()
+        if not tally.unfinished:
+            tally.fresh = quarantine(ledger, tally.obstacles(), now)
+        await self._tools.ledgers.save(self._mirror.key, ledger)
+        undone = tally.undone
+        releases, assets, size = ledger.totals()
+        published = [item.published_at for item in listing.releases if item.published_at]
+        entry = replace(
+            self._entry,
+            source=self._mirror.name,
+            target=str(self._mirror.target),
+            settings=self._mirror.settings,
+            credential=self._source.credential,
+            target_url=self._target.api_url,
+            source_id=ledger.source_id,
+            pages=() if undone else listing.pages,
+            error=tally.error,
+            releases=releases,
+            assets=assets,
+            bytes=size,
+            newest=iso(max(published)) if published else None,
+            warnings=work.warnings,
+            quarantined=tuple(item.report() for item in ledger.quarantined.values()),
+        )
+        if not undone:
+            entry.audited_at = entry.succeeded_at = self._started.timestamp()
+        self._entry = self._tools.index.mirrors[self._mirror.key] = entry
+        log.info("mirror.synced", source=self._mirror.name, **tally.summary())

@@ -1,0 +1,93 @@
+"""What both hosts say of one mirror now, as far as a plan depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mirror.core.body import is_our_readme
+from mirror.core.planner import tags_needed
+from mirror.core.release import Snapshot
+from mirror.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mirror.core.expansion import Mirror
+    from mirror.core.ledger import Ledger
+    from mirror.github import Listing
+    from mirror.sync.session import Side
+
+
+class Snapshots:
+    """Takes the two snapshots of one mirror.
+
+    Tags are looked up only for releases that are to be published: that takes more requests than
+    all else.
+    """
+
+    def __init__(self, mirror: Mirror, source: Side, target: Side) -> None:
+        self._mirror = mirror
+        self._source = source
+        self._target = target
+
+    async def take(self, listing: Listing, ledger: Ledger) -> tuple[Snapshot, Snapshot | None]:
+        """Both snapshots; ``None`` for a target repository that does not exist.
+
+        Args:
+            listing: The source's releases, read already.
+            ledger: What was recorded: whether this program made the target repository.
+        """
+        store, repo = self._source.store, self._mirror.source
+        source = Snapshot(
+            repository=await store.repository(repo),
+            releases=listing.releases,
+            latest=await store.latest(repo) if listing.releases else None,
+            complete=listing.complete,
+        )
+        target = await self._take_target()
+        needed = tags_needed(source, target, ledger, self._mirror.policy, self._source.url)
+        if needed:
+            source = replace(source, tags=await store.tags(repo, needed))
+            if target:
+                target = await self._with_tags(target, ledger, source, needed)
+        return source, target
+
+    async def _take_target(self) -> Snapshot | None:
+        store, repo = self._target.store, self._mirror.target
+        try:
+            repository = await store.repository(repo)
+        except NotFound:
+            return None
+        listing = await store.list_releases(repo)
+        published = any(not release.draft for release in listing.releases)
+        return Snapshot(
+            repository=repository,
+            releases=listing.releases,
+            latest=await store.latest(repo) if published else None,
+            complete=listing.complete,
+        )
+
+    async def _with_tags(
+        self, target: Snapshot, ledger: Ledger, source: Snapshot, needed: Collection[str]
+    ) -> Snapshot:
+        store, repo = self._target.store, self._mirror.target
+        tags = await store.tags(repo, needed)
+        lacking = [tag for tag in needed if tag not in tags]
+        if not lacking or self._mirror.policy.tags == "require":
+            return replace(target, tags=tags)
+        wanted = {source.tags[tag] for tag in lacking if tag in source.tags}
+        commits = {commit for commit in wanted if await store.has_commit(repo, commit)}
+        ours = ledger.created_repository or is_our_readme(await store.read_file(repo, "README.md"))
+        repository = target.repository
+        if not ours and "release-mirror" in repository.description:
+            # Made by a run that was cut off before the first commit.
+            empty = await store.head(repo) is None
+            ours, repository = empty, replace(repository, empty=empty)
+        return replace(
+            target,
+            repository=repository,
+            tags=tags,
+            commits=frozenset(commits),
+            created_by_mirror=ours,
+        )
