@@ -8,6 +8,7 @@ a matter of a :class:`LedgerStore`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.core.report import Quarantined
@@ -229,29 +230,7 @@ class IndexEntry:
             LedgerCorrupt: It is none.
         """
         try:
-            entry = cls(
-                **{
-                    **document,
-                    "pages": _pages(document["pages"]),
-                    "quarantined": tuple(map(_quarantined, _list(document["quarantined"]))),
-                    "warnings": tuple(map(_text, _list(document["warnings"]))),
-                    "audited_at": _number(document["audited_at"]),
-                    "succeeded_at": _number(document["succeeded_at"]),
-                }
-            )
-            for text in (
-                entry.source,
-                entry.target,
-                entry.settings,
-                entry.credential,
-                entry.target_url,
-                entry.error,
-            ):
-                _text(text)
-            for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
-                _integer(number)
-            _perhaps_text(entry.newest)
-            return entry
+            return _index_entry(document)
         except _MALFORMED as error:
             raise LedgerCorrupt(f"not an entry of the index: {error!r}") from error
 
@@ -411,6 +390,32 @@ def _without(value: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__slots__ if name not in names}
 
 
+def _index_entry(document: Any) -> IndexEntry:
+    entry = IndexEntry(
+        **{
+            **document,
+            "pages": _pages(document["pages"]),
+            "quarantined": tuple(map(_quarantined, _list(document["quarantined"]))),
+            "warnings": tuple(map(_text, _list(document["warnings"]))),
+            "audited_at": _number(document["audited_at"]),
+            "succeeded_at": _number(document["succeeded_at"]),
+        }
+    )
+    for text in (
+        entry.source,
+        entry.target,
+        entry.settings,
+        entry.credential,
+        entry.target_url,
+        entry.error,
+    ):
+        _text(text)
+    for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
+        _integer(number)
+    _perhaps_text(entry.newest)
+    return entry
+
+
 def _release(item: Any) -> ReleaseEntry:
     assets = {asset.source_id: asset for asset in map(_asset, _list(item["assets"]))}
     entry = ReleaseEntry(**{**item, "assets": assets})
@@ -490,7 +495,10 @@ def _integer(value: object) -> int:
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, float) else float(_integer(value))
+    number = value if isinstance(value, float) else float(_integer(value))
+    if not isfinite(number):
+        raise ValueError(f"a number expected, not {number}")
+    return number
 
 
 def _flag(value: object) -> bool:
