@@ -1,0 +1,223 @@
+"""Faults that are scripted to happen: on which route, at which hit, how often, and what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Kind = Literal[
+    "status",
+    "delay",
+    "reset",
+    "lost-reply",
+    "lost-reply-status",
+    "reset-midway",
+    "truncate",
+    "stall",
+    "slow",
+    "corrupt",
+    "html",
+    "broken-json",
+    "wrong-types",
+    "redirect",
+    "early-answer",
+    "lag",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+INSTEAD = frozenset({"status", "reset", "html", "redirect", "early-answer"})
+"""Kinds after which the request is not executed."""
+
+AFTER = frozenset({"lost-reply", "lost-reply-status"})
+"""Kinds that execute the request and lose its answer."""
+
+SHAPING = frozenset({"reset-midway", "truncate", "stall", "slow", "corrupt"})
+"""Kinds that change how a body flows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One scripted fault.
+
+    Attributes:
+        kind: What happens:
+
+            - `status`: answered with `status`, `headers`, `body`; nothing is done
+            - `delay`: `seconds` pass first; combines with any other kind
+            - `reset`: the connection is reset; nothing is done
+            - `lost-reply`: the request is executed, then the connection is reset
+            - `lost-reply-status`: executed, then answered with `status`
+            - `reset-midway`: reset after `at_byte` bytes of the body (of an upload: of what was
+              read, which leaves a `starter`)
+            - `truncate`: the body ends cleanly at `at_byte`; `keep_length` says whether the
+              `Content-Length` still announces all of it
+            - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes; of an
+              upload: nothing more is read
+            - `slow`: the body flows at `rate` bytes a second, either way
+            - `corrupt`: the byte at `at_byte` is flipped, the length is right
+            - `html`: 200 with a page
+            - `broken-json`, `wrong-types`: executed; the answer is cut in half, or every value in
+              it has another type
+            - `redirect`: `status` (302 unless it is one of 3xx) to `location`
+            - `early-answer`: answered with `status` before the body is read; the connection stays
+              open, unread, for `seconds`
+            - `lag`: what was made after the fault was set is not seen yet: the newest such item
+              of a list, or the item itself; with `seconds`, everything younger than that
+
+        route: A name of `ROUTES`, or `*`.
+        match: A part of path and query; `None` matches all.
+        nth: The first matching request that is hit, from 1.
+        times: How many are hit; `None` is for ever.
+    """
+
+    kind: Kind
+    route: str = "*"
+    match: str | None = None
+    nth: int = 1
+    times: int | None = 1
+    status: int = 502
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+    content_type: str = "application/json; charset=utf-8"
+    seconds: float | None = None
+    at_byte: int = 0
+    rate: int = 0
+    keep_length: bool = True
+    location: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what could never happen, so that a test does not pass for nothing."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of fault {self.kind!r}; one of {', '.join(KINDS)}")
+        if self.nth < 1 or (self.times is not None and self.times < 1):
+            raise ValueError("nth and times of a fault begin at 1")
+        if self.kind == "slow" and self.rate <= 0:
+            raise ValueError("a slow fault needs a rate in bytes a second")
+        if self.kind == "redirect" and not self.location:
+            raise ValueError("a redirect fault needs a location")
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Fault:
+        """From the control API's JSON.
+
+        Raises:
+            ValueError: A key is unknown, or a value is wrong.
+        """
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(document) - known)
+        if unknown:
+            raise ValueError(f"unknown keys of a fault: {', '.join(unknown)}")
+        if "kind" not in document:
+            raise ValueError("a fault needs a kind")
+        return cls(**document)
+
+
+@dataclass(slots=True)
+class _Armed:
+    fault: Fault
+    since: int
+    hits: int = 0
+
+    def matches(self, route: str, target: str) -> bool:
+        return self.fault.route in ("*", route) and (self.fault.match or "") in target
+
+    def due(self) -> bool:
+        """Count a hit and say whether it is one of those that are affected."""
+        self.hits += 1
+        fault = self.fault
+        if fault.times is None:
+            return self.hits >= fault.nth
+        return fault.nth <= self.hits < fault.nth + fault.times
+
+
+class Faults:
+    """The faults that are armed.
+
+    Args:
+        newest: Gives the number of the newest item, so that `lag` knows what is new.
+        routes: Names that may be used.
+    """
+
+    def __init__(self, newest: Callable[[], int], routes: Callable[[], frozenset[str]]) -> None:
+        self._armed: list[_Armed] = []
+        self._newest = newest
+        self._routes = routes
+
+    def add(self, *faults: Fault) -> None:
+        """Arm faults.
+
+        Raises:
+            ValueError: No route has that name.
+        """
+        for fault in faults:
+            if fault.route != "*" and fault.route not in self._routes():
+                raise ValueError(f"no route is named {fault.route!r}")
+            self._armed.append(_Armed(fault, self._newest()))
+
+    def clear(self) -> None:
+        """Disarm all."""
+        self._armed.clear()
+
+    @property
+    def fired(self) -> int:
+        """How many requests were hit by faults that are armed now (`lag` counts what it hid)."""
+        return sum(
+            max(0, min(a.hits - a.fault.nth + 1, a.fault.times or a.hits)) for a in self._armed
+        )
+
+    def take(self, route: str, target: str) -> list[Fault]:
+        """The faults that hit this request."""
+        if not self._armed:
+            return []
+        return [
+            armed.fault
+            for armed in self._armed
+            if armed.fault.kind != "lag" and armed.matches(route, target) and armed.due()
+        ]
+
+    def hidden(
+        self, route: str, target: str, items: list[tuple[int, float]], now: float
+    ) -> set[int]:
+        """Numbers of the items that a list does not show yet.
+
+        Args:
+            route: The route's name.
+            target: Path and query.
+            items: Number and time of creation of each item.
+            now: The time.
+        """
+        made: set[int] = set()
+        for armed in self._armed:
+            fault = armed.fault
+            if fault.kind != "lag" or not armed.matches(route, target):
+                continue
+            new = [(number, when) for number, when in items if number > armed.since]
+            if fault.seconds is not None:
+                new = [(number, when) for number, when in new if when > now - fault.seconds]
+            if not new or not armed.due():
+                continue
+            numbers = [number for number, _ in new]
+            made.update(numbers if fault.seconds is not None else [max(numbers)])
+        return made
+
+
+def wrong_types(value: Any) -> Any:
+    """A JSON document whose every value has another type than it should."""
+    if isinstance(value, dict):
+        return {key: _swapped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [wrong_types(inner) for inner in value] or {}
+    return _swapped(value)
+
+
+def _swapped(value: Any) -> Any:
+    if isinstance(value, str):
+        return 7
+    if isinstance(value, dict):
+        return []
+    if isinstance(value, list):
+        return {}
+    return "text"

@@ -1,0 +1,105 @@
+"""The sockets of an emulated host, and its life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from mirror.emulator.gate import Gate, Prefixes
+from mirror.emulator.state import Addresses, GitHubState
+from mirror.emulator.store import Store
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+    from types import TracebackType
+
+LOOPBACK = "127.0.0.1"
+_CONTROL = ("/_emulator", "control")
+_READ_BUFFER = 1 << 20
+_SHUTDOWN = 0.05
+"""Seconds for answers in flight when the host goes."""
+
+
+class Emulator:
+    """Serves a state on loopback while its context is open.
+
+    Args:
+        state: The host.
+        port: The port of the API; 0 takes any that is free. Other origins take any.
+        state_directory: Where the state is loaded from, and saved to on each change.
+        ssl_context: Serve over TLS.
+
+    Attributes:
+        url: The address for people.
+        api_url: The base of the REST API.
+        upload_url: The base of uploads.
+        storage_url: The origin that downloads are redirected to.
+    """
+
+    def __init__(
+        self,
+        state: GitHubState,
+        *,
+        port: int = 0,
+        state_directory: Path | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.state = state
+        self._port = port
+        self._ssl = ssl_context
+        self._runners: list[web.ServerRunner] = []
+        self._store = Store(state, state_directory) if state_directory else None
+        if self._store is not None:
+            self._store.load()
+        self.url = self.api_url = self.upload_url = self.storage_url = ""
+
+    async def __aenter__(self) -> Self:
+        state = self.state
+        self.storage_url = await self._listen((("", "storage"),))
+        if state.kind == "github":
+            self.api_url = await self._listen((_CONTROL, ("", "api")), self._port)
+            self.upload_url = await self._listen((("", "uploads"),))
+            self.url = await self._listen((_CONTROL, ("", "web")))
+        else:
+            uploads = ("/api/uploads", "uploads")
+            prefixes = (_CONTROL, ("/api/v3", "api"), uploads, ("", "web"))
+            self.url = await self._listen(prefixes, self._port)
+            self.api_url = f"{self.url}/api/v3"
+            self.upload_url = f"{self.url}/api/uploads"
+            if state.isolated_uploads:
+                self.upload_url = await self._listen((("", "uploads"),))
+        state.settle(Addresses(self.url, self.api_url, self.upload_url, self.storage_url))
+        if self._store is not None:
+            self._store.watch()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+        if self._store is not None:
+            self._store.close()
+
+    async def _listen(self, prefixes: Prefixes, port: int = 0) -> str:
+        """Open a socket; returns its address."""
+        server = web.Server(
+            Gate(self.state, prefixes).handle,
+            handler_cancellation=True,
+            read_bufsize=_READ_BUFFER,
+            auto_decompress=False,
+            access_log=None,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
+        self._runners.append(runner)
+        await runner.setup()
+        site = web.TCPSite(runner, LOOPBACK, port, ssl_context=self._ssl, backlog=1024)
+        await site.start()
+        number = runner.addresses[0][1]
+        return f"{'https' if self._ssl else 'http'}://{LOOPBACK}:{number}"
