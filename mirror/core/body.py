@@ -16,14 +16,20 @@ ZERO_WIDTH = "&#8203;"
 
 _MENTION = re.compile(
     r"""
-    (?P<code>(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))     # a code span: `@name`
-    | (?P<comment><!--.*?-->)
-    | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s<>]+)                  # an address: https://host/@name
-    | (?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)                   # name@example.com
-    | (?<![\w/@])@(?=[A-Za-z0-9])                              # a mention begins
+    (?<![`\\])(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n).)*?(?<!`)(?P=ticks)(?!`)   # a code span: `@name`
+    | <!--(?:(?!<!--).)*?-->
+    | \b[a-z][a-z0-9+.-]{0,30}://(?:(?!\)@)[^\s<>])+          # an address: https://host/@name
+    | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+            # name@example.com
+    | (?<![^\W_])(?<![/@])@(?=[A-Za-z0-9])                   # a mention begins
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+"""What holds no mention, and the beginning of one. In doubt it is a mention: an ``@`` that is kept
+apart from its name for nothing does no harm. A code span ends with its paragraph, ``_@name_`` is
+one in italics, and every repetition is bounded, so that no text takes long.
+"""
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 _MARKER = re.compile(r"<!-- release-mirror ([0-9a-f]{12})/(\d{1,20}) -->")
 _REPOSITORY_MARK = "<!-- release-mirror: this repository was made by a mirror -->"
@@ -45,25 +51,30 @@ def render_body(text: str, *, mentions: str = "escape", origin: str = "") -> str
         body = escape_mentions(body)
     if len(body) > BODY_LIMIT:
         notice = f"\n\n*This text was cut at the target's limit; the whole of it: {origin}*\n"
-        body = body[: BODY_LIMIT - len(notice)] + notice
+        body = _cut(body, BODY_LIMIT - len(notice), mentions) + notice
     return body
+
+
+def _cut(body: str, room: int, mentions: str) -> str:
+    """The beginning of a text; where the cut opens a code span, its names are mentions again."""
+    kept = body[:room]
+    while mentions == "escape" and len(escaped := escape_mentions(kept)) != len(kept):
+        kept = escaped[:room]
+    return kept
 
 
 def escape_mentions(text: str) -> str:
     """Take the effect from every ``@name`` outside of code, addresses and e-mail addresses."""
     if "@" not in text:
         return text
-    lines = text.split("\n")
-    code = _code_lines(text)
+    lines = _LINE.findall(text)
     result: list[str] = []
     start = 0
-    for first, end in [*code, (len(lines), len(lines))]:
-        if start < first:
-            result.append(_MENTION.sub(_escape, "\n".join(lines[start:first])))
-        if first < end:
-            result.append("\n".join(lines[first:end]))
-        start = max(start, end)
-    return "\n".join(result)
+    for first, end in [*_code_lines(text), (len(lines), len(lines))]:
+        result.append(_MENTION.sub(_escape, "".join(lines[start:first])))
+        result.extend(lines[first:end])
+        start = end
+    return "".join(result)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -107,7 +118,8 @@ def with_marker(body: str, mark: str) -> str:
 
 def marked_release(body: str, source_url: str) -> int | None:
     """The id of the source's release that a draft's marker names; ``None`` without ours."""
-    for host, number in _MARKER.findall(body):
+    # The last one: ours ends the text, and a source's own text may hold others.
+    for host, number in reversed(_MARKER.findall(body)):
         if host == _host_mark(source_url):
             return int(number)
     return None

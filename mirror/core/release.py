@@ -146,7 +146,7 @@ class Release:
     assets: tuple[Asset, ...] = ()
 
     def facts(self) -> list[object]:
-        """What a change of it changes; no counters and no addresses."""
+        """What a change of it changes; no counters, no addresses, and no order of its assets."""
         return [
             self.id,
             self.tag,
@@ -156,7 +156,7 @@ class Release:
             self.prerelease,
             self.created_at.isoformat() if self.created_at else None,
             self.published_at.isoformat() if self.published_at else None,
-            [asset.facts() for asset in self.assets],
+            [asset.facts() for asset in sorted(self.assets, key=lambda asset: asset.id)],
         ]
 
 

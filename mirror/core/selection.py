@@ -111,14 +111,18 @@ def _specifier(text: str) -> SpecifierSet:
     return SpecifierSet(text)
 
 
+_VERSION_END = re.compile(
+    r"(?<![0-9A-Za-z.])[vV]?(?=(\d[0-9A-Za-z]*(?:[-_.+][0-9A-Za-z]+)*)$)", re.ASCII
+)
+"""The longest end of a tag that begins with a number; unambiguous, so it takes no time."""
+
+
 def version_of(tag: str) -> Version | None:
     """The version that a tag names: ``v1.2``, ``jq-1.7.1``, ``cli/v2.0.0-rc.1``; else ``None``."""
     from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - as above
 
-    found = re.search(r"(?:^|[^0-9A-Za-z.])[vV]?(\d+(?:\.\d+)*(?:[-_.+]?[0-9A-Za-z]+)*)$", tag)
-    for text in (tag, found.group(1) if found else None):
-        if text is None:
-            continue
+    found = _VERSION_END.search(tag)
+    for text in (tag, found.group(1) if found else ""):
         try:
             return Version(text)
         except InvalidVersion:
