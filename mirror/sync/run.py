@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.ledger import IndexEntry
 from mirror.core.report import Failure, Report, RepositoryReport
 from mirror.errors import GitHubError, HostStopped, MirrorError
 from mirror.sync.discovery import discover
@@ -66,7 +67,7 @@ class Pass:
             UsageError: A pattern of the command line matches nothing.
         """
         for side in (*self._sources.values(), self._target):
-            side.store.new_pass()
+            side.store.client.reset()
         tools = self._tools
         found = await discover(
             self._rules, self._patterns, self._sources, tools.index, full=tools.full
@@ -96,7 +97,7 @@ class Pass:
             self._started,
             self._tools.clock.now(),
             repositories,
-            requests={name: store.requests() for name, store in stores},
+            requests={name: store.client.counts for name, store in stores},
             interrupted=any(repo.status == "interrupted" for repo in repositories),
         )
 
@@ -134,9 +135,8 @@ class Pass:
             return _failed(mirror, failures=(Failure(text, "sync"),))
 
     def _note_error(self, mirror: Mirror, error: MirrorError) -> None:
-        entry = self._tools.index.mirrors.get(mirror.key)
-        if entry:
-            entry.error = str(error)
+        blank = IndexEntry(mirror.name, str(mirror.target))
+        self._tools.index.mirrors.setdefault(mirror.key, blank).error = str(error)
 
     async def _save_index(self) -> None:
         if self._command == "plan":

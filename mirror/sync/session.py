@@ -182,7 +182,7 @@ class Session:
             source_url=self._source.url,
             source_address=f"{self._source.url}/{self._mirror.source}",
             now=self._started,
-            capabilities=await self._target.store.capabilities(),
+            capabilities=await self._target.store.client.capabilities(),
             retry=self._due and self._entry.succeeded_at > 0,
         )
         return plan(source, target, ledger, self._mirror.policy, about)

@@ -1,0 +1,279 @@
+"""The composition root: configuration in, objects out. Nothing else constructs the shell."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mirror.clock import SystemClock
+from mirror.core.expansion import Rule
+from mirror.core.policy import Policy
+from mirror.core.report import NullObserver
+from mirror.core.retry import Backoff
+from mirror.core.selection import Selection
+from mirror.core.status import mirror_statuses
+from mirror.errors import ConfigError, LedgerError
+from mirror.github import GitHubClient, ReleaseStore, TokenAuth
+from mirror.github.protocol import is_github_dot_com
+from mirror.storage.ledgers import FileLedgerStore
+from mirror.sync.check import Checker, CheckResult
+from mirror.sync.discovery import check_patterns
+from mirror.sync.run import Pass
+from mirror.sync.session import Side, Tools
+from mirror.sync.stop import Stop
+from mirror.transfer.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from mirror.config import Config, SecretRef, Secrets
+    from mirror.config.model import Host
+    from mirror.config.model import Mirror as MirrorSettings
+    from mirror.core.report import Observer, Report
+    from mirror.core.status import MirrorStatus
+    from mirror.core.timetable import Clock
+    from mirror.github.client import RequestSeen
+
+GITHUB_WRITES_PER_MINUTE = 80
+"""What github.com takes of requests that create content.
+
+Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+"""
+
+
+class App:
+    """What the commands and the service do, with the objects that the configuration asks for.
+
+    Attributes:
+        stop: Ask it to stop, and nothing new is started.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ledgers: FileLedgerStore,
+        sources: dict[str, Side],
+        target: Side,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._config = config
+        self._ledgers = ledgers
+        self._sources = sources
+        self._target = target
+        self._clock = clock
+        self._observer = observer
+        self._rules = rules_of(config)
+        self._pass: Pass | None = None
+        self.stop = Stop()
+
+    async def sync(
+        self, patterns: Sequence[str] = (), *, full: bool = False, wait: float = 0.0
+    ) -> Report:
+        """Bring every selected mirror up to date, once.
+
+        Args:
+            patterns: Which; none for all.
+            full: Trust no stored ETag and no quarantine.
+            wait: Seconds to wait for another run that holds the lock.
+
+        Raises:
+            UsageError: A pattern matches nothing.
+            LedgerLocked: Another run held the lock to the end.
+        """
+        check_patterns(self._rules, patterns)
+        async with self._ledgers.lock(wait):
+            return await self._run("sync", patterns, full=full)
+
+    async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
+        """Tell what :meth:`sync` would do; nothing is locked and nothing is written."""
+        check_patterns(self._rules, patterns)
+        return await self._run("plan", patterns, full=full)
+
+    async def check(self) -> list[CheckResult]:
+        """Look at every host without writing anything."""
+        checker = Checker(self._rules, self._sources, self._target, self._clock)
+        return await checker.run()
+
+    def report(self) -> Report | None:
+        """What the pass that runs, or ran last, has done so far."""
+        return self._pass.report() if self._pass else None
+
+    async def _run(self, command: str, patterns: Sequence[str], *, full: bool) -> Report:
+        sync = self._config.sync
+        tools = Tools(
+            ledgers=self._ledgers,
+            index=await self._ledgers.load_index(),
+            slots=Slots(sync.transfers),
+            clock=self._clock,
+            observer=self._observer,
+            stop=self.stop,
+            backoff=Backoff(attempts=sync.attempts),
+            transfers_per_release=sync.transfers_per_release,
+            audit_interval=sync.audit_interval.total_seconds(),
+            full=full,
+        )
+        self._pass = Pass(
+            command,
+            self._rules,
+            patterns,
+            self._sources,
+            self._target,
+            tools,
+            at_once=sync.repositories,
+        )
+        return await self._pass.run()
+
+
+@asynccontextmanager
+async def open_app(
+    config: Config,
+    secrets: Secrets,
+    *,
+    clock: Clock | None = None,
+    observer: Observer | None = None,
+    on_request: Callable[[RequestSeen], None] | None = None,
+) -> AsyncIterator[App]:
+    """Construct everything, and close it at the end.
+
+    Args:
+        config: The settings.
+        secrets: Reads what they refer to.
+        clock: The time; the machine's by default.
+        observer: Who watches; nobody by default.
+        on_request: Told of every request to a host.
+    """
+    clock = clock or SystemClock()
+    backoff = Backoff(attempts=config.sync.attempts)
+    ledgers = FileLedgerStore(config.ledger.directory, clock)
+    async with AsyncExitStack() as stack:
+        sides = {}
+        for name, host in config.hosts.items():
+            client = _client(name, host, secrets, clock, backoff, on_request)
+            sides[name] = _side(name, host, await stack.enter_async_context(client))
+        target = sides.pop("target")
+        yield App(config, ledgers, sides, target, clock, observer or NullObserver())
+
+
+def _client(
+    name: str,
+    host: Host,
+    secrets: Secrets,
+    clock: Clock,
+    backoff: Backoff,
+    on_request: Callable[[RequestSeen], None] | None,
+) -> GitHubClient:
+    read = partial(_read_secret, secrets, host.token) if host.token else None
+    writes = host.writes_per_minute
+    if writes is None:
+        writes = GITHUB_WRITES_PER_MINUTE if is_github_dot_com(host.api_url or host.url) else 0
+    return GitHubClient(
+        name,
+        host.url,
+        host.api_url,
+        TokenAuth(read, host=host.api_url or host.url),
+        clock,
+        backoff=backoff,
+        max_connections=host.max_connections,
+        connect_timeout=host.connect_timeout.total_seconds(),
+        stall_timeout=host.stall_timeout.total_seconds(),
+        response_timeout=host.response_timeout.total_seconds(),
+        writes_per_minute=writes,
+        rate_limit_reserve=host.rate_limit_reserve,
+        ca_file=host.ca_file,
+        proxy=host.proxy,
+        upload_origin=host.upload_origin,
+        allow_plaintext=host.allow_plaintext,
+        on_request=on_request,
+    )
+
+
+def _read_secret(secrets: Secrets, ref: SecretRef) -> str:
+    """The secret as it is now; as it was, where it can no longer be read."""
+    try:
+        return secrets.reread(ref)
+    except ConfigError:
+        return secrets[ref]
+
+
+def _side(name: str, host: Host, client: GitHubClient) -> Side:
+    return Side(
+        name=name,
+        url=host.url,
+        api_url=client.api_url,
+        credential=client.fingerprint,
+        store=ReleaseStore(client),
+        stall_timeout=host.stall_timeout.total_seconds(),
+        response_timeout=host.response_timeout.total_seconds(),
+    )
+
+
+def rules_of(config: Config) -> list[Rule]:
+    """The configured mirrors as the core knows them."""
+    return [
+        Rule(
+            source_name=mirror.from_name,
+            source=mirror.source,
+            target=mirror.target,
+            policy=_policy(mirror),
+            settings=mirror.fingerprint(),
+            exclude=mirror.exclude,
+            enabled=mirror.enabled,
+            forks=mirror.forks,
+            archived=mirror.archived,
+        )
+        for mirror in config.mirrors
+    ]
+
+
+def _policy(mirror: MirrorSettings) -> Policy:
+    releases, assets = mirror.releases, mirror.assets
+    since = releases.since
+    if mirror.tags == "push":
+        raise AssertionError('tags = "push" is refused when the configuration is read')
+    return Policy(
+        selection=Selection(
+            include=releases.include,
+            exclude=releases.exclude,
+            versions=releases.versions or "",
+            since=datetime.combine(since, time(), UTC) if since else None,
+            latest=releases.latest,
+            prereleases=releases.prereleases,
+            drafts=releases.drafts,
+            asset_include=assets.include,
+            asset_exclude=assets.exclude,
+            asset_max_size=assets.max_size,
+            asset_latest=assets.latest,
+        ),
+        incomplete=mirror.incomplete,
+        tags=mirror.tags,
+        create_repository=mirror.create_repository,
+        visibility=mirror.visibility,
+        existing=mirror.existing,
+        on_change=mirror.on_change,
+        mentions=mirror.body.mentions,
+    )
+
+
+async def read_status(
+    config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
+) -> list[MirrorStatus]:
+    """Tell what the ledger knows; no host is contacted and nothing is written.
+
+    Raises:
+        UsageError: A pattern that no configured source could match.
+        LedgerError: There is no ledger, or it cannot be read; the path is named.
+    """
+    clock = clock or SystemClock()
+    rules = rules_of(config)
+    check_patterns(rules, patterns)
+    ledgers = FileLedgerStore(config.ledger.directory, clock)
+    if not ledgers.exists():
+        raise LedgerError(
+            f"there is no ledger at {config.ledger.directory}: no sync has run yet, or it ran with"
+            " another [ledger] directory, or you may not read it"
+        )
+    index = await ledgers.load_index()
+    return mirror_statuses(index, rules, patterns)

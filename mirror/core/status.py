@@ -1,0 +1,119 @@
+"""What the ledger knows of each mirror, for a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mirror.core.release import RepoRef
+from mirror.core.report import iso
+from mirror.core.selection import could_match, matches_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.core.expansion import Rule
+    from mirror.core.ledger import Index, IndexEntry
+    from mirror.core.report import Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorStatus:
+    """One mirror, as the ledger knows it.
+
+    Attributes:
+        source: ``NAME:OWNER/REPO``.
+        state: ``ok``, ``failed`` (the last pass left something undone, or something is
+            quarantined), or ``never`` (no pass has finished it yet).
+        last_success: When a pass last left nothing undone.
+        releases, assets, bytes: What the target holds of this mirror.
+        error: What made the last pass fail; empty if it did not.
+    """
+
+    source: str
+    target: str
+    state: str
+    last_success: datetime | None
+    releases: int
+    assets: int
+    bytes: int
+    error: str
+    quarantined: tuple[Quarantined, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``status --json`` prints it."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "state": self.state,
+            "last_success": iso(self.last_success) if self.last_success else None,
+            "releases": self.releases,
+            "assets": self.assets,
+            "bytes": self.bytes,
+            "error": self.error or None,
+            "quarantined": [item.to_json() for item in self.quarantined],
+            "warnings": list(self.warnings),
+        }
+
+
+def mirror_statuses(
+    index: Index, rules: Sequence[Rule], patterns: Sequence[str] = ()
+) -> list[MirrorStatus]:
+    """The mirrors that the configuration still names, in order of their source.
+
+    A mirror that was never begun is told as well, where it is not a pattern.
+    """
+    found = {
+        entry.source.casefold(): _status(entry)
+        for entry in index.mirrors.values()
+        if _configured(entry, rules)
+    }
+    for rule in rules:
+        name = f"{rule.source_name}:{rule.source}"
+        if rule.enabled and not rule.wildcard:
+            found.setdefault(name.casefold(), _never(name, rule.target))
+    chosen = [status for status in found.values() if _selected(status, patterns)]
+    return sorted(chosen, key=lambda status: status.source.casefold())
+
+
+def _status(entry: IndexEntry) -> MirrorStatus:
+    success = datetime.fromtimestamp(entry.succeeded_at, UTC) if entry.succeeded_at else None
+    state = "ok" if success else "never"
+    return MirrorStatus(
+        source=entry.source,
+        target=entry.target,
+        state="failed" if entry.error or entry.quarantined else state,
+        last_success=success,
+        releases=entry.releases,
+        assets=entry.assets,
+        bytes=entry.bytes,
+        error=entry.error,
+        quarantined=entry.quarantined,
+        warnings=entry.warnings,
+    )
+
+
+def _never(source: str, target: str) -> MirrorStatus:
+    repo = RepoRef.parse(source.partition(":")[2])
+    text = target.replace("{owner}", repo.owner).replace("{repo}", repo.name)
+    return MirrorStatus(source, text, "never", None, 0, 0, 0, "", (), ())
+
+
+def _configured(entry: IndexEntry, rules: Sequence[Rule]) -> bool:
+    name, _, address = entry.source.partition(":")
+    return any(
+        rule.enabled
+        and rule.source_name.casefold() == name.casefold()
+        and could_match(address, rule.source_name, rule.source)
+        for rule in rules
+    )
+
+
+def _selected(status: MirrorStatus, patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return True
+    name, _, address = status.source.partition(":")
+    repo = RepoRef.parse(address)
+    return any(matches_source(pattern, name, repo) for pattern in patterns)
