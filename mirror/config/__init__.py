@@ -1,5 +1,7 @@
 """Settings: from the configuration file and the environment to values that are ready to use."""
 
+from typing import Any
+
 from mirror.config.load import find_config_file, load_config
 from mirror.config.model import Config
 from mirror.config.secrets import SecretRef, Secrets, resolve_secrets
@@ -15,7 +17,7 @@ __all__ = [
 ]
 
 
-def schema() -> dict[str, object]:
+def schema() -> dict[str, Any]:
     """Give the JSON Schema of the configuration file, as it is typed."""
     from mirror.config.document import schema as make  # noqa: PLC0415 - one command needs it
 

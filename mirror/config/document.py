@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from json import dumps
 from typing import TYPE_CHECKING, Any
@@ -103,13 +104,13 @@ One `[[mirrors]]` table for each pair. `[defaults]` may hold the same keys excep
 and `target`. What a mirror does not set comes from there, key by key in nested tables; a value or
 a list replaces, and `[]` clears a list."""
 _SECTIONS = {
-    "target": ("hosts", "[target] and [sources.NAME]", _HOSTS),
-    "mirrors": ("mirrors", "[[mirrors]] and [defaults]", _MIRRORS),
-    "sync": ("sync", "[sync]", "How a pass works."),
-    "ledger": ("ledger", "[ledger]", "Where what was mirrored is recorded."),
-    "daemon": ("daemon", "[daemon]", "When the service looks, and what it listens on."),
-    "notify": ("notify", "[notify]", "Whom to tell."),
-    "log": ("log", "[log]", "What is logged."),
+    "target": ("hosts", "`[target]` and `[sources.NAME]`", _HOSTS),
+    "mirrors": ("mirrors", "`[[mirrors]]` and `[defaults]`", _MIRRORS),
+    "sync": ("sync", "`[sync]`", "How a pass works."),
+    "ledger": ("ledger", "`[ledger]`", "Where what was mirrored is recorded."),
+    "daemon": ("daemon", "`[daemon]`", "When the service looks, and what it listens on."),
+    "notify": ("notify", "`[notify]`", "Whom to tell."),
+    "log": ("log", "`[log]`", "What is logged."),
 }
 
 
@@ -122,7 +123,7 @@ def reference() -> str:
         rows = sorted(_rows(section, "", table), key=lambda row: row[0] not in _FIRST)
         lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
         head = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
-        pages.append(f"## `{title}`\n\n{text}\n\n{head}\n{lines}\n")
+        pages.append(f"## {title}\n\n{text}\n\n{head}\n{lines}\n")
     return "\n".join(pages)
 
 
@@ -136,10 +137,14 @@ def _rows(section: str, prefix: str, table: Json) -> Iterator[tuple[str, str, st
             yield from _rows(section, f"{key}.", node)
             continue
         required = name in table.get("required", ())
-        default = f"`{dumps(node['default'])}`" if "default" in node else ""
+        default = f"`{dumps(node['default'])}`" if "default" in node else "none"
         meaning = node["description"] + _availability(f"{section}.{key}")
-        cells = (f"`{key}`", _value(node), "required" if required else default, meaning)
+        cells = (f"`{key}`", _value(node), _required(prefix) if required else default, meaning)
         yield tuple(cell.replace("|", "\\|") for cell in cells)  # type: ignore[misc]
+
+
+def _required(prefix: str) -> str:
+    return f"required in `{prefix.rstrip('.')}`" if prefix else "required"
 
 
 def _availability(key: str) -> str:
@@ -166,3 +171,7 @@ def _value(node: Json) -> str:
         unlimited = most >= 10**9
         return f"{node['minimum']} or more" if unlimited else f"{node['minimum']} to {most}"
     return str(node.get("title", "string"))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

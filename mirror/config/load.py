@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import ValidationError, WithJsonSchema
 
 from mirror.config import checks
 from mirror.config.lines import Lines, label
@@ -408,9 +408,8 @@ _WANTED = {
 def _must_be_set(name: str, model: type[Settings]) -> str:
     field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
     for part in field.metadata:
-        examples = (getattr(part, "json_schema", None) or {}).get("examples")
-        if examples:
-            return f"must be set, for example {quote(examples[0])}"
+        if isinstance(part, WithJsonSchema) and part.json_schema:
+            return f"must be set, for example {quote(part.json_schema['examples'][0])}"
     return "must be set"
 
 

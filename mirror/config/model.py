@@ -233,7 +233,7 @@ class Releases(Settings):
     @property
     def since_moment(self) -> datetime | None:
         """The beginning of the day of ``since``, in UTC."""
-        return self.since and datetime.combine(self.since, time(), UTC)
+        return None if self.since is None else datetime.combine(self.since, time(), UTC)
 
 
 class Assets(Settings):
