@@ -1,0 +1,28 @@
+"""GitHub's REST API, for hosts of every kind: github.com, GHE.com, GitHub Enterprise Server."""
+
+from mirror.github.assets import AssetSink, AssetSource
+from mirror.github.auth import Auth, TokenAuth
+from mirror.github.client import Answer, GitHubClient, RequestSeen, StorageError
+from mirror.github.protocol import RateLimit, RefusedAddress, accepted_upload_origins, api_url
+from mirror.github.releases import Listing, OwnerListing, ReleaseStore, Visibility
+from mirror.github.throttle import Throttle
+
+__all__ = [
+    "Answer",
+    "AssetSink",
+    "AssetSource",
+    "Auth",
+    "GitHubClient",
+    "Listing",
+    "OwnerListing",
+    "RateLimit",
+    "RefusedAddress",
+    "ReleaseStore",
+    "RequestSeen",
+    "StorageError",
+    "Throttle",
+    "TokenAuth",
+    "Visibility",
+    "accepted_upload_origins",
+    "api_url",
+]

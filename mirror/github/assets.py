@@ -1,0 +1,204 @@
+"""The bytes of one asset: read from any place of it, and sent once."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
+from mirror.github.client import StorageError
+from mirror.github.decode import asset_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from mirror.core.release import Asset, RepoRef
+    from mirror.github.client import GitHubClient
+    from mirror.github.streams import Stream
+
+_ADDRESSES = 2
+"""How many storage addresses are asked for in one opening: a signed one lives for minutes only."""
+
+_DOCUMENTS = ("text/html", "application/json", "application/xhtml+xml", "application/vnd.github")
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
+
+
+class AssetSource:
+    """An asset of a release, as a :class:`~mirror.core.stream.ByteSource`.
+
+    It is asked for at the API, which sends the bytes itself or names a storage host for some
+    minutes; a storage host gets no token. The web address of an asset is never used: it does not
+    know API tokens, and answers with a login page.
+
+    Source: https://docs.github.com/rest/releases/assets ("Get a release asset": "API clients should
+    handle both a 200 or 302 response")
+    """
+
+    def __init__(self, client: GitHubClient, repo: RepoRef, asset: Asset) -> None:
+        self._client = client
+        self._asset = asset
+        self._path = f"repos/{repo}/releases/assets/{asset.id}"
+        self._etag: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, as the release's listing has it."""
+        return self._asset.size
+
+    def open(self, offset: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Read from ``offset`` to the end.
+
+        Raises (on entry and while iterating):
+            SourceChanged: What is there now is not what was opened first.
+            ShortRead: The body ended early, or goes on too long.
+            BadAnswer: A document came instead of the asset, or it came compressed.
+            Stalled: No byte came for the stall time-out.
+            GitHubError: The host answered with an error, or the connection broke.
+        """
+        return self._open(offset)
+
+    @asynccontextmanager
+    async def _open(self, offset: int) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        async with AsyncExitStack() as stack:
+            stream = await self._stream(stack, offset)
+            start = self._check(stream, offset)
+            chunks = self._from(stream, start, offset)
+            try:
+                yield chunks
+            finally:
+                await chunks.aclose()
+
+    async def _stream(self, stack: AsyncExitStack, offset: int) -> Stream:
+        """Open the download; where the storage host refuses, ask the API for a fresh address."""
+        headers = self._range(offset)
+        for left in reversed(range(_ADDRESSES)):
+            try:
+                opening = self._client.open_stream(self._path, headers)
+                return await stack.enter_async_context(opening)
+            except StorageError:
+                if not left:
+                    raise
+            except NotFound as error:
+                if not offset:
+                    raise
+                raise SourceChanged(f"{self._what} was replaced or deleted: {error}") from None
+        raise AssertionError  # the last round returns or raises
+
+    def _range(self, offset: int) -> dict[str, str]:
+        if not offset:
+            return {}
+        headers = {"Range": f"bytes={offset}-"}
+        if self._etag and not self._etag.startswith("W/"):  # If-Range wants a strong one (RFC 9110)
+            headers["If-Range"] = self._etag
+        return headers
+
+    @property
+    def _what(self) -> str:
+        return f"{self._client.name}: asset {self._asset.name!r} ({self._asset.id})"
+
+    def _check(self, stream: Stream, offset: int) -> int:
+        """Make sure that this is the asset; the place in it where the body begins."""
+        headers, etag = stream.headers, stream.headers.get("ETag", "")
+        if stream.status == 416:
+            raise SourceChanged(f"{self._what} has no byte {offset} any more")
+        if offset and self._etag and etag and etag != self._etag:
+            raise SourceChanged(f"{self._what} was replaced while it was read")
+        start, expected = 0, self.size
+        if stream.status == 206:
+            start = self._range_start(headers, offset)
+            expected = self.size - start
+        self._check_length(headers, expected)
+        if not offset:
+            self._etag = etag
+        return start
+
+    def _range_start(self, headers: Mapping[str, str], offset: int) -> int:
+        match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != offset:
+            raise BadAnswer(
+                f"{self._what}: asked from byte {offset}, answered with another part",
+                host=self._client.name,
+            )
+        if match[3] != "*" and int(match[3]) != self.size:
+            raise SourceChanged(f"{self._what} has {match[3]} bytes now instead of {self.size}")
+        return offset
+
+    def _check_length(self, headers: Mapping[str, str], expected: int) -> None:
+        length = headers.get("Content-Length", "")
+        if length == str(expected):
+            return
+        coding = headers.get("Content-Encoding", "identity").lower()
+        if coding not in {"", "identity"}:
+            raise BadAnswer(
+                f"{self._what} came compressed ({coding[:40]}), although it was asked for as it is:"
+                " does a proxy in between compress?",
+                host=self._client.name,
+            )
+        content_type = headers.get("Content-Type", "").lower()
+        if not length and content_type == self._asset.content_type.lower():
+            return  # sent without a length, perhaps; its bytes are counted anyway
+        if content_type.startswith(_DOCUMENTS):
+            raise BadAnswer(
+                f"{self._what}: {content_type[:40]} of {length or 'unknown'} bytes came instead of"
+                f" {expected} bytes: is a login page or a proxy in between?",
+                host=self._client.name,
+            )
+        if length:
+            raise SourceChanged(f"{self._what} has {length[:20]} bytes now instead of {expected}")
+
+    async def _from(self, stream: Stream, start: int, offset: int) -> AsyncGenerator[bytes, None]:
+        """The chunks from ``offset`` on, of a body that begins at ``start``, counted to the end."""
+        position = start
+        async for chunk in stream.chunks:
+            before, position = position, position + len(chunk)
+            if position > self.size:
+                raise ShortRead(f"{self._what} has more than {self.size} bytes")
+            if position > offset:
+                yield chunk if before >= offset else chunk[offset - before :]
+        if position < self.size:
+            raise ShortRead(f"{self._what} ended after {position} of {self.size} bytes")
+
+
+class AssetSink:
+    """A place for one new asset of a release, as a :class:`~mirror.core.stream.ByteSink`.
+
+    The answer's ``name`` is the truth: hosts rename.
+
+    Args:
+        upload_url: The release's, as its host gave it.
+        label: What people see instead of the name; empty for none.
+
+    Source: https://docs.github.com/rest/releases/assets ("Upload a release asset")
+    """
+
+    def __init__(
+        self,
+        client: GitHubClient,
+        upload_url: str,
+        name: str,
+        label: str = "",
+        content_type: str = "application/octet-stream",
+    ) -> None:
+        self._client = client
+        query = f"name={quote(name, safe='')}" + (
+            f"&label={quote(label, safe='')}" if label else ""
+        )
+        self._url = f"{upload_url.partition('{')[0]}?{query}"
+        self._content_type = content_type
+
+    async def send(self, chunks: AsyncIterator[bytes], size: int) -> Asset:
+        """Send all chunks, ``size`` bytes in all; the asset as the host has it.
+
+        Raises:
+            GitHubError: The host refused, or the connection broke; ``ambiguous`` where all bytes
+                had been handed over.
+        """
+        reply = await self._client.upload(self._url, chunks, size, self._content_type)
+        try:
+            return asset_of(reply, self._client.name)
+        except BadAnswer as error:
+            error.ambiguous = True
+            raise

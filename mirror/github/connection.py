@@ -1,0 +1,178 @@
+"""The socket's side of a host: TLS, proxies, time-outs, and what it means when they fail."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import (  # type: ignore[attr-defined] - documented nowhere, there since 2.6
+    getproxies_environment,
+    proxy_bypass_environment,
+)
+
+import aiohttp
+
+from mirror.errors import BadAnswer, ConfigError, ConnectionLost, Problem, Unreachable
+from mirror.github.protocol import origin, public, without_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.errors import GitHubError
+
+
+def open_session(ca_file: Path | None, user_agent: str) -> aiohttp.ClientSession:
+    """A session that verifies every certificate, keeps no cookie and reads no ``.netrc``.
+
+    It has no ``Authorization`` of its own, so that no redirect can carry one elsewhere, and no
+    limit of connections: that is the throttle's.
+
+    Raises:
+        ConfigError: ``ca_file`` holds no certificates.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=_tls(ca_file), limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": user_agent},
+        trust_env=False,  # it would also read ~/.netrc; the environment's proxies are looked up here
+    )
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            problem = Problem("", f"ca_file: no certificates can be read from it: {error}")
+            raise ConfigError(str(ca_file), [problem]) from error
+    return context
+
+
+class Proxies:
+    """Which proxy an address is asked through.
+
+    Args:
+        proxy: For every address; empty for none; ``None`` for what ``HTTPS_PROXY``,
+            ``HTTP_PROXY`` and ``NO_PROXY`` say.
+    """
+
+    def __init__(self, proxy: str | None = None) -> None:
+        self._proxy = proxy
+        self._known: dict[str, tuple[str | None, dict[str, str]]] = {}
+
+    def of(self, url: str) -> tuple[str | None, dict[str, str]]:
+        """The proxy's address for a URL, if any, and the headers that it wants."""
+        place = origin(url)
+        if place not in self._known:
+            self._known[place] = _split_credentials(self._find(place))
+        return self._known[place]
+
+    def _find(self, place: str) -> str | None:
+        if self._proxy is not None:
+            return self._proxy or None
+        proxies = getproxies_environment()
+        parts = urlsplit(place)
+        if proxy_bypass_environment(parts.netloc, proxies):
+            return None
+        return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _split_credentials(proxy: str | None) -> tuple[str | None, dict[str, str]]:
+    """Take user and password out of a proxy's address: they belong into a header."""
+    if not proxy:
+        return None, {}
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    user, at, place = parts.netloc.rpartition("@")
+    address = urlunsplit((parts.scheme, place, parts.path, "", ""))
+    if not at:
+        return address, {}
+    login = base64.b64encode(unquote(user).encode()).decode()
+    return address, {"Proxy-Authorization": f"Basic {login}"}
+
+
+def network_error(error: Exception, host: str, url: str, proxy: str | None) -> GitHubError:
+    """What a failure below HTTP means, in a sentence that says where and what to check.
+
+    Args:
+        error: A :class:`aiohttp.ClientError`, :class:`OSError` or :class:`TimeoutError`.
+        host: The host's configured name.
+        url: What was asked.
+        proxy: Through which proxy.
+    """
+    place = origin(url)
+    through = f" (through the proxy {public(proxy)})" if proxy else ""
+    who = f"{host}: {place}{through}"
+    reason = without_secrets(str(error)) or type(error).__name__
+    for kinds, sentence, permanent in _UNREACHABLE:
+        if isinstance(error, kinds):
+            text = sentence.format(who=who, reason=reason, proxy=public(proxy or ""))
+            return Unreachable(text, host=host, permanent=permanent)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _proxy_error(error, host, who)
+    if isinstance(error, aiohttp.ClientResponseError):
+        text = f"{who} answered {public(url)} with something that is not HTTP: {error.message}"
+        return BadAnswer(without_secrets(text), host=host, ambiguous=True)
+    if isinstance(error, TimeoutError):
+        text = f"{who} gave no answer in time to {public(url)} ({reason})"
+        return ConnectionLost(text, host=host, ambiguous=True)
+    text = f"{who}: the connection broke at {public(url)}: {reason}"
+    return ConnectionLost(text, host=host, ambiguous=True)
+
+
+_UNREACHABLE: tuple[tuple[type[Exception], str, bool], ...] = (
+    (
+        aiohttp.ClientConnectorCertificateError,
+        (
+            "{who} shows a certificate that is not trusted: {reason}; if it is signed by an authority"
+            " of your own, name that authority's certificate in ca_file"
+        ),
+        True,
+    ),
+    (
+        aiohttp.ClientConnectorSSLError,
+        (
+            "{who}: no TLS connection came about: {reason}; is it https, and does nothing in between"
+            " intercept it?"
+        ),
+        False,
+    ),
+    (
+        aiohttp.ClientProxyConnectionError,
+        (
+            "{who} cannot be reached, since the proxy {proxy} cannot: {reason}; check proxy,"
+            " HTTPS_PROXY and NO_PROXY"
+        ),
+        False,
+    ),
+    (
+        aiohttp.ClientConnectorDNSError,
+        "{who} cannot be reached: its name is not known here ({reason}); check the address and DNS",
+        False,
+    ),
+    (
+        aiohttp.ClientConnectorError,
+        "{who} cannot be reached: {reason}; check the address, and that a firewall lets it through",
+        False,
+    ),
+    (
+        aiohttp.ConnectionTimeoutError,
+        (
+            "{who} cannot be reached: no connection within connect_timeout; check the address, the"
+            " proxy, and that a firewall lets it through"
+        ),
+        False,
+    ),
+)
+
+
+def _proxy_error(error: aiohttp.ClientHttpProxyError, host: str, who: str) -> GitHubError:
+    refused = error.status == 407
+    hint = "it wants a user and a password" if refused else "does it allow this host?"
+    return Unreachable(
+        f"{who} cannot be reached: the proxy answered {error.status}"
+        f" {without_secrets(error.message)}; {hint}",
+        host=host,
+        permanent=refused,
+    )

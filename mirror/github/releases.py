@@ -1,0 +1,588 @@
+"""The endpoints that a mirror needs, typed: JSON of the REST API to values of the domain and back.
+
+Source: https://docs.github.com/rest and GitHub's OpenAPI descriptions of GitHub Enterprise Server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from mirror.core.release import fingerprint
+from mirror.errors import (
+    AuthError,
+    BadAnswer,
+    ConnectionLost,
+    GitHubError,
+    NotFound,
+    ServerError,
+    ValidationFailed,
+)
+from mirror.github.decode import Fields, asset_of, list_of, release_of, repository_of
+from mirror.github.pages import PER_PAGE, PageReader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from mirror.core.ledger import PageProof
+    from mirror.core.release import Asset, Release, RepoRef, Repository
+    from mirror.github.client import GitHubClient
+
+Visibility = Literal["private", "internal", "public"]
+
+AUTHOR = "release-mirror"
+AUTHOR_ADDRESS = "release-mirror@users.noreply.invalid"
+
+_SMALLER_PAGES = (30, 10)
+_FEW_TAGS = 4
+_DEEPEST_TAG = 5
+_LAG = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks for what was just created: lists lag behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A repository's releases.
+
+    Attributes:
+        releases: Each once, in the host's order; empty where ``unchanged``.
+        pages: What proves next time that nothing changed; empty where not ``complete``.
+        unchanged: Nothing but counters changed since the proofs that were handed in.
+        complete: It was read to its end.
+        redirected_to: The API's address of the repository's releases, where it was renamed.
+    """
+
+    releases: tuple[Release, ...]
+    pages: tuple[PageProof, ...]
+    unchanged: bool = False
+    complete: bool = True
+    redirected_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerListing:
+    """An owner's repositories; the attributes are those of :class:`Listing`."""
+
+    repositories: tuple[Repository, ...]
+    pages: tuple[PageProof, ...]
+    unchanged: bool = False
+    complete: bool = True
+
+
+class ReleaseStore:
+    """Releases, assets and what belongs to them, at one host.
+
+    Every method raises a :class:`~mirror.errors.GitHubError` when the host refuses or cannot be
+    asked; what is said of errors below is in addition to that.
+    """
+
+    def __init__(self, client: GitHubClient) -> None:
+        self.client = client
+        self._host = client.name
+        self._releases = PageReader(client, "releases", release_of, fingerprint)
+        self._assets = PageReader(client, "release assets", asset_of, lambda _: "")
+        self._repositories = PageReader(client, "repositories", repository_of, _repositories_print)
+        self._login: str | None = None
+        self._login_known = False
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
+        """List all releases, drafts among them where the token may write.
+
+        Args:
+            repo: The repository.
+            proofs: ``Listing.pages`` of an earlier listing with the same credential: where they
+                still hold, that is all that is found out, with one conditional request a page.
+
+        Source: https://docs.github.com/rest/releases/releases ("List releases"); the list is cut
+        after some thousands (https://github.com/Azure/azure-sdk-tools/issues/9395), and a page that
+        takes too long is answered with an error ("Timeouts" in
+        https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
+        smaller ones are tried then.
+        """
+        sizes = [PER_PAGE, *_SMALLER_PAGES]
+        addresses = [self._address(f"repos/{repo}/releases?per_page={size}") for size in sizes]
+        if proofs and proofs[0].url in addresses:
+            addresses = addresses[addresses.index(proofs[0].url) :]
+        for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+            try:
+                pages = await self._releases.read(address, proofs)
+            except (ServerError, ConnectionLost) as error:
+                if not left or error.status == 503 or self.client.stopped is not None:
+                    raise
+            else:
+                break
+        if pages.unchanged:
+            return Listing((), pages.proofs, unchanged=True)
+        releases = {release.id: release for release in pages.items}
+        return Listing(
+            releases=tuple([await self._with_all_assets(repo, r) for r in releases.values()]),
+            pages=pages.proofs,
+            complete=pages.complete,
+            redirected_to=None if pages.url == address else pages.url.partition("?")[0],
+        )
+
+    async def _with_all_assets(self, repo: RepoRef, release: Release) -> Release:
+        """Page the assets of a release whose embedded ones may have been cut at a page's size.
+
+        Source: https://github.com/hub4j/github-api/issues/1750 (that all are embedded is nowhere
+        promised).
+        """
+        count = len(release.assets)
+        if not (count >= 30 and (count % 30 == 0 or count % 100 == 0 or count >= 1000)):
+            return release
+        return replace(release, assets=await self.assets(repo, release.id))
+
+    async def release(self, repo: RepoRef, number: int) -> Release:
+        """Read a release, draft or not.
+
+        Raises:
+            NotFound: It is not there, or the token may not see it.
+        """
+        answer = await self.client.get(f"repos/{repo}/releases/{number}")
+        return await self._with_all_assets(repo, release_of(answer.data, self._host))
+
+    async def latest(self, repo: RepoRef) -> int | None:
+        """The id of the release that the host calls latest; ``None`` where it calls none so."""
+        try:
+            answer = await self.client.get(f"repos/{repo}/releases/latest")
+        except NotFound:
+            return None
+        return self._fields(answer.data, "release").integer("id")
+
+    async def assets(self, repo: RepoRef, release: int) -> tuple[Asset, ...]:
+        """List all assets of a release, incomplete ones among them."""
+        path = f"repos/{repo}/releases/{release}/assets?per_page={PER_PAGE}"
+        pages = await self._assets.read(self._address(path))
+        if not pages.complete:
+            raise BadAnswer(
+                f"{self._host}: the assets of release {release} of {repo} are not listed to the end",
+                host=self._host,
+            )
+        return tuple({asset.id: asset for asset in pages.items}.values())
+
+    async def asset(self, repo: RepoRef, number: int) -> Asset | None:
+        """Read an asset; ``None`` where it is not there."""
+        try:
+            answer = await self.client.get(f"repos/{repo}/releases/assets/{number}")
+        except NotFound:
+            return None
+        return asset_of(answer.data, self._host)
+
+    async def repository(self, repo: RepoRef) -> Repository:
+        """Read a repository, under its present name if it was renamed.
+
+        Raises:
+            NotFound: It is not there, or the token may not see it.
+        """
+        data = (await self.client.get(f"repos/{repo}")).data
+        found = repository_of(data, self._host)
+        if data.get("size") != 0:
+            return found
+        return replace(found, empty=await self._is_empty(found))
+
+    async def _is_empty(self, repository: Repository) -> bool:
+        """Whether a repository of size 0 has no commit: its size is measured now and then only.
+
+        Source: https://docs.github.com/rest/git/refs ("409: Conflict" for an empty repository).
+        """
+        branch = quote(repository.default_branch or "main", safe="")
+        try:
+            await self.client.get(f"repos/{repository.ref}/git/ref/heads/{branch}")
+        except ValidationFailed as error:
+            if error.status != 409:
+                raise
+            return True
+        except NotFound:
+            return False
+        return False
+
+    async def owner_repositories(
+        self, owner: str, proofs: Sequence[PageProof] = ()
+    ) -> OwnerListing:
+        """List the repositories of an organization, or else of a user, that the token may see.
+
+        Args:
+            owner: The organization's or the user's name.
+            proofs: As for :meth:`list_releases`.
+
+        Raises:
+            NotFound: There is no such owner.
+        """
+        name = quote(owner, safe="")
+        organization, user, own = (
+            self._address(f"{path}per_page={PER_PAGE}")
+            for path in (
+                f"orgs/{name}/repos?type=all&",
+                f"users/{name}/repos?type=owner&",
+                "user/repos?affiliation=owner&",
+            )
+        )
+        if proofs and proofs[0].url in {user, own}:
+            organization = proofs[0].url
+        try:
+            pages = await self._repositories.read(organization, proofs)
+        except NotFound:
+            login = await self.login() or ""
+            # A user's own private repositories are in no other list.
+            first = own if login.casefold() == owner.casefold() else user
+            pages = await self._repositories.read(first, proofs)
+        found = {repository.id: repository for repository in pages.items}
+        return OwnerListing(
+            tuple(found.values()), pages.proofs, unchanged=pages.unchanged, complete=pages.complete
+        )
+
+    async def login(self) -> str | None:
+        """The token's user; ``None`` without a token, and for an installation of an App."""
+        if not self._login_known and self.client.fingerprint != "anonymous":
+            try:
+                data = (await self.client.get("user")).data
+            except (AuthError, NotFound) as error:
+                if error.status == 401:
+                    raise
+            else:
+                self._login = self._fields(data, "user").required("login")
+            self._login_known = True
+        return self._login
+
+    # --- tags and commits ------------------------------------------------------------------------
+
+    async def tags(self, repo: RepoRef, names: Collection[str]) -> dict[str, str]:
+        """The commits of tags, peeled; a tag that is not there is left out.
+
+        Few are looked up one by one, more in the list of all tags.
+        """
+        wanted = set(names)
+        try:
+            if len(wanted) <= _FEW_TAGS:
+                found = {name: await self._tag(repo, name) for name in sorted(wanted)}
+                return {name: commit for name, commit in found.items() if commit}
+            return await self._listed_tags(repo, wanted)
+        except ValidationFailed as error:
+            if error.status == 409:  # "Git Repository is empty."
+                return {}
+            raise
+
+    async def _listed_tags(self, repo: RepoRef, wanted: set[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        address: str | None = f"repos/{repo}/tags?per_page={PER_PAGE}"
+        while address is not None and len(found) < len(wanted):
+            answer = await self.client.get(address)
+            tags = list_of(answer.data, "tags", self._host, _tag_of)
+            found.update((name, commit) for name, commit in tags if name in wanted)
+            address = answer.next
+        return found
+
+    async def _tag(self, repo: RepoRef, name: str) -> str | None:
+        """One tag's commit.
+
+        Old servers answer with a list of all references that begin so.
+
+        Source: https://docs.github.com/rest/git/refs and https://docs.github.com/rest/git/tags
+        """
+        ref = await self._ref(repo, name)
+        kind, sha = self._git_object(ref) if ref is not None else ("", None)
+        for _ in range(_DEEPEST_TAG):
+            if kind != "tag":
+                return sha
+            kind, sha = self._git_object(
+                (await self.client.get(f"repos/{repo}/git/tags/{sha}")).data
+            )
+        return None
+
+    async def _ref(self, repo: RepoRef, tag: str) -> Any | None:
+        try:
+            data = (await self.client.get(f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}")).data
+        except NotFound:
+            return None
+        if isinstance(data, list):
+            exact = [
+                item
+                for item in data
+                if isinstance(item, dict) and item.get("ref") == f"refs/tags/{tag}"
+            ]
+            return exact[0] if exact else None
+        return data
+
+    def _git_object(self, data: object) -> tuple[str, str]:
+        target = self._fields(data, "git reference").object("object")
+        return target.text("type"), target.required("sha")
+
+    async def has_commit(self, repo: RepoRef, sha: str) -> bool:
+        """Whether a commit (its full name) is in a repository."""
+        try:
+            await self.client.get(f"repos/{repo}/git/commits/{quote(sha, safe='')}")
+        except NotFound:
+            return False
+        except ValidationFailed as error:
+            if error.status in {409, 422}:  # empty; not the name of a commit
+                return False
+            raise
+        return True
+
+    async def head(self, repo: RepoRef, branch: str) -> tuple[str, str]:
+        """The commit at the end of a branch, and its tree.
+
+        Raises:
+            NotFound: There is no such branch.
+            ValidationFailed: The repository is empty (409).
+        """
+        path = f"repos/{repo}/git/ref/heads/{quote(branch, safe='')}"
+        _, commit = self._git_object((await self.client.get(path)).data)
+        data = (await self.client.get(f"repos/{repo}/git/commits/{commit}")).data
+        return commit, self._fields(data, "commit").object("tree").required("sha")
+
+    async def create_commit(
+        self,
+        repo: RepoRef,
+        message: str,
+        tree: str,
+        parents: Sequence[str],
+        date: datetime,
+    ) -> str:
+        """Make a commit that no branch holds yet; its name.
+
+        Author and date are given, so that the same commit twice is one: sent again without harm.
+        """
+        person = {"name": AUTHOR, "email": AUTHOR_ADDRESS, "date": _iso(date)}
+        body = {
+            "message": message,
+            "tree": tree,
+            "parents": list(parents),
+            "author": person,
+            "committer": person,
+        }
+        answer = await self.client.post(f"repos/{repo}/git/commits", body, repeatable=True)
+        return self._fields(answer.data, "commit").required("sha")
+
+    async def create_tag(self, repo: RepoRef, tag: str, sha: str) -> None:
+        """Make a lightweight tag; one that is there already at the same commit is good, too.
+
+        Raises:
+            ValidationFailed: The tag is at another commit, or a rule forbids it.
+        """
+
+        async def settle() -> Any | None:
+            ref = await self._ref(repo, tag)
+            return ref if ref is not None and self._git_object(ref)[1] == sha else None
+
+        try:
+            await self.client.post(
+                f"repos/{repo}/git/refs", {"ref": f"refs/tags/{tag}", "sha": sha}, settle=settle
+            )
+        except ValidationFailed as error:
+            if "already exists" not in str(error) or await self._tag(repo, tag) != sha:
+                raise
+
+    # --- writing: repositories -------------------------------------------------------------------
+
+    async def create_repository(
+        self, repo: RepoRef, visibility: Visibility, description: str
+    ) -> Repository:
+        """Create an empty repository for an organization, or for the token's own user.
+
+        Raises:
+            NotFound: There is no such owner, or the token may not create repositories there.
+        """
+        own = (await self.login() or "").casefold() == repo.owner.casefold()
+        body: dict[str, object] = {
+            "name": repo.name,
+            "description": description,
+            "private": visibility != "public",
+        }
+        if not own:
+            body["visibility"] = visibility
+
+        async def settle() -> Any | None:
+            try:
+                return (await self.client.get(f"repos/{repo}")).data
+            except NotFound:
+                return None
+
+        path = "user/repos" if own else f"orgs/{quote(repo.owner, safe='')}/repos"
+        try:
+            answer = await self.client.post(path, body, settle=settle)
+        except (NotFound, AuthError) as error:
+            if error.status == 401:
+                raise
+            raise type(error)(
+                f"{self._host}: the repository {repo} cannot be created: the owner {repo.owner}"
+                f" does not exist, or the token may not create repositories there ({error})",
+                host=error.host,
+                status=error.status,
+                errors=error.errors,
+                request_id=error.request_id,
+            ) from None
+        return replace(repository_of(answer.data, self._host), empty=True)
+
+    async def disable_actions(self, repo: RepoRef) -> bool:
+        """Turn GitHub Actions off; whether the server let us.
+
+        Source: https://docs.github.com/rest/actions/permissions (409 where the owner decides)
+        """
+        try:
+            await self.client.put(f"repos/{repo}/actions/permissions", {"enabled": False})
+        except GitHubError as error:
+            if error.status in {403, 404, 409}:
+                return False
+            raise
+        return True
+
+    async def actions_enabled(self, repo: RepoRef) -> bool | None:
+        """Whether GitHub Actions is on; ``None`` where the server does not tell."""
+        try:
+            answer = await self.client.get(f"repos/{repo}/actions/permissions")
+        except GitHubError as error:
+            if error.status in {403, 404, 409}:
+                return None
+            raise
+        return self._fields(answer.data, "permission").flag("enabled")
+
+    async def first_commit(self, repo: RepoRef, path: str, text: str, message: str) -> str:
+        """Give an empty repository a file and with it a default branch; the commit's name.
+
+        Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
+        """
+        body = {"message": message, "content": base64.b64encode(text.encode()).decode()}
+        try:
+            answer = await self.client.put(f"repos/{repo}/contents/{quote(path)}", body)
+        except ValidationFailed:
+            # Sent again after a lost answer, it is refused, since the file is there now.
+            if await self.read_file(repo, path) != text:
+                raise
+            branch = (await self.repository(repo)).default_branch
+            return (await self.head(repo, branch))[0]
+        return self._fields(answer.data, "file").object("commit").required("sha")
+
+    async def read_file(self, repo: RepoRef, path: str) -> str | None:
+        """Read a text file of the default branch; ``None`` where there is none."""
+        try:
+            answer = await self.client.get(f"repos/{repo}/contents/{quote(path)}")
+        except NotFound:
+            return None
+        try:
+            content = self._fields(answer.data, "file").required("content")
+            return base64.b64decode(content).decode("utf-8", "replace")
+        except binascii.Error:
+            raise BadAnswer(
+                f"{self._host}: the content of {path} in {repo} is not Base64", host=self._host
+            ) from None
+
+    # --- writing: releases and assets ------------------------------------------------------------
+
+    async def create_release(
+        self, repo: RepoRef, fields: Mapping[str, object], marker: str
+    ) -> Release:
+        """Create a draft.
+
+        Drafts of one tag may be many, so that an answer that was lost is settled by looking for
+        the marker, for half a minute: a new draft is in the list only after a while.
+
+        Args:
+            repo: The repository.
+            fields: ``tag_name`` and others of the API; ``draft`` is set.
+            marker: A text in ``fields["body"]`` that no other release of the repository has.
+
+        Source: https://docs.github.com/rest/releases/releases ("Create a release") and
+        https://github.com/thiscallnet/Xtra/issues/167 (the list lags).
+        """
+        body = {**_release_fields(fields), "draft": True}
+
+        async def settle() -> Any | None:
+            for wait in (0.0, *_LAG):
+                if wait:
+                    await self.client.clock.sleep(wait)
+                if (found := await self._draft(repo, str(fields["tag_name"]), marker)) is not None:
+                    return found
+            return None
+
+        answer = await self.client.post(f"repos/{repo}/releases", body, settle=settle)
+        return release_of(answer.data, self._host)
+
+    async def _draft(self, repo: RepoRef, tag: str, marker: str) -> Any | None:
+        address: str | None = f"repos/{repo}/releases?per_page={PER_PAGE}"
+        while address is not None:
+            answer = await self.client.get(address)
+            for item in list_of(answer.data, "releases", self._host, lambda item, _: item):
+                release = release_of(item, self._host)
+                if release.draft and release.tag == tag and marker in release.body:
+                    return item
+            address = answer.next
+        return None
+
+    async def update_release(
+        self, repo: RepoRef, number: int, fields: Mapping[str, object]
+    ) -> Release:
+        """Change a release. Name ``tag_name`` always: a draft may lose its tag without it.
+
+        Source: https://docs.github.com/rest/releases/releases ("Update a release")
+        """
+        path = f"repos/{repo}/releases/{number}"
+        answer = await self.client.patch(path, _release_fields(fields))
+        return release_of(answer.data, self._host)
+
+    async def delete_release(self, repo: RepoRef, number: int) -> None:
+        """Delete a release; its tag stays.
+
+        Raises:
+            NotFound: It was not there.
+        """
+        await self.client.delete(f"repos/{repo}/releases/{number}")
+
+    async def update_asset(
+        self, repo: RepoRef, number: int, *, name: str | None = None, label: str | None = None
+    ) -> Asset:
+        """Rename an asset, or change its label; the answer's name is the truth."""
+        fields = {
+            key: value for key, value in {"name": name, "label": label}.items() if value is not None
+        }
+        answer = await self.client.patch(f"repos/{repo}/releases/assets/{number}", fields)
+        return asset_of(answer.data, self._host)
+
+    async def delete_asset(self, repo: RepoRef, number: int) -> None:
+        """Delete an asset.
+
+        Raises:
+            NotFound: It was not there.
+        """
+        await self.client.delete(f"repos/{repo}/releases/assets/{number}")
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _address(self, path: str) -> str:
+        return self.client.address(path)
+
+    def _fields(self, data: object, what: str) -> Fields:
+        return Fields(data, what, self._host)
+
+
+def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """The API wants ``make_latest`` as a text, not as a boolean.
+
+    Source: https://docs.github.com/rest/releases/releases ("Can be one of: true, false, legacy")
+    """
+    latest = fields.get("make_latest")
+    if isinstance(latest, bool):
+        return {**fields, "make_latest": "true" if latest else "false"}
+    return dict(fields)
+
+
+def _repositories_print(repositories: Iterable[Repository]) -> str:
+    facts = [[str(r.ref), r.id, r.private, r.fork, r.archived] for r in repositories]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _tag_of(data: object, host: str) -> tuple[str, str]:
+    fields = Fields(data, "tag", host)
+    return fields.required("name"), fields.object("commit").required("sha")
+
+
+def _iso(date: datetime) -> str:
+    return date.strftime("%Y-%m-%dT%H:%M:%SZ")

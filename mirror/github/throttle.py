@@ -1,0 +1,148 @@
+"""One gate for all requests of a host and credential."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.errors import GitHubError, HostStopped, RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from mirror.core.timetable import Clock
+    from mirror.github.protocol import RateLimit
+
+LONGEST_WAIT = 65 * 60.0
+"""Seconds that a request waits for a limit: a window of a primary limit is an hour long."""
+
+_SLICE = 30.0
+_MARGIN = timedelta(seconds=1)
+_NEWS = timedelta(seconds=5)
+
+log = structlog.get_logger(__name__)
+
+
+class Throttle:
+    """Lets requests through: so many at once, not while the host wants none, writes in step.
+
+    And the breaker: once stopped, no request passes until :meth:`reset`.
+
+    Args:
+        clock: For every wait.
+        name: The host's name, for logs and errors.
+        max_connections: Requests at once.
+        writes_per_minute: Writes begin evenly spaced, so many a minute; 0 for no such limit.
+        reserve: Requests of the primary limit to leave for others.
+        longest_wait: Seconds; a limit that lasts longer is raised instead.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        name: str = "",
+        max_connections: int = 16,
+        writes_per_minute: float = 0,
+        reserve: int = 0,
+        longest_wait: float = LONGEST_WAIT,
+    ) -> None:
+        self.max_connections = max_connections
+        self._clock = clock
+        self._name = name
+        self._connections = asyncio.Semaphore(max_connections)
+        self._write_step = 60.0 / writes_per_minute if writes_per_minute > 0 else 0.0
+        self._next_write = float("-inf")
+        self._reserve = reserve
+        self._longest_wait = longest_wait
+        self._paused_until: datetime | None = None
+        self._stopped: GitHubError | None = None
+
+    @property
+    def stopped(self) -> GitHubError | None:
+        """Why no request passes any more, or ``None``."""
+        return self._stopped
+
+    def stop(self, error: GitHubError) -> None:
+        """Let nothing through any more; the first reason is kept."""
+        if self._stopped is None:
+            self._stopped = error
+            log.error("github.stopped", host=self._name, error=str(error))
+
+    def reset(self) -> None:
+        """Begin a new pass: what was stopped is tried again. A limit that was announced stays."""
+        self._stopped = None
+
+    def pause(self, until: datetime) -> None:
+        """Let nothing through before a moment; the latest one counts."""
+        before, self._paused_until = self._paused_until, max(until, self._paused_until or until)
+        if before is None or until - before > _NEWS:
+            seconds = (until - self._clock.now()).total_seconds()
+            log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
+
+    def learn(self, limit: RateLimit) -> None:
+        """Heed what an answer says of the primary limit: pause when no more than the reserve is left."""
+        if limit.remaining is None or limit.remaining > self._reserve:
+            return
+        resets_at = limit.resets_at(self._clock.now())
+        if resets_at is not None:
+            self.pause(resets_at + _MARGIN)
+
+    @asynccontextmanager
+    async def slot(self, *, write: bool = False) -> AsyncIterator[None]:
+        """Hold one connection while the block runs; wait for it, and for what else must be waited for.
+
+        Raises:
+            HostStopped: The breaker is open.
+            RateLimited: The limit lasts longer than the longest wait.
+        """
+        if write and self._write_step:
+            await self._in_step()
+        while True:
+            await self._pass()
+            async with self._connections:
+                if self._open():
+                    yield
+                    return
+
+    def _open(self) -> bool:
+        """Whether nothing happened to close the gate while a connection was waited for."""
+        return self._stopped is None and self._paused_until is None
+
+    async def _pass(self) -> None:
+        """Wait at the gate, in slices: what waits must notice that the host was stopped."""
+        while True:
+            if self._stopped is not None:
+                raise HostStopped(
+                    f"{self._name}: not asked, since it was given up in this pass: {self._stopped}",
+                    host=self._name,
+                    status=self._stopped.status,
+                ) from None
+            if self._paused_until is None:
+                return
+            seconds = (self._paused_until - self._clock.now()).total_seconds()
+            if seconds <= 0:
+                self._paused_until = None
+                return
+            if seconds > self._longest_wait:
+                raise RateLimited(
+                    f"{self._name}: the host takes no requests before"
+                    f" {self._paused_until:%Y-%m-%dT%H:%M:%SZ}, which is too long to wait for",
+                    retry_at=self._paused_until,
+                    host=self._name,
+                )
+            await self._clock.sleep(min(seconds, _SLICE))
+
+    async def _in_step(self) -> None:
+        now = self._clock.monotonic()
+        turn = max(now, self._next_write)
+        self._next_write = turn + self._write_step
+        if turn > now:
+            await self._clock.sleep(turn - now)

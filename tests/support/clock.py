@@ -1,0 +1,46 @@
+"""A clock that does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+class VirtualClock:
+    """Time that stands still until everyone who sleeps can be woken in order.
+
+    ``slept`` holds every wait that was asked for, in the order of asking.
+    """
+
+    def __init__(self, start: datetime = START) -> None:
+        self.start = start
+        self.seconds = 0.0
+        self.slept: list[float] = []
+        self._wakes: list[float] = []
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        wake = self.seconds + max(0.0, seconds)
+        heapq.heappush(self._wakes, wake)
+        try:
+            # Others get a few turns to go to sleep for a shorter time, or to be woken, first.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            while self._wakes[0] < wake:  # noqa: ASYNC110 - a turn of the loop, not a wait
+                await asyncio.sleep(0)
+            self.seconds = max(self.seconds, wake)
+        finally:
+            self._wakes.remove(wake)
+            heapq.heapify(self._wakes)
