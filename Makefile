@@ -1,0 +1,52 @@
+# Two commands are all that a newcomer types: `make demo` and `make test`.
+# Each makes its own virtual environment in .venv; Python 3.11 or newer, make and git are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint types layers unit format clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "release-mirror needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.developing: $(BIN)/python pyproject.toml
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## Mirror a few repositories between two emulated hosts
+	@$(BIN)/release-mirror demo
+
+test: lint types layers unit  ## Lint, types, layers and tests
+
+lint: $(VENV)/.developing  ## Style and mistakes that can be seen
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developing  ## Types, strictly
+	$(BIN)/mypy
+
+layers: $(VENV)/.developing  ## Who may import whom
+	$(BIN)/lint-imports --no-logo
+
+unit: $(VENV)/.developing  ## Tests
+	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+format: $(VENV)/.developing  ## Bring the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove what was made here
+	rm -rf $(VENV) dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
