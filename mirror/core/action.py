@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.ledger import AssetEntry, ReleaseEntry
+    from mirror.core.policy import Visibility
     from mirror.core.release import Asset, Release
     from mirror.core.report import ActionStatus
 
@@ -23,7 +24,7 @@ class CreateRepository:
     """Make the target repository, with one first commit and GitHub Actions disabled."""
 
     name: ClassVar[str] = "create-repository"
-    visibility: str
+    visibility: Visibility
     description: str
     readme: str
 
@@ -42,7 +43,7 @@ class CreateTag:
     tag: str
     commit: str | None
     message: str
-    date: datetime | None
+    date: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,16 @@ def _host_mark(source_url: str) -> str:
     return hashlib.sha256(source_url.casefold().encode()).hexdigest()[:12]
 
 
+def description(source_address: str) -> str:
+    """What a repository that a mirror made says of itself; it is known again by it."""
+    return f"Releases of {source_address}, kept by release-mirror"
+
+
+def is_our_description(text: str) -> bool:
+    """Whether :func:`description` made this text."""
+    return text.startswith("Releases of ") and text.endswith(", kept by release-mirror")
+
+
 def readme(source_address: str) -> str:
     """The text of the one file of a repository that a mirror made."""
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mirror.core.action import (
@@ -20,7 +20,7 @@ from mirror.core.ledger import AssetEntry, same_content
 from mirror.core.report import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mirror.core.release import Asset
 
@@ -47,6 +47,11 @@ class Matched:
 def temporary_name(asset: Asset) -> str:
     """The name under which an asset's new bytes arrive while the old ones are still in use."""
     return f"release-mirror-tmp-{asset.id}-{asset.name}"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether an asset of this name is the new half of an exchange that was cut off."""
+    return _TEMPORARY.match(name) is not None
 
 
 def guessed_name(name: str) -> str:
@@ -99,64 +104,77 @@ class _Matcher:
         ours: bool,
         follow: bool,
     ) -> None:
+        self._source = sorted(source, key=lambda asset: (-asset.size, asset.id))
         self._entries = entries
         self._ours = ours
         self._follow = follow
         self._here = {asset.id: asset for asset in target}
         self._temporaries = _temporaries(target)
-        self._claimed = {entries[asset.id].target_id for asset in source if asset.id in entries} | {
-            asset.id for asset in self._temporaries.values()
-        }
         ids = {asset.id for asset in source}
         self._former = {
             entry.source_name: entry
-            for entry in entries.values()
+            for entry in sorted(entries.values(), key=lambda entry: entry.source_id)
             if entry.source_id not in ids and entry.target_id in self._here
         }
-        self._claimed |= {entry.target_id for entry in self._former.values()}
+        claimed = {entry.target_id for entry in self._former.values()}
+        claimed |= {entries[number].target_id for number in ids if number in entries}
+        self._free = [
+            copy
+            for copy in sorted(target, key=lambda copy: copy.id)
+            if copy.id not in claimed and not is_temporary(copy.name)
+        ]
         self._result = Matched()
 
     def match(self, wanted: Collection[Asset]) -> Matched:
+        found = self._find()
         for asset in wanted:
-            self._match(asset)
+            self._match(asset, found.get(asset.id))
         _mark_collisions(self._result)
         self._collect_leftovers(wanted)
         return self._result
 
-    def _match(self, asset: Asset) -> None:
+    def _recorded(self, asset: Asset) -> tuple[AssetEntry, Asset] | None:
+        """The copy that the ledger knows: of this asset, or of a former one of its name."""
         entry = self._entries.get(asset.id) or self._former.get(asset.name)
         copy = self._here.get(entry.target_id) if entry else None
-        if entry and copy and copy.uploaded:
+        return (entry, copy) if entry and copy and copy.uploaded else None
+
+    def _match(self, asset: Asset, found: Asset | None) -> None:
+        if recorded := self._recorded(asset):
+            entry, copy = recorded
             if _intact(entry, copy) and same_content(entry, asset):
                 self._keep(asset, copy, entry)
             else:
-                self._replace(asset, copy, mine=entry.created)
+                self._replace(asset, copy, entry, mine=entry.created)
             return
-        if self._temporary(asset):
-            self._replace(asset, None, mine=True)
-            return
-        found = self._by_name(asset)
+        temporary = self._temporary(asset)
         if found is None or not found.uploaded:
-            self._result.actions.append(UploadAsset(asset))
-        elif found.size == asset.size and _agree(found.sha256, asset.sha256):
-            self._claimed.add(found.id)
+            if temporary:
+                self._replace(asset, None, None, mine=True)
+            else:
+                self._result.actions.append(UploadAsset(asset))
+        elif _alike(asset, found) and not (temporary and self._ours and not found.sha256):
             self._keep(asset, found, _entry(asset, found, created=self._ours))
         else:
-            self._claimed.add(found.id)
-            self._replace(asset, found, mine=self._ours)
+            # It differs, or an exchange for it had begun and nothing tells the two apart.
+            self._replace(asset, found, None, mine=self._ours)
 
     def _keep(self, asset: Asset, copy: Asset, entry: AssetEntry) -> None:
         fresh = _entry(asset, copy, created=entry.created, sha256=entry.sha256)
         self._result.present[asset.id] = fresh
         if not (entry.created or self._ours):
             return
-        label = asset.label or ("" if copy.name == asset.name else asset.name)
-        if asset.name not in {entry.source_name, copy.name}:
+        names = {entry.source_name, copy.name}
+        if asset.name not in names and guessed_name(asset.name) != copy.name:
+            # Until the copy has it, the ledger does not know the new name either.
+            self._result.present[asset.id] = replace(fresh, source_name=entry.source_name)
             self._result.actions.append(RenameAsset(asset, copy, asset.name))
-        elif copy.label != label:
-            self._result.actions.append(UpdateAsset(asset, copy, label))
+        elif copy.label != _label(asset, copy) and (asset.label or copy.label != asset.name):
+            self._result.actions.append(UpdateAsset(asset, copy, _label(asset, copy)))
 
-    def _replace(self, asset: Asset, old: Asset | None, *, mine: bool) -> None:
+    def _replace(
+        self, asset: Asset, old: Asset | None, entry: AssetEntry | None, *, mine: bool
+    ) -> None:
         if old and not mine:
             self._result.warnings.append(
                 f"asset {asset.name} differs from the source's; it is not of this mirror"
@@ -167,7 +185,10 @@ class _Matcher:
             self._result.warnings.append(
                 f"asset {asset.name} was replaced at the source; the first copy was kept"
             )
-            self._result.present[asset.id] = _entry(asset, old, created=mine)
+            # What is known of the first copy stays known, so that the next pass warns again.
+            if entry is None or not _intact(entry, old):
+                entry = replace(_entry(asset, old, created=mine), source_digest=None)
+            self._result.present[entry.source_id] = entry
             return
         if old:
             self._result.warnings.append(
@@ -185,15 +206,25 @@ class _Matcher:
         good = found and found.uploaded and found.size == asset.size
         return found if found and good and _agree(found.sha256, asset.sha256) else None
 
-    def _by_name(self, asset: Asset) -> Asset | None:
-        free = [copy for copy in self._here.values() if copy.id not in self._claimed]
-        guess = guessed_name(asset.name)
-        ways: list[list[Asset]] = [
-            [copy for copy in free if copy.name == asset.name],
-            [copy for copy in free if copy.label == asset.name],
-            [copy for copy in free if copy.name == guess],
-        ]
-        return next((found[0] for found in ways if found), None)
+    def _find(self) -> dict[int, Asset]:
+        """Copies that the ledger does not know, by the source asset's id.
+
+        The surest way goes first for all assets, also those that are not wanted, so that none
+        takes what is more likely another's.
+        """
+        found: dict[int, Asset] = {}
+        free = self._free
+        for way in _WAYS:
+            for asset in self._source:
+                if not free:
+                    return found
+                if asset.id in found or self._recorded(asset):
+                    continue
+                copy = next((copy for copy in free if way(asset, copy)), None)
+                if copy:
+                    found[asset.id] = copy
+                    free = [other for other in free if other.id != copy.id]
+        return found
 
     def _collect_leftovers(self, wanted: Collection[Asset]) -> None:
         """What broken uploads left: in releases of ours all of it, in others' what is in the way."""
@@ -203,16 +234,15 @@ class _Matcher:
             if isinstance(action, ReplaceAsset) and action.temporary
         }
         names = {name for asset in wanted for name in (asset.name, guessed_name(asset.name))}
-        temporaries = {asset.id for asset in self._temporaries.values()}
         for copy in self._here.values():
             broken = not copy.uploaded and (self._ours or copy.name in names)
-            if copy.id not in used and (broken or copy.id in temporaries):
+            if copy.id not in used and (broken or is_temporary(copy.name)):
                 self._result.leftovers.append(DeleteAsset(copy))
 
 
 def _temporaries(target: Collection[Asset]) -> dict[int, Asset]:
     found = {}
-    for asset in target:
+    for asset in sorted(target, key=lambda asset: asset.id):
         if parts := _TEMPORARY.match(asset.name):
             found[int(parts.group(1))] = asset
     return found
@@ -224,6 +254,36 @@ def _intact(entry: AssetEntry, copy: Asset) -> bool:
 
 def _agree(one: str | None, other: str | None) -> bool:
     return one is None or other is None or one == other
+
+
+def _alike(asset: Asset, copy: Asset) -> bool:
+    return asset.size == copy.size and _agree(asset.sha256, copy.sha256)
+
+
+def _label(asset: Asset, copy: Asset) -> str:
+    """A copy's label; where the server renamed it, it keeps the name that people look for."""
+    return asset.label or ("" if copy.name == asset.name else asset.name)
+
+
+def _as_we_leave_it(asset: Asset, copy: Asset) -> bool:
+    names = {asset.name, guessed_name(asset.name)}
+    return copy.name in names and copy.label == _label(asset, copy)
+
+
+_WAYS: tuple[Callable[[Asset, Asset], bool], ...] = (
+    lambda asset, copy: _as_we_leave_it(asset, copy) and _alike(asset, copy),
+    _as_we_leave_it,
+    lambda asset, copy: copy.name == asset.name,
+    lambda asset, copy: copy.label == asset.name,
+    lambda asset, copy: copy.name == guessed_name(asset.name),
+    # A name that nobody could guess, under a label of the source's own.
+    lambda asset, copy: (
+        asset.label == copy.label != ""
+        and asset.sha256 is not None
+        and (asset.size, asset.sha256) == (copy.size, copy.sha256)
+    ),
+)
+"""How a copy that the ledger does not know is recognised, the surest way first."""
 
 
 def _entry(asset: Asset, copy: Asset, *, created: bool, sha256: str | None = None) -> AssetEntry:

@@ -21,6 +21,7 @@ from mirror.core.action import (
     UploadAsset,
 )
 from mirror.core.body import (
+    description,
     marker,
     placeholder_message,
     readme,
@@ -155,7 +156,7 @@ class _Planner:
         ):
             address = self._about.source_address
             create = CreateRepository(
-                self._policy.visibility, f"Mirror of the releases of {address}", readme(address)
+                self._policy.visibility, description(address), readme(address)
             )
         return Plan(
             repository=create,
@@ -254,7 +255,7 @@ class _Planner:
                 f" {commit or '(unknown)'}; push the tag to the target",
             )
         message = placeholder_message(self._about.source_address, release.tag, commit)
-        date = release.created_at
+        date = release.created_at or release.published_at or self._about.now
         return CreateTag(release.tag, commit if known else None, message, date), None
 
     def _required_tag(

@@ -445,8 +445,10 @@ class ReleaseStore:
             raise
         return self._fields(answer.data, "permission").flag("enabled")
 
-    async def first_commit(self, repo: RepoRef, path: str, text: str, message: str) -> str:
-        """Give an empty repository a file and with it a default branch; the commit's name.
+    async def first_commit(
+        self, repo: RepoRef, path: str, text: str, message: str
+    ) -> tuple[str, str]:
+        """Give an empty repository a file and with it a default branch; the commit and its tree.
 
         Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
         """
@@ -458,8 +460,9 @@ class ReleaseStore:
             if await self.read_file(repo, path) != text:
                 raise
             branch = (await self.repository(repo)).default_branch
-            return (await self.head(repo, branch))[0]
-        return self._fields(answer.data, "file").object("commit").required("sha")
+            return await self.head(repo, branch)
+        commit = self._fields(answer.data, "file").object("commit")
+        return commit.required("sha"), commit.object("tree").required("sha")
 
     async def read_file(self, repo: RepoRef, path: str) -> str | None:
         """Read a text file of the default branch; ``None`` where there is none."""

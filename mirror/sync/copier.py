@@ -14,12 +14,14 @@ from mirror.errors import (
     DigestMismatch,
     GitHubError,
     MirrorError,
+    NotFound,
     RateLimited,
     SourceChanged,
     Unmirrorable,
     ValidationFailed,
     Waiting,
 )
+from mirror.github import AssetSink, AssetSource
 from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class Copier:
             try:
                 copied = await self._once(release, asset, name)
             except MirrorError as error:
-                if isinstance(error, SourceChanged):
+                if self._is_gone(error):
                     raise _vanished(asset, error) from error
                 again = await self._after(error, release, asset, name, claimed, ours=ours)
                 if isinstance(again, Copied):
@@ -139,8 +141,10 @@ class Copier:
         good = False
         try:
             piped = await pipe(
-                self._source.asset_source(self._source_repo, asset),
-                self._target.asset_sink(release, name, asset.label, asset.content_type),
+                AssetSource(self._source.client, self._source_repo, asset),
+                AssetSink(
+                    self._target.client, release.upload_url, name, asset.label, asset.content_type
+                ),
                 sha256=asset.sha256,
                 clock=self._clock,
                 backoff=self._backoff,
@@ -223,6 +227,11 @@ class Copier:
         for copy in {copy.id: copy for copy in broken}.values():
             await self._target.delete_asset(self._target_repo, copy.id)
         return None
+
+    def _is_gone(self, error: MirrorError) -> bool:
+        """Whether the source no longer has what its listing showed."""
+        gone = isinstance(error, NotFound) and error.host == self._source.client.name
+        return gone or isinstance(error, SourceChanged)
 
     def _delay(self, error: MirrorError, failures: int) -> float:
         if isinstance(error, RateLimited):

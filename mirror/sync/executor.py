@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ from mirror.errors import (
     ShortRead,
     Unmirrorable,
     ValidationFailed,
-    Waiting,
 )
 from mirror.sync.copier import LAG, Copied
 
@@ -92,6 +92,7 @@ class Executor:
     Args:
         target: The host of the target.
         repo: The target repository.
+        default_branch: Of the target repository; empty where it does not exist yet.
         copier: Copies one asset.
         slots: Permissions to transfer, shared by all mirrors.
         per_release: Transfers into one release at the same time.
@@ -103,6 +104,7 @@ class Executor:
         self,
         target: ReleaseStore,
         repo: RepoRef,
+        default_branch: str,
         copier: Copier,
         *,
         slots: Slots,
@@ -113,6 +115,7 @@ class Executor:
     ) -> None:
         self._target = target
         self._repo = repo
+        self._branch = default_branch
         self._copier = copier
         self._slots = slots
         self._per_release = per_release
@@ -145,9 +148,13 @@ class Executor:
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         try:
-            created = await self._target.create_repository(
-                self._repo, visibility=action.visibility, description=action.description
-            )
+            if self._branch:  # made by a run that was cut off before the first commit
+                created = await self._target.repository(self._repo)
+            else:
+                created = await self._target.create_repository(
+                    self._repo, action.visibility, action.description
+                )
+            self._branch = created.default_branch
             self._root = await self._target.first_commit(
                 self._repo, "README.md", action.readme, f"{action.description}\n"
             )
@@ -203,21 +210,21 @@ class Executor:
         """The commit and the tree that placeholder commits stand on."""
         async with self._root_lock:
             if self._root is None:
-                self._root = await self._target.head(self._repo)
-            if self._root is None:
-                raise Waiting(f"waits: the target repository {self._repo} has no commit yet")
+                self._root = await self._target.head(self._repo, self._branch)
             return self._root
 
     async def _delete(self, action: DeleteAsset | DeleteRelease) -> None:
         """Delete what was seen when the plan was made, and nothing that took its place."""
-        if isinstance(action, DeleteRelease):
-            now = await self._target.release(self._repo, action.target.id)
-            if now and now.draft and now.body == action.target.body:
-                await self._target.delete_release(self._repo, action.target.id)
-            return
-        asset = await self._target.asset(self._repo, action.target.id)
-        if asset and (asset.name, asset.size) == (action.target.name, action.target.size):
-            await self._target.delete_asset(self._repo, action.target.id)
+        seen = action.target
+        with suppress(NotFound):  # gone already
+            if isinstance(action, DeleteRelease):
+                release = await self._target.release(self._repo, seen.id)
+                if release.draft and release.body == action.target.body:
+                    await self._target.delete_release(self._repo, seen.id)
+                return
+            asset = await self._target.asset(self._repo, seen.id)
+            if asset and (asset.name, asset.size) == (seen.name, action.target.size):
+                await self._target.delete_asset(self._repo, seen.id)
 
     async def _assets(self, progress: _Progress) -> None:
         """Upload what is missing, the largest first; what may collide comes last, one by one."""

@@ -98,7 +98,7 @@ class Session:
         work = await self._plan(source, target, ledger)
         tally = Tally(self._mirror.name, str(self._mirror.target), work)
         try:
-            await self._execute(work, ledger, tally)
+            await self._execute(work, ledger, tally, target)
         finally:
             await self._record(work, ledger, tally, listing)
         return tally.report(ledger)
@@ -189,7 +189,9 @@ class Session:
 
     # -- what is done -------------------------------------------------------------------------
 
-    async def _execute(self, work: Plan, ledger: Ledger, tally: Tally) -> None:
+    async def _execute(
+        self, work: Plan, ledger: Ledger, tally: Tally, target: Snapshot | None
+    ) -> None:
         for entry in work.learned:
             ledger.releases[entry.source_id] = entry
         tools = self._tools
@@ -217,6 +219,7 @@ class Session:
         executor = Executor(
             self._target.store,
             target_repo,
+            target.repository.default_branch if target else "",
             copier,
             slots=tools.slots,
             per_release=tools.transfers_per_release,

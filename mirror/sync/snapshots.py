@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirror.core.body import is_our_readme
+from mirror.core.body import is_our_description, is_our_readme
 from mirror.core.planner import tags_needed
 from mirror.core.release import Snapshot
 from mirror.errors import NotFound
@@ -79,15 +79,11 @@ class Snapshots:
         wanted = {source.tags[tag] for tag in lacking if tag in source.tags}
         commits = {commit for commit in wanted if await store.has_commit(repo, commit)}
         ours = ledger.created_repository or is_our_readme(await store.read_file(repo, "README.md"))
-        repository = target.repository
-        if not ours and "release-mirror" in repository.description:
-            # Made by a run that was cut off before the first commit.
-            empty = await store.head(repo) is None
-            ours, repository = empty, replace(repository, empty=empty)
+        # A run that was cut off between the repository and its first commit left it empty.
+        begun = target.repository.empty and is_our_description(target.repository.description)
         return replace(
             target,
-            repository=repository,
             tags=tags,
             commits=frozenset(commits),
-            created_by_mirror=ours,
+            created_by_mirror=ours or begun,
         )
