@@ -59,10 +59,10 @@ def _plain(node: Any, definitions: Json) -> Any:
     if "$ref" in node:
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return _plain(definitions[node["$ref"].rpartition("/")[2]] | rest, definitions)
-    if "anyOf" in node:
-        choices = [choice for choice in node["anyOf"] if choice != {"type": "null"}]
-        rest = {key: value for key, value in node.items() if key != "anyOf"}
+    for wrapper in ("anyOf", "allOf"):  # pydantic before 2.9 wraps references in the latter
+        choices = [choice for choice in node.get(wrapper, ()) if choice != {"type": "null"}]
         if len(choices) == 1:
+            rest = {key: value for key, value in node.items() if key != wrapper}
             return _plain(choices[0] | rest, definitions)
     return {
         key: _plain(value, definitions)

@@ -302,7 +302,9 @@ class _Reader:
             found = error.errors(include_url=False)
         for item in found:
             self.add((*path, *item["loc"]), _sentence(item, model))
-        rest = _without(value, [item["loc"] for item in found])
+        # What misses a key goes as a whole, unless it is this table itself.
+        bad = [item["loc"][: -1 if item["type"] == "missing" else None] for item in found]
+        rest = _without(value, [place for place in bad if place])
         try:
             return _Part(model.model_validate(rest, context=self._context), rest)
         except ValidationError:  # a key that must be set is not there
@@ -329,7 +331,7 @@ def _without(table: dict[str, Any], paths: Sequence[KeyPath]) -> dict[str, Any]:
     """Copy a table without the keys at, or next around, these paths."""
     by_key: dict[str | int, list[KeyPath]] = {}
     for path in paths:
-        by_key.setdefault(path[0] if path else "", []).append(path[1:])
+        by_key.setdefault(path[0], []).append(path[1:])
     rest: dict[str, Any] = {}
     for key, value in table.items():
         inner = by_key.get(key)

@@ -123,9 +123,7 @@ Few = Annotated[int, Field(ge=1, le=1000)]
 class Settings(BaseModel):
     """A table of the file: unknown keys are errors, and nothing is converted silently."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_by_alias=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class App(Settings):

@@ -132,6 +132,27 @@ def test_every_mistake_at_once(wrong: Wrong) -> None:
     assert 'did you mean "warning"?' in problems[4].message
 
 
+def test_one_mistake_hides_no_other(wrong: Wrong) -> None:
+    """What is good in a wrong table is still checked against the rest of the file."""
+    problems = wrong(
+        'app = { id = 1 }\n[sources.b]\nurl = "http://b.example.com"\ntoken = "env:B"\n'
+        "app = { id = 1 }\nmax_connections = 0\n"
+        '[[mirrors]]\nsource = "a/b"\nfrom = "b"\nreleases.latest = 0\nforks = true\n'
+        '[[mirrors]]\nsource = "c/b"\nfrom = "b"\ntarget = "a/b"\ntags = 1\n'
+    )
+    assert [(problem.key, problem.line) for problem in problems] == [
+        ("sources.github.app.private_key", 6),
+        ("sources.b.url", 8),
+        ("sources.b.app.private_key", 10),
+        ("sources.b.app", 10),
+        ("sources.b.max_connections", 11),
+        ("mirrors[1] (a/b).releases.latest", 15),
+        ("mirrors[1] (a/b).forks", 16),
+        ("mirrors[2] (c/b).target", 20),
+        ("mirrors[2] (c/b).tags", 21),
+    ]
+
+
 MIRROR = '[[mirrors]]\nsource = "cli/cli"\n'
 OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
 
