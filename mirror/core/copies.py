@@ -8,35 +8,75 @@ from mirror.core.action import DeleteRelease
 from mirror.core.body import marked_release
 
 if TYPE_CHECKING:
-    from mirror.core.ledger import Ledger
+    from mirror.core.ledger import Ledger, ReleaseEntry
     from mirror.core.release import Release, Snapshot
 
 
 class Copies:
-    """Which release of the target is the copy of which release of the source."""
+    """Which release of the target is the copy of which release of the source.
 
-    def __init__(self, target: Snapshot | None, ledger: Ledger, source_url: str) -> None:
+    Attributes:
+        drafts: Those that carry our marker, by the id of the source's release.
+    """
+
+    def __init__(
+        self, source: Snapshot, target: Snapshot | None, ledger: Ledger, source_url: str
+    ) -> None:
         self._ledger = ledger
         releases = target.releases if target else ()
         self._by_id = {release.id: release for release in releases}
         self._published = {release.tag: release for release in releases if not release.draft}
         self.drafts: dict[int, list[Release]] = {}
-        for release in releases:
+        for release in sorted(releases, key=lambda release: release.id):
             source_id = marked_release(release.body, source_url) if release.draft else None
             if source_id is not None:
                 self.drafts.setdefault(source_id, []).append(release)
+        alive = {release.id for release in source.releases}
+        self._owners: dict[int, ReleaseEntry] = {}
+        for entry in sorted(ledger.releases.values(), key=lambda entry: entry.source_id):
+            # What a living release is recorded for is not to be taken by another.
+            known = self._owners.get(entry.target_id)
+            if known is None or known.source_id not in alive:
+                self._owners[entry.target_id] = entry
+        self._alive = alive if source.complete else alive | set(ledger.releases)
 
     def of(self, release: Release) -> Release | None:
         """The copy: what the ledger recorded, else a published one of its tag, else our draft."""
         entry = self._ledger.releases.get(release.id)
         recorded = self._by_id.get(entry.target_id) if entry else None
-        if recorded and (not recorded.draft or self.is_ours(release, recorded)):
+        if entry and recorded and self._still(release, entry, recorded):
             return recorded
-        if published := self._published.get(release.tag):
+        published = self._published.get(release.tag)
+        if published and not self.taken(release):
             return published
         # Of several drafts of ours the fullest is kept: its assets need not be sent again.
         drafts = self.drafts.get(release.id, [])
         return max(drafts, key=lambda draft: (len(draft.assets), -draft.id), default=None)
+
+    def entry(self, release: Release, copy: Release | None) -> ReleaseEntry | None:
+        """What is recorded of the copy.
+
+        A release that was deleted at the source and made again under its tag has another id; the
+        copy of the former one is still ours.
+        """
+        if copy is None:
+            return None
+        entry = self._ledger.releases.get(release.id)
+        return entry if entry and entry.target_id == copy.id else self._owners.get(copy.id)
+
+    def taken(self, release: Release) -> bool:
+        """Whether the target has its tag at the copy of another release, which is still there."""
+        published = self._published.get(release.tag)
+        owner = self._owners.get(published.id) if published else None
+        return (
+            owner is not None and owner.source_id != release.id and owner.source_id in self._alive
+        )
+
+    def _still(self, release: Release, entry: ReleaseEntry, copy: Release) -> bool:
+        if copy.draft:
+            return self.is_ours(release, copy)
+        # One of others is the copy because of its tag alone.
+        return copy.tag == release.tag or entry.created or entry.followed
 
     def is_ours(self, release: Release, draft: Release) -> bool:
         """Whether a draft carries our marker for this release; any other is never touched."""

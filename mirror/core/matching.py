@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mirror.core.action import (
@@ -54,6 +55,7 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.match(name) is not None
 
 
+@lru_cache(maxsize=4096)
 def guessed_name(name: str) -> str:
     """What a server may make of an asset's name: "special characters" become periods.
 
@@ -121,7 +123,7 @@ class _Matcher:
         self._free = [
             copy
             for copy in sorted(target, key=lambda copy: copy.id)
-            if copy.id not in claimed and not is_temporary(copy.name)
+            if copy.uploaded and copy.id not in claimed and not is_temporary(copy.name)
         ]
         self._result = Matched()
 
@@ -148,11 +150,10 @@ class _Matcher:
                 self._replace(asset, copy, entry, mine=entry.created)
             return
         temporary = self._temporary(asset)
-        if found is None or not found.uploaded:
-            if temporary:
-                self._replace(asset, None, None, mine=True)
-            else:
-                self._result.actions.append(UploadAsset(asset))
+        if found is None and temporary is None:
+            self._result.actions.append(UploadAsset(asset))
+        elif found is None:
+            self._replace(asset, None, None, mine=True)
         elif _alike(asset, found) and not (temporary and self._ours and not found.sha256):
             self._keep(asset, found, _entry(asset, found, created=self._ours))
         else:

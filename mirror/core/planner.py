@@ -11,6 +11,7 @@ from mirror.core.action import (
     CreateRelease,
     CreateRepository,
     CreateTag,
+    DeleteAsset,
     DeleteRelease,
     Obstacle,
     Plan,
@@ -31,7 +32,7 @@ from mirror.core.body import (
 )
 from mirror.core.copies import Copies
 from mirror.core.ledger import AssetEntry, ReleaseEntry
-from mirror.core.matching import Matched, asset_facts, match_assets
+from mirror.core.matching import Matched, asset_facts, is_temporary, match_assets
 from mirror.core.release import fingerprint
 from mirror.core.report import iso
 from mirror.core.selection import Wanted, select
@@ -93,7 +94,7 @@ def tags_needed(
     source_url: str,
 ) -> frozenset[str]:
     """Tags whose commits a plan depends on: those of releases that are to be published."""
-    copies = Copies(target, ledger, source_url)
+    copies = Copies(source, target, ledger, source_url)
     needed = set()
     for wanted in select(source.releases, policy.selection):
         copy = copies.of(wanted.release)
@@ -128,7 +129,7 @@ class _Planner:
         self._ledger = ledger
         self._policy = policy
         self._about = circumstances
-        self._copies = Copies(target, ledger, circumstances.source_url)
+        self._copies = Copies(source, target, ledger, circumstances.source_url)
         self._draft = _Draft()
 
     def plan(self) -> Plan:
@@ -150,7 +151,8 @@ class _Planner:
                 " does not have the source's commits"
             )
         create = None
-        begun = self._target is not None and self._target.repository.empty
+        # Made by a run that was cut off before the first commit; another's is left as it is.
+        begun = self._target and self._target.repository.empty and self._target.created_by_mirror
         if (self._target is None or begun) and any(
             work.create or work.tag for work in draft.releases
         ):
@@ -192,9 +194,10 @@ class _Planner:
         if obstacle := self._quarantined(release, None, facts):
             self._draft.obstacles.append(obstacle)
             return
-        entry = self._ledger.releases.get(release.id)
-        if entry and (copy is None or entry.target_id != copy.id):
-            entry = None  # the recorded copy is gone; nothing that was known of it holds
+        if obstacle := self._hidden(release, copy):
+            self._draft.obstacles.append(obstacle)
+            return
+        entry = self._copies.entry(release, copy)
         ours = (entry.created if entry else False) or (copy is not None and copy.draft)
         if copy and not copy.draft and not ours and self._policy.existing == "skip":
             self._draft.warnings.append(
@@ -205,7 +208,7 @@ class _Planner:
         if obstacle:
             self._draft.obstacles.append(obstacle)
             return
-        assets, held = self._takeable(wanted, copy)
+        assets, held = self._takeable(wanted)
         matched = match_assets(
             assets,
             release.assets,
@@ -215,7 +218,8 @@ class _Planner:
             follow=self._policy.on_change == "follow",
         )
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in matched.warnings)
-        held |= self._frozen(release, copy, matched)
+        self._frozen(release, copy, matched)
+        held |= self._crowded(release, copy, matched)
         held |= self._settle_quarantine(release, matched)
         followed = self._learn(wanted, copy, entry, matched, ours=ours)
         work = ReleaseWork(
@@ -272,24 +276,45 @@ class _Planner:
             return None
         return self._waiting(release, "create-tag", text)
 
-    def _takeable(self, wanted: Wanted, copy: Release | None) -> tuple[list[Asset], bool]:
+    def _hidden(self, release: Release, copy: Release | None) -> Obstacle | None:
+        """Where it cannot be told whether the target has a copy, none is made."""
+        if copy is None and self._target and not self._target.complete:
+            text = "waits: the target's list of releases is not complete; whether it has"
+            return self._waiting(release, "create-release", f"{text} {release.tag} is not known")
+        if (copy is None or copy.draft) and self._copies.taken(release):
+            text = "waits: the target has the copy of another release under the tag"
+            return self._waiting(release, "create-release", f"{text} {release.tag}")
+        return None
+
+    def _takeable(self, wanted: Wanted) -> tuple[list[Asset], bool]:
         """The wanted assets that the target can take, and whether the release is held back."""
-        limits = self._about.capabilities
-        names = {asset.name for asset in wanted.assets}
-        others = sum(asset.name not in names for asset in copy.assets) if copy else 0
-        room = None if limits.max_assets is None else limits.max_assets - others
         taken: list[Asset] = []
         held = False
         for asset in wanted.assets:
+            if is_temporary(asset.name):
+                continue  # the source is a mirror itself, and this the new half of an exchange
             if not asset.uploaded:
                 held |= self._incomplete_source(wanted.release, asset)
-                continue
-            if error := _untakeable(asset, limits, room, len(taken)):
+            elif error := _untakeable(asset, self._about.capabilities):
                 self._never(wanted.release, asset, error)
                 held |= self._policy.incomplete == "hold"
-                continue
-            taken.append(asset)
+            else:
+                taken.append(asset)
         return taken, held
+
+    def _crowded(self, release: Release, copy: Release | None, matched: Matched) -> bool:
+        """Leave out uploads, the smallest ones, that the target's release has no room for."""
+        limit = self._about.capabilities.max_assets
+        if limit is None:
+            return False
+        room = limit - (len(copy.assets) if copy else 0) + len(matched.leftovers)
+        uploads = [action for action in matched.actions if isinstance(action, UploadAsset)]
+        excess = uploads[max(0, room) :]
+        for action in excess:
+            matched.actions.remove(action)
+            error = f"the release has more assets than the target takes ({limit})"
+            self._never(release, action.asset, error)
+        return bool(excess) and self._policy.incomplete == "hold"
 
     def _incomplete_source(self, release: Release, asset: Asset) -> bool:
         since = asset.updated_at
@@ -311,29 +336,29 @@ class _Planner:
         )
         return True
 
-    def _frozen(self, release: Release, copy: Release | None, matched: Matched) -> bool:
+    def _frozen(self, release: Release, copy: Release | None, matched: Matched) -> None:
         """An immutable release takes no assets: they can never arrive."""
         if not (copy and copy.immutable and not copy.draft):
-            return False
+            return
         for action in matched.actions:
             if isinstance(action, UploadAsset | ReplaceAsset):
                 self._never(release, action.asset, "the target's release is immutable")
         matched.actions.clear()
         matched.leftovers.clear()
-        return False
 
     def _settle_quarantine(self, release: Release, matched: Matched) -> bool:
         """Leave out what failed for good and is still the same."""
         kept: list[AssetAction] = []
         held = False
         for action in matched.actions:
-            asset = action.asset if isinstance(action, UploadAsset | ReplaceAsset) else None
+            asset = None if isinstance(action, DeleteAsset) else action.asset
             obstacle = self._quarantined(release, asset, asset_facts(asset)) if asset else None
             if obstacle is None:
                 kept.append(action)
                 continue
             self._draft.obstacles.append(obstacle)
-            held |= self._policy.incomplete == "hold"
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                held |= self._policy.incomplete == "hold"
         matched.actions = kept
         return held
 
@@ -358,7 +383,8 @@ class _Planner:
         if not copy.draft:
             published = (entry.published if entry else None) or iso(self._about.now)
         found: Mapping[int, AssetEntry] = {**(entry.assets if entry else {}), **matched.present}
-        gone = {asset.id for asset in copy.assets}
+        here = {asset.id for asset in copy.assets}
+        here -= {found[key].target_id for key in matched.present}
         fresh = ReleaseEntry(
             source_id=release.id,
             target_id=copy.id,
@@ -366,7 +392,11 @@ class _Planner:
             created=ours,
             followed=followed,
             published=published,
-            assets={key: value for key, value in found.items() if value.target_id in gone},
+            assets={
+                key: value
+                for key, value in found.items()
+                if key in matched.present or value.target_id in here
+            },
         )
         if fresh != entry:
             self._draft.learned.append(fresh)
@@ -394,9 +424,10 @@ class _Planner:
             return PublishRelease({**self._text(release), "draft": False, **latest})
         changes = self._differences(release, copy) if followed else {}
         latest_here = self._target.latest if self._target else None
-        if release.id == self._source.latest and latest_here != copy.id and not release.prerelease:
+        shown = not changes.get("prerelease", copy.prerelease)
+        if release.id == self._source.latest and latest_here != copy.id and shown:
             changes |= self._make_latest(release, selected)
-        return UpdateRelease({"tag_name": release.tag, **changes}) if changes else None
+        return UpdateRelease({"tag_name": copy.tag, **changes}) if changes else None
 
     def _differences(self, release: Release, copy: Release) -> dict[str, Any]:
         text = self._text(release)
@@ -444,7 +475,7 @@ class _Planner:
             if source_id not in alive:
                 strays = tuple(DeleteRelease(draft) for draft in drafts)
                 gone = replace(drafts[0], id=source_id)
-                rank = len(self._draft.releases)
+                rank = len(self._source.releases)
                 self._draft.releases.append(ReleaseWork(rank, gone, drafts[0], leftovers=strays))
 
     def _quarantined(self, release: Release, asset: Asset | None, facts: str) -> Obstacle | None:
@@ -480,12 +511,10 @@ class _Planner:
         return Obstacle(text, action=action, release_id=release.id, release=release.tag)
 
 
-def _untakeable(asset: Asset, limits: Capabilities, room: int | None, taken: int) -> str | None:
+def _untakeable(asset: Asset, limits: Capabilities) -> str | None:
     """Why the target can never take an asset, or ``None``."""
     if asset.size == 0:
         return "it has 0 bytes, which no host takes; exclude it with assets.exclude"
     if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
         return f"it has {asset.size} bytes; the target takes at most {limits.max_asset_size}"
-    if room is not None and taken >= room:
-        return f"the release has more assets than the target takes ({limits.max_assets})"
     return None

@@ -19,12 +19,26 @@ from mirror.core.ledger import AssetEntry, QuarantineEntry, ReleaseEntry
 from mirror.core.report import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from mirror.core.action import Obstacle
     from mirror.core.ledger import Ledger
     from mirror.core.release import Asset, Release
+
+
+def learn(ledger: Ledger, entries: Collection[ReleaseEntry]) -> None:
+    """Note what a plan found at the target.
+
+    A copy has one entry: that of a release which was deleted at the source and made again under
+    its tag goes.
+    """
+    fresh = {entry.target_id: entry.source_id for entry in entries}
+    for source_id, known in list(ledger.releases.items()):
+        if fresh.get(known.target_id, source_id) != source_id:
+            del ledger.releases[source_id]
+    for entry in entries:
+        ledger.releases[entry.source_id] = entry
 
 
 def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
