@@ -1,0 +1,179 @@
+"""Two emulated hosts and a configuration between them: what a user has, on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+from support.clock import VirtualClock
+
+from mirror.app import App, open_app
+from mirror.config import load_config, resolve_secrets
+from mirror.emulator import Emulator, GitHubState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.core.report import Observer, Report, RepositoryReport
+    from mirror.emulator import Release
+
+SOURCE_TOKEN = "source-token-of-the-test"
+TARGET_TOKEN = "target-token-of-the-test"
+
+
+class World:
+    """A source and a target, and `sync` between them with a clock that does not wait.
+
+    Each `sync` opens everything anew, as a user's next command does; the ledger stays.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        mirrors: str = '[[mirrors]]\nsource = "octo/tool"\ntarget = "mirrors/tool"\n',
+        *,
+        source: GitHubState | None = None,
+        target: GitHubState | None = None,
+        extra: str = "",
+    ) -> None:
+        self.directory = directory
+        self.mirrors = mirrors
+        self.extra = extra
+        self.source = source or GitHubState(kind="github")
+        self.target = target or GitHubState(kind="ghes", version="3.17")
+        self.clock = VirtualClock()
+        self.environ = {"SOURCE_TOKEN": SOURCE_TOKEN, "TARGET_TOKEN": TARGET_TOKEN}
+        self.app: App | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.source.add_token(SOURCE_TOKEN, login="reader", admin=True)
+        self.target.add_token(TARGET_TOKEN, login="mirror-bot", admin=True)
+        self.target.add_organization("mirrors")
+        self.source_host = await self._stack.enter_async_context(Emulator(self.source))
+        self.target_host = await self._stack.enter_async_context(Emulator(self.target))
+        self.write_config()
+        return self
+
+    async def __aexit__(self, *about: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "config.toml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.directory / "ledger"
+
+    def write_config(self, mirrors: str | None = None, extra: str | None = None) -> None:
+        self.mirrors = self.mirrors if mirrors is None else mirrors
+        self.extra = self.extra if extra is None else extra
+        source, target = self.source_host, self.target_host
+        self.config_file.write_text(
+            f"""
+[target]
+url = "{target.url}"
+api_url = "{target.api_url}"
+upload_origin = "{origin(target.upload_url)}"
+token = "env:TARGET_TOKEN"
+
+[sources.github]
+url = "{source.url}"
+api_url = "{source.api_url}"
+token = "env:SOURCE_TOKEN"
+
+[ledger]
+directory = "{self.ledger}"
+
+{self.extra}
+{self.mirrors}
+"""
+        )
+
+    async def sync(
+        self, *patterns: str, full: bool = False, observer: Observer | None = None
+    ) -> Report:
+        return await self._run("sync", patterns, full=full, observer=observer)
+
+    async def plan(self, *patterns: str, full: bool = False) -> Report:
+        return await self._run("plan", patterns, full=full)
+
+    async def _run(
+        self,
+        command: str,
+        patterns: Sequence[str],
+        *,
+        full: bool,
+        observer: Observer | None = None,
+    ) -> Report:
+        config = load_config(self.config_file, self.environ)
+        secrets = resolve_secrets(config, self.environ)
+        async with open_app(config, secrets, clock=self.clock, observer=observer) as app:
+            self.app = app
+            run = app.sync if command == "sync" else app.plan
+            return await run(patterns, full=full)
+
+    # -- what became of it ------------------------------------------------------------------------
+
+    def published(self, repository: str = "mirrors/tool") -> dict[str, Release]:
+        return {r.tag: r for r in self.target.releases(repository) if not r.draft}
+
+    def drafts(self, repository: str = "mirrors/tool") -> list[Release]:
+        return [r for r in self.target.releases(repository) if r.draft]
+
+    def same(self, source: str = "octo/tool", target: str = "mirrors/tool") -> list[str]:
+        """What differs between the published releases of both sides; nothing, if all is well."""
+        ours, theirs = self.source.releases(source), self.published(target)
+        wrong = [f"{tag} is only at the target" for tag in set(theirs) - {r.tag for r in ours}]
+        for release in ours:
+            if release.draft:
+                continue
+            copy = theirs.get(release.tag)
+            if copy is None:
+                wrong.append(f"{release.tag} is missing")
+                continue
+            for field in ("name", "body", "prerelease"):
+                one, other = getattr(release, field), getattr(copy, field)
+                if (one or "") != (other or ""):
+                    wrong.append(f"{release.tag}.{field}: {one!r} != {other!r}")
+            if _assets(release) != _assets(copy):
+                wrong.append(f"{release.tag}: {_assets(release)} != {_assets(copy)}")
+        wrong += [f"draft {r.tag} is left" for r in self.drafts(target)]
+        wrong += [
+            f"{r.tag}/{a.name} is {a.state}"
+            for r in theirs.values()
+            for a in r.assets
+            if a.state != "uploaded"
+        ]
+        return wrong + list(self.target.violations)
+
+    async def download(self, url: str) -> bytes:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            response.raise_for_status()
+            return await response.read()
+
+
+def _assets(release: Any) -> dict[str, tuple[Any, ...]]:
+    return {
+        asset.name: (asset.size, asset.sha256, asset.label or "", asset.content_type)
+        for asset in release.assets
+    }
+
+
+def origin(url: str) -> str:
+    """The scheme, host and port of an address."""
+    return "/".join(url.split("/")[:3])
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def only(report: Report) -> RepositoryReport:
+    """The one repository of a report."""
+    (repository,) = report.repositories
+    return repository
