@@ -1,0 +1,259 @@
+"""The live progress of a pass: what is done, how fast, what is left, what moves."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mirror.cli.sanitise import shorten
+from mirror.cli.wording import count, duration, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from rich.console import ConsoleRenderable
+
+    from mirror.core.report import RepositoryReport
+
+SHOWN = 8
+"""Transfers that are shown; the others are counted."""
+
+WINDOW = 5.0
+"""Seconds that a speed is measured over."""
+
+PER_SECOND = 8
+_BAR = 14
+
+
+@dataclass(slots=True)
+class Speed:
+    """Bytes a second over the last seconds."""
+
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, now: float, total: int) -> None:
+        """So many bytes in all at this moment."""
+        samples = self._samples
+        samples.append((now, total))
+        while len(samples) > 2 and samples[1][0] <= now - WINDOW:
+            samples.popleft()
+
+    def at(self, now: float) -> float:
+        """The speed; 0 where it is not known yet."""
+        if not self._samples:
+            return 0.0
+        (first, before), (_, after) = self._samples[0], self._samples[-1]
+        passed = now - first
+        return (after - before) / passed if passed >= 0.5 else 0.0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One asset on its way."""
+
+    source: str
+    release: str
+    asset: str
+    size: int
+    done: int = 0
+    speed: Speed = field(default_factory=Speed)
+
+
+class Progress:
+    """Watches a pass and counts; implements :class:`~mirror.core.report.Observer`.
+
+    Attributes:
+        begun: Mirrors that were begun: from then on there is something to finish.
+        transfers: What moves, by number.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self.mirrors = self.begun = self.finished = self.failed = 0
+        self.planned = self.done = self._moved = 0
+        self.transfers: dict[int, Transfer] = {}
+        self.speed = Speed()
+
+    def mirrors_found(self, count: int) -> None:
+        """This many more mirrors are part of the pass."""
+        self.mirrors += count
+
+    def mirror_started(self, source: str) -> None:
+        """A session began."""
+        del source
+        self.begun += 1
+
+    def mirror_finished(self, report: RepositoryReport) -> None:
+        """A session ended."""
+        self.finished += 1
+        self.failed += report.status == "failed"
+
+    def bytes_planned(self, count: int) -> None:
+        """This many more bytes are to be transferred."""
+        self.planned += count
+
+    def transfer_started(
+        self, number: int, source: str, release: str, asset: str, size: int
+    ) -> None:
+        """An asset's bytes begin to move."""
+        self.transfers[number] = Transfer(source, release, asset, size)
+        self.transfers[number].speed.add(self._monotonic(), 0)
+
+    def transfer_moved(self, number: int, done: int) -> None:
+        """So many bytes in all have been handed to the target."""
+        transfer = self.transfers.get(number)
+        if transfer is None:
+            return
+        now = self._monotonic()
+        self._moved += max(0, done - transfer.done)
+        transfer.done = done
+        transfer.speed.add(now, done)
+        self.speed.add(now, self._moved)
+
+    def transfer_finished(self, number: int, *, good: bool) -> None:
+        """No more bytes move; those of a failed transfer will have to move again."""
+        transfer = self.transfers.pop(number, None)
+        if transfer is not None and good:
+            self.done += transfer.size
+
+    def bytes_done(self) -> int:
+        """Bytes that have arrived, with those of the transfers in flight."""
+        return self.done + sum(transfer.done for transfer in self.transfers.values())
+
+
+class Watcher(Protocol):
+    """Something that shows progress while its context is open."""
+
+    progress: Progress
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+class Silent:
+    """Shows nothing, but knows what moves."""
+
+    def __init__(self) -> None:
+        self.progress = Progress()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+
+class Live:
+    """Draws the progress at the bottom of a terminal, on standard error, and clears it at the end.
+
+    What is written to standard error meanwhile appears above it.
+    """
+
+    def __init__(self, title: str = "") -> None:
+        from rich.live import Live as RichLive  # noqa: PLC0415 - only where somebody looks
+
+        from mirror.cli.terminal import console  # noqa: PLC0415
+
+        self.progress = Progress()
+        self._title = title
+        self._live = RichLive(
+            console=console(sys.stderr),
+            get_renderable=self._draw,
+            refresh_per_second=PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=True,
+            vertical_overflow="crop",
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clear what was drawn."""
+        self._live.stop()
+
+    def _draw(self) -> ConsoleRenderable:
+        return draw(self.progress, time.monotonic(), self._live.console.width, self._title)
+
+
+def draw(progress: Progress, now: float, width: int, title: str = "") -> ConsoleRenderable:
+    """The display at one moment, no line wider than the terminal."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    lines = [Text(_overall(progress, now, title), no_wrap=True, overflow="ellipsis", style="bold")]
+    # Drawn by another thread: what moves may change meanwhile.
+    moving = list(progress.transfers.values())
+    for transfer in moving[:SHOWN]:
+        lines.append(Text(_line(transfer, now, width), no_wrap=True, overflow="ellipsis"))
+    if len(moving) > SHOWN:
+        lines.append(Text(f"  and {len(moving) - SHOWN} more", style="dim"))
+    return Group(*lines)
+
+
+def _overall(progress: Progress, now: float, title: str) -> str:
+    if not progress.mirrors:
+        return f"{title or 'Looking at the sources'} …"
+    parts = [f"{progress.finished}/{count(progress.mirrors, 'mirror')}"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    done, planned = progress.bytes_done(), progress.planned
+    if planned > 0:
+        parts.append(f"{size(done)} of {size(planned)}")
+        speed = progress.speed.at(now)
+        if progress.transfers and speed > 0:
+            parts.append(f"{size(speed)}/s")
+            parts.append(f"{duration(max(0, planned - done) / speed)} left")
+    text = " · ".join(parts)
+    return f"{title}: {text}" if title else text
+
+
+def _line(transfer: Transfer, now: float, width: int) -> str:
+    share = min(1.0, transfer.done / transfer.size) if transfer.size else 1.0
+    filled = round(share * _BAR)
+    bar = "━" * filled + "╌" * (_BAR - filled)
+    figures = f"{bar} {size(transfer.size):>9} {size(transfer.speed.at(now)):>9}/s"
+    room = max(width - len(figures) - 4, 12)
+    repo = transfer.source.partition(":")[2] or transfer.source
+    name = names(repo, transfer.release, transfer.asset, room)
+    return f"  {name:<{room}} {figures}"
+
+
+def names(repo: str, release: str, asset: str, room: int) -> str:
+    """Repository, release and asset in so much room; the asset's name gets most of it."""
+    for_asset = max(room // 2, room - len(repo) - len(release) - 2)
+    shown_asset = shorten(asset, for_asset)
+    rest = room - len(shown_asset) - 2
+    for_release = max(min(len(release), rest // 3), rest - len(repo), 1)
+    shown_release = shorten(release, for_release)
+    shown_repo = shorten(repo, max(rest - len(shown_release), 1))
+    return shorten(f"{shown_repo} {shown_release} {shown_asset}", room)

@@ -1,0 +1,132 @@
+"""Logs: one event a line, for people on a terminal and as JSON for machines, on standard error.
+
+The level is ``--log-level``, else ``[log] level`` where the file sets it, else ``warning`` while a
+progress display or a table tells the rest, ``error`` with ``--quiet``, and ``info`` where the log
+is all there is to see.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+from mirror.cli.redaction import redact, redact_value
+from mirror.cli.sanitise import clean, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from structlog.typing import Processor
+
+    Event = MutableMapping[str, Any]
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "console", "json"]
+
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+FORMATS: tuple[Format, ...] = ("auto", "console", "json")
+
+
+def configure(
+    level: Level, format_: Format = "auto", environ: Mapping[str, str] = os.environ
+) -> None:
+    """Set up structlog and, through it, the logging of libraries.
+
+    Args:
+        level: The least severe events to show. Tracebacks are shown at ``debug`` only.
+        format_: ``auto`` is ``json`` for systemd's journal and ``console`` anywhere else, in
+            colour on a terminal.
+        environ: The environment: systemd sets ``JOURNAL_STREAM``, people set ``NO_COLOR``.
+    """
+    number = getattr(logging, level.upper())
+    as_json = format_ == "json" or (format_ == "auto" and "JOURNAL_STREAM" in environ)
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper("iso" if as_json else "%H:%M:%S", utc=as_json),
+        structlog.processors.format_exc_info if level == "debug" else _without_traceback,
+        _redact,
+    ]
+    if as_json:
+        processors.append(structlog.processors.JSONRenderer(ensure_ascii=True))
+    else:
+        colours = sys.stderr.isatty() and not environ.get("NO_COLOR")
+        processors += [_clean, _renderer(colours=colours)]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=_Lines,
+        cache_logger_on_first_use=False,
+    )
+    library = logging.getLogger()
+    library.handlers = [_ToStructlog()]
+    library.setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _renderer(*, colours: bool) -> Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors=colours,
+        pad_event_to=0,
+        pad_level=False,
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+
+class _Lines:
+    """Writes to what standard error is now: a progress display may have put itself before it."""
+
+    def __init__(self, *args: object) -> None:
+        del args
+
+    def msg(self, message: str) -> None:
+        try:
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads the log; the work goes on
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _ToStructlog(logging.Handler):
+    """Hands on what libraries log, in our form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        method = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
+        if method not in LEVELS:
+            method = "info"
+        facts = {"logger": record.name}
+        getattr(log, method)(record.getMessage(), exc_info=record.exc_info, **facts)
+
+
+def _without_traceback(_logger: object, _name: str, event: Event) -> Event:
+    """An exception in one line: its traceback is for whoever asks for ``debug``."""
+    found = event.pop("exc_info", None)
+    if found is True:
+        found = sys.exc_info()
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event.setdefault("error", f"{type(error).__name__}: {error}")
+    event.pop("stack_info", None)
+    return event
+
+
+def _redact(_logger: object, _name: str, event: Event) -> Event:
+    for key, value in event.items():
+        event[key] = redact(value) if key == "event" else redact_value(key, value)
+    return event
+
+
+def _clean(_logger: object, _name: str, event: Event) -> Event:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = lines(value) if key == "exception" else clean(value)
+        elif not isinstance(value, bool | int | float | None):
+            event[key] = clean(value)
+    return event

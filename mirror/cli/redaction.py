@@ -1,0 +1,44 @@
+"""Nothing that looks like a secret leaves this program by its logs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+HIDDEN = "[hidden]"
+
+_TOKENS = re.compile(r"\b(?:gh[opsur]_[A-Za-z0-9_]{8,}|github_pat_[A-Za-z0-9_]{8,})")
+_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]+)?")
+_HEADER = re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|token|basic)\s+)?\S+")
+_SCHEME = re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{8,}")
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", re.DOTALL)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(?i)([?&](?:x-amz-[\w-]+|x-goog-[\w-]+|awsaccesskeyid|signature|sig|jwt|token|access_token"
+    r"|client_secret|code|key|password|se|sp|sv|skoid|sktid)=)[^&\s\"'<>]*"
+)
+_SECRET_NAMES = re.compile(r"(?i)authorization|password|secret|private_key|^token$")
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a token, a credential in an address or header, or a signature."""
+    text = _KEY.sub(HIDDEN, text)
+    text = _HEADER.sub(rf"\g<1>{HIDDEN}", text)
+    text = _SCHEME.sub(rf"\g<1>\g<2>{HIDDEN}", text)
+    text = _TOKENS.sub(HIDDEN, text)
+    text = _JWT.sub(HIDDEN, text)
+    text = _USER.sub(rf"\g<1>{HIDDEN}@", text)
+    return _QUERY.sub(rf"\g<1>{HIDDEN}", text)
+
+
+def redact_value(key: str, value: Any) -> Any:
+    """The same for a value of a log event, whatever it holds."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_NAMES.search(key):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {name: redact_value(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact_value("", inner) for inner in value]
+    return redact(value if isinstance(value, str) else str(value))
