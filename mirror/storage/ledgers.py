@@ -51,6 +51,7 @@ _LOG = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
+_TEMPORARY = itertools.count()
 _ADVICE = {
     errno.ENOSPC: "make room on its file system",
     errno.EDQUOT: "raise the disk quota, or make room",
@@ -58,6 +59,7 @@ _ADVICE = {
     errno.EACCES: "let the user that runs release-mirror read and write there",
     errno.EPERM: "let the user that runs release-mirror read and write there",
     errno.ENOTDIR: "a file is where a directory should be",
+    errno.EEXIST: "a file is where a directory should be",
     errno.EISDIR: "a directory is where a file should be",
     errno.ENOLCK: "its file system cannot lock files",
     errno.ENOTSUP: "its file system cannot lock files",
@@ -75,14 +77,18 @@ class FileLedgerStore(LedgerStore):
         directory: Where they are; made when the lock is taken.
         clock: For the waits for the lock, and the dates of what is set aside.
         files: The operations on the disk.
+        fast: A quicker ``loads`` and ``dumps`` than the standard library's, which is also asked
+            where this one refuses; ``None`` for none.
     """
 
-    def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock, files: Files | None = None, *, fast: Any = _ORJSON
+    ) -> None:
         self._directory = Path(directory)
         self._clock = clock
         self._files = files or Files()
+        self._fast = fast
         self._saving: dict[Path, asyncio.Lock] = {}
-        self._temporary = itertools.count()
         self._held = False
 
     def exists(self) -> bool:
@@ -229,7 +235,7 @@ class FileLedgerStore(LedgerStore):
         except OSError as error:
             raise _failure("read", path, error) from error
         try:
-            return parse(_decoded(content))
+            return parse(_decoded(content, self._fast))
         except LedgerTooNew as error:
             raise LedgerTooNew(f"{path}: {error}") from error
 
@@ -241,9 +247,9 @@ class FileLedgerStore(LedgerStore):
 
     def _write(self, path: Path, document: dict[str, Any]) -> None:
         files = self._files
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(self._temporary)}.tmp")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_TEMPORARY)}.tmp")
         with _told("write", path):
-            content = _encoded(document)
+            content = _encoded(document, self._fast)
             self._ensure(self._directory)
             self._ensure(path.parent)
             descriptor = files.create(temporary)
@@ -351,21 +357,21 @@ def _entry(ledger: Ledger) -> IndexEntry:
     )
 
 
-def _decoded(content: bytes) -> Any:
-    if _ORJSON:
+def _decoded(content: bytes, fast: Any) -> Any:
+    if fast:
         # What it refuses and the other takes: half a surrogate pair in a name, for one.
         with suppress(ValueError):
-            return _ORJSON.loads(content)
+            return fast.loads(content)
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise LedgerCorrupt(f"not JSON: {error}") from error
 
 
-def _encoded(document: dict[str, Any]) -> bytes:
-    if _ORJSON:
+def _encoded(document: dict[str, Any], fast: Any) -> bytes:
+    if fast:
         with suppress(TypeError):
-            return cast("bytes", _ORJSON.dumps(document))
+            return cast("bytes", fast.dumps(document))
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -1,0 +1,797 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from mirror.core.ledger import (
+    VERSION,
+    AssetEntry,
+    Index,
+    IndexEntry,
+    Ledger,
+    ListingEntry,
+    PageProof,
+    QuarantineEntry,
+    ReleaseEntry,
+)
+from mirror.core.report import Quarantined
+from mirror.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
+from mirror.storage import ledgers
+from mirror.storage.files import Files
+from mirror.storage.ledgers import FileLedgerStore
+from support.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
+KEY = "mirrors/cli"
+URL = "https://github.example.com/api/v3"
+
+
+def ledger(size: int = 5) -> Ledger:
+    asset = AssetEntry(3, "a.txt", 33, "a.txt", size, "ab" * 32, None, "2026-01-01T00:00:00Z")
+    return Ledger(
+        "github:cli/cli",
+        "Mirrors/cli",
+        URL,
+        1,
+        2,
+        releases={
+            7: ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={3: asset}),
+            8: ReleaseEntry(8, 88, "v2-draft"),
+        },
+        quarantined={(9, 0): QuarantineEntry(9, 0, "f", "too large", "2026-01-01", "v0")},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileLedgerStore:
+    return FileLedgerStore(tmp_path / "ledger", VirtualClock())
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+# Documents and the index.
+
+
+async def test_saved_is_loaded(store: FileLedgerStore, tmp_path: Path) -> None:
+    """What was saved is what is loaded, at its place, readable by nobody else."""
+    index = Index({KEY: IndexEntry("github:cli/cli", "mirrors/cli")}, finished_at=1.5)
+    await store.save(KEY, ledger())
+    await store.save_index(index)
+    assert await store.load(KEY) == ledger()
+    assert await store.load_index() == index
+    root = tmp_path / "ledger"
+    assert names(root) == ["index.json", "mirrors", "mirrors/cli.json"]
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert stat.S_IMODE((root / "mirrors").stat().st_mode) == 0o700
+    assert stat.S_IMODE((root / "mirrors/cli.json").stat().st_mode) == 0o600
+
+
+async def test_reading_leaves_no_trace(store: FileLedgerStore, tmp_path: Path) -> None:
+    """Who only reads makes nothing, not even a directory."""
+    assert not store.exists()
+    assert await store.load_index() == Index()
+    assert await store.load(KEY) is None
+    assert names(tmp_path) == []
+
+
+async def test_case_is_folded(store: FileLedgerStore) -> None:
+    """Two names of one repository have one document."""
+    await store.save("Mirrors/CLI", ledger())
+    assert await store.load("mirrors/cli") == ledger()
+    assert store.exists()
+
+
+LONG = "a" * 100
+
+
+@pytest.mark.parametrize(
+    "key", [f"{LONG}/{LONG}", "lock/lock", "index/index.json", "a/.b", "a/...", "a/x.tmp"]
+)
+async def test_odd_names_have_their_own_place(store: FileLedgerStore, key: str) -> None:
+    """Names that are long, or look like the store's own files, clash with nothing."""
+    async with store.lock():
+        await store.save_index(Index(finished_at=2))
+        await store.save(key, ledger())
+        assert await store.load(key) == ledger()
+    async with store.lock():
+        assert await store.load(key) == ledger()
+        assert (await store.load_index()).finished_at == 2
+    assert list((await store.rebuild_index()).mirrors) == [key]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "a",
+        "/",
+        "a/",
+        "/a",
+        "a/b/c",
+        "../a",
+        "a/..",
+        "a/.",
+        "./a",
+        "a/b\0",
+        "a\\b/c",
+        "a/b\n",
+        "_lock/a",
+        "\u212a/a",  # a Kelvin sign, which folds to k
+        f"{LONG}a/b",
+        f"a/{LONG}b",
+    ],
+)
+async def test_unsafe_names_are_refused(store: FileLedgerStore, tmp_path: Path, key: str) -> None:
+    """A key that is not two plain names reaches no file."""
+    for call in (store.load(key), store.save(key, ledger()), store.set_aside(key, "x")):
+        with pytest.raises(LedgerError, match="OWNER/REPO"):
+            await call
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"version": 1}', b"[" * 9999])
+async def test_unreadable_is_set_aside(
+    store: FileLedgerStore, tmp_path: Path, content: bytes
+) -> None:
+    """What cannot be read counts as none, and is kept for a person, each time anew."""
+    document = tmp_path / "ledger/mirrors/cli.json"
+    index = tmp_path / "ledger/index.json"
+    async with store.lock():
+        await store.save(KEY, ledger())
+        for _ in range(2):
+            document.write_bytes(content)
+            index.write_bytes(content)
+            with capture_logs() as logs:
+                assert await store.load(KEY) is None
+                assert await store.load_index() == Index()
+            assert [entry["event"] for entry in logs] == ["ledger.set_aside"] * 2
+    assert names(tmp_path / "ledger") == [
+        "index.json.corrupt-20261121T090000Z",
+        "index.json.corrupt-20261121T090000Z-2",
+        "lock",
+        "mirrors",
+        "mirrors/cli.json.corrupt-20261121T090000Z",
+        "mirrors/cli.json.corrupt-20261121T090000Z-2",
+    ]
+    aside = tmp_path / "ledger/mirrors/cli.json.corrupt-20261121T090000Z"
+    assert aside.read_bytes() == content
+
+
+async def test_unreadable_stays_without_the_lock(store: FileLedgerStore, tmp_path: Path) -> None:
+    """Who does not hold the lock moves nothing; what is unreadable counts as none all the same."""
+    await store.save(KEY, ledger())
+    document = tmp_path / "ledger/mirrors/cli.json"
+    document.write_bytes(b"{")
+    with capture_logs() as logs:
+        assert await store.load(KEY) is None
+    assert [entry["event"] for entry in logs] == ["ledger.unreadable"]
+    assert document.read_bytes() == b"{"
+
+
+async def test_set_aside_on_request(store: FileLedgerStore, tmp_path: Path) -> None:
+    """A document of another target is moved away with its content; none is no error."""
+    await store.save(KEY, ledger())
+    with capture_logs() as logs:
+        await store.set_aside(KEY, "another target")
+        await store.set_aside(KEY, "another target")
+    assert [entry["reason"] for entry in logs] == ["another target"]
+    assert await store.load(KEY) is None
+    (aside,) = (tmp_path / "ledger/mirrors").iterdir()
+    assert Ledger.from_json(json.loads(aside.read_bytes())) == ledger()
+
+
+async def test_later_version_is_refused(store: FileLedgerStore, tmp_path: Path) -> None:
+    """What a later version wrote stays where it is; the error names the file."""
+    async with store.lock():
+        await store.save(KEY, ledger())
+        for name, load in (
+            ("mirrors/cli.json", store.load(KEY)),
+            ("index.json", store.load_index()),
+        ):
+            path = tmp_path / "ledger" / name
+            path.write_text(json.dumps({"version": VERSION + 1}), encoding="utf-8")
+            with pytest.raises(LedgerTooNew, match=str(path)):
+                await load
+            assert path.exists()
+
+
+async def test_index_is_rebuilt_without_proof(store: FileLedgerStore, tmp_path: Path) -> None:
+    """A lost index comes back with its figures, and with nothing that a pass would trust."""
+    await store.save(KEY, ledger(12))
+    await store.save("mirrors/broken", ledger())
+    (tmp_path / "ledger/mirrors/broken.json").write_bytes(b"{")
+    assert await store.load_index() == Index(
+        {
+            KEY: IndexEntry(
+                "github:cli/cli",
+                "Mirrors/cli",
+                target_url=URL,
+                source_id=1,
+                releases=1,
+                assets=1,
+                bytes=12,
+                quarantined=(Quarantined("too large", "2026-01-01", "v0"),),
+            )
+        }
+    )
+
+
+class FastJson:
+    """Stands for the optional library: strict, and not always there."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def loads(self, content: bytes) -> Any:
+        if b"ud800" in content:
+            raise ValueError("lone surrogate")
+        self.used += 1
+        return json.loads(content)
+
+    def dumps(self, document: Any) -> bytes:
+        try:
+            return json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise TypeError("lone surrogate") from error
+
+
+@pytest.mark.parametrize("saves", [None, FastJson()])
+@pytest.mark.parametrize("loads", [None, FastJson()])
+@pytest.mark.parametrize("tag", ["v1", "v1\ud800", "v\u00e9"], ids=ascii)
+async def test_json_libraries_agree(tmp_path: Path, saves: Any, loads: Any, tag: str) -> None:
+    """What one library wrote the other reads; also text that is no Unicode, as JSON can carry."""
+    document = ledger()
+    document.releases[7].tag = tag
+    await FileLedgerStore(tmp_path, VirtualClock(), fast=saves).save(KEY, document)
+    assert await FileLedgerStore(tmp_path, VirtualClock(), fast=loads).load(KEY) == document
+    assert not loads or loads.used
+
+
+# The disk.
+
+
+async def test_save_after_save_wins(store: FileLedgerStore) -> None:
+    """Saves of one document land in the order of their calls, also when one is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(store.save(KEY, ledger(size))) for size in range(20)]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+        await asyncio.sleep(0.001)
+        tasks[5].cancel()
+    loaded = await store.load(KEY)
+    assert loaded == ledger(19)
+
+
+async def test_saved_is_the_moment_of_the_call(store: FileLedgerStore) -> None:
+    """A ledger that changes while it is written is saved as it was."""
+    document = ledger()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store.save(KEY, document))
+        await asyncio.sleep(0)
+        document.releases.clear()
+    assert await store.load(KEY) == ledger()
+
+
+class PowerLoss(BaseException):
+    pass
+
+
+class Disk(Files):
+    """A disk in memory that forgets what was not synced, and fails on demand.
+
+    Attributes:
+        at: The number of the operation that fails (from 0).
+        error: What it fails with; ``None`` for a power loss, after which nothing works.
+    """
+
+    def __init__(self, at: int = -1, error: OSError | None = None) -> None:
+        self.at = at
+        self.error = error
+        self.operations = 0
+        self.entries: dict[Path, int | None] = {Path("/"): None, Path("/state"): None}
+        self.durable = dict(self.entries)
+        self.content: dict[int, bytes] = {}
+        self.synced: dict[int, bytes] = {}
+        self.open: set[int] = set()
+        self.lost = False
+
+    def step(self) -> None:
+        number = self.operations
+        self.operations += 1
+        if self.lost:
+            raise PowerLoss
+        if number == self.at:
+            if self.error:
+                raise self.error
+            self.lost = True
+            raise PowerLoss
+
+    def make_directory(self, path: Path) -> None:
+        self.step()
+        self.entries[path] = None
+
+    def create(self, path: Path) -> int:
+        self.step()
+        assert path not in self.entries
+        assert path.parent in self.entries
+        descriptor = len(self.content)
+        self.entries[path] = descriptor
+        self.content[descriptor] = b""
+        self.open.add(descriptor)
+        return descriptor
+
+    def write(self, descriptor: int, content: bytes) -> None:
+        self.content[descriptor] = content[: len(content) // 2]
+        self.step()
+        self.content[descriptor] = content
+
+    def sync(self, descriptor: int) -> None:
+        self.step()
+        self.synced[descriptor] = self.content[descriptor]
+
+    def close(self, descriptor: int) -> None:
+        self.open.remove(descriptor)
+        self.step()
+
+    def rename(self, old: Path, new: Path) -> None:
+        self.step()
+        self.entries[new] = self.entries.pop(old)
+
+    def remove(self, path: Path) -> None:
+        self.step()
+        del self.entries[path]
+
+    def sync_directory(self, path: Path) -> None:
+        self.step()
+        for entry in [entry for entry in self.durable if entry.parent == path != entry]:
+            del self.durable[entry]
+        self.durable |= {k: v for k, v in self.entries.items() if k.parent == path}
+
+    def read(self, path: Path) -> bytes:
+        descriptor = self.entries.get(path)
+        if descriptor is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
+        return self.content[descriptor]
+
+    def exists(self, path: Path) -> bool:
+        return path in self.entries
+
+    def names(self, path: Path) -> tuple[list[str], list[str]]:
+        inside = {k.name: v for k, v in self.entries.items() if k.parent == path != k}
+        return (
+            sorted(name for name, descriptor in inside.items() if descriptor is None),
+            sorted(name for name, descriptor in inside.items() if descriptor is not None),
+        )
+
+    def after_power_loss(self) -> Iterator[Disk]:
+        """What may be found: everything; only what was synced; all names, only synced content."""
+        for entries, content in (
+            (self.entries, self.content),
+            (self.durable, self.synced),
+            (self.entries, self.synced),
+        ):
+            disk = Disk()
+            disk.content = {k: content.get(k, b"") for k in self.content}
+            disk.entries = {
+                path: descriptor
+                for path, descriptor in entries.items()
+                if all(parent in entries for parent in path.parents)
+            }
+            yield disk
+
+
+ROOT = Path("/state/ledger")
+
+
+async def failure_of(call: Awaitable[None]) -> str:
+    try:
+        await call
+    except LedgerError as error:
+        return str(error)
+    return ""
+
+
+def stored(disk: Disk) -> FileLedgerStore:
+    return FileLedgerStore(ROOT, VirtualClock(), disk)
+
+
+async def saved_before(disk: Disk, old: Ledger | None) -> None:
+    if old:
+        await stored(disk).save(KEY, old)
+        disk.operations = 0
+
+
+@pytest.mark.parametrize("old", [None, ledger(1)], ids=["new", "replaced"])
+async def test_power_loss_at_every_step(old: Ledger | None) -> None:
+    """After a power loss the document is the old or the new one; after a save, the new one."""
+    new = ledger(2)
+    for at in range(100):
+        disk = Disk()
+        await saved_before(disk, old)
+        disk.at = at
+        done = False
+        with suppress(PowerLoss):
+            await stored(disk).save(KEY, new)
+            done = True
+        for found in disk.after_power_loss():
+            with capture_logs() as logs:
+                loaded = await stored(found).load(KEY)
+            assert logs == []
+            assert loaded in ([new] if done else [old, new])
+        if done:
+            break
+    assert at > 5
+
+
+@pytest.mark.parametrize("old", [None, ledger(1)], ids=["new", "replaced"])
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "make room"), (errno.EROFS, "read-only"), (errno.EIO, "its disk")],
+)
+async def test_failure_at_every_step(old: Ledger | None, number: int, advice: str) -> None:
+    """A save that fails says where and what to do, leaves a whole document and no rubbish."""
+    new = ledger(2)
+    for at in range(100):
+        disk = Disk()
+        await saved_before(disk, old)
+        disk.at, disk.error = at, OSError(number, os.strerror(number))
+        told = await failure_of(stored(disk).save(KEY, new))
+        if not told:
+            break
+        assert f"cannot write {ROOT}/mirrors/cli.json: {os.strerror(number)}" in told
+        assert advice in told
+        assert not [path for path in disk.entries if path.suffix == ".tmp"]
+        assert not disk.open
+        assert await stored(disk).load(KEY) in (old, new)
+        # The disk is well again: so is the store.
+        await stored(disk).save(KEY, new)
+        assert await stored(disk).load(KEY) == new
+    assert at > 4
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+async def test_closed_to_us(store: FileLedgerStore, tmp_path: Path) -> None:
+    """What may not be read or written is an error with its path, not an empty ledger."""
+    await store.save(KEY, ledger())
+    owner = tmp_path / "ledger/mirrors"
+    owner.chmod(0)
+    try:
+        for call in (store.load(KEY), store.save(KEY, ledger()), store.rebuild_index()):
+            with pytest.raises(LedgerError, match=str(owner)):
+                await call
+    finally:
+        owner.chmod(0o700)
+
+
+class Closed(Files):
+    def read(self, path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def exists(self, path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+async def test_no_permission_to_read(tmp_path: Path) -> None:
+    """What may not be read is an error with its path, not an empty ledger."""
+    store = FileLedgerStore(tmp_path, VirtualClock(), Closed())
+    for load in (store.load(KEY), store.load_index()):
+        with pytest.raises(LedgerError, match=f"cannot read {tmp_path}/.*Permission denied"):
+            await load
+    with pytest.raises(LedgerError, match="Permission denied"):
+        store.exists()
+
+
+async def test_directory_that_cannot_be(tmp_path: Path) -> None:
+    """Where a file is in the way, the error says so, for the lock, a save and a load alike."""
+    (tmp_path / "file").write_bytes(b"")
+    store = FileLedgerStore(tmp_path / "file", VirtualClock())
+    for call in (store.save(KEY, ledger()), store.load(KEY), store.lock().__aenter__()):
+        with pytest.raises(LedgerError, match="a file is where a directory should be"):
+            await call
+
+
+# The lock.
+
+
+async def test_lock_excludes(store: FileLedgerStore, tmp_path: Path) -> None:
+    """The lock is held by one; who comes second is told who; it is free again afterwards."""
+    other = FileLedgerStore(tmp_path / "ledger", VirtualClock())
+    async with store.lock():
+        with pytest.raises(LedgerLocked, match=f"process {os.getpid()}") as raised:
+            async with other.lock():
+                pass
+        assert raised.value.pid == os.getpid()
+    async with other.lock():
+        pass
+    assert names(tmp_path / "ledger") == ["lock"]
+
+
+async def test_lock_is_waited_for(tmp_path: Path) -> None:
+    """Who waits gets it once it is free, looks often, and gives up in time."""
+    clock = VirtualClock()
+    first, second = (FileLedgerStore(tmp_path / "x", clock) for _ in range(2))
+    async with first.lock():
+        with pytest.raises(LedgerLocked):
+            async with second.lock(1.1):
+                pass
+    assert clock.monotonic() == pytest.approx(1.1)
+    assert max(clock.slept) <= 0.2
+    got = False
+
+    async def wait() -> None:
+        nonlocal got
+        async with second.lock(1e6):
+            got = True
+
+    async with asyncio.TaskGroup() as group, first.lock():
+        group.create_task(wait())
+        await asyncio.sleep(0.01)
+        assert not got
+    assert got
+
+
+async def test_cancelled_wait_leaves_the_lock(tmp_path: Path) -> None:
+    """Who gave up waiting holds nothing."""
+    first, second = (FileLedgerStore(tmp_path / "x", VirtualClock()) for _ in range(2))
+    async with first.lock():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02), second.lock(1e6):
+                pass
+    async with first.lock():
+        pass
+
+
+async def test_rubbish_of_killed_runs(store: FileLedgerStore, tmp_path: Path) -> None:
+    """Whoever takes the lock removes half-written files of others, and nothing else."""
+    await store.save(KEY, ledger())
+    await store.save("mirrors/x.tmp", ledger())
+    root = tmp_path / "ledger"
+    (root / "lost+found").mkdir()
+    for name in ("index.json.1-0.tmp", "mirrors/cli.json.1-0.tmp", "lost+found/a.tmp", "note"):
+        (root / name).write_bytes(b"half")
+    async with store.lock():
+        pass
+    assert names(root) == [
+        "lock",
+        "lost+found",
+        "lost+found/a.tmp",
+        "mirrors",
+        "mirrors/cli.json",
+        "mirrors/x.tmp.json",
+        "note",
+    ]
+
+
+HOLDER = """
+import asyncio, subprocess, sys
+from pathlib import Path
+from mirror.storage.ledgers import FileLedgerStore
+from support.clock import VirtualClock
+
+async def main():
+    async with FileLedgerStore(Path(sys.argv[1]), VirtualClock()).lock():
+        child = subprocess.Popen(["sleep", "30"], stdout=subprocess.DEVNULL)
+        print(child.pid, flush=True)
+        sys.stdin.readline()
+        child.kill()
+        child.wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_lock_dies_with_its_process(store: FileLedgerStore, tmp_path: Path) -> None:
+    """Another process's lock is respected, and ends with it even where its children live on."""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"}
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        HOLDER,
+        str(tmp_path / "ledger"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert holder.stdout
+    child = int(await holder.stdout.readline())
+    try:
+        with pytest.raises(LedgerLocked, match=str(holder.pid)) as raised:
+            async with store.lock():
+                pass
+        assert raised.value.pid == holder.pid
+        holder.kill()
+        await holder.wait()
+        os.kill(child, 0)
+        async with store.lock():
+            pass
+    finally:
+        with suppress(ProcessLookupError):
+            holder.kill()
+        os.kill(child, signal.SIGKILL)
+        await holder.wait()
+
+
+# JSON.
+
+TEXT = st.text(max_size=8)
+PERHAPS = st.none() | TEXT
+NUMBER = st.integers(-(2**63), 2**63 - 1)
+MOMENT = st.floats(allow_nan=False, allow_infinity=False)
+ASSET = st.builds(
+    AssetEntry, NUMBER, TEXT, NUMBER, TEXT, NUMBER, PERHAPS, PERHAPS, PERHAPS, st.booleans()
+)
+RELEASE = st.builds(
+    ReleaseEntry,
+    NUMBER,
+    NUMBER,
+    TEXT,
+    st.booleans(),
+    st.booleans(),
+    PERHAPS,
+    st.lists(ASSET, max_size=3).map(lambda found: {asset.source_id: asset for asset in found}),
+)
+QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS)
+LEDGER = st.builds(
+    Ledger,
+    TEXT,
+    TEXT,
+    TEXT,
+    NUMBER,
+    NUMBER,
+    st.booleans(),
+    st.lists(RELEASE, max_size=3).map(lambda found: {entry.source_id: entry for entry in found}),
+    st.lists(QUARANTINE, max_size=2).map(
+        lambda found: {(entry.release_id, entry.asset_id): entry for entry in found}
+    ),
+)
+PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT), max_size=2).map(tuple)
+ENTRY = st.builds(
+    IndexEntry,
+    source=TEXT,
+    target=TEXT,
+    settings=TEXT,
+    credential=TEXT,
+    target_url=TEXT,
+    source_id=NUMBER,
+    pages=PAGES,
+    audited_at=MOMENT,
+    succeeded_at=MOMENT,
+    error=TEXT,
+    releases=NUMBER,
+    assets=NUMBER,
+    bytes=NUMBER,
+    newest=PERHAPS,
+    warnings=st.lists(TEXT, max_size=2).map(tuple),
+    quarantined=st.lists(st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS), max_size=2).map(
+        tuple
+    ),
+)
+LISTING = st.builds(
+    ListingEntry,
+    TEXT,
+    PAGES,
+    st.lists(st.tuples(TEXT, NUMBER, st.booleans(), st.booleans()), max_size=2).map(tuple),
+)
+INDEX = st.builds(
+    Index,
+    st.dictionaries(TEXT, ENTRY, max_size=2),
+    st.dictionaries(TEXT, LISTING, max_size=2),
+    MOMENT,
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(LEDGER)
+def test_ledger_survives_json(value: Ledger) -> None:
+    """A ledger's document, written and read, gives an equal ledger."""
+    assert (
+        Ledger.from_json(ledgers._decoded(ledgers._encoded(value.to_json(), None), None)) == value
+    )
+
+
+@given(INDEX)
+def test_index_survives_json(value: Index) -> None:
+    """An index's document, written and read, gives an equal index."""
+    assert Index.from_json(ledgers._decoded(ledgers._encoded(value.to_json(), None), None)) == value
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    if isinstance(node, dict):
+        for key in node:
+            yield from places(node[key], (*path, key))
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from places(item, (*path, number))
+
+
+def replaced(node: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(node) if isinstance(node, dict) else list(node)
+    copy[path[0]] = replaced(copy[path[0]], path[1:], new)
+    return copy
+
+
+@settings(max_examples=300)
+@given(data=st.data(), kind=st.sampled_from([(Ledger, LEDGER), (Index, INDEX)]))
+def test_any_wrong_type_is_corrupt(data: st.DataObject, kind: tuple[Any, Any]) -> None:
+    """A document with anything wrong anywhere is corrupt or too new, and no other error comes."""
+    document = data.draw(kind[1]).to_json()
+    path = data.draw(st.sampled_from(list(places(document))))
+    broken = replaced(document, path, data.draw(JSON))
+    with suppress(LedgerCorrupt, LedgerTooNew):
+        value = kind[0].from_json(json.loads(json.dumps(broken)))
+        written = value.to_json()
+        assert type(written) is dict
+        json.dumps(written, allow_nan=False)
+        again = kind[0].from_json(written)
+        assert again == value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), True),
+        (("version",), 0),
+        (("source_id",), "1"),
+        (("created_repository",), 1),
+        (("releases",), {}),
+        (("quarantined",), ""),
+        (("releases", 0, "assets", 0, "size"), "x"),
+        (("releases", 0, "assets", 0, "size"), 1.5),
+        (("releases", 0, "assets", 0, "size"), True),
+        (("releases", 0, "assets", 0, "sha256"), 7),
+        (("releases", 0, "assets"), "abc"),
+        (("releases", 0, "tag"), None),
+        (("releases", 0), None),
+        (("releases", 0), {}),
+        (("quarantined", 0, "since"), []),
+    ],
+)
+def test_wrong_types_by_example(path: tuple[Any, ...], value: Any) -> None:
+    """A value of another type than the field's is not taken, though Python would."""
+    with pytest.raises(LedgerCorrupt):
+        Ledger.from_json(replaced(ledger().to_json(), path, value))
+
+
+@settings(max_examples=50)
+@given(content=st.binary(max_size=60) | JSON.map(lambda found: json.dumps(found).encode()))
+def test_garbage_never_breaks_the_store(content: bytes) -> None:
+    """Whatever is in the files, only an error of the ledger's comes of it."""
+    disk = Disk()
+    disk.content = {0: content}
+    disk.entries |= {ROOT: None, ROOT / "mirrors": None}
+    disk.entries |= {ROOT / "mirrors/cli.json": 0, ROOT / "index.json": 0}
+
+    async def read() -> None:
+        with suppress(LedgerError):
+            await stored(disk).load(KEY)
+        with suppress(LedgerError):
+            await stored(disk).load_index()
+
+    with capture_logs():
+        asyncio.run(read())
