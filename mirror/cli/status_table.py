@@ -1,0 +1,90 @@
+"""What the ledger knows and what a check found, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from mirror.cli.sanitise import clean, shorten
+from mirror.cli.tables import LONGEST_NAME, STYLES, pair, place, plain_table
+from mirror.cli.wording import age, count, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from mirror.core.status import MirrorStatus
+    from mirror.sync.check import CheckResult
+
+
+def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[RenderableType]:
+    """A line for each mirror, what is wrong below, and the sum."""
+    if not statuses:
+        return [Text("The ledger knows no mirror of this configuration.")]
+    numbers = ("Releases", "Assets", "Bytes")
+    table = plain_table("Source → target", "State", "Last good", *numbers, numbers=numbers)
+    for item in statuses:
+        table.add_row(
+            pair(item.source, item.target),
+            Text(item.state, style=STYLES.get(item.state, "")),
+            age(item.last_success, now),
+            f"{item.releases:,}",
+            f"{item.assets:,}",
+            size(item.bytes),
+        )
+    parts: list[RenderableType] = [table]
+    for item in statuses:
+        parts += _trouble(item)
+    parts.append(Padding(Text(_sum(statuses)), (1, 0, 0, 0)))
+    return parts
+
+
+def _trouble(item: MirrorStatus) -> list[RenderableType]:
+    lines = [f"error: {clean(item.error)}"] if item.error else []
+    lines += [
+        f"quarantined since {clean(q.since)[:10]}: {place('', q.release, q.asset)}: {clean(q.error)}"
+        for q in item.quarantined
+    ]
+    lines += [f"warning: {clean(text)}" for text in item.warnings]
+    if not lines:
+        return []
+    head = Text(shorten(item.source, LONGEST_NAME), style="bold")
+    return [
+        Padding(head, (1, 0, 0, 0)),
+        *(Padding(Text(line), (0, 0, 0, 2)) for line in lines),
+    ]
+
+
+def _sum(statuses: Sequence[MirrorStatus]) -> str:
+    states = [item.state for item in statuses]
+    words = [f"{states.count(state)} {state}" for state in ("ok", "failed", "never")]
+    said = ", ".join(word for word in words if not word.startswith("0 "))
+    held = count(sum(item.assets for item in statuses), "asset")
+    total = size(sum(item.bytes for item in statuses))
+    return f"{count(len(statuses), 'mirror')}: {said}; {held}, {total}"
+
+
+def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
+    """A line for each thing that was looked at, and what follows."""
+    table = plain_table("Host", "What", "Result", "Detail")
+    for result in results:
+        table.add_row(
+            Text(shorten(result.host, 30)),
+            Text(clean(result.what)),
+            Text(result.status, style=STYLES[result.status]),
+            Text(clean(result.detail)),
+        )
+    states = [result.status for result in results]
+    failed, warned = states.count("failed"), states.count("warning")
+    if failed:
+        text = f"{count(failed, 'check')} failed"
+        style = STYLES["failed"]
+    else:
+        text, style = "Good", STYLES["ok"]
+    if warned:
+        text += f", {count(warned, 'warning')}"
+    return [table, Padding(Text(text, style=style), (1, 0, 0, 0))]
