@@ -2,10 +2,13 @@
 
 from mirror.github.assets import AssetSink, AssetSource
 from mirror.github.auth import Auth, TokenAuth
-from mirror.github.client import Answer, GitHubClient, RequestSeen, StorageError
+from mirror.github.client import GitHubClient
 from mirror.github.protocol import RateLimit, RefusedAddress, accepted_upload_origins, api_url
 from mirror.github.releases import Listing, OwnerListing, ReleaseStore, Visibility
+from mirror.github.repeat import Answer
+from mirror.github.streams import StorageError, Stream
 from mirror.github.throttle import Throttle
+from mirror.github.wire import RequestSeen
 
 __all__ = [
     "Answer",
@@ -20,6 +23,7 @@ __all__ = [
     "ReleaseStore",
     "RequestSeen",
     "StorageError",
+    "Stream",
     "Throttle",
     "TokenAuth",
     "Visibility",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
-from mirror.github.client import StorageError
 from mirror.github.decode import asset_of
+from mirror.github.streams import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping

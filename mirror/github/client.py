@@ -1,9 +1,9 @@
-"""The shell around the protocol: send, follow, repeat, and stop.
+"""A host, asked with one credential: the shell around the protocol.
 
 The story of a request: the throttle lets it through, the credential is put on, it is sent, its
-redirects are followed by hand, and its answer is decoded. Only when that fails, one retry policy
-is entered. Streams (:meth:`GitHubClient.open_stream`, :meth:`GitHubClient.upload`) are sent once:
-who copies an asset repeats the copy as a whole.
+redirects are followed by hand, and its answer is decoded. What fails is repeated by one policy;
+what cannot be helped stops the host for everyone. Streams are sent once: who copies an asset
+repeats the copy as a whole.
 """
 
 from __future__ import annotations
@@ -12,14 +12,9 @@ import asyncio
 import json
 import random
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import aiohttp
 import structlog
-import tenacity
-from yarl import URL
 
 from mirror import __version__
 from mirror.core.capabilities import Capabilities
@@ -34,147 +29,49 @@ from mirror.errors import (
     MirrorError,
     NotFound,
     RateLimited,
-    ServerError,
-    Stalled,
     Unreachable,
-    ValidationFailed,
 )
-from mirror.github.connection import Proxies, network_error, open_session
+from mirror.github.connection import Proxies
 from mirror.github.protocol import (
     Context,
     RateLimit,
     RefusedAddress,
     accepted_upload_origins,
     decode_response,
-    is_github_dot_com,
-    is_loopback,
     next_link,
     origin,
     public,
 )
 from mirror.github.protocol import api_url as api_url_of
-from mirror.github.streams import Body, Stream
-from mirror.github.throttle import LONGEST_WAIT, Throttle
+from mirror.github.repeat import Answer, Call, Repeater
+from mirror.github.streams import Streams
+from mirror.github.throttle import Throttle
+from mirror.github.wire import (
+    MAX_REDIRECTS,
+    MEDIA_TYPE,
+    REDIRECTS,
+    Counter,
+    RequestSeen,
+    Server,
+    Wire,
+    timeouts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from types import TracebackType
 
+    import aiohttp
+
     from mirror.core.timetable import Clock
     from mirror.github.auth import Auth
-
-API_VERSION = "2022-11-28"
-"""The REST API's version that is asked for.
-
-Source: https://docs.github.com/rest/about-the-rest-api/api-versions
-"""
-
-MEDIA_TYPE = "application/vnd.github+json"
-MAX_REDIRECTS = 5
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REPEATED_WRITES = frozenset({301, 307, 308})
-_STREAMED = frozenset({200, 206, 416})
-_LONGEST_ERROR = 64 * 1024
+    from mirror.github.streams import Stream
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-class StorageError(ServerError):
-    """The storage host behind an asset's address refused; a fresh address may help."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer.
-
-    Attributes:
-        status: 2xx, or 304 for what an ETag proved unchanged.
-        headers: A mapping that ignores case.
-        data: The JSON; ``None`` for none.
-        url: Where it came from, after redirects.
-        etag: As it came, to be sent back verbatim; empty for none.
-        next: The next page's address.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    data: Any
-    url: str
-    etag: str = ""
-    next: str | None = None
-
-    @property
-    def not_modified(self) -> bool:
-        """Whether nothing changed since the ETag that was sent."""
-        return self.status == 304
-
-
-class RequestSeen(NamedTuple):
-    """One request, for whoever counts them; ``status`` is ``None`` where no answer came."""
-
-    host: str
-    method: str
-    status: int | None
-    seconds: float
-
-
-@dataclass(slots=True)
-class _Call:
-    """One thing that is asked for, over all of its tries.
-
-    Attributes:
-        settle: Looks whether an earlier try was carried out; the JSON of what it made, or ``None``.
-        doubt: An earlier try may have been carried out.
-        unsettled: Looking failed too, so that it must not be sent again.
-    """
-
-    method: str
-    url: str
-    body: bytes | None = None
-    etag: str | None = None
-    settle: Callable[[], Awaitable[Any | None]] | None = None
-    repeatable: bool = True
-    doubt: bool = False
-    unsettled: bool = False
-
-
-@dataclass(slots=True)
-class _Counter:
-    total: int = 0
-    not_modified: int = 0
-    retried: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Timeouts:
-    """``total`` is never limited: what moves may go on."""
-
-    answer: aiohttp.ClientTimeout
-    upload: aiohttp.ClientTimeout
-
-    @classmethod
-    def of(cls, connect: float, stall: float, response: float) -> _Timeouts:
-        return cls(
-            answer=_timeout(connect, stall),
-            upload=_timeout(connect, response),
-        )
-
-
-def _timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
-
-
-@dataclass(slots=True)
-class _Server:
-    """What the host told of itself so far."""
-
-    version: str | None = None
-    known: bool = False
-    github: bool = field(default=False)
 
 
 class GitHubClient:
@@ -189,6 +86,7 @@ class GitHubClient:
         auth: The credential.
         clock: The time, and every wait.
         backoff: How often and how long to wait before a JSON request is sent again.
+        max_connections: Requests and transfers at once.
         connect_timeout: Seconds until a connection must stand.
         stall_timeout: Seconds without a byte while an answer or a download is awaited.
         response_timeout: Seconds from an upload's last byte to its answer.
@@ -199,6 +97,7 @@ class GitHubClient:
         upload_origin: One more origin that ``upload_url`` may name.
         allow_plaintext: Send the token over ``http`` to others than loopback, too.
         jitter: A random number from 0 to 1.
+        user_agent: Hosts refuse requests without one.
         on_request: Told of every request.
         throttle: Shared with another client of the same host and credential.
     """
@@ -231,7 +130,7 @@ class GitHubClient:
         self.url = url.rstrip("/")
         self.api_url = (api_url or api_url_of(url)).rstrip("/")
         self.clock = clock
-        self.stall_timeout = stall_timeout
+        self.upload_origins = accepted_upload_origins(self.url, self.api_url, upload_origin)
         self.throttle = throttle or Throttle(
             clock,
             name=name,
@@ -239,28 +138,41 @@ class GitHubClient:
             writes_per_minute=writes_per_minute,
             reserve=rate_limit_reserve,
         )
-        self.upload_origins = accepted_upload_origins(self.url, self.api_url, upload_origin)
-        self.rate_limit: RateLimit | None = None
-        self._origin = frozenset({origin(self.api_url)})
         self._auth = auth
-        self._backoff = backoff or Backoff()
-        self._timeouts = _Timeouts.of(connect_timeout, stall_timeout, response_timeout)
-        self._ca_file = ca_file
-        self._proxies = Proxies(proxy)
-        self._allow_plaintext = allow_plaintext
-        self._jitter = jitter
-        self._user_agent = user_agent
-        self._on_request = on_request
-        self._counter = _Counter()
-        self._server = _Server(github=is_github_dot_com(self.api_url))
+        self._wire = Wire(
+            name,
+            self.api_url,
+            auth,
+            self.throttle,
+            clock,
+            proxies=Proxies(proxy),
+            ca_file=ca_file,
+            allow_plaintext=allow_plaintext,
+            user_agent=user_agent,
+            on_request=on_request,
+        )
+        self._repeater = Repeater(
+            name,
+            self._once,
+            self._count_retry,
+            backoff=backoff or Backoff(),
+            clock=clock,
+            jitter=jitter,
+        )
+        self._streams = Streams(
+            self._wire,
+            clock,
+            download=timeouts(connect_timeout, stall_timeout),
+            upload=timeouts(connect_timeout, response_timeout),
+        )
+        self._timeout = timeouts(connect_timeout, stall_timeout)
         self._probing = asyncio.Lock()
-        self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(self._ca_file, self._user_agent)
+        self._wire.open()
         return self
 
     async def __aexit__(
@@ -269,9 +181,7 @@ class GitHubClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._wire.close()
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -282,8 +192,19 @@ class GitHubClient:
 
     @property
     def counts(self) -> RequestCount:
-        """Requests to this host since the last :meth:`reset`; downloads from storage hosts are not."""
-        return RequestCount(self._counter.total, self._counter.not_modified, self._counter.retried)
+        """Requests to this host since :meth:`reset`; those to storage hosts are not counted."""
+        counter = self._wire.counter
+        return RequestCount(counter.total, counter.not_modified, counter.retried)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the host said last of its primary limit."""
+        return self._wire.rate_limit
+
+    @property
+    def attempts(self) -> int:
+        """Tries of a request in all, by the retry policy."""
+        return self._repeater.attempts
 
     @property
     def stopped(self) -> GitHubError | None:
@@ -292,46 +213,59 @@ class GitHubClient:
 
     def reset(self) -> None:
         """Begin a new pass: count from 0, and try again what was stopped."""
-        self._counter = _Counter()
+        self._wire.counter = Counter()
         self.throttle.reset()
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, from what an earlier answer told, else from ``GET /meta``.
 
         Source: https://docs.github.com/enterprise-server/rest/meta/meta (``installed_version``) and
-        the header ``X-GitHub-Enterprise-Version`` of every answer of GitHub Enterprise Server.
+        the header ``X-GitHub-Enterprise-Version`` of GitHub Enterprise Server's answers.
         """
-        if not (self._server.known or self._server.github):
+        if not (self._wire.server.known or self._wire.server.github):
             await self._ask_version()
-        return Capabilities.of(None if self._server.github else self._server.version)
+        server = self._wire.server
+        return Capabilities.of(None if server.github else server.version)
 
     async def _ask_version(self) -> None:
+        version: object
         try:
             meta = (await self.get("meta")).data
+            version = meta.get("installed_version") if isinstance(meta, dict) else ""
         except (NotFound, AuthError):
             if self.stopped:
                 raise
-            meta = {"installed_version": ""}  # a server that hides it is of unknown, hence old, age
-        if not self._server.known:
-            version = meta.get("installed_version") if isinstance(meta, dict) else None
-            self._server.version = version if isinstance(version, str) else None
-            self._server.known = True
-            self._server.github = version is None
+            version = ""  # a server that hides its version is of unknown, hence old, age
+        if self._wire.server.known:  # a header told it meanwhile
+            return
+        text = version if isinstance(version, str) else None
+        self._wire.server = Server(version=text, known=True, github=text is None)
 
     # --- requests --------------------------------------------------------------------------------
 
-    async def get(self, path: str, *, etag: str | None = None) -> Answer:
+    async def get(
+        self,
+        path: str,
+        *,
+        etag: str | None = None,
+        check: Callable[[Any], object] | None = None,
+        attempts: int | None = None,
+    ) -> Answer:
         """Read.
 
         Args:
             path: Below the API's address, or a whole address (which gets the token only where
                 it has the API's origin).
             etag: Of an earlier answer: the answer's status is 304 while nothing changed.
+            check: Reads the JSON (not of a 304); a :class:`~mirror.errors.BadAnswer` that it
+                raises counts as the host's.
+            attempts: Tries in all, where fewer than the policy's are wanted.
 
         Raises:
             GitHubError: After the last try; ``attempts`` tells how many there were.
         """
-        return await self._request(_Call("GET", self.address(path), etag=etag or None))
+        call = Call("GET", self.address(path), etag=etag or None, check=check, attempts=attempts)
+        return await self._request(call)
 
     async def post(
         self,
@@ -340,6 +274,7 @@ class GitHubClient:
         *,
         settle: Callable[[], Awaitable[Any | None]] | None = None,
         repeatable: bool = False,
+        check: Callable[[Any], object] | None = None,
     ) -> Answer:
         """Create something, once.
 
@@ -351,21 +286,33 @@ class GitHubClient:
             body: What is sent as JSON.
             settle: Looks: the JSON of what an earlier try made, or ``None``.
             repeatable: Sending it twice does no harm.
+            check: As for :meth:`get`; a bad answer to a write leaves open what was done, too.
         """
-        call = _Call("POST", self.address(path), _json(body), settle=settle, repeatable=repeatable)
+        call = Call(
+            "POST",
+            self.address(path),
+            _json(body),
+            check=check,
+            settle=settle,
+            repeatable=repeatable,
+        )
         return await self._request(call)
 
-    async def patch(self, path: str, body: object) -> Answer:
+    async def patch(
+        self, path: str, body: object, *, check: Callable[[Any], object] | None = None
+    ) -> Answer:
         """Change; sent again after a failure."""
-        return await self._request(_Call("PATCH", self.address(path), _json(body)))
+        return await self._request(Call("PATCH", self.address(path), _json(body), check=check))
 
-    async def put(self, path: str, body: object) -> Answer:
+    async def put(
+        self, path: str, body: object, *, check: Callable[[Any], object] | None = None
+    ) -> Answer:
         """Set; sent again after a failure."""
-        return await self._request(_Call("PUT", self.address(path), _json(body)))
+        return await self._request(Call("PUT", self.address(path), _json(body), check=check))
 
     async def delete(self, path: str) -> Answer:
         """Delete; gone when an earlier try may have been carried out means done."""
-        return await self._request(_Call("DELETE", self.address(path)))
+        return await self._request(Call("DELETE", self.address(path)))
 
     def address(self, path: str) -> str:
         """The whole address of a path below the API's."""
@@ -373,94 +320,65 @@ class GitHubClient:
             return path
         return f"{self.api_url}/{path.lstrip('/')}"
 
-    async def _request(self, call: _Call) -> Answer:
+    async def _request(self, call: Call) -> Answer:
         try:
-            return await self._try(call)
+            return await self._repeater.send(call)
         except GitHubError as error:
-            failure = error
-        try:
-            if self._may_repeat(call, failure):
-                return await self._repeat(call, failure)
-        except GitHubError as error:
-            failure = error
-        await self._consider_stopping(failure)
-        raise failure
-
-    async def _repeat(self, call: _Call, first: GitHubError) -> Answer:
-        """Enter the retry policy with a failure that happened already."""
-        replay = [first]
-
-        async def attempt() -> Answer:
-            if replay:
-                raise replay.pop()
-            self._counter.retried += 1
-            return await self._try(call)
-
-        def again(error: BaseException) -> bool:
-            return isinstance(error, GitHubError) and self._may_repeat(call, error)
-
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._backoff.attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(again),
-            sleep=self.clock.sleep,
-            reraise=True,
-        )
-        try:
-            return await retrying(attempt)
-        except GitHubError as error:
-            error.attempts = max(error.attempts, int(retrying.statistics["attempt_number"]))
+            await self._consider_stopping(error)
             raise
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        """Seconds until the next try. A limit is waited for at the throttle, by everyone."""
-        error = state.outcome.exception() if state.outcome else None
-        log.debug("github.retrying", host=self.name, attempt=state.attempt_number, error=str(error))
-        if isinstance(error, RateLimited):
-            return 0.0
-        delay = self._backoff.delay(state.attempt_number, self._jitter())
-        if isinstance(error, ServerError) and error.retry_at:
-            delay = max(delay, (error.retry_at - self.clock.now()).total_seconds())
-        return min(delay, LONGEST_WAIT)
+    def _count_retry(self) -> None:
+        self._wire.counter.retried += 1
 
-    def _may_repeat(self, call: _Call, error: GitHubError) -> bool:
-        if not error.retryable or (isinstance(error, Unreachable) and error.permanent):
-            return False
-        if isinstance(error, RateLimited):
-            return (error.retry_at - self.clock.now()).total_seconds() <= LONGEST_WAIT
-        if not error.ambiguous:
-            return True
-        return not call.unsettled and (call.repeatable or call.settle is not None)
-
-    async def _try(self, call: _Call) -> Answer:
-        try:
-            return await self._once(call)
-        except GitHubError as error:
-            failure = error
-        if isinstance(failure, NotFound) and call.method == "DELETE" and call.doubt:
-            return Answer(204, {}, None, call.url)
-        if failure.ambiguous or (call.doubt and isinstance(failure, ValidationFailed)):
-            call.doubt = True
-            found = await self._settled(call, failure)
-            if found is not None:
-                return Answer(200, {}, found, call.url)
-        raise failure
-
-    async def _settled(self, call: _Call, failure: GitHubError) -> Any | None:
-        """Look whether a write was carried out, whose answer was lost."""
-        if call.settle is None:
-            return None
-        try:
-            return await call.settle()
-        except GitHubError:
-            call.unsettled = True
-            raise failure from None
-
-    async def _once(self, call: _Call) -> Answer:
+    async def _once(self, call: Call) -> Answer:
         async with self.throttle.slot(write=call.method != "GET"):
             return await self._with_credential(lambda: self._exchange(call))
 
-    async def _with_credential(self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _exchange(self, call: Call) -> Answer:
+        """Send a JSON request and follow its redirects."""
+        url = call.url
+        headers = {"Accept": MEDIA_TYPE}
+        if call.etag:
+            headers["If-None-Match"] = call.etag
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._wire.send(
+                call.method, url, headers, body=call.body, timeout=self._timeout
+            )
+            content = await self._wire.read(response, url)
+            if response.status not in REDIRECTS:
+                return self._decode(call, url, response, content)
+            url = self._wire.redirected(call.method, url, response)
+        raise RefusedAddress(
+            f"{self.name}: {public(call.url)} redirects more than {MAX_REDIRECTS} times",
+            host=self.name,
+        )
+
+    def _decode(
+        self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
+    ) -> Answer:
+        status, headers = response.status, response.headers
+        context = Context(self.name, f"{call.method} {public(url)}", self.clock.now())
+        try:
+            data = decode_response(status, headers, content, context)
+            if call.check is not None and status != 304:
+                call.check(data)
+        except AuthError as error:
+            if origin(url) == self._wire.origin:
+                raise
+            raise RefusedAddress(str(error), host=self.name, status=status) from None
+        except BadAnswer as error:
+            error.ambiguous = error.ambiguous or status < 300
+            raise
+        if status == 304:
+            self._wire.counter.not_modified += 1
+        next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
+        return Answer(status, headers, data, url, headers.get("ETag", ""), next_page)
+
+    # --- giving up -------------------------------------------------------------------------------
+
+    async def _with_credential(self, send: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
         """Send; after a 401 once more if there is another credential by now, else stop.
 
         Several refusals would make the host refuse good credentials, too.
@@ -468,8 +386,8 @@ class GitHubClient:
         Source: https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
         ("Failed login limit")
         """
-        renewed = False
         while True:
+            tries -= 1
             used = await self._auth.header()
             try:
                 return await send()
@@ -479,174 +397,13 @@ class GitHubClient:
             except AuthError as error:
                 if error.status != 401:
                     raise
-                if renewed or not await self._renewed(used):
+                if not await self._renewed(used):
                     self.throttle.stop(error)
                     raise
-                renewed = True
-
-    # --- one exchange ----------------------------------------------------------------------------
-
-    async def _exchange(self, call: _Call) -> Answer:
-        """Send a JSON request and follow its redirects."""
-        url = call.url
-        headers = {"Accept": MEDIA_TYPE}
-        if call.etag:
-            headers["If-None-Match"] = call.etag
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self._send(
-                call.method, url, headers, body=call.body, timeout=self._timeouts.answer
-            )
-            content = await self._read(response, url)
-            if response.status not in _REDIRECTS:
-                return self._decode(call, url, response, content)
-            url = self._redirect(call.method, url, response)
-        raise RefusedAddress(
-            f"{self.name}: {public(call.url)} redirects more than {MAX_REDIRECTS} times",
-            host=self.name,
-        )
-
-    def _decode(
-        self, call: _Call, url: str, response: aiohttp.ClientResponse, content: bytes
-    ) -> Answer:
-        headers = response.headers
-        context = Context(self.name, f"{call.method} {public(url)}", self.clock.now())
-        try:
-            data = decode_response(response.status, headers, content, context)
-        except AuthError as error:
-            if origin(url) in self._origin:
-                raise
-            raise RefusedAddress(str(error), host=self.name, status=error.status) from None
-        if response.status == 304:
-            self._counter.not_modified += 1
-        next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
-        return Answer(response.status, headers, data, url, headers.get("ETag", ""), next_page)
-
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of the socket, handed on to aiohttp
-        body: bytes | Body | None = None,
-        trusted: frozenset[str] | None = None,
-        decompress: bool = True,
-    ) -> aiohttp.ClientResponse:
-        """Send one request; the answer's headers are there, its body is not.
-
-        ``trusted`` are the origins that get the token; the API's unless told.
-        """
-        place = origin(url)
-        ours = place in (self._origin if trusted is None else trusted)
-        proxy, proxy_headers = self._proxies.of(url)
-        own = await self._own_headers(url) if ours else {}
-        if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
-            own |= proxy_headers
-        if ours:
-            self._counter.total += 1
-        started, status = self.clock.monotonic(), None
-        try:
-            response = await self._open_session.request(
-                method,
-                URL(url, encoded=True),
-                headers={**headers, **own},
-                data=body,
-                allow_redirects=False,
-                timeout=timeout,
-                proxy=proxy,
-                proxy_headers=proxy_headers or None,
-                auto_decompress=decompress,
-            )
-            status = response.status
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._failed(error, url, proxy) from None
-        finally:
-            if self._on_request is not None:
-                seconds = self.clock.monotonic() - started
-                self._on_request(RequestSeen(self.name, method, status, seconds))
-        if ours:
-            self._learn(response.headers)
-        return response
-
-    @property
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("a GitHubClient is used inside its `async with` block")
-        return self._session
-
-    async def _own_headers(self, url: str) -> dict[str, str]:
-        """What only the host itself is told: who asks, and which version of the API is meant."""
-        headers = {"X-GitHub-Api-Version": API_VERSION} if self._server.github else {}
-        authorization = await self._auth.header()
-        if authorization is not None:
-            if url.startswith("http:") and not (self._allow_plaintext or is_loopback(url)):
-                raise AuthError(
-                    f"{self.name}: the token is not sent over plain http to {origin(url)};"
-                    " use https, or set allow_plaintext",
-                    host=self.name,
-                )
-            headers["Authorization"] = authorization
-        return headers
-
-    def _failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
-        failure = network_error(error, self.name, url, proxy)
-        if isinstance(failure, Unreachable) and failure.permanent and origin(url) in self._origin:
-            self.throttle.stop(failure)
-        return failure
-
-    def _learn(self, headers: Mapping[str, str]) -> None:
-        """Heed what every answer tells besides what was asked."""
-        if version := headers.get("X-GitHub-Enterprise-Version"):
-            self._server = _Server(version=version, known=True)
-        if "X-RateLimit-Remaining" in headers:
-            self.rate_limit = RateLimit.parse(headers)
-            self.throttle.learn(self.rate_limit)
-
-    async def _read(
-        self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
-    ) -> bytes:
-        """Read an answer's body to its end (or the first ``limit`` bytes) and give it back."""
-        try:
-            async with response:
-                if limit is None:
-                    return await response.read()
-                return await response.content.read(limit)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._failed(error, url, None) from None
-
-    def _redirect(self, method: str, url: str, response: aiohttp.ClientResponse) -> str:
-        """Where a redirect leads, if it may be followed.
-
-        Repositories that were renamed answer reads with 301 and writes with 307.
-
-        Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
-        ("Follow redirects")
-        """
-        try:
-            target = urljoin(url, response.headers.get("Location", ""))
-            there = origin(target)
-        except ValueError:
-            target = there = ""
-        if not there or target == url:
-            reason = "nowhere"
-        elif url.startswith("https:") and there.startswith("http:"):
-            reason = "from https to http"
-        elif method == "GET" or (
-            response.status in _REPEATED_WRITES and there in {origin(url), *self._origin}
-        ):
-            return target
-        else:
-            reason = f"a write to {public(target)!r}"
-        raise RefusedAddress(
-            f"{self.name}: {method} {public(url)} redirects ({response.status}) {reason};"
-            " not followed",
-            host=self.name,
-            status=response.status,
-        )
-
-    # --- giving up -------------------------------------------------------------------------------
+                if not tries:
+                    raise ConnectionLost(
+                        f"{self.name}: the credential was renewed meanwhile", host=self.name
+                    ) from None
 
     async def _renewed(self, used: str | None) -> bool:
         """After a 401: whether there is another credential than the one that was refused."""
@@ -665,7 +422,7 @@ class GitHubClient:
             if self.stopped is not None:
                 return
             try:
-                await self._once(_Call("GET", self.address("meta")))
+                await self._once(Call("GET", self.address("meta")))
             except (Unreachable, ConnectionLost) as failure:
                 self.throttle.stop(failure)
             except GitHubError as failure:
@@ -674,83 +431,30 @@ class GitHubClient:
 
     # --- streams ---------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def open_stream(
+    def open_stream(
         self, url: str, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Stream]:
+    ) -> AbstractAsyncContextManager[Stream]:
         """Open a download, following redirects by hand; only the API's own origin gets the token.
 
-        It is opened once: no retries here.
+        It is opened once: no retries here. While it is open it holds one of the host's connections.
 
-        Yields:
-            A stream of status 200, 206 or 416.
+        Args:
+            url: As ``path`` of :meth:`get`.
+            headers: More of them: ``Range``, another ``Accept``.
 
-        Raises:
+        Raises (on entry and while iterating over the chunks):
             StorageError: Another origin than the API's refused.
-            GitHubError: The API refused, or the connection broke (also while iterating).
+            Stalled: No byte came for the stall time-out.
+            GitHubError: The API refused, or the connection broke.
         """
-        headers = {"Accept": "application/octet-stream", **(headers or {})}
-        headers["Accept-Encoding"] = "identity"
+        return self._open_stream(self.address(url), headers or {})
+
+    @asynccontextmanager
+    async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
         async with self.throttle.slot():
-            response, final = await self._with_credential(
-                lambda: self._open(self.address(url), headers)
-            )
-            chunks = self._chunks(response, final)
-            try:
-                yield Stream(response.status, response.headers, final, chunks)
-            finally:
-                await chunks.aclose()
-                response.close()
-
-    async def _open(
-        self, url: str, headers: Mapping[str, str]
-    ) -> tuple[aiohttp.ClientResponse, str]:
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self._send(
-                "GET", url, headers, timeout=self._timeouts.answer, decompress=False
-            )
-            if response.status in _STREAMED:
-                return response, url
-            content = await self._read(response, url, _LONGEST_ERROR)
-            if response.status not in _REDIRECTS:
-                raise self._refused(url, response, content)
-            url = self._redirect("GET", url, response)
-        raise RefusedAddress(
-            f"{self.name}: a download redirects more than {MAX_REDIRECTS} times", host=self.name
-        )
-
-    def _refused(self, url: str, response: aiohttp.ClientResponse, content: bytes) -> GitHubError:
-        if origin(url) not in self._origin:
-            return StorageError(
-                f"{self.name}: the storage host {urlsplit(url).hostname} answered"
-                f" {response.status}; do a firewall and a proxy in between let it through?",
-                host=self.name,
-                status=response.status,
-            )
-        context = Context(self.name, f"GET {public(url)}", self.clock.now())
-        try:
-            decode_response(response.status, response.headers, content, context)
-        except GitHubError as error:
-            return error
-        return BadAnswer(
-            f"{self.name}: {context.request} answered {response.status} to a download",
-            host=self.name,
-            status=response.status,
-        )
-
-    async def _chunks(
-        self, response: aiohttp.ClientResponse, url: str
-    ) -> AsyncGenerator[bytes, None]:
-        place = origin(url)
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except TimeoutError:
-            raise Stalled(
-                f"{self.name}: {place} sent no byte for {self.stall_timeout:g} s"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._failed(error, url, None) from None
+            opening = await self._with_credential(lambda: self._streams.open(url, headers))
+            async with opening as stream:
+                yield stream
 
     async def upload(
         self, url: str, chunks: AsyncIterator[bytes], size: int, content_type: str
@@ -765,9 +469,6 @@ class GitHubClient:
             ShortRead: ``chunks`` had another length.
             GitHubError: The host refused, or the connection broke; ``ambiguous`` where all bytes
                 had been handed over. Whatever ``chunks`` raised is raised as it is.
-
-        Source: https://docs.github.com/rest/releases/assets ("Upload a release asset"); a body
-        without ``Content-Length`` is answered with 400 "Bad Content-Length".
         """
         if origin(url) not in self.upload_origins:
             raise RefusedAddress(
@@ -775,50 +476,11 @@ class GitHubClient:
                 " to this host; if it does, set upload_origin",
                 host=self.name,
             )
-        headers = {
-            "Accept": MEDIA_TYPE,
-            "Content-Type": content_type,
-            "Content-Length": str(size),
-        }
-        body = Body(chunks, size)
         async with self.throttle.slot(write=True):
-            used = await self._auth.header()
-            try:
-                return await self._send_body(url, headers, body)
-            except RateLimited as error:
-                self.throttle.pause(error.retry_at)
-                raise
-            except AuthError as error:
-                if error.status != 401:
-                    raise
-                if await self._renewed(used):
-                    raise ConnectionLost(
-                        f"{self.name}: the credential was renewed during an upload",
-                        host=self.name,
-                    ) from None
-                self.throttle.stop(error)
-                raise
-
-    async def _send_body(self, url: str, headers: Mapping[str, str], body: Body) -> Any:
-        try:
-            response = await self._send(
-                "POST",
-                url,
-                headers,
-                body=body,
-                timeout=self._timeouts.upload,
-                trusted=self.upload_origins,
+            return await self._with_credential(
+                lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
+                tries=1,  # the chunks are gone by then
             )
-            content = await self._read(response, url)
-            context = Context(self.name, f"POST {public(url)}", self.clock.now())
-            return decode_response(response.status, response.headers, content, context)
-        except GitHubError as error:
-            if body.failure is not None:
-                raise body.failure from None
-            error.ambiguous = error.ambiguous and body.complete
-            raise
-        finally:
-            await body.left_alone()
 
 
 def _json(body: object) -> bytes:

@@ -6,7 +6,7 @@ import base64
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import (  # type: ignore[attr-defined] - documented nowhere, there since 2.6
+from urllib.request import (  # type: ignore[attr-defined]
     getproxies_environment,
     proxy_bypass_environment,
 )

@@ -7,7 +7,7 @@ a new version) and GitHub's OpenAPI descriptions (which fields are there and whi
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mirror.core.release import Asset, Digest, Release, RepoRef, Repository
 from mirror.errors import BadAnswer
@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+
+class Check(Generic[T]):
+    """Reads an answer while it can still be asked for again, and keeps the value.
+
+    Args:
+        read: The JSON to a value.
+        host: The host's configured name.
+    """
+
+    def __init__(self, read: Callable[[object, str], T], host: str) -> None:
+        self.value: T
+        self._read = read
+        self._host = host
+
+    def __call__(self, data: object) -> None:
+        """Read; what it raises is the host's error."""
+        self.value = self._read(data, self._host)
 
 
 class Fields:
@@ -161,10 +179,11 @@ def repository_of(data: object, host: str) -> Repository:
         fork=fields.flag("fork"),
         default_branch=fields.text("default_branch"),
         html_url=fields.text("html_url"),
+        description=fields.text("description"),
     )
 
 
-def list_of(data: object, what: str, host: str, read: Callable[[object, str], T]) -> list[T]:
+def list_of(what: str, read: Callable[[object, str], T], data: object, host: str) -> list[T]:
     """Read a list of one kind.
 
     Raises:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mirror.core.ledger import PageProof
 from mirror.errors import BadAnswer, ValidationFailed
-from mirror.github.decode import list_of
+from mirror.github.decode import Check, list_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mirror.github.client import Answer, GitHubClient
+    from mirror.github.client import GitHubClient
+    from mirror.github.repeat import Answer
 
 T = TypeVar("T")
 
@@ -72,7 +74,9 @@ class PageReader(Generic[T]):
         self._read = read
         self._content = content
 
-    async def read(self, first: str, proofs: Sequence[PageProof] = ()) -> Pages[T]:
+    async def read(
+        self, first: str, proofs: Sequence[PageProof] = (), *, attempts: int | None = None
+    ) -> Pages[T]:
         """Read a listing from its first page on, or prove with a request a page that it is unchanged.
 
         Pages are asked for one after the other, as far as the first that changed; then all of
@@ -82,38 +86,39 @@ class PageReader(Generic[T]):
         Args:
             first: The first page's address.
             proofs: Of an earlier reading with the same credential.
+            attempts: Tries of each page, where fewer than the policy's are wanted.
 
         Raises:
             GitHubError: A page could not be read.
         """
         fresh: dict[str, _Page[T]] = {}
         if proofs and proofs[0].url == first:
-            proven = await self._prove(proofs, fresh)
+            proven = await self._prove(proofs, fresh, attempts)
             if proven is not None:
                 return Pages((), proven, unchanged=True, complete=True, url=first)
-        return await self._walk(first, fresh)
+        return await self._walk(first, fresh, attempts)
 
     async def _prove(
-        self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]]
+        self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]], attempts: int | None
     ) -> tuple[PageProof, ...] | None:
         """Ask for each page with its ETag; the proofs as they are now, or ``None`` for a change."""
         proven = []
         for number, proof in enumerate(proofs):
             follows = proofs[number + 1].url if number + 1 < len(proofs) else None
-            answer = await self._client.get(proof.url, etag=proof.etag)
+            answer, items = await self._get(proof.url, proof.etag, attempts)
             if answer.not_modified:
                 # An answer of 304 may leave out its Link header, but not lie about it.
                 if answer.next not in {None, follows}:
                     return None
                 proven.append(proof)
                 continue
-            page = fresh[proof.url] = self._page(proof.url, answer)
+            page = fresh[proof.url] = self._page(proof.url, answer, items)
             if page.partial or page.proof.content != proof.content or page.next != follows:
                 return None
             proven.append(page.proof)
         return tuple(proven)
 
-    async def _walk(self, first: str, fresh: dict[str, _Page[T]]) -> Pages[T]:
+    async def _walk(self, first: str, fresh: dict[str, _Page[T]], attempts: int | None) -> Pages[T]:
         pages: list[_Page[T]] = []
         seen: set[str] = set()
         address: str | None = first
@@ -126,7 +131,9 @@ class PageReader(Generic[T]):
                 )
             seen.add(address)
             try:
-                page = fresh.get(address) or self._page(address, await self._client.get(address))
+                page = fresh.get(address) or self._page(
+                    address, *await self._get(address, "", attempts)
+                )
             except ValidationFailed as error:
                 if not pages or not _is_cut(error):
                     raise
@@ -143,8 +150,13 @@ class PageReader(Generic[T]):
             url=pages[0].url,
         )
 
-    def _page(self, address: str, answer: Answer) -> _Page[T]:
-        items = list_of(answer.data, self._what, self._client.name, self._read)
+    async def _get(self, address: str, etag: str, attempts: int | None) -> tuple[Answer, list[T]]:
+        """Ask for a page; its items are empty where it did not change."""
+        check = Check(partial(list_of, self._what, self._read), self._client.name)
+        answer = await self._client.get(address, etag=etag, check=check, attempts=attempts)
+        return answer, [] if answer.not_modified else check.value
+
+    def _page(self, address: str, answer: Answer, items: list[T]) -> _Page[T]:
         return _Page(
             items=tuple(items),
             proof=PageProof(address, answer.etag, self._content(items)),

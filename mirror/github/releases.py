@@ -10,8 +10,11 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
+
+import structlog
 
 from mirror.core.release import fingerprint
 from mirror.errors import (
@@ -23,27 +26,35 @@ from mirror.errors import (
     ServerError,
     ValidationFailed,
 )
-from mirror.github.decode import Fields, asset_of, list_of, release_of, repository_of
+from mirror.github.decode import Check, Fields, asset_of, list_of, release_of, repository_of
 from mirror.github.pages import PER_PAGE, PageReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mirror.core.ledger import PageProof
     from mirror.core.release import Asset, Release, RepoRef, Repository
     from mirror.github.client import GitHubClient
+    from mirror.github.pages import Pages
 
+T = TypeVar("T")
 Visibility = Literal["private", "internal", "public"]
 
 AUTHOR = "release-mirror"
 AUTHOR_ADDRESS = "release-mirror@users.noreply.invalid"
 
-_SMALLER_PAGES = (30, 10)
+SMALL_PAGE = 30
+"""Releases of a page where larger ones take the host too long."""
+
+_FEW_TRIES = 2
 _FEW_TAGS = 4
 _DEEPEST_TAG = 5
 _LAG = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks for what was just created: lists lag behind."""
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +116,23 @@ class ReleaseStore:
         after some thousands (https://github.com/Azure/azure-sdk-tools/issues/9395), and a page that
         takes too long is answered with an error ("Timeouts" in
         https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
-        smaller ones are tried then.
+        smaller ones are asked for after half of the tries.
         """
-        sizes = [PER_PAGE, *_SMALLER_PAGES]
-        addresses = [self._address(f"repos/{repo}/releases?per_page={size}") for size in sizes]
-        if proofs and proofs[0].url in addresses:
-            addresses = addresses[addresses.index(proofs[0].url) :]
-        for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+        path = f"repos/{repo}/releases?per_page="
+        address, small = self._address(f"{path}{PER_PAGE}"), self._address(f"{path}{SMALL_PAGE}")
+        few = self.client.attempts // 2
+        if few < _FEW_TRIES:
+            pages = await self._releases.read(address, proofs)
+        elif proofs and proofs[0].url == small:
+            pages = await self._releases.read(address := small, proofs)
+        else:
             try:
-                pages = await self._releases.read(address, proofs)
+                pages = await self._releases.read(address, proofs, attempts=few)
             except (ServerError, ConnectionLost) as error:
-                if not left or error.status == 503 or self.client.stopped is not None:
+                if error.status == 503 or self.client.stopped is not None:
                     raise
-            else:
-                break
+                left = self.client.attempts - error.attempts
+                pages = await self._read_small(address := small, error, left)
         if pages.unchanged:
             return Listing((), pages.proofs, unchanged=True)
         releases = {release.id: release for release in pages.items}
@@ -128,6 +142,16 @@ class ReleaseStore:
             complete=pages.complete,
             redirected_to=None if pages.url == address else pages.url.partition("?")[0],
         )
+
+    async def _read_small(
+        self, address: str, failure: GitHubError, attempts: int
+    ) -> Pages[Release]:
+        log.warning("github.smaller_pages", host=self._host, error=str(failure))
+        try:
+            return await self._releases.read(address, attempts=attempts)
+        except GitHubError as error:
+            error.attempts += failure.attempts
+            raise
 
     async def _with_all_assets(self, repo: RepoRef, release: Release) -> Release:
         """Page the assets of a release whose embedded ones may have been cut at a page's size.
@@ -146,16 +170,15 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        answer = await self.client.get(f"repos/{repo}/releases/{number}")
-        return await self._with_all_assets(repo, release_of(answer.data, self._host))
+        release = await self._get(f"repos/{repo}/releases/{number}", release_of)
+        return await self._with_all_assets(repo, release)
 
     async def latest(self, repo: RepoRef) -> int | None:
         """The id of the release that the host calls latest; ``None`` where it calls none so."""
         try:
-            answer = await self.client.get(f"repos/{repo}/releases/latest")
+            return (await self._get(f"repos/{repo}/releases/latest", release_of)).id
         except NotFound:
             return None
-        return self._fields(answer.data, "release").integer("id")
 
     async def assets(self, repo: RepoRef, release: int) -> tuple[Asset, ...]:
         """List all assets of a release, incomplete ones among them."""
@@ -171,10 +194,9 @@ class ReleaseStore:
     async def asset(self, repo: RepoRef, number: int) -> Asset | None:
         """Read an asset; ``None`` where it is not there."""
         try:
-            answer = await self.client.get(f"repos/{repo}/releases/assets/{number}")
+            return await self._get(f"repos/{repo}/releases/assets/{number}", asset_of)
         except NotFound:
             return None
-        return asset_of(answer.data, self._host)
 
     async def repository(self, repo: RepoRef) -> Repository:
         """Read a repository, under its present name if it was renamed.
@@ -182,9 +204,8 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        data = (await self.client.get(f"repos/{repo}")).data
-        found = repository_of(data, self._host)
-        if data.get("size") != 0:
+        found, size = await self._get(f"repos/{repo}", _sized_repository)
+        if size != 0:
             return found
         return replace(found, empty=await self._is_empty(found))
 
@@ -243,12 +264,11 @@ class ReleaseStore:
         """The token's user; ``None`` without a token, and for an installation of an App."""
         if not self._login_known and self.client.fingerprint != "anonymous":
             try:
-                data = (await self.client.get("user")).data
+                self._login = await self._get("user", _login_of)
             except (AuthError, NotFound) as error:
                 if error.status == 401:
                     raise
-            else:
-                self._login = self._fields(data, "user").required("login")
+                log.debug("github.no_user", host=self._host, error=str(error))
             self._login_known = True
         return self._login
 
@@ -274,9 +294,9 @@ class ReleaseStore:
         found: dict[str, str] = {}
         address: str | None = f"repos/{repo}/tags?per_page={PER_PAGE}"
         while address is not None and len(found) < len(wanted):
-            answer = await self.client.get(address)
-            tags = list_of(answer.data, "tags", self._host, _tag_of)
-            found.update((name, commit) for name, commit in tags if name in wanted)
+            check = Check(partial(list_of, "tags", _tag_of), self._host)
+            answer = await self.client.get(address, check=check)
+            found.update((name, commit) for name, commit in check.value if name in wanted)
             address = answer.next
         return found
 
@@ -288,32 +308,29 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/git/refs and https://docs.github.com/rest/git/tags
         """
         ref = await self._ref(repo, name)
-        kind, sha = self._git_object(ref) if ref is not None else ("", None)
+        if ref is None:
+            return None
+        kind, sha = ref
         for _ in range(_DEEPEST_TAG):
             if kind != "tag":
                 return sha
-            kind, sha = self._git_object(
-                (await self.client.get(f"repos/{repo}/git/tags/{sha}")).data
-            )
+            kind, sha = await self._get(f"repos/{repo}/git/tags/{sha}", _git_object)
         return None
 
-    async def _ref(self, repo: RepoRef, tag: str) -> Any | None:
+    async def _ref(self, repo: RepoRef, tag: str) -> tuple[str, str] | None:
+        """The type and the name of what a tag points to; ``None`` where there is no such tag."""
+
+        def read(data: object, host: str) -> tuple[str, str] | None:
+            if not isinstance(data, list):
+                return _git_object(data, host)
+            named = [item for item in data if isinstance(item, dict)]
+            exact = [item for item in named if item.get("ref") == f"refs/tags/{tag}"]
+            return _git_object(exact[0], host) if exact else None
+
         try:
-            data = (await self.client.get(f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}")).data
+            return await self._get(f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}", read)
         except NotFound:
             return None
-        if isinstance(data, list):
-            exact = [
-                item
-                for item in data
-                if isinstance(item, dict) and item.get("ref") == f"refs/tags/{tag}"
-            ]
-            return exact[0] if exact else None
-        return data
-
-    def _git_object(self, data: object) -> tuple[str, str]:
-        target = self._fields(data, "git reference").object("object")
-        return target.text("type"), target.required("sha")
 
     async def has_commit(self, repo: RepoRef, sha: str) -> bool:
         """Whether a commit (its full name) is in a repository."""
@@ -335,9 +352,8 @@ class ReleaseStore:
             ValidationFailed: The repository is empty (409).
         """
         path = f"repos/{repo}/git/ref/heads/{quote(branch, safe='')}"
-        _, commit = self._git_object((await self.client.get(path)).data)
-        data = (await self.client.get(f"repos/{repo}/git/commits/{commit}")).data
-        return commit, self._fields(data, "commit").object("tree").required("sha")
+        _, commit = await self._get(path, _git_object)
+        return commit, await self._get(f"repos/{repo}/git/commits/{commit}", _tree_of)
 
     async def create_commit(
         self,
@@ -359,8 +375,10 @@ class ReleaseStore:
             "author": person,
             "committer": person,
         }
-        answer = await self.client.post(f"repos/{repo}/git/commits", body, repeatable=True)
-        return self._fields(answer.data, "commit").required("sha")
+        made = Check(_sha_of, self._host)
+        path = f"repos/{repo}/git/commits"
+        await self.client.post(path, body, repeatable=True, check=made)
+        return made.value
 
     async def create_tag(self, repo: RepoRef, tag: str, sha: str) -> None:
         """Make a lightweight tag; one that is there already at the same commit is good, too.
@@ -371,12 +389,12 @@ class ReleaseStore:
 
         async def settle() -> Any | None:
             ref = await self._ref(repo, tag)
-            return ref if ref is not None and self._git_object(ref)[1] == sha else None
+            return {"object": {"type": ref[0], "sha": ref[1]}} if ref and ref[1] == sha else None
 
+        body = {"ref": f"refs/tags/{tag}", "sha": sha}
+        check = Check(_git_object, self._host)
         try:
-            await self.client.post(
-                f"repos/{repo}/git/refs", {"ref": f"refs/tags/{tag}", "sha": sha}, settle=settle
-            )
+            await self.client.post(f"repos/{repo}/git/refs", body, settle=settle, check=check)
         except ValidationFailed as error:
             if "already exists" not in str(error) or await self._tag(repo, tag) != sha:
                 raise
@@ -407,8 +425,9 @@ class ReleaseStore:
                 return None
 
         path = "user/repos" if own else f"orgs/{quote(repo.owner, safe='')}/repos"
+        made = Check(repository_of, self._host)
         try:
-            answer = await self.client.post(path, body, settle=settle)
+            await self.client.post(path, body, settle=settle, check=made)
         except (NotFound, AuthError) as error:
             if error.status == 401:
                 raise
@@ -420,7 +439,7 @@ class ReleaseStore:
                 errors=error.errors,
                 request_id=error.request_id,
             ) from None
-        return replace(repository_of(answer.data, self._host), empty=True)
+        return replace(made.value, empty=True)
 
     async def disable_actions(self, repo: RepoRef) -> bool:
         """Turn GitHub Actions off; whether the server let us.
@@ -438,12 +457,11 @@ class ReleaseStore:
     async def actions_enabled(self, repo: RepoRef) -> bool | None:
         """Whether GitHub Actions is on; ``None`` where the server does not tell."""
         try:
-            answer = await self.client.get(f"repos/{repo}/actions/permissions")
+            return await self._get(f"repos/{repo}/actions/permissions", _enabled)
         except GitHubError as error:
             if error.status in {403, 404, 409}:
                 return None
             raise
-        return self._fields(answer.data, "permission").flag("enabled")
 
     async def first_commit(
         self, repo: RepoRef, path: str, text: str, message: str
@@ -453,30 +471,23 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
         """
         body = {"message": message, "content": base64.b64encode(text.encode()).decode()}
+        made = Check(_commit_of, self._host)
         try:
-            answer = await self.client.put(f"repos/{repo}/contents/{quote(path)}", body)
+            await self.client.put(f"repos/{repo}/contents/{quote(path)}", body, check=made)
         except ValidationFailed:
             # Sent again after a lost answer, it is refused, since the file is there now.
             if await self.read_file(repo, path) != text:
                 raise
             branch = (await self.repository(repo)).default_branch
             return await self.head(repo, branch)
-        commit = self._fields(answer.data, "file").object("commit")
-        return commit.required("sha"), commit.object("tree").required("sha")
+        return made.value
 
     async def read_file(self, repo: RepoRef, path: str) -> str | None:
         """Read a text file of the default branch; ``None`` where there is none."""
         try:
-            answer = await self.client.get(f"repos/{repo}/contents/{quote(path)}")
+            return await self._get(f"repos/{repo}/contents/{quote(path)}", _content_of)
         except NotFound:
             return None
-        try:
-            content = self._fields(answer.data, "file").required("content")
-            return base64.b64decode(content).decode("utf-8", "replace")
-        except binascii.Error:
-            raise BadAnswer(
-                f"{self._host}: the content of {path} in {repo} is not Base64", host=self._host
-            ) from None
 
     # --- writing: releases and assets ------------------------------------------------------------
 
@@ -506,15 +517,16 @@ class ReleaseStore:
                     return found
             return None
 
-        answer = await self.client.post(f"repos/{repo}/releases", body, settle=settle)
-        return release_of(answer.data, self._host)
+        made = Check(release_of, self._host)
+        await self.client.post(f"repos/{repo}/releases", body, settle=settle, check=made)
+        return made.value
 
     async def _draft(self, repo: RepoRef, tag: str, marker: str) -> Any | None:
         address: str | None = f"repos/{repo}/releases?per_page={PER_PAGE}"
         while address is not None:
-            answer = await self.client.get(address)
-            for item in list_of(answer.data, "releases", self._host, lambda item, _: item):
-                release = release_of(item, self._host)
+            check = Check(partial(list_of, "releases", release_of), self._host)
+            answer = await self.client.get(address, check=check)
+            for release, item in zip(check.value, answer.data, strict=True):
                 if release.draft and release.tag == tag and marker in release.body:
                     return item
             address = answer.next
@@ -528,8 +540,9 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/releases/releases ("Update a release")
         """
         path = f"repos/{repo}/releases/{number}"
-        answer = await self.client.patch(path, _release_fields(fields))
-        return release_of(answer.data, self._host)
+        changed = Check(release_of, self._host)
+        await self.client.patch(path, _release_fields(fields), check=changed)
+        return changed.value
 
     async def delete_release(self, repo: RepoRef, number: int) -> None:
         """Delete a release; its tag stays.
@@ -546,8 +559,10 @@ class ReleaseStore:
         fields = {
             key: value for key, value in {"name": name, "label": label}.items() if value is not None
         }
-        answer = await self.client.patch(f"repos/{repo}/releases/assets/{number}", fields)
-        return asset_of(answer.data, self._host)
+        changed = Check(asset_of, self._host)
+        path = f"repos/{repo}/releases/assets/{number}"
+        await self.client.patch(path, fields, check=changed)
+        return changed.value
 
     async def delete_asset(self, repo: RepoRef, number: int) -> None:
         """Delete an asset.
@@ -562,8 +577,10 @@ class ReleaseStore:
     def _address(self, path: str) -> str:
         return self.client.address(path)
 
-    def _fields(self, data: object, what: str) -> Fields:
-        return Fields(data, what, self._host)
+    async def _get(self, path: str, read: Callable[[object, str], T]) -> T:
+        check = Check(read, self._host)
+        await self.client.get(path, check=check)
+        return check.value
 
 
 def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
@@ -580,6 +597,46 @@ def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
 def _repositories_print(repositories: Iterable[Repository]) -> str:
     facts = [[str(r.ref), r.id, r.private, r.fork, r.archived] for r in repositories]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _sized_repository(data: object, host: str) -> tuple[Repository, int | None]:
+    fields = Fields(data, "repository", host)
+    return repository_of(data, host), fields.integer("size") if fields.has("size") else None
+
+
+def _login_of(data: object, host: str) -> str:
+    return Fields(data, "user", host).required("login")
+
+
+def _git_object(data: object, host: str) -> tuple[str, str]:
+    """The type and the name of what a reference or an annotated tag points to."""
+    target = Fields(data, "git reference", host).object("object")
+    return target.text("type"), target.required("sha")
+
+
+def _sha_of(data: object, host: str) -> str:
+    return Fields(data, "commit", host).required("sha")
+
+
+def _tree_of(data: object, host: str) -> str:
+    return Fields(data, "commit", host).object("tree").required("sha")
+
+
+def _commit_of(data: object, host: str) -> tuple[str, str]:
+    commit = Fields(data, "file", host).object("commit")
+    return commit.required("sha"), commit.object("tree").required("sha")
+
+
+def _enabled(data: object, host: str) -> bool:
+    return Fields(data, "permission", host).flag("enabled")
+
+
+def _content_of(data: object, host: str) -> str:
+    content = Fields(data, "file", host).required("content")
+    try:
+        return base64.b64decode(content).decode("utf-8", "replace")
+    except binascii.Error:
+        raise BadAnswer(f"{host}: the content of a file is not Base64", host=host) from None
 
 
 def _tag_of(data: object, host: str) -> tuple[str, str]:

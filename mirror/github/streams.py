@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from mirror.errors import ShortRead
+import aiohttp
+
+from mirror.errors import BadAnswer, GitHubError, ServerError, ShortRead, Stalled
+from mirror.github.protocol import Context, RefusedAddress, decode_response, origin, public
+from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from mirror.core.timetable import Clock
+    from mirror.github.wire import Wire
+
+_STREAMED = frozenset({200, 206, 416})
+_LONGEST_ERROR = 64 * 1024
+
+
+class StorageError(ServerError):
+    """The storage host behind an asset's address refused; a fresh address may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +98,134 @@ class Body:
     async def left_alone(self) -> None:
         """Wait until nobody pulls from the chunks: their owner may close them then."""
         await self._idle.wait()
+
+
+class Streams:
+    """Downloads and uploads over a wire, each sent once.
+
+    Args:
+        wire: To the host.
+        clock: For errors that name a time.
+        download: Time-outs of a download.
+        upload: Time-outs of an upload; the one for its answer begins after its last byte.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        clock: Clock,
+        *,
+        download: aiohttp.ClientTimeout,
+        upload: aiohttp.ClientTimeout,
+    ) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._download = download
+        self._upload = upload
+
+    async def open(
+        self, url: str, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Stream]:
+        """Ask for a download and follow its redirects; enter what is returned to read it.
+
+        Raises:
+            StorageError: Another origin than the API's refused.
+            GitHubError: The API refused, or the connection broke.
+        """
+        headers = {"Accept": "application/octet-stream", **headers, "Accept-Encoding": "identity"}
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._wire.send(
+                "GET", url, headers, timeout=self._download, decompress=False
+            )
+            if response.status in _STREAMED:
+                return self._opened(response, url)
+            content = await self._wire.read(response, url, _LONGEST_ERROR)
+            if response.status not in REDIRECTS:
+                raise self._refused(url, response, content)
+            url = self._wire.redirected("GET", url, response)
+        raise RefusedAddress(
+            f"{self._wire.name}: a download redirects more than {MAX_REDIRECTS} times",
+            host=self._wire.name,
+        )
+
+    @asynccontextmanager
+    async def _opened(
+        self, response: aiohttp.ClientResponse, url: str
+    ) -> AsyncGenerator[Stream, None]:
+        chunks = self._chunks(response, url)
+        try:
+            yield Stream(response.status, response.headers, url, chunks)
+        finally:
+            await chunks.aclose()
+            response.close()
+
+    async def _chunks(
+        self, response: aiohttp.ClientResponse, url: str
+    ) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except TimeoutError:
+            raise Stalled(
+                f"{self._wire.name}: {origin(url)} sent no byte for"
+                f" {self._download.sock_read or 0:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._wire.failed(error, url, None) from None
+
+    def _refused(self, url: str, response: aiohttp.ClientResponse, content: bytes) -> GitHubError:
+        name, status = self._wire.name, response.status
+        if origin(url) != self._wire.origin:
+            return StorageError(
+                f"{name}: the storage host {urlsplit(url).hostname} answered {status};"
+                " do a firewall and a proxy in between let it through?",
+                host=name,
+                status=status,
+            )
+        context = Context(name, f"GET {public(url)}", self._clock.now())
+        try:
+            decode_response(status, response.headers, content, context)
+        except GitHubError as error:
+            return error
+        return BadAnswer(
+            f"{name}: {context.request} answered {status} to a download", host=name, status=status
+        )
+
+    async def upload(
+        self,
+        url: str,
+        chunks: AsyncIterator[bytes],
+        size: int,
+        content_type: str,
+        trusted: frozenset[str],
+    ) -> Any:
+        """Send exactly ``size`` bytes and return the JSON of the answer.
+
+        Raises:
+            GitHubError: The host refused, or the connection broke. Whatever ``chunks`` raised is
+                raised as it is.
+
+        Source: https://docs.github.com/rest/releases/assets ("Upload a release asset"); a body
+        without ``Content-Length`` is answered with 400 "Bad Content-Length"
+        (https://github.com/http4s/http4s/issues/4303).
+        """
+        headers = {
+            "Accept": MEDIA_TYPE,
+            "Content-Type": content_type,
+            "Content-Length": str(size),
+        }
+        body = Body(chunks, size)
+        try:
+            response = await self._wire.send(
+                "POST", url, headers, body=body, timeout=self._upload, trusted=trusted
+            )
+            content = await self._wire.read(response, url)
+            context = Context(self._wire.name, f"POST {public(url)}", self._clock.now())
+            return decode_response(response.status, response.headers, content, context)
+        except GitHubError as error:
+            if body.failure is not None:
+                raise body.failure from None
+            error.ambiguous = error.ambiguous and body.complete
+            raise
+        finally:
+            await body.left_alone()

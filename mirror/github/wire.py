@@ -1,0 +1,269 @@
+"""One request over the wire: who may be told what, through which proxy, and what answers tell.
+
+The token goes to the origins that are trusted with it and nowhere else. Redirects are not followed
+here; :meth:`Wire.redirected` says where one leads, if it may be followed at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin
+
+import aiohttp
+from yarl import URL
+
+from mirror.errors import AuthError, GitHubError, Unreachable
+from mirror.github.connection import Proxies, network_error, open_session
+from mirror.github.protocol import (
+    RateLimit,
+    RefusedAddress,
+    is_github_dot_com,
+    is_loopback,
+    origin,
+    public,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mirror.core.timetable import Clock
+    from mirror.github.auth import Auth
+    from mirror.github.streams import Body
+    from mirror.github.throttle import Throttle
+
+API_VERSION = "2022-11-28"
+"""The REST API's version that github.com and GHE.com are asked for.
+
+A GitHub Enterprise Server answers 400 to a version that it does not know, so that it is not told
+one. Source: https://docs.github.com/rest/about-the-rest-api/api-versions
+"""
+
+MEDIA_TYPE = "application/vnd.github+json"
+MAX_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_REPEATED_WRITES = frozenset({301, 307, 308})
+
+
+class RequestSeen(NamedTuple):
+    """One request, for whoever counts them; ``status`` is ``None`` where no answer came."""
+
+    host: str
+    method: str
+    status: int | None
+    seconds: float
+
+
+@dataclass(slots=True)
+class Counter:
+    """Requests since a pass began; those to storage hosts are not counted."""
+
+    total: int = 0
+    not_modified: int = 0
+    retried: int = 0
+
+
+@dataclass(slots=True)
+class Server:
+    """What the host told of itself so far.
+
+    Attributes:
+        version: Of GitHub Enterprise Server, as it says so.
+        known: It told its version, or that it has none.
+        github: It is github.com or GHE.com, or behaves like them.
+    """
+
+    version: str | None = None
+    known: bool = False
+    github: bool = False
+
+
+def timeouts(connect: float, read: float) -> aiohttp.ClientTimeout:
+    """Seconds until a connection stands, and without a byte of the answer.
+
+    The latter begins when the request's body was handed over. There is no limit in total: what
+    moves may go on.
+    """
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
+
+
+class Wire:
+    """The connections to a host, and to where it redirects.
+
+    Args:
+        name: The host's configured name.
+        api_url: Its API address: only that origin gets the token unless told otherwise.
+        auth: The credential.
+        throttle: Told of limits, and stopped where no certificate can be trusted.
+        clock: For the time that requests take.
+        proxies: Which proxy an address is asked through.
+        ca_file: Certificates (PEM) that are trusted in addition to the system's.
+        allow_plaintext: Send the token over ``http`` to others than loopback, too.
+        user_agent: Hosts refuse requests without one.
+        on_request: Told of every request.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        api_url: str,
+        auth: Auth,
+        throttle: Throttle,
+        clock: Clock,
+        *,
+        proxies: Proxies,
+        ca_file: Path | None,
+        allow_plaintext: bool,
+        user_agent: str,
+        on_request: Callable[[RequestSeen], None] | None,
+    ) -> None:
+        self.name = name
+        self.origin = origin(api_url)
+        self.counter = Counter()
+        self.server = Server(github=is_github_dot_com(api_url))
+        self.rate_limit: RateLimit | None = None
+        self._auth = auth
+        self._throttle = throttle
+        self._clock = clock
+        self._proxies = proxies
+        self._ca_file = ca_file
+        self._allow_plaintext = allow_plaintext
+        self._user_agent = user_agent
+        self._on_request = on_request
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self) -> None:
+        """Get ready to send.
+
+        Raises:
+            ConfigError: ``ca_file`` holds no certificates.
+        """
+        self._session = open_session(self._ca_file, self._user_agent)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of the socket, handed on to aiohttp
+        body: bytes | Body | None = None,
+        trusted: frozenset[str] | None = None,
+        decompress: bool = True,
+    ) -> aiohttp.ClientResponse:
+        """Send one request; the answer's headers are there, its body is not.
+
+        ``trusted`` are the origins that get the token; the API's unless told.
+        """
+        if (session := self._session) is None:
+            raise RuntimeError("a GitHubClient is used inside its `async with` block")
+        place = origin(url)
+        ours = place in (trusted or {self.origin})
+        proxy, proxy_headers = self._proxies.of(url)
+        own = await self._own_headers(url) if ours else {}
+        if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
+            own |= proxy_headers
+        if ours:
+            self.counter.total += 1
+        started, status = self._clock.monotonic(), None
+        try:
+            response = await session.request(
+                method,
+                URL(url, encoded=True),
+                headers={**headers, **own},
+                data=body,
+                allow_redirects=False,
+                timeout=timeout,
+                proxy=proxy,
+                proxy_headers=proxy_headers or None,
+                auto_decompress=decompress,
+            )
+            status = response.status
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self.failed(error, url, proxy) from None
+        finally:
+            if self._on_request is not None:
+                seconds = self._clock.monotonic() - started
+                self._on_request(RequestSeen(self.name, method, status, seconds))
+        if ours:
+            self._learn(response.headers)
+        return response
+
+    async def _own_headers(self, url: str) -> dict[str, str]:
+        """What only the host itself is told: who asks, and which version of the API is meant."""
+        headers = {"X-GitHub-Api-Version": API_VERSION} if self.server.github else {}
+        authorization = await self._auth.header()
+        if authorization is not None:
+            if url.startswith("http:") and not (self._allow_plaintext or is_loopback(url)):
+                raise AuthError(
+                    f"{self.name}: the token is not sent over plain http to {origin(url)};"
+                    " use https, or set allow_plaintext",
+                    host=self.name,
+                )
+            headers["Authorization"] = authorization
+        return headers
+
+    def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
+        """What a failure below HTTP means; no trust in a certificate stops the host."""
+        failure = network_error(error, self.name, url, proxy)
+        if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
+            self._throttle.stop(failure)
+        return failure
+
+    def _learn(self, headers: Mapping[str, str]) -> None:
+        """Heed what every answer tells besides what was asked."""
+        if version := headers.get("X-GitHub-Enterprise-Version"):
+            self.server = Server(version=version, known=True)
+        if "X-RateLimit-Remaining" in headers:
+            self.rate_limit = RateLimit.parse(headers)
+            self._throttle.learn(self.rate_limit)
+
+    async def read(
+        self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
+    ) -> bytes:
+        """Read an answer's body to its end (or the first ``limit`` bytes) and give it back."""
+        try:
+            async with response:
+                if limit is None:
+                    return await response.read()
+                return await response.content.read(limit)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self.failed(error, url, None) from None
+
+    def redirected(self, method: str, url: str, response: aiohttp.ClientResponse) -> str:
+        """Where a redirect leads, if it may be followed.
+
+        Repositories that were renamed answer reads with 301 and writes with 307.
+
+        Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+        ("Follow redirects")
+        """
+        try:
+            target = urljoin(url, response.headers.get("Location", ""))
+            there = origin(target)
+        except ValueError:
+            target = there = ""
+        if not there or target == url:
+            reason = "nowhere"
+        elif url.startswith("https:") and there.startswith("http:"):
+            reason = "from https to http"
+        elif method == "GET" or (
+            response.status in _REPEATED_WRITES and there in {origin(url), self.origin}
+        ):
+            return target
+        else:
+            reason = f"a write to {public(target)!r}"
+        raise RefusedAddress(
+            f"{self.name}: {method} {public(url)} redirects ({response.status}) {reason};"
+            " not followed",
+            host=self.name,
+            status=response.status,
+        )
