@@ -1,0 +1,452 @@
+"""What holds for every plan, whatever source, target, policy and history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from mirror.core.action import (
+    DeleteAsset,
+    DeleteRelease,
+    Plan,
+    RenameAsset,
+    ReplaceAsset,
+    UpdateAsset,
+    UploadAsset,
+)
+from mirror.core.body import marked_release, with_marker
+from mirror.core.capabilities import Capabilities
+from mirror.core.ledger import Ledger
+from mirror.core.matching import guessed_name, is_temporary
+from mirror.core.planner import plan
+from mirror.core.policy import Policy
+from mirror.core.release import Asset, Release, Repository, Snapshot
+from mirror.core.selection import Selection, select
+from support.model import Target, World, content_of, transliterated
+from support.values import (
+    NOW,
+    SOURCE_URL,
+    TARGET,
+    a_ledger,
+    a_release,
+    a_source,
+    about,
+    commit_of,
+    digest_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mirror.core.action import Action
+
+law = settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+NAMES = ["a.tar.gz", "b.zip", "a b.zip", "a.b.zip", "ä.txt", "c+d", "e"]
+TAGS = ["v1", "v2", "nightly", "cli/v3"]
+
+
+@st.composite
+def assets(draw: st.DrawFn, number: int, name: str, *, digests: bool) -> Asset:
+    pending = draw(st.sampled_from([False] * 9 + [True]))
+    old = draw(st.booleans())
+    return Asset(
+        number,
+        name,
+        0 if pending else draw(st.integers(0, 3)),
+        state="starter" if pending else "uploaded",
+        label=draw(st.sampled_from(["", "", "A label", name])),
+        sha256=digest_of(f"content of {number}") if digests and not pending else None,
+        updated_at=NOW - timedelta(days=1) if old else NOW - timedelta(minutes=5),
+    )
+
+
+@st.composite
+def releases(draw: st.DrawFn, number: int, tag: str, *, digests: bool) -> Release:
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4))
+    made = [
+        draw(assets(number * 100 + place, name, digests=digests))
+        for place, name in enumerate(names)
+    ]
+    body = draw(st.sampled_from(["", "Thanks to @someone", "a\r\nb", "`@code`"]))
+    return a_release(
+        number,
+        tag,
+        *made,
+        body=body,
+        prerelease=draw(st.booleans()),
+        draft=draw(st.sampled_from([False] * 5 + [True])),
+    )
+
+
+@st.composite
+def sources(draw: st.DrawFn, *, digests: bool) -> Snapshot:
+    tags = draw(st.lists(st.sampled_from(TAGS), unique=True, max_size=3))
+    made = [draw(releases(place + 1, tag, digests=digests)) for place, tag in enumerate(tags)]
+    return a_source(*made)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    selection = Selection(
+        drafts=draw(st.booleans()),
+        prereleases=draw(st.sampled_from([True, True, False])),
+        latest=draw(st.sampled_from([None, None, 1])),
+        asset_exclude=draw(st.sampled_from([(), (), ("e",)])),
+    )
+    return Policy(
+        selection,
+        incomplete=draw(st.sampled_from(["publish", "hold"])),
+        tags=draw(st.sampled_from(["create", "create", "require"])),
+        existing=draw(st.sampled_from(["complete", "adopt", "skip"])),
+        on_change=draw(st.sampled_from(["follow", "follow", "keep"])),
+        create_repository=draw(st.sampled_from([True, True, True, False])),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A mirror that has never run, whose target may hold the work of other hands."""
+    digests = draw(st.booleans())
+    source = draw(sources(digests=digests))
+    make_latest = draw(st.booleans())
+    target = Target(
+        rename=draw(st.sampled_from([str, guessed_name, transliterated])),
+        digests=draw(st.booleans()),
+        make_latest=make_latest,
+    )
+    if draw(st.booleans()):
+        target.repository = Repository(TARGET, 2000, default_branch="main")
+        target.created = draw(st.booleans())
+        target.commits = {commit_of(tag) for tag in draw(st.sets(st.sampled_from(TAGS)))}
+        for tag in draw(st.sets(st.sampled_from(TAGS))):
+            target.tags[tag] = commit_of(tag)
+        draw(others(source, target))
+    capabilities = Capabilities(
+        make_latest=make_latest,
+        max_asset_size=draw(st.sampled_from([None, 2])),
+        max_assets=draw(st.sampled_from([None, 4, 2])),
+    )
+    circumstances = replace(about(), capabilities=capabilities)
+    return World(source, target, a_ledger(), draw(policies()), circumstances)
+
+
+@st.composite
+def others(draw: st.DrawFn, source: Snapshot, target: Target) -> None:
+    """Other hands made releases and drafts, some of them of a tag of the source."""
+    for release in source.releases:
+        match draw(st.sampled_from(["nothing", "nothing", "equal", "other", "draft"])):
+            case "equal":
+                target.add_release(replace(release, draft=False))
+            case "other":
+                made = draw(releases(50 + release.id, release.tag, digests=False))
+                target.add_release(replace(made, draft=False))
+            case "draft":
+                target.add_release(replace(release, draft=True))
+            case _:
+                pass
+
+
+@st.composite
+def changes(draw: st.DrawFn, source: Snapshot, start: int) -> Snapshot:
+    """Something happens at the source."""
+    kind = draw(
+        st.sampled_from(["text", "asset", "same bytes", "rename", "label", "drop", "add", "again", "gone", "new"])
+    )
+    if kind == "new" or not source.releases:
+        free = [tag for tag in TAGS if tag not in {r.tag for r in source.releases}]
+        if not free:
+            return source
+        made = draw(releases(start, free[0], digests=draw(st.booleans())))
+        return _with(source, (*source.releases, made))
+    place = draw(st.integers(0, len(source.releases) - 1))
+    release = source.releases[place]
+    rest = (*source.releases[:place], *source.releases[place + 1 :])
+    if kind == "gone":
+        return _with(source, rest)
+    return _with(source, (*rest, _changed(draw, release, kind, start)))
+
+
+def _changed(draw: st.DrawFn, release: Release, kind: str, start: int) -> Release:
+    if kind == "again":
+        renumbered = [replace(a, id=start * 100 + n) for n, a in enumerate(release.assets)]
+        return replace(release, id=start, assets=tuple(renumbered))
+    if kind == "text":
+        return replace(release, body="Another text", prerelease=not release.prerelease)
+    free = [name for name in NAMES if name not in {a.name for a in release.assets}]
+    if kind == "add":
+        made = draw(assets(start * 100, free[0], digests=False))
+        return replace(release, assets=(*release.assets, made))
+    if not release.assets:
+        return release
+    first, *others = release.assets
+    match kind:
+        case "asset":
+            digest = digest_of(f"content of {start * 100}") if first.sha256 else None
+            size = draw(st.sampled_from([first.size, 3]))
+            first = replace(first, id=start * 100, sha256=digest, size=size)
+        case "same bytes":
+            first = replace(first, id=start * 100) if first.sha256 else first
+        case "rename":
+            first = replace(first, name=free[-1])
+        case "label":
+            first = replace(first, label="Another label")
+        case _:
+            return replace(release, assets=tuple(others))
+    return replace(release, assets=(*others, first))
+
+
+def _with(source: Snapshot, made: tuple[Release, ...]) -> Snapshot:
+    return a_source(*made, tags={**source.tags, **{r.tag: commit_of(r.tag) for r in made}})
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> World:
+    """A mirror that has run, after which something happened at its source."""
+    world = draw(worlds())
+    for round_ in range(draw(st.integers(0, 2))):
+        world.sync()
+        for step in range(draw(st.integers(1, 2))):
+            world.source = draw(changes(world.source, 100 + 10 * round_ + step))
+    return world
+
+
+# -- helpers ---------------------------------------------------------------------------------------
+
+
+def facts_of(work: Plan) -> list[tuple[Any, ...]]:
+    """What a plan says of what cannot be done."""
+    return sorted((o.release_id, o.asset_id, o.error, o.final, o.facts) for o in work.obstacles)
+
+
+def essence(action: Action) -> str:
+    """An action without the order of what a release holds."""
+    if isinstance(action, DeleteRelease):
+        return f"delete-release {action.target.id}"
+    return repr(action)
+
+
+def unordered(work: Plan) -> object:
+    return (
+        work.repository,
+        sorted(
+            (
+                item.rank,
+                item.source.id,
+                item.target.id if item.target else 0,
+                sorted(map(essence, item.actions())),
+                sorted(map(repr, item.present)),
+            )
+            for item in work.releases
+        ),
+        facts_of(work),
+        sorted(work.warnings),
+    )
+
+
+def asset_actions(work: Plan) -> Iterable[tuple[Release | None, Action]]:
+    for item in work.releases:
+        for action in (*item.leftovers, *item.assets):
+            yield item.target, action
+
+
+def takeable(world: World, asset: Asset) -> bool:
+    limit = world.about.capabilities.max_asset_size
+    return asset.uploaded and asset.size > 0 and (limit is None or asset.size <= limit)
+
+
+# -- the laws --------------------------------------------------------------------------------------
+
+
+@law
+@given(histories())
+def test_a_plan_that_was_carried_out_leaves_nothing_to_plan(world: World) -> None:
+    """After a session, another plan holds no action, and a third says exactly the same."""
+    world.sync()
+    second = world.sync()
+    assert second.actions() == []
+    third = world.plan()
+    assert replace(third, learned=()) == replace(second, learned=())
+    assert third.learned == ()
+
+
+@law
+@given(histories())
+def test_what_a_plan_could_not_do_is_told_again(world: World) -> None:
+    """Obstacles stay obstacles until something changes."""
+    first = world.sync()
+    second = world.plan()
+    assert set(facts_of(first)) <= set(facts_of(second))
+
+
+@law
+@given(histories(), st.randoms(use_true_random=False))
+def test_order_does_not_matter(world: World, random: Any) -> None:
+    """Hosts list releases and assets in any order; the plan is the same set of actions."""
+
+    def shuffled(snapshot: Snapshot | None) -> Snapshot | None:
+        if snapshot is None:
+            return None
+        made = [
+            replace(r, assets=tuple(random.sample(r.assets, len(r.assets))))
+            for r in random.sample(snapshot.releases, len(snapshot.releases))
+        ]
+        return replace(snapshot, releases=tuple(made))
+
+    seen = world.seen()
+    one = plan(world.source, seen, world.ledger, world.policy, world.about)
+    source = shuffled(world.source)
+    assert source
+    two = plan(source, shuffled(seen), world.ledger, world.policy, world.about)
+    assert unordered(one) == unordered(two)
+
+
+@law
+@given(histories())
+def test_nothing_is_deleted_but_what_this_program_left_behind(world: World) -> None:
+    """Only drafts with our marker, broken uploads and temporaries are ever deleted."""
+    for _, action in asset_actions(world.plan()):
+        if isinstance(action, DeleteRelease):
+            assert action.target.draft
+            assert marked_release(action.target.body, SOURCE_URL) is not None
+            assert action.target.id not in world.target.others
+        if isinstance(action, DeleteAsset):
+            assert not action.target.uploaded or is_temporary(action.target.name)
+
+
+@law
+@given(histories())
+def test_a_draft_of_others_is_never_touched(world: World) -> None:
+    """No action has a draft without our marker as its release or as its object."""
+    for item in world.plan().releases:
+        if item.target and item.target.draft:
+            assert marked_release(item.target.body, SOURCE_URL) is not None
+        for leftover in item.leftovers:
+            assert leftover.target.id not in world.target.others or isinstance(leftover, DeleteAsset)
+
+
+@law
+@given(histories())
+def test_what_others_made_is_not_changed(world: World) -> None:
+    """An asset of others in a release of others is never replaced, renamed or labelled."""
+    made = world.target.others
+    for release, action in asset_actions(world.plan()):
+        if release is None or release.id not in made:
+            continue
+        if isinstance(action, ReplaceAsset) and action.old:
+            assert action.old.id not in made
+        if isinstance(action, RenameAsset | UpdateAsset):
+            assert action.target.id not in made
+
+
+@law
+@given(histories())
+def test_the_target_ends_with_all_that_can_be_had(world: World) -> None:
+    """Every wanted asset is at the target, or an obstacle or a warning names it."""
+    world.sync()
+    work = world.sync()
+    obstacles = {(o.release_id, o.asset_id) for o in work.obstacles}
+    copies = {r.tag: r for r in world.target.releases.values() if not r.draft}
+    drafts = {
+        marked_release(r.body, SOURCE_URL): r for r in world.target.releases.values() if r.draft
+    }
+    for wanted in select(world.source.releases, world.policy.selection):
+        release = wanted.release
+        if {(0, 0), (release.id, 0)} & obstacles or f"release {release.tag} exists" in str(work.warnings):
+            continue
+        copy = copies.get(release.tag) or drafts[release.id]
+        named = str([text for text in work.warnings if text.startswith(f"{release.tag}: ")])
+        held = release.draft or any(number == release.id for number, _ in obstacles)
+        assert not copy.draft or held
+        contents = {world.target.contents[a.id]: a for a in copy.assets}
+        for asset in wanted.assets:
+            if takeable(world, asset) and (release.id, asset.id) not in obstacles:
+                found = contents.get(content_of(asset))
+                # One of others with this name and size passes, where no digest tells otherwise.
+                known = world.target.others & {a.id for a in copy.assets}
+                assert (found and found.uploaded) or f"asset {asset.name} " in named or known
+
+
+@law
+@given(histories())
+def test_the_latest_release_is_the_source_s(world: World) -> None:
+    """Where the source's latest release is at the target, it is the target's latest."""
+    assume(world.target.make_latest)
+    world.sync()
+    work = world.plan()
+    wanted = select(world.source.releases, world.policy.selection)
+    latest = next((w.release for w in wanted if w.release.id == world.source.latest), None)
+    if latest is None or "exists at the target and is not of this mirror" in str(work.warnings):
+        return
+    published = {r.tag: r for r in world.target.releases.values() if not r.draft}
+    blocked = {(0, 0), (latest.id, 0)} & {(o.release_id, o.asset_id) for o in work.obstacles}
+    copy = published.get(latest.tag)
+    if copy and not copy.prerelease and not blocked:
+        assert world.target.latest == copy.id
+
+
+@law
+@given(histories())
+def test_losing_the_ledger_costs_no_upload(world: World) -> None:
+    """Without the ledger nothing that is there is sent again."""
+    world.sync()
+    kept = world.sync()
+    settled = {(o.release_id, o.asset_id) for o in kept.obstacles}
+    lost = replace_ledger(world)
+    for item in lost.plan().releases:
+        for action in item.assets:
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                # A name taken by another asset is learnt again; one that nobody can guess, under
+                # a label of its own and without digests, is found by the upload's refusal.
+                hidden = action.asset.label and lost.target.rename is not guessed_name
+                assert (item.source.id, action.asset.id) in settled or hidden
+
+
+def replace_ledger(world: World) -> World:
+    lost = world.copy()
+    lost.ledger = Ledger(world.ledger.source, world.ledger.target, world.ledger.target_url)
+    return lost
+
+
+@law
+@given(histories(), st.integers(0, 25), st.booleans(), st.booleans())
+def test_a_session_that_dies_is_finished_by_the_next(
+    world: World, writes: int, recorded: bool, broken: bool
+) -> None:
+    """Wherever a session is cut off, the next one ends where an undisturbed one would have."""
+    undisturbed = world.copy()
+    undisturbed.sync()
+    world.target.broken_upload = broken
+    world.sync_cut(writes, recorded=recorded)
+    world.sync()
+    assert world.target.state() == undisturbed.target.state()
+    mine = [
+        number
+        for r in world.target.releases.values()
+        if r.draft and (number := marked_release(r.body, SOURCE_URL)) is not None
+    ]
+    assert len(mine) == len(set(mine))
+    for release in world.target.releases.values():
+        assert not any(is_temporary(asset.name) for asset in release.assets)
+        if release.id not in world.target.others:
+            assert all(asset.uploaded for asset in release.assets)
+    assert world.plan().actions() == []
+
+
+@law
+@given(histories(), st.data())
+def test_a_marker_of_ours_is_all_that_makes_a_draft_ours(world: World, data: st.DataObject) -> None:
+    """A draft with the marker of another host is a draft of others."""
+    assume(world.target.repository and world.source.releases)
+    release = data.draw(st.sampled_from(world.source.releases))
+    foreign = f"<!-- release-mirror 0123456789ab/{release.id} -->"
+    made = world.target.add_release(replace(release, draft=True, body=with_marker("x", foreign)))
+    before = world.target.releases[made.id]
+    world.sync()
+    assert world.target.releases[made.id] == before
