@@ -106,7 +106,18 @@ async def _fill(call: Call, intake: Intake, length: int) -> None:
 
 
 async def send(call: Call, answer: Answer) -> web.StreamResponse:
-    """Send an answer; small ones at once, large ones and broken ones piece by piece."""
+    """Send an answer; small ones at once, large ones and broken ones piece by piece.
+
+    Raises:
+        ConnectionError: It was broken as scripted, or its bytes were not kept.
+    """
+    try:
+        return await _send(call, answer)
+    except ContentLost:
+        raise reset(call.request) from None
+
+
+async def _send(call: Call, answer: Answer) -> web.StreamResponse:
     faults = [f for f in call.faults if f.kind in SHAPING and call.route.name != "upload-asset"]
     length = answer.stop - answer.start if answer.content is not None else len(answer.body)
     head = call.request.method == "HEAD"
@@ -119,10 +130,7 @@ async def send(call: Call, answer: Answer) -> web.StreamResponse:
     if cut is None and answer.stream is None:
         response.content_length = length
     await response.prepare(call.request)
-    try:
-        await _pour(call, response, _parts(answer), faults)
-    except ContentLost:
-        raise reset(call.request) from None
+    await _pour(call, response, _parts(answer), faults)
     call.state.log.end(call.record, answer.status)
     await response.write_eof()
     return response
@@ -132,11 +140,14 @@ def _at_once(call: Call, answer: Answer, length: int, *, head: bool) -> web.Stre
     body = answer.body
     if answer.content is not None and not head:
         body = b"".join(_parts(answer))
-    response = web.Response(status=answer.status, headers=answer.headers, body=body or None)
+    response: web.StreamResponse
+    if head:
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.content_length = length
+    else:
+        response = web.Response(status=answer.status, headers=answer.headers, body=body or None)
     if answer.content_type is not None:
         response.headers["Content-Type"] = answer.content_type
-    if head and length:
-        response.content_length = length
     if not head:
         call.record.bytes_out = len(body)
         if answer.content is not None:

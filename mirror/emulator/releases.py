@@ -87,8 +87,9 @@ def create(
         author=author,
     )
     _refuse(_body_errors(asked) + _tag_errors(repository, made, publishing=not draft))
-    _refuse_latest(asked, draft=draft, prerelease=made.prerelease)
+    # With a new draft `make_latest` is taken, and lost: it counts when it is published.
     if not draft:
+        _refuse_latest(asked, draft=draft, prerelease=made.prerelease)
         _publish(state, repository, made, asked)
     repository.releases[made.id] = made
     state.changed(repository, made)
@@ -220,3 +221,7 @@ def _choose_latest(
         repository.latest_id = release.id
     elif latest == "legacy" or (latest == "false" and repository.latest_id == release.id):
         repository.latest_id = None
+    elif latest == "false" and repository.latest_id is None:
+        # What was the latest stays it, whatever the date of the new one.
+        before = repository.latest()
+        repository.latest_id = before.id if before is not None else None

@@ -85,8 +85,8 @@ class RequestLog:
 
     def end(self, record: RequestRecord, status: int) -> None:
         """It was answered."""
-        record.status = status
-        self._counts[record.route, record.method, status, record.origin] += 1
+        record.status = int(status)
+        self._counts[record.route, record.method, record.status, record.origin] += 1
 
     def moved(self, route: str, total: int) -> None:
         """Bytes of a body went by."""

@@ -11,14 +11,12 @@ from mirror.emulator.faults import Fault
 from mirror.emulator.routing import Answer, Call, route
 from mirror.emulator.seed import SeedError, apply_seed, parse_seed
 
-CONTROL = "/_emulator"
-
 
 def _wrong(message: str) -> ApiError:
     return ApiError(HTTPStatus.BAD_REQUEST, message, documented=False)
 
 
-@route("GET", f"{CONTROL}/requests", "control-requests", origin="control")
+@route("GET", "/requests", "control-requests", origin="control")
 async def get_requests(call: Call) -> Answer:
     """The requests after number `since`."""
     log, since = call.state.log, int(call.request.query.get("since", "0"))
@@ -28,14 +26,14 @@ async def get_requests(call: Call) -> Answer:
     return Answer.json([record.as_json() for record in wanted])
 
 
-@route("DELETE", f"{CONTROL}/requests", "control-requests", origin="control")
+@route("DELETE", "/requests", "control-requests", origin="control")
 async def delete_requests(call: Call) -> Answer:
     """Forget the requests."""
     call.state.reset_requests()
     return Answer.nothing()
 
 
-@route("GET", f"{CONTROL}/violations", "control-violations", origin="control")
+@route("GET", "/violations", "control-violations", origin="control")
 async def get_violations(call: Call) -> Answer:
     """What a reader could see and should not, and how often a name was absent for a moment."""
     found = call.state.invariants
@@ -48,7 +46,7 @@ async def get_violations(call: Call) -> Answer:
     )
 
 
-@route("POST", f"{CONTROL}/faults", "control-faults", origin="control")
+@route("POST", "/faults", "control-faults", origin="control")
 async def post_faults(call: Call) -> Answer:
     """Arm one fault, or those in `faults`."""
     document = await call.document()
@@ -60,14 +58,14 @@ async def post_faults(call: Call) -> Answer:
     return Answer.nothing()
 
 
-@route("DELETE", f"{CONTROL}/faults", "control-faults", origin="control")
+@route("DELETE", "/faults", "control-faults", origin="control")
 async def delete_faults(call: Call) -> Answer:
     """Disarm all faults."""
     call.state.faults.clear()
     return Answer.nothing()
 
 
-@route("POST", f"{CONTROL}/seed", "control-seed", origin="control")
+@route("POST", "/seed", "control-seed", origin="control")
 async def post_seed(call: Call) -> Answer:
     """Add what a seed document says."""
     try:
@@ -77,7 +75,7 @@ async def post_seed(call: Call) -> Answer:
     return Answer.nothing()
 
 
-@route("POST", f"{CONTROL}/expect", "control-expect", origin="control")
+@route("POST", "/expect", "control-expect", origin="control")
 async def post_expect(call: Call) -> Answer:
     """Declare what a published release must hold, and which may be the latest."""
     document = await call.document()
@@ -91,7 +89,7 @@ async def post_expect(call: Call) -> Answer:
     return Answer.nothing()
 
 
-@route("GET", f"{CONTROL}/state", "control-state", origin="control")
+@route("GET", "/state", "control-state", origin="control")
 async def get_state(call: Call) -> Answer:
     """Everything, in a form to compare."""
     state = call.state

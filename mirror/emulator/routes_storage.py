@@ -8,7 +8,7 @@ import hmac
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from mirror.emulator.access import permission_in
 from mirror.emulator.git import iso
@@ -23,6 +23,8 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def _signature(state: GitHubState, target: str) -> str:
+    """The signature of an address without one."""
+    target = target if state.exact_signatures else unquote(target)
     made = hmac.new(state.key, target.encode(), hashlib.sha256).digest()
     return quote(base64.b64encode(made), safe="")
 
@@ -57,7 +59,10 @@ async def storage_download(call: Call) -> Answer:
         message = "Only one auth mechanism allowed"
         return _refusal(HTTPStatus.BAD_REQUEST, "InvalidArgument", message)
     target, _, signature = call.target.rpartition("&sig=")
-    if not hmac.compare_digest(signature, _signature(call.state, target)):
+    right = _signature(call.state, target)
+    if not call.state.exact_signatures:
+        signature, right = unquote(signature), unquote(right)
+    if not hmac.compare_digest(signature, right):
         message = "Signature did not match."
         return _refusal(HTTPStatus.FORBIDDEN, "AuthenticationFailed", message)
     if call.state.clock() >= float(call.request.query["exp"]):

@@ -104,6 +104,7 @@ class SeedOptions(_Strict):
     digests: bool | None = None
     direct_download: bool | None = None
     ignore_range: bool | None = None
+    exact_signatures: bool | None = None
     storage_lifetime: float | None = Field(default=None, gt=0)
     max_assets: int | None = Field(default=None, ge=0)
     max_asset_size: int | None = Field(default=None, ge=1)

@@ -80,6 +80,8 @@ class GitHubState:
         digests: Whether assets tell their SHA-256; `None` follows kind and version.
         direct_download: Answer a download with the bytes (200) instead of a 302 to storage.
         ignore_range: Answer a `Range` with everything, as some servers do.
+        exact_signatures: Refuse a storage address that a client quoted anew (`%2F` as `/`), as some
+            storage hosts do; without it only what the address means is signed.
         storage_lifetime: Seconds for which a storage address is valid.
         max_assets: Assets a release may hold; 0 is no limit, `None` is 1000 on `github` only.
         max_asset_size: Bytes an asset may have.
@@ -105,6 +107,7 @@ class GitHubState:
         digests: bool | None = None,
         direct_download: bool = False,
         ignore_range: bool = False,
+        exact_signatures: bool = True,
         storage_lifetime: float = 300.0,
         max_assets: int | None = None,
         max_asset_size: int = MAX_ASSET,
@@ -130,6 +133,7 @@ class GitHubState:
         self.has_api_versions = release >= FIRST_VERSION_WITH_API_VERSIONS
         self.direct_download = direct_download
         self.ignore_range = ignore_range
+        self.exact_signatures = exact_signatures
         self.storage_lifetime = storage_lifetime
         self.max_assets = (1000 if kind == "github" else 0) if max_assets is None else max_assets
         self.max_asset_size = max_asset_size
@@ -512,7 +516,7 @@ class GitHubState:
         repository.releases[made.id] = made
         for asset_name, data in (assets or {}).items():
             spec = data if isinstance(data, AssetSpec) else AssetSpec(data)
-            self.attach(
+            asset = self.attach(
                 repository,
                 made,
                 asset_name,
@@ -521,6 +525,8 @@ class GitHubState:
                 label=spec.label,
                 state=spec.state,
             )
+            # What is set up on purpose as not uploaded breaks no promise.
+            asset.late = spec.state != UPLOADED
         if latest:
             repository.latest_id = made.id
         self.changed(repository, made)

@@ -1,0 +1,266 @@
+"""Every kind of scripted fault does what it says, where it says, as often as it says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from mirror.emulator import KINDS, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+R = "/repos/octo/tool/releases"
+OCTETS = {"Accept": "application/octet-stream"}
+BODY = b"hello world"
+
+
+@pytest.fixture
+async def host(start: Callable[..., Any]) -> Any:
+    """A host that answers downloads itself."""
+    return await start(direct_download=True)
+
+
+async def download(host: Any, **headers: str) -> Any:
+    asset = host.state.asset("octo/tool", "v1.0.0", "tool.txt")
+    return await host.get(f"{R}/assets/{asset.id}", **OCTETS, **headers)
+
+
+def tags(reply: Any) -> list[str]:
+    return [release["tag_name"] for release in reply.json]
+
+
+async def test_status(host: Any) -> None:
+    """Answered as scripted; nothing is done, and the next request is served."""
+    host.state.faults.add(
+        Fault(
+            kind="status",
+            route="create-release",
+            status=503,
+            headers={"Retry-After": "7"},
+            body="{}",
+        )
+    )
+    document = {"tag_name": "v2", "draft": True}
+    reply = await host.send("POST", R, json=document)
+    assert (reply.status, reply.headers["Retry-After"], reply.body) == (503, "7", b"{}")
+    assert len(host.state.releases("octo/tool")) == 1
+    assert (await host.send("POST", R, json=document)).status == 201
+
+
+async def test_nth_times_and_match(host: Any) -> None:
+    """The second and third request that match are hit, others are not."""
+    host.state.faults.add(
+        Fault(kind="status", route="list-releases", match="per_page=7", nth=2, times=2)
+    )
+    statuses = [(await host.get(f"{R}?per_page=7")).status for _ in range(4)]
+    assert statuses == [200, 502, 502, 200]
+    assert (await host.get(R)).status == 200
+    assert host.state.faults.fired == 2
+    host.state.faults.clear()
+    host.state.faults.add(Fault(kind="status", times=None))
+    assert [(await host.get("/meta")).status for _ in range(3)] == [502] * 3
+
+
+async def test_delay(host: Any) -> None:
+    """Time passes first; another fault comes after it."""
+    host.state.faults.add(Fault(kind="delay", seconds=0.05), Fault(kind="status", status=500))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    assert (await host.get("/meta")).status == 500
+    assert loop.time() - begun >= 0.05
+
+
+async def test_reset(host: Any) -> None:
+    """The connection is reset and nothing is done."""
+    host.state.faults.add(Fault(kind="reset", route="create-release"))
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await host.send("POST", R, json={"tag_name": "v2"})
+    assert len(host.state.releases("octo/tool")) == 1
+
+
+@pytest.mark.parametrize("kind", ["lost-reply", "lost-reply-status"])
+async def test_lost_reply(host: Any, kind: Any) -> None:
+    """The request is done; its answer is not seen."""
+    host.state.faults.add(Fault(kind=kind, route="create-release", status=502))
+    if kind == "lost-reply":
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await host.send("POST", R, json={"tag_name": "v2"})
+    else:
+        assert (await host.send("POST", R, json={"tag_name": "v2"})).status == 502
+    assert host.state.release("octo/tool", "v2").draft is False
+
+
+async def test_a_lost_reply_of_an_upload(host: Any) -> None:
+    """The asset is there, whole."""
+    draft = await host.draft()
+    host.state.faults.add(Fault(kind="lost-reply", route="upload-asset"))
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await host.upload(draft["id"], "a")
+    assert host.state.asset("octo/tool", "v9", "a").state == "uploaded"
+
+
+async def test_reset_midway(host: Any) -> None:
+    """Some bytes, then a reset."""
+    host.state.faults.add(Fault(kind="reset-midway", route="download-asset", at_byte=5))
+    with pytest.raises((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
+        await download(host)
+    assert host.state.requests[-1].bytes_out == 5
+
+
+async def test_truncate(host: Any) -> None:
+    """With the length announced the client can tell; without it, it cannot."""
+    host.state.faults.add(
+        Fault(kind="truncate", route="download-asset", at_byte=5),
+        Fault(kind="truncate", route="download-asset", at_byte=5, keep_length=False, nth=2),
+    )
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await download(host)
+    reply = await download(host)
+    assert (reply.status, reply.body) == (200, b"hello")
+
+
+async def test_stall(host: Any) -> None:
+    """The body stops; after `seconds` it goes on, without it only the client ends it."""
+    host.state.faults.add(
+        Fault(kind="stall", route="download-asset", at_byte=5, seconds=0.05),
+        Fault(kind="stall", route="download-asset", at_byte=5, nth=2),
+    )
+    assert (await download(host)).body == BODY
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await download(host)
+
+
+async def test_an_upload_stalls(host: Any) -> None:
+    """Nothing more is read; when the client gives up, a starter is left."""
+    draft = await host.draft()
+    changed = asyncio.Event()
+    host.state.change_listeners.append(changed.set)
+    host.state.faults.add(Fault(kind="stall", route="upload-asset", at_byte=3))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await host.upload(draft["id"], "a")
+    release = host.state.release("octo/tool", "v9")
+    await changed.wait()
+    assert release.assets[0].state == "starter"
+
+
+async def test_slow(host: Any) -> None:
+    """Bytes flow at the rate."""
+    host.state.add_asset("octo/tool", "v1.0.0", "big", b"x" * 10_000)
+    host.state.faults.add(Fault(kind="slow", route="download-asset", rate=100_000))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    asset = host.state.asset("octo/tool", "v1.0.0", "big")
+    reply = await host.get(f"{R}/assets/{asset.id}", **OCTETS)
+    assert reply.body == b"x" * 10_000
+    assert loop.time() - begun >= 0.07
+
+
+async def test_corrupt(host: Any) -> None:
+    """One byte is another, the length is right."""
+    host.state.faults.add(Fault(kind="corrupt", route="download-asset", at_byte=4))
+    assert (await download(host)).body == b"hell" + bytes([ord("o") ^ 0xFF]) + b" world"
+
+
+async def test_html(host: Any) -> None:
+    """200 with a page where JSON or bytes should be."""
+    host.state.faults.add(Fault(kind="html"))
+    reply = await download(host)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+async def test_broken_json(host: Any) -> None:
+    """JSON that ends in the middle."""
+    host.state.faults.add(Fault(kind="broken-json"))
+    with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated|delimiter"):
+        await host.get(R)
+
+
+async def test_wrong_types(host: Any) -> None:
+    """Every value has another type."""
+    host.state.faults.add(Fault(kind="wrong-types"))
+    release = (await host.get(R)).json[0]
+    assert isinstance(release["tag_name"], int)
+    assert isinstance(release["id"], str)
+    assert isinstance(release["assets"], dict)
+
+
+async def test_redirect(host: Any) -> None:
+    """To wherever it is told."""
+    host.state.faults.add(Fault(kind="redirect", status=307, location="http://elsewhere.invalid/"))
+    reply = await host.get(R)
+    assert (reply.status, reply.headers["Location"]) == (307, "http://elsewhere.invalid/")
+
+
+async def test_early_answer(host: Any) -> None:
+    """The answer is there although the body was not read."""
+    draft = await host.draft()
+    host.state.faults.add(Fault(kind="early-answer", route="upload-asset", status=422, seconds=0.1))
+    asked = asyncio.Event()
+
+    async def endless() -> Any:
+        yield b"x"
+        await asked.wait()
+
+    async with asyncio.timeout(5):
+        reply = await host.upload(draft["id"], "a", endless(), Content_Length="1000000")
+    assert reply.status == 422
+    assert host.state.release("octo/tool", "v9").assets == []
+
+
+async def test_lag_of_a_list(host: Any) -> None:
+    """What was made after the fault was set is hidden so many times; what was there is shown."""
+    host.state.faults.add(Fault(kind="lag", route="list-releases", times=2))
+    assert tags(await host.get(R)) == ["v1.0.0"]
+    await host.draft("v2")
+    assert tags(await host.get(R)) == ["v1.0.0"]
+    assert tags(await host.get(R)) == ["v1.0.0"]
+    assert tags(await host.get(R)) == ["v2", "v1.0.0"]
+
+
+async def test_lag_of_assets_and_refs(start: Callable[..., Any]) -> None:
+    """Assets and refs lag too; with `seconds`, everything younger than that."""
+    now = [1000.0]
+    host = await start(clock=lambda: now[0])
+    for route in ("list-assets", "get-release", "list-tags", "get-ref"):
+        host.state.faults.add(Fault(kind="lag", route=route, seconds=30, times=None))
+    draft = await host.draft("v2")
+    await host.upload(draft["id"], "a")
+    await host.upload(draft["id"], "b")
+    host.state.move_tag("octo/tool", "v2")
+    path = f"{R}/{draft['id']}"
+
+    async def seen() -> tuple[int, int, int, int]:
+        return (
+            len((await host.get(f"{path}/assets")).json),
+            len((await host.get(path)).json["assets"]),
+            len((await host.get("/repos/octo/tool/tags")).json),
+            (await host.get("/repos/octo/tool/git/ref/tags/v2")).status,
+        )
+
+    assert await seen() == (0, 0, 1, 404)
+    now[0] += 31
+    assert await seen() == (2, 2, 2, 200)
+
+
+def test_a_fault_that_cannot_happen_is_refused(host: Any) -> None:
+    """A test must not pass because of a slip of the pen."""
+    with pytest.raises(ValueError, match="no route"):
+        host.state.faults.add(Fault(kind="reset", route="list-release"))
+    with pytest.raises(ValueError, match="unknown kind"):
+        Fault(kind="reset-mid")  # type: ignore[arg-type]
+    for wrong in ({"nth": 0}, {"times": 0}):
+        with pytest.raises(ValueError, match="begin at 1"):
+            Fault(kind="reset", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="rate"):
+        Fault(kind="slow")
+    with pytest.raises(ValueError, match="location"):
+        Fault(kind="redirect")
+    with pytest.raises(ValueError, match="unknown keys"):
+        Fault.from_json({"kind": "reset", "rout": "*"})
+    assert len(KINDS) == 16
