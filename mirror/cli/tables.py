@@ -71,6 +71,20 @@ def summary(report: Report) -> list[RenderableType]:
     return parts
 
 
+def news(report: Report) -> list[RenderableType]:
+    """What ``--quiet`` tells: failures, and that it was interrupted; else nothing.
+
+    What was quarantined in an earlier pass is no news; what was in this one is a failure.
+    """
+    if not (report.interrupted or any(_is_news(repo) for repo in report.repositories)):
+        return []
+    return [*problems(report, quarantined=False), _last_line(report)]
+
+
+def _is_news(repo: RepositoryReport) -> bool:
+    return bool(repo.failures) or (repo.status == "failed" and not repo.quarantined)
+
+
 def _tells(repo: RepositoryReport) -> bool:
     return bool(repo.actions or repo.failures) or repo.status == "failed"
 

@@ -46,14 +46,25 @@ def console(stream: TextIO | None = None) -> Console:
 
 def show(*parts: RenderableType) -> None:
     """Print to standard output; off a terminal without blanks at the ends of lines."""
-    out = console()
-    if is_terminal(sys.stdout):
-        out.print(*parts, sep="\n")
+    if not parts:
         return
+    out = console()
     with out.capture() as captured:
         out.print(*parts, sep="\n")
-    text = "\n".join(line.rstrip() for line in captured.get().split("\n"))
-    sys.stdout.write(text)
+    text = captured.get()
+    if not is_terminal(sys.stdout):
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    print_text(text)
+
+
+def print_text(text: str) -> None:
+    """Write to standard output; whoever closed it early does not want the rest."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at the end, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(sentence: str) -> None:

@@ -1,0 +1,298 @@
+"""The verbs: one short function each, its help text and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from mirror.cli.main import guarded
+from mirror.cli.options import (
+    Common,
+    ConfigFile,
+    Full,
+    Json,
+    LogFormatOption,
+    LogLevelOption,
+    NoProgress,
+    Patterns,
+    Quiet,
+    Version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _finish(work: Callable[[], int]) -> NoReturn:
+    raise typer.Exit(guarded(work))
+
+
+def _common(
+    context: typer.Context,
+    file: Path | None,
+    level: LogLevelOption,
+    format_: LogFormatOption,
+) -> Common:
+    before = context.obj if isinstance(context.obj, Common) else Common()
+    return before.over(file, level, format_)
+
+
+def sync(
+    context: typer.Context,
+    patterns: Patterns = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be done: the same as plan.")
+    ] = False,
+    json: Json = False,
+    full: Full = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            help="Wait so long for another run to end. Default: not at all.",
+            show_default=False,
+        ),
+    ] = 0.0,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Bring the selected mirrors up to date, once.
+
+    \b
+    Examples:
+      release-mirror sync
+      release-mirror sync 'hashicorp/*' cli/cli
+      release-mirror sync --quiet            # for cron: silent while all is well
+      release-mirror sync --json > report.json
+    """
+    del version
+    from mirror.cli.passes import Wish, run  # noqa: PLC0415 - heavy, and not for every verb
+
+    wish = Wish(
+        command="plan" if dry_run else "sync",
+        patterns=tuple(patterns or ()),
+        as_json=json,
+        full=full,
+        progress=not no_progress,
+        quiet=quiet,
+        wait=wait,
+    )
+    _finish(lambda: run(_common(context, config, log_level, log_format), wish))
+
+
+def plan(
+    context: typer.Context,
+    patterns: Patterns = None,
+    json: Json = False,
+    full: Full = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    detailed: Annotated[
+        bool,
+        typer.Option("--detailed-exit-code", help="Exit with 3 where changes are pending."),
+    ] = False,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Tell what sync would do. Writes nothing anywhere.
+
+    \b
+    Examples:
+      release-mirror plan
+      release-mirror plan cli/cli --full
+      release-mirror plan --detailed-exit-code --quiet || echo 'changes, or a failure'
+    """
+    del version
+    from mirror.cli.passes import Wish, run  # noqa: PLC0415
+
+    wish = Wish(
+        command="plan",
+        patterns=tuple(patterns or ()),
+        as_json=json,
+        full=full,
+        progress=not no_progress,
+        quiet=quiet,
+        detailed=detailed,
+    )
+    _finish(lambda: run(_common(context, config, log_level, log_format), wish))
+
+
+def status(
+    context: typer.Context,
+    patterns: Patterns = None,
+    json: Json = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Not available yet.", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Show what the ledger knows. Touches no network and writes nothing.
+
+    \b
+    Examples:
+      release-mirror status
+      release-mirror status 'cli/*' --json
+    """
+    del version
+    from mirror.cli.looks import show_status  # noqa: PLC0415
+
+    common = _common(context, config, log_level, log_format)
+    if html is not None:
+        _finish(lambda: _not_yet("status --html"))
+    _finish(lambda: show_status(common, patterns or (), as_json=json))
+
+
+def check(
+    context: typer.Context,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Stop after the file and its secrets.")
+    ] = False,
+    json: Json = False,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Check the configuration, then the hosts: addresses, tokens, downloads, limits.
+
+    Writes nothing, and says what cannot be proven without writing.
+
+    \b
+    Examples:
+      release-mirror check
+      release-mirror check --offline --config new.toml
+    """
+    del version
+    from mirror.cli.looks import show_check  # noqa: PLC0415
+
+    common = _common(context, config, log_level, log_format)
+    _finish(lambda: show_check(common, offline=offline, as_json=json))
+
+
+def demo(
+    context: typer.Context,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Leave the hosts running until Ctrl-C.")
+    ] = False,
+    no_progress: NoProgress = False,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Show it at work, without an account: one emulated host is mirrored to another.
+
+    Both hosts are on this machine; nothing leaves it, and nothing stays.
+
+    \b
+    Examples:
+      release-mirror demo
+      release-mirror demo --keep
+    """
+    del version
+    from mirror.cli.demo import run  # noqa: PLC0415
+
+    common = _common(context, config, log_level, log_format)
+    _finish(lambda: run(common, keep=keep, progress=not no_progress))
+
+
+def emulator(
+    context: typer.Context,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Of the API; 0 takes any free one.")
+    ] = 0,
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="[ghes|github]", help="Which kind of host to be.")
+    ] = "ghes",
+    ghes_version: Annotated[
+        str, typer.Option("--ghes-version", metavar="X.Y", help="The version to be.")
+    ] = "3.17",
+    seed: Annotated[
+        Path | None,
+        typer.Option(
+            "--seed", metavar="FILE", help="What it holds at first (JSON).", show_default=False
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="DIR", help="Keep what it holds there.", show_default=False
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Run one emulated GitHub host, for tests and trials, until it is stopped.
+
+    Prints one JSON line with its addresses and a token when it is ready.
+
+    \b
+    Examples:
+      release-mirror emulator --port 8080
+      release-mirror emulator --kind github --seed seed.json
+    """
+    del version
+    from mirror.cli.emulated import run  # noqa: PLC0415
+
+    common = _common(context, config, log_level, log_format)
+    _finish(lambda: run(common, kind, ghes_version, port, seed, state))
+
+
+def schema(
+    context: typer.Context,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Print the JSON Schema of the configuration file, for editors.
+
+    \b
+    Example:
+      release-mirror schema > config.schema.json
+    """
+    del context, config, log_level, log_format, version
+    from mirror.cli.looks import show_schema  # noqa: PLC0415
+
+    _finish(show_schema)
+
+
+def verify(context: typer.Context) -> None:
+    """Compare every mirrored asset with its source (not available yet)."""
+    del context
+    _finish(lambda: _not_yet("verify"))
+
+
+def daemon(context: typer.Context) -> None:
+    """Mirror on a schedule, until told to stop (not available yet)."""
+    del context
+    _finish(lambda: _not_yet("daemon"))
+
+
+def _not_yet(what: str) -> int:
+    from mirror.errors import UsageError  # noqa: PLC0415
+
+    instead = {
+        "daemon": "run sync by cron or a systemd timer",
+        "verify": "sync --full looks at both sides of every mirror",
+        "status --html": "use status, or status --json",
+    }
+    raise UsageError(f"{what} is not available yet; until then, {instead[what]}")
+
+

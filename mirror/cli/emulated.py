@@ -1,0 +1,57 @@
+"""``emulator``: one emulated host in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, get_args
+
+from mirror.cli.main import OK
+from mirror.cli.stopping import Stopper
+from mirror.cli.terminal import print_text
+from mirror.errors import MirrorError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.cli.options import Common
+    from mirror.emulator import ServeOptions
+
+
+def run(
+    common: Common, kind: str, version: str, port: int, seed: Path | None, state: Path | None
+) -> int:
+    """Serve until a signal comes, which is how it is meant to end: status 0.
+
+    Raises:
+        UsageError: An option or the seed file is wrong.
+        MirrorError: The port is taken, or the state cannot be kept.
+    """
+    from mirror.emulator import SeedError, ServeOptions  # noqa: PLC0415 - takes its time
+    from mirror.emulator.state import Kind  # noqa: PLC0415
+
+    common.log(None, "warning")
+    kinds = {known: known for known in get_args(Kind)}
+    if kind not in kinds:
+        raise UsageError(f"--kind is {kind!r}; it must be {' or '.join(kinds)}")
+    options = ServeOptions(
+        kind=kinds[kind], version=version, port=port, seed=seed, state_directory=state
+    )
+    try:
+        asyncio.run(_serve(options))
+    except SeedError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"--ghes-version: {error}") from error
+    except OSError as error:
+        raise MirrorError(f"the emulator cannot start: {error.strerror or error}") from error
+    return OK
+
+
+async def _serve(options: ServeOptions) -> None:
+    from mirror.emulator import serve  # noqa: PLC0415
+
+    def announce(document: dict[str, object]) -> None:
+        print_text(json.dumps(document) + "\n")
+
+    await Stopper().run(serve(options, announce))

@@ -1,0 +1,132 @@
+"""The verbs that only look: ``status``, ``check``, ``schema``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mirror.cli.main import FAILED, OK
+from mirror.cli.terminal import print_text, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mirror.cli.options import Common
+    from mirror.config import Config, Secrets
+    from mirror.sync.check import CheckResult
+
+CHECK_ATTEMPTS = 2
+"""Tries of a request in a check: whoever looks wants to know now."""
+
+
+def show_status(
+    common: Common,
+    patterns: Sequence[str],
+    *,
+    as_json: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> int:
+    """Print what the ledger knows.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        UsageError: No configured source can match a pattern.
+        LedgerError: There is no ledger, or it cannot be read.
+    """
+    from mirror.overview import read_status  # noqa: PLC0415 - takes its time
+
+    config = common.load(environ)
+    common.log(config, "warning")
+    statuses = asyncio.run(read_status(config, patterns))
+    if as_json:
+        document = {"schema": 1, "mirrors": [status.to_json() for status in statuses]}
+        print_text(json.dumps(document, indent=2) + "\n")
+    else:
+        from mirror.cli.status_table import status_tables  # noqa: PLC0415
+
+        show(*status_tables(statuses, datetime.now(UTC)))
+    return OK
+
+
+def show_check(
+    common: Common, *, offline: bool, as_json: bool, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Check the configuration and its secrets, then the hosts.
+
+    Raises:
+        ConfigError: The configuration is wrong, or a secret cannot be read.
+    """
+    from mirror.config import resolve_secrets  # noqa: PLC0415
+
+    config = common.load(environ)
+    common.log(config, "error")
+    secrets = resolve_secrets(config, environ)
+    if offline:
+        return _show_offline(config, len(secrets), as_json=as_json)
+    results, number = asyncio.run(_check(config, secrets))
+    if number is not None:
+        return 128 + number
+    if as_json:
+        print_text(json.dumps(_check_document(config, results), indent=2) + "\n")
+    else:
+        from mirror.cli.status_table import check_tables  # noqa: PLC0415
+
+        show(*check_tables(results))
+    return FAILED if any(result.status == "failed" for result in results) else OK
+
+
+def _show_offline(config: Config, secrets: int, *, as_json: bool) -> int:
+    if as_json:
+        print_text(json.dumps(_check_document(config, []), indent=2) + "\n")
+        return OK
+    from mirror.cli.sanitise import clean  # noqa: PLC0415
+    from mirror.cli.wording import count  # noqa: PLC0415
+
+    mirrors, sources = len(config.mirrors), len(config.sources)
+    print_text(
+        f"{clean(config.file)} is good: {count(mirrors, 'mirror entry', 'mirror entries')},"
+        f" {count(sources, 'source')}, {count(secrets, 'secret')} read.\n"
+    )
+    return OK
+
+
+def _check_document(config: Config, results: Sequence[CheckResult]) -> dict[str, object]:
+    failed = any(result.status == "failed" for result in results)
+    return {
+        "schema": 1,
+        "command": "check",
+        "status": "failed" if failed else "ok",
+        "file": str(config.file),
+        "checks": [
+            {
+                "host": result.host,
+                "what": result.what,
+                "status": result.status,
+                "detail": result.detail,
+            }
+            for result in results
+        ],
+    }
+
+
+async def _check(config: Config, secrets: Secrets) -> tuple[list[CheckResult], int | None]:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from mirror.app import open_app  # noqa: PLC0415
+    from mirror.cli.stopping import Stopper  # noqa: PLC0415
+
+    sync = config.sync.model_copy(update={"attempts": CHECK_ATTEMPTS})
+    async with open_app(replace(config, sync=sync), secrets) as app:
+        stopper = Stopper()
+        return await stopper.run(app.check()) or [], stopper.signal
+
+
+def show_schema() -> int:
+    """Print the JSON Schema of the configuration file."""
+    from mirror.config import schema  # noqa: PLC0415
+
+    print_text(json.dumps(schema(), indent=2) + "\n")
+    return OK

@@ -1,0 +1,78 @@
+"""The command line's grammar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from mirror.cli import commands
+from mirror.cli.options import Common, ConfigFile, LogFormatOption, LogLevelOption, Version
+
+_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+_ANYTHING: dict[str, Any] = _NAMES | {"ignore_unknown_options": True, "allow_extra_args": True}
+
+_EXIT_STATUSES = """\
+\b
+Exit status:
+    0  everything selected is in sync, or there was nothing to do
+    1  finished, and something failed, waits or is quarantined
+    2  usage or configuration error; nothing was changed
+    3  plan --detailed-exit-code: changes are pending
+   75  another run holds the ledger's lock
+  130  stopped by Ctrl-C (143: by SIGTERM), after a clean stop
+"""
+
+parser = typer.Typer(
+    name="release-mirror",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=_NAMES,
+    epilog=_EXIT_STATUSES,
+)
+
+
+@parser.callback(invoke_without_command=True)
+def _before(
+    context: typer.Context,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    """Mirror releases and their assets to a GitHub Enterprise Server.
+
+    \b
+    Start with:
+      release-mirror demo                see it at work, without an account
+      release-mirror check               is the configuration good?
+      release-mirror plan                what would be done?
+      release-mirror sync                do it
+
+    The options below are accepted before and after the command.
+    """
+    del version
+    context.obj = Common(config, log_level, log_format)
+    if context.invoked_subcommand is None:
+        if config or log_level or log_format:
+            context.fail("Missing command.")
+        typer.echo(context.get_help())
+
+
+_VERBS = {
+    commands.sync: "Bring the selected mirrors up to date, once.",
+    commands.plan: "Tell what sync would do; writes nothing.",
+    commands.status: "Show what the ledger knows; touches no network.",
+    commands.check: "Check the configuration, then the hosts.",
+    commands.demo: "See it at work, without an account.",
+    commands.emulator: "Run one emulated GitHub host, for tests.",
+    commands.schema: "Print the JSON Schema of the configuration.",
+    commands.verify: "Compare assets by digest (not available yet).",
+    commands.daemon: "Mirror on a schedule (not available yet).",
+}
+_NOT_YET = (commands.verify, commands.daemon)
+
+for _verb, _short in _VERBS.items():
+    _settings = _ANYTHING if _verb in _NOT_YET else _NAMES
+    parser.command(context_settings=_settings, short_help=_short)(_verb)

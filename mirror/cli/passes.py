@@ -1,0 +1,169 @@
+"""``sync`` and ``plan``: from the configuration file to a report that is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mirror.cli.display import Live, Silent
+from mirror.cli.main import FAILED, OK, PENDING, USAGE, first_known, sentence, told
+from mirror.cli.stopping import Stopper
+from mirror.cli.terminal import is_terminal, print_text
+from mirror.core.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mirror.app import App
+    from mirror.cli.display import Watcher
+    from mirror.cli.options import Common
+    from mirror.cli.logs import Level
+    from mirror.config import Config, Secrets
+
+SECRETS = frozenset({"target", "sources"})
+"""The tables whose secrets a pass needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for.
+
+    Attributes:
+        command: ``sync`` or ``plan``.
+        wait: Seconds to wait for the lock.
+        detailed: Exit with 3 where a plan holds work.
+    """
+
+    command: str
+    patterns: tuple[str, ...] = ()
+    as_json: bool = False
+    full: bool = False
+    progress: bool = True
+    quiet: bool = False
+    wait: float = 0.0
+    detailed: bool = False
+
+    @property
+    def level(self) -> Level:
+        """Of the log, where nobody sets one: nothing is told twice, and never nothing at all."""
+        if self.quiet:
+            return "error"
+        return "warning" if self.shown or self.command == "plan" else "info"
+
+    @property
+    def shown(self) -> bool:
+        """Whether progress is drawn."""
+        return self.progress and not self.quiet and is_terminal(sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a pass ended.
+
+    Attributes:
+        report: As far as it came; ``None`` where it never began.
+        error: What ended it early.
+        signal: The number of the signal that stopped it.
+    """
+
+    report: Report | None
+    error: Exception | None = None
+    signal: int | None = None
+
+
+def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> int:
+    """Carry out a wish and print what came of it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: Before anything was contacted.
+    """
+    from mirror.config import resolve_secrets  # noqa: PLC0415 - takes its time
+
+    started = datetime.now(UTC)
+    config = common.load(environ)
+    common.log(config, wish.level)
+    secrets = resolve_secrets(config, environ, only=SECRETS)
+    watcher = Live() if wish.shown else Silent()
+    ended = asyncio.run(_pass(config, secrets, wish, watcher))
+    return conclude(ended, wish, started)
+
+
+async def _pass(config: Config, secrets: Secrets, wish: Wish, watcher: Watcher) -> Ended:
+    from mirror.app import open_app  # noqa: PLC0415 - takes its time
+
+    async with open_app(config, secrets, observer=watcher.progress) as app:
+        planning = wish.command == "plan"
+        stopper = Stopper(
+            None if planning else app.stop,
+            watcher.progress,
+            drain=config.daemon.drain_timeout.total_seconds(),
+        )
+        error: Exception | None = None
+        report: Report | None = None
+        with watcher:
+            try:
+                report = await stopper.run(_begin(app, wish))
+            except Exception as failure:  # noqa: BLE001 - told by whoever concludes
+                error = failure
+        report = report or app.report()
+        if stopper.signal and report and not report.interrupted and stopper.cancelled:
+            report = replace(report, interrupted=True)
+        return Ended(report, error, stopper.signal)
+
+
+async def _begin(app: App, wish: Wish) -> Report:
+    if wish.command == "plan":
+        return await app.plan(wish.patterns, full=wish.full)
+    return await app.sync(wish.patterns, full=wish.full, wait=wish.wait)
+
+
+def conclude(ended: Ended, wish: Wish, started: datetime) -> int:
+    """Print what came of a pass; the exit status."""
+    status, report = OK, ended.report
+    if ended.error is not None:
+        status = told(ended.error)
+    if status != USAGE:
+        if wish.as_json:
+            _print_document(ended, wish, started)
+        elif report is not None and (ended.error is None or report.repositories):
+            _print_tables(report, wish)
+    if ended.signal is not None:
+        return 128 + ended.signal
+    if status:
+        return status
+    if report is None or report.failed:
+        return FAILED
+    return PENDING if wish.detailed and report.pending else OK
+
+
+def _print_document(ended: Ended, wish: Wish, started: datetime) -> None:
+    now = datetime.now(UTC)
+    report = ended.report or Report(
+        wish.command, started, now, (), interrupted=ended.signal is not None
+    )
+    document = report.to_json()
+    if ended.error is not None:
+        document["status"] = "failed"
+        document["error"] = sentence(first_known(ended.error))
+    print_text(json.dumps(document, indent=2) + "\n")
+
+
+def _print_tables(report: Report, wish: Wish) -> None:
+    from mirror.cli.plan_table import plan_tables  # noqa: PLC0415
+    from mirror.cli.tables import news, summary  # noqa: PLC0415
+    from mirror.cli.terminal import show  # noqa: PLC0415
+
+    if wish.quiet:
+        show(*news(report))
+    elif wish.command == "plan":
+        show(*plan_tables(report))
+    else:
+        show(*summary(report))
