@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.clock import SystemClock
-from mirror.core.expansion import Rule
-from mirror.core.policy import Policy
 from mirror.core.report import NullObserver
 from mirror.core.retry import Backoff
-from mirror.core.selection import Selection
-from mirror.core.status import mirror_statuses
-from mirror.errors import ConfigError, LedgerError
+from mirror.errors import ConfigError
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.protocol import is_github_dot_com
+from mirror.overview import rules_of
 from mirror.storage.ledgers import FileLedgerStore
 from mirror.sync.check import Checker, CheckResult
 from mirror.sync.discovery import check_patterns
@@ -30,9 +26,7 @@ if TYPE_CHECKING:
 
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import Host
-    from mirror.config.model import Mirror as MirrorSettings
     from mirror.core.report import Observer, Report
-    from mirror.core.status import MirrorStatus
     from mirror.core.timetable import Clock
     from mirror.github.client import RequestSeen
 
@@ -94,7 +88,8 @@ class App:
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
-        checker = Checker(self._rules, self._sources, self._target, self._clock)
+        interval = self._config.daemon.interval.total_seconds()
+        checker = Checker(self._rules, self._sources, self._target, self._clock, interval=interval)
         return await checker.run()
 
     def report(self) -> Report | None:
@@ -208,72 +203,3 @@ def _side(name: str, host: Host, client: GitHubClient) -> Side:
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
     )
-
-
-def rules_of(config: Config) -> list[Rule]:
-    """The configured mirrors as the core knows them."""
-    return [
-        Rule(
-            source_name=mirror.from_name,
-            source=mirror.source,
-            target=mirror.target,
-            policy=_policy(mirror),
-            settings=mirror.fingerprint(),
-            exclude=mirror.exclude,
-            enabled=mirror.enabled,
-            forks=mirror.forks,
-            archived=mirror.archived,
-        )
-        for mirror in config.mirrors
-    ]
-
-
-def _policy(mirror: MirrorSettings) -> Policy:
-    releases, assets = mirror.releases, mirror.assets
-    since = releases.since
-    if mirror.tags == "push":
-        raise AssertionError('tags = "push" is refused when the configuration is read')
-    return Policy(
-        selection=Selection(
-            include=releases.include,
-            exclude=releases.exclude,
-            versions=releases.versions or "",
-            since=datetime.combine(since, time(), UTC) if since else None,
-            latest=releases.latest,
-            prereleases=releases.prereleases,
-            drafts=releases.drafts,
-            asset_include=assets.include,
-            asset_exclude=assets.exclude,
-            asset_max_size=assets.max_size,
-            asset_latest=assets.latest,
-        ),
-        incomplete=mirror.incomplete,
-        tags=mirror.tags,
-        create_repository=mirror.create_repository,
-        visibility=mirror.visibility,
-        existing=mirror.existing,
-        on_change=mirror.on_change,
-        mentions=mirror.body.mentions,
-    )
-
-
-async def read_status(
-    config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
-) -> list[MirrorStatus]:
-    """Tell what the ledger knows; no host is contacted and nothing is written.
-
-    Raises:
-        UsageError: A pattern that no configured source could match.
-        LedgerError: There is no ledger, or it cannot be read; the path is named.
-    """
-    clock = clock or SystemClock()
-    rules = rules_of(config)
-    check_patterns(rules, patterns)
-    ledgers = FileLedgerStore(config.ledger.directory, clock)
-    if not ledgers.exists():
-        raise LedgerError(
-            f"there is no ledger at {config.ledger.directory}: no sync has run yet, or it ran with"
-            " another [ledger] directory, or you may not read it"
-        )
-    index = await ledgers.load_index()
-    return mirror_statuses(index, rules, patterns)

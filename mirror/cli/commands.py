@@ -294,5 +294,3 @@ def _not_yet(what: str) -> int:
         "status --html": "use status, or status --json",
     }
     raise UsageError(f"{what} is not available yet; until then, {instead[what]}")
-
-

@@ -64,9 +64,7 @@ LogFormatOption = Annotated[
 ]
 Version = Annotated[
     bool,
-    typer.Option(
-        "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
+    typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
 ]
 Patterns = Annotated[
     list[str] | None,
@@ -97,9 +95,7 @@ class Common:
     level: LogLevel | None = None
     format: LogFormat | None = None
 
-    def over(
-        self, file: Path | None, level: LogLevel | None, format_: LogFormat | None
-    ) -> Common:
+    def over(self, file: Path | None, level: LogLevel | None, format_: LogFormat | None) -> Common:
         """With those that were given later laid over them."""
         return Common(file or self.file, level or self.level, format_ or self.format)
 

@@ -1,0 +1,95 @@
+"""What the settings and the ledger tell by themselves: no host is contacted.
+
+Apart from ``app``, so that a look at the ledger loads no HTTP client.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING
+
+from mirror.clock import SystemClock
+from mirror.core.expansion import Rule
+from mirror.core.policy import Policy
+from mirror.core.selection import Selection
+from mirror.core.status import mirror_statuses
+from mirror.errors import LedgerError
+from mirror.storage.ledgers import FileLedgerStore
+from mirror.sync.discovery import check_patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.config import Config
+    from mirror.config.model import Mirror as MirrorSettings
+    from mirror.core.status import MirrorStatus
+    from mirror.core.timetable import Clock
+
+
+def rules_of(config: Config) -> list[Rule]:
+    """The configured mirrors as the core knows them."""
+    return [
+        Rule(
+            source_name=mirror.from_name,
+            source=mirror.source,
+            target=mirror.target,
+            policy=_policy(mirror),
+            settings=mirror.fingerprint(),
+            exclude=mirror.exclude,
+            enabled=mirror.enabled,
+            forks=mirror.forks,
+            archived=mirror.archived,
+        )
+        for mirror in config.mirrors
+    ]
+
+
+def _policy(mirror: MirrorSettings) -> Policy:
+    releases, assets = mirror.releases, mirror.assets
+    since = releases.since
+    if mirror.tags == "push":
+        raise AssertionError('tags = "push" is refused when the configuration is read')
+    return Policy(
+        selection=Selection(
+            include=releases.include,
+            exclude=releases.exclude,
+            versions=releases.versions or "",
+            since=datetime.combine(since, time(), UTC) if since else None,
+            latest=releases.latest,
+            prereleases=releases.prereleases,
+            drafts=releases.drafts,
+            asset_include=assets.include,
+            asset_exclude=assets.exclude,
+            asset_max_size=assets.max_size,
+            asset_latest=assets.latest,
+        ),
+        incomplete=mirror.incomplete,
+        tags=mirror.tags,
+        create_repository=mirror.create_repository,
+        visibility=mirror.visibility,
+        existing=mirror.existing,
+        on_change=mirror.on_change,
+        mentions=mirror.body.mentions,
+    )
+
+
+async def read_status(
+    config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
+) -> list[MirrorStatus]:
+    """Tell what the ledger knows; no host is contacted and nothing is written.
+
+    Raises:
+        UsageError: A pattern that no configured source could match.
+        LedgerError: There is no ledger, or it cannot be read; the path is named.
+    """
+    clock = clock or SystemClock()
+    rules = rules_of(config)
+    check_patterns(rules, patterns)
+    ledgers = FileLedgerStore(config.ledger.directory, clock)
+    if not ledgers.exists():
+        raise LedgerError(
+            f"there is no ledger at {config.ledger.directory}: no sync has run yet, or it ran with"
+            " another [ledger] directory, or you may not read it"
+        )
+    index = await ledgers.load_index()
+    return mirror_statuses(index, rules, patterns)
