@@ -19,7 +19,7 @@ from mirror.emulator.flow import drain, hang, reset, send
 from mirror.emulator.requestlog import HEADERS, RequestRecord
 from mirror.emulator.routes import by_accept
 from mirror.emulator.routes_repositories import API_VERSIONS
-from mirror.emulator.routing import READING, ROUTERS, UNKNOWN, Answer, Call, Route
+from mirror.emulator.routing import JSON, READING, ROUTERS, UNKNOWN, Answer, Call, Route
 
 if TYPE_CHECKING:
     from mirror.emulator.state import GitHubState
@@ -95,7 +95,9 @@ class Gate:
         """The route; `/repositories/{id}` stands for `/repos/{owner}/{repo}`."""
         if segments[0] == "repositories" and len(segments) >= _NUMBERED:
             number = segments[1]
-            repository = self._state.repositories.get(int(number) if number.isdigit() else 0)
+            repository = self._state.repositories.get(
+                int(number) if number.isascii() and number.isdigit() else 0
+            )
             if repository is None:
                 return _UNKNOWN, {}
             segments[:2] = ["repos", *repository.full_name.split("/")]
@@ -130,11 +132,11 @@ class Gate:
             if after.kind == "lost-reply":
                 raise reset(call.request)
             answer = _scripted(after)
-        for fault in call.faults:
+        for fault in call.faults if answer.content_type == JSON and answer.body else ():
             if fault.kind == "broken-json":
-                answer.body = answer.body[: len(answer.body) // 2] or b"{"
+                answer.body = answer.body[: len(answer.body) // 2]
             elif fault.kind == "wrong-types":
-                answer.body = dumps(wrong_types(json.loads(answer.body or b"{}"))).encode()
+                answer.body = dumps(wrong_types(json.loads(answer.body))).encode()
         return await send(call, answer)
 
     async def _instead(self, call: Call, fault: Fault) -> web.StreamResponse:

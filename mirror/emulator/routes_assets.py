@@ -95,6 +95,8 @@ async def update_asset(call: Call) -> Answer:
     _, release, asset = found
     if release.immutable:
         raise unprocessable("Cannot update asset of an immutable release.")
+    if not isinstance(document.get("label"), str | None):
+        raise unprocessable("Invalid request.\n\nFor 'properties/label', it is not a string.")
     name = normalise(str(document["name"])) if document.get("name") else asset.name
     if name != asset.name and (release.asset(name) or name in release.arriving):
         raise invalid(_CONFLICT)

@@ -19,7 +19,10 @@ def _wrong(message: str) -> ApiError:
 @route("GET", "/requests", "control-requests", origin="control")
 async def get_requests(call: Call) -> Answer:
     """The requests after number `since`."""
-    log, since = call.state.log, int(call.request.query.get("since", "0"))
+    log, asked = call.state.log, call.request.query.get("since", "0")
+    if not (asked.isascii() and asked.isdigit()):
+        raise _wrong("since is the number of a request")
+    since = int(asked)
     # Numbers are without gaps, so that what to skip is known.
     first = log.records[0].n if log.records else 0
     wanted = islice(log.records, max(0, since + 1 - first), None)

@@ -43,26 +43,23 @@ async def list_releases(call: Call) -> Answer:
         raise unprocessable(f"Only the first {FURTHEST} results are available.")
     hidden = call.hidden([(r.id, r.created) for r in repository.releases.values()])
     key = ("releases", drafts, page, size)
-    cached = None if hidden else repository.pages.get(key)
-    shown: list[Release] = []
-    links = _counted_links(call, repository, drafts=drafts, hidden=hidden)
-    if cached is None:
+    body = None if hidden else repository.pages.get(key)
+    if body is None:
         found = repository.releases.values()
         shown = [r for r in found if (drafts or not r.draft) and r.id not in hidden]
         shown.sort(key=lambda r: r.order, reverse=True)
         rendered = (documents.release_json(call.state, repository, r) for r in call.cut(shown))
-        cached = (f"[{','.join(rendered)}]".encode(), "")
+        body = f"[{','.join(rendered)}]".encode()
         if not hidden:
-            repository.pages[key] = cached
-    return Answer(body=cached[0], headers=links)
+            repository.pages[key] = body
+    return Answer(body=body, headers=_links(call, repository, drafts=drafts, hidden=hidden))
 
 
-def _counted_links(
-    call: Call, repository: Repository, *, drafts: bool, hidden: set[int]
-) -> dict[str, str]:
-    found = repository.releases.values()
-    count = len(found) if drafts else sum(not r.draft for r in found)
-    return call.links(f"/repositories/{repository.id}/releases", count - len(hidden))
+def _links(call: Call, repository: Repository, *, drafts: bool, hidden: set[int]) -> dict[str, str]:
+    count = sum(
+        (drafts or not r.draft) and r.id not in hidden for r in repository.releases.values()
+    )
+    return call.links(f"/repositories/{repository.id}/releases", count)
 
 
 @route("POST", RELEASES, "create-release")

@@ -36,7 +36,6 @@ class Answer:
     """What a route answers; the server sends it.
 
     Attributes:
-        digest: A name for exactly this body, to make an ETag of; made from the body when empty.
         content: Bytes to stream instead of `body`, from `start` to `stop`.
         stream: Bytes of unknown length to stream instead.
     """
@@ -45,7 +44,6 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = JSON
-    digest: str = ""
     content: Content | None = None
     start: int = 0
     stop: int = 0

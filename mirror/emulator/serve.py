@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.seed import apply_seed, load_seed
 from mirror.emulator.server import Emulator
-from mirror.emulator.state import GitHubState, Kind
+from mirror.emulator.state import GitHubState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from mirror.emulator.host import Kind
 
 Announcement = dict[str, Any]
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from mirror.emulator.gate import Gate, Prefixes
-from mirror.emulator.state import Addresses, GitHubState
+from mirror.emulator.host import Addresses
 from mirror.emulator.store import Store
 
 if TYPE_CHECKING:
     import ssl
     from pathlib import Path
     from types import TracebackType
+
+    from mirror.emulator.state import GitHubState
 
 LOOPBACK = "127.0.0.1"
 _CONTROL = ("/_emulator", "control")
