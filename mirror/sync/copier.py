@@ -11,6 +11,7 @@ import structlog
 
 from mirror.core.matching import guessed_name
 from mirror.errors import (
+    ConnectionLost,
     DigestMismatch,
     GitHubError,
     MirrorError,
@@ -37,6 +38,9 @@ log = structlog.get_logger()
 
 LAG = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks at a list that may lag behind: 30 in all."""
+
+WRONG_BYTES = 3
+"""How often an asset is fetched whose bytes are not what its digest promises."""
 
 _numbers = itertools.count(1)
 
@@ -126,8 +130,8 @@ class Copier:
                 again = await self._after(error, release, asset, name, claimed, ours=ours)
                 if isinstance(again, Copied):
                     return again
-                if not again or attempts >= self._backoff.attempts:
-                    error.attempts = attempts
+                if not again or attempts >= self._tries(error):
+                    error.attempts = max(attempts, error.attempts)
                     raise
                 log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
                 await self._clock.sleep(self._delay(error, attempts))
@@ -182,8 +186,8 @@ class Copier:
             return False
         if isinstance(error, RateLimited):
             return True  # refused before anything was read
-        unsure = taken or (isinstance(error, GitHubError) and error.ambiguous)
-        found = await self._look(release, name, claimed, unsure=unsure)
+        lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
+        found = await self._look(release, name, claimed, lost=lost, taken=taken)
         if found is None:
             return True
         if found.id in claimed:
@@ -201,7 +205,7 @@ class Copier:
         return True
 
     async def _look(
-        self, release: Release, name: str, claimed: Collection[int], *, unsure: bool
+        self, release: Release, name: str, claimed: Collection[int], *, lost: bool, taken: bool
     ) -> Asset | None:
         """Find a complete asset of this name at the target; the rest of a broken one is removed.
 
@@ -209,10 +213,11 @@ class Copier:
         one whose answer was lost may still become complete, and lists may lag behind.
         Source: https://docs.github.com/rest/releases/assets#upload-a-release-asset
 
-        ``unsure``: something should be there, so look again for up to 30 seconds.
+        After a lost answer (``lost``), or where the target says that the name is taken
+        (``taken``), something is there or about to be: it is looked for up to 30 seconds.
         """
         broken: list[Asset] = []
-        for pause in LAG if unsure else LAG[:1]:
+        for pause in LAG if lost or taken else LAG[:1]:
             await self._clock.sleep(pause)
             assets = await self._target.assets(self._target_repo, release.id)
             named = [copy for copy in assets if name in {copy.name, copy.label}]
@@ -224,14 +229,30 @@ class Copier:
                 return complete[0]
             if named and not free:
                 return named[0]
+            if broken and not lost:
+                break
         for copy in {copy.id: copy for copy in broken}.values():
             await self._target.delete_asset(self._target_repo, copy.id)
         return None
 
+    def _tries(self, error: MirrorError) -> int:
+        """How often a copy is begun when this is what it fails with.
+
+        What was tried to the end below (a source that broke, a request) is not begun again; bytes
+        that differ from their digest will rarely change by being fetched over and over.
+        """
+        if error.attempts >= self._backoff.attempts:
+            return 0
+        limit = WRONG_BYTES if isinstance(error, DigestMismatch) else self._backoff.attempts
+        return min(limit, self._backoff.attempts)
+
     def _is_gone(self, error: MirrorError) -> bool:
         """Whether the source no longer has what its listing showed."""
-        gone = isinstance(error, NotFound) and error.host == self._source.client.name
+        gone = isinstance(error, NotFound) and self._of_source(error)
         return gone or isinstance(error, SourceChanged)
+
+    def _of_source(self, error: GitHubError) -> bool:
+        return error.host == self._source.client.name
 
     def _delay(self, error: MirrorError, failures: int) -> float:
         if isinstance(error, RateLimited):

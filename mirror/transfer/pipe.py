@@ -42,6 +42,9 @@ T = TypeVar("T")
 WORTH_A_THREAD = 64 * 1024
 """Bytes from which a chunk is hashed in a worker thread; below, the hop costs more than it saves."""
 
+WORTH_ANOTHER_TRY = 1024 * 1024
+"""Bytes after which a source that broke counts as working again; fewer for small assets."""
+
 _MAY_PASS = (ConnectionLost, ServerError, BadAnswer, Unreachable, ShortRead, Stalled)
 
 
@@ -80,7 +83,7 @@ async def pipe(
     The source is opened before the target hears of the asset, so that a source that is gone
     leaves no trace there; an error before its first byte is raised at once. A source that breaks
     or stalls after that is opened again where it broke, into the same upload: at most
-    ``backoff.attempts`` failures in a row without a byte between them, counting the first. The
+    ``backoff.attempts`` failures in a row with next to nothing between them, counting the first. The
     last chunk is held back until all bytes are counted and hashed: the target never gets a
     complete asset that is wrong.
 
@@ -170,6 +173,8 @@ class _Reader:
         self._stall_timeout = stall_timeout
         self._jitter = jitter
         self._failures = 0
+        self._failed_at = 0
+        self._worth = min(WORTH_ANOTHER_TRY, source.size // 8)
         self._connection = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
         self._first = b""
@@ -189,7 +194,7 @@ class _Reader:
         """The next bytes, never none.
 
         Raises:
-            MirrorError: The source cannot go on, or failed too often in a row.
+            MirrorError: The source cannot go on, or failed too often in a row (``attempts``).
         """
         chunk, self._first = self._first, b""
         while not chunk:
@@ -197,8 +202,9 @@ class _Reader:
                 chunk = await self._pull()
             except _MAY_PASS as error:
                 await self._recover(error)
-        self._failures = 0
         self.offset += len(chunk)
+        if self._failures and self.offset - self._failed_at > self._worth:
+            self._failures = 0
         return chunk
 
     async def expect_end(self) -> None:
@@ -253,9 +259,11 @@ class _Reader:
 
     async def _recover(self, error: MirrorError) -> None:
         self._failures += 1
+        self._failed_at = self.offset
         await self.leave()
         hopeless = isinstance(error, Unreachable) and error.permanent
         if hopeless or self._failures >= self._backoff.attempts:
+            error.attempts = self._failures
             raise error
         delay = self._backoff.delay(self._failures, self._jitter())
         await self.patiently(partial(self._clock.sleep, delay))

@@ -38,10 +38,12 @@ class World:
         source: GitHubState | None = None,
         target: GitHubState | None = None,
         extra: str = "",
+        hosts: str = "",
     ) -> None:
         self.directory = directory
         self.mirrors = mirrors
         self.extra = extra
+        self.hosts = hosts
         self.source = source or GitHubState(kind="github")
         self.target = target or GitHubState(kind="ghes", version="3.17")
         self.clock = VirtualClock()
@@ -80,11 +82,13 @@ url = "{target.url}"
 api_url = "{target.api_url}"
 upload_origin = "{origin(target.upload_url)}"
 token = "env:TARGET_TOKEN"
+{self.hosts}
 
 [sources.github]
 url = "{source.url}"
 api_url = "{source.api_url}"
 token = "env:SOURCE_TOKEN"
+{self.hosts}
 
 [ledger]
 directory = "{self.ledger}"

@@ -268,11 +268,18 @@ async def test_failures_in_a_row_are_bounded() -> None:
 
 
 async def test_progress_starts_the_count_anew() -> None:
-    """A source that breaks often, but moves in between, arrives."""
-    cuts = {n: (n * 1000 + 1000, ConnectionLost("x")) for n in range(20)}
-    source = Source(DATA[:30_000], faults=dict(cuts))
-    piped = await run(source, Sink())
-    assert piped.resumed == 20
+    """A source that breaks often, but moves in between, arrives; crumbs in between are too few."""
+    size = len(DATA) // 7 * 7
+    cuts = {n: (size * (n + 1) // 7, ConnectionLost("x")) for n in range(6)}
+    source = Source(DATA[:size], faults=dict(cuts))
+    piped = await run(source, Sink(), backoff=Backoff(attempts=3))
+    assert piped.resumed == 6
+    crumbs = {n: (n * 10 + 10, ConnectionLost("x")) for n in range(20)}
+    source = Source(DATA, faults=dict(crumbs))
+    with pytest.raises(ConnectionLost) as failed:
+        await run(source, Sink(), backoff=Backoff(attempts=3))
+    assert failed.value.attempts == 3
+    assert len(source.opened) == 3
 
 
 async def test_source_fails_before_its_first_byte() -> None:

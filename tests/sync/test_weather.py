@@ -1,0 +1,247 @@
+"""Bad weather: each fault ends in the right state, after exactly the requests that it takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from support.world import World, only
+
+from mirror.emulator import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASSET = b"0123456789" * 5000
+
+# What mirroring one release with one asset takes when nothing goes wrong.
+SOURCE = Counter(
+    {
+        "list-releases": 1,
+        "get-repository": 1,
+        "latest-release": 1,
+        "get-ref": 1,
+        "download-asset": 1,
+        "storage-download": 1,
+    }
+)
+TARGET = Counter(
+    {
+        "get-meta": 1,
+        "get-repository": 1,
+        "create-repository": 1,
+        "put-contents": 1,
+        "set-actions-permissions": 1,
+        "create-commit": 1,
+        "create-ref": 1,
+        "create-release": 1,
+        "upload-asset": 1,
+        "list-assets": 1,
+        "update-release": 1,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and the requests that it costs on each side beyond those of a good day."""
+
+    name: str
+    source: tuple[Fault, ...] = ()
+    target: tuple[Fault, ...] = ()
+    more_source: dict[str, int] = field(default_factory=dict)
+    more_target: dict[str, int] = field(default_factory=dict)
+    waited: float = 0.0
+
+
+CASES = [
+    Case(
+        "429 with Retry-After",
+        source=(
+            Fault(kind="status", route="list-releases", status=429, headers={"Retry-After": "30"}),
+        ),
+        more_source={"list-releases": 1},
+        waited=30,
+    ),
+    Case(
+        "403 secondary limit",
+        target=(
+            Fault(
+                kind="status",
+                route="create-release",
+                status=403,
+                body='{"message": "You have exceeded a secondary rate limit."}',
+            ),
+        ),
+        more_target={"create-release": 1},
+        waited=60,
+    ),
+    Case(
+        "502 with a starter left",
+        target=(Fault(kind="reset-midway", route="upload-asset", at_byte=20_000),),
+        more_source={"download-asset": 1, "storage-download": 1},
+        more_target={"upload-asset": 1, "list-assets": 1, "delete-asset": 1},
+    ),
+    Case(
+        "502 after the upload was read",
+        target=(Fault(kind="lost-reply-status", route="upload-asset", status=502),),
+        more_target={"list-assets": 1},
+    ),
+    Case(
+        "truncated download",
+        source=(Fault(kind="truncate", route="storage-download", at_byte=30_000),),
+        more_source={"download-asset": 1, "storage-download": 1},
+    ),
+    Case(
+        "truncated download that hides its length",
+        source=(
+            Fault(kind="truncate", route="storage-download", at_byte=30_000, keep_length=False),
+        ),
+        more_source={"download-asset": 1, "storage-download": 1},
+    ),
+    Case(
+        "download reset in the middle",
+        source=(Fault(kind="reset-midway", route="storage-download", at_byte=30_000),),
+        more_source={"download-asset": 1, "storage-download": 1},
+    ),
+    Case(
+        "stalled source",
+        source=(Fault(kind="stall", route="storage-download", at_byte=30_000),),
+        more_source={"download-asset": 1, "storage-download": 1},
+    ),
+    Case(
+        "wrong digest",
+        source=(Fault(kind="corrupt", route="storage-download", at_byte=30_000),),
+        more_source={"download-asset": 1, "storage-download": 1},
+        more_target={"upload-asset": 1, "list-assets": 1, "delete-asset": 1},
+    ),
+    Case(
+        "lost reply of a create",
+        target=(Fault(kind="lost-reply", route="create-release"),),
+        more_target={"list-releases": 1},
+    ),
+    Case(
+        "lost reply of an upload",
+        target=(Fault(kind="lost-reply", route="upload-asset"),),
+        more_target={"list-assets": 1},
+    ),
+    Case(
+        "lost reply of a publication",
+        target=(Fault(kind="lost-reply", route="update-release"),),
+        more_target={"update-release": 1},
+    ),
+    Case(
+        "a list of assets that lags behind",
+        target=(Fault(kind="lag", route="list-assets", times=3),),
+        more_target={"list-assets": 3},
+        waited=7,
+    ),
+    Case(
+        "HTML instead of a list",
+        source=(Fault(kind="html", route="list-releases"),),
+        more_source={"list-releases": 1},
+    ),
+    Case(
+        "half a document",
+        source=(Fault(kind="broken-json", route="list-releases"),),
+        more_source={"list-releases": 1},
+    ),
+    Case(
+        "wrong types",
+        source=(Fault(kind="wrong-types", route="list-releases"),),
+        more_source={"list-releases": 1},
+    ),
+    Case(
+        "three 500s",
+        source=(Fault(kind="status", route="list-releases", status=500, times=3),),
+        more_source={"list-releases": 3},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_it_passes(case: Case, tmp_path: Path) -> None:
+    """Once the fault is over the release is there, whole, once; the cost is exactly known."""
+    async with World(tmp_path, hosts='stall_timeout = "400ms"') as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", name="One", assets={"tool.bin": ASSET})
+        world.source.faults.add(*case.source)
+        world.target.faults.add(*case.target)
+        report = await world.sync()
+        assert report.status == "ok", [failure.error for failure in only(report).failures]
+        assert world.same() == []
+        routes = Counter(record.route for record in world.source.requests)
+        assert routes - Counter(case.more_source) == SOURCE
+        assert routes.total() == SOURCE.total() + sum(case.more_source.values())
+        routes = Counter(record.route for record in world.target.requests)
+        assert routes - Counter(case.more_target) == TARGET
+        assert routes.total() == TARGET.total() + sum(case.more_target.values())
+        assert world.clock.seconds >= case.waited
+        assert (await world.sync()).status == "unchanged"
+
+
+FOREVER = [
+    Fault(kind="status", route="storage-download", match="bad", status=500, times=None),
+    Fault(kind="corrupt", route="storage-download", match="bad", at_byte=10, times=None),
+    Fault(kind="truncate", route="storage-download", match="bad", at_byte=10, times=None),
+    Fault(kind="stall", route="storage-download", match="bad", at_byte=10, times=None),
+]
+
+
+@pytest.mark.parametrize("fault", FOREVER, ids=lambda fault: fault.kind)
+async def test_one_asset_that_fails_holds_its_release_and_nothing_else(
+    fault: Fault, tmp_path: Path
+) -> None:
+    """Its release stays a draft, all else arrives, and the report names it."""
+    async with World(tmp_path, hosts='stall_timeout = "100ms"') as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"good.bin": b"good"})
+        world.source.add_release("octo/tool", "v2", assets={"bad.bin": ASSET, "fine.bin": b"f"})
+        asset = world.source.asset("octo/tool", "v2", "bad.bin")
+        world.source.faults.add(_about(fault, str(asset.id)))
+        report = await world.sync()
+        assert report.status == "failed"
+        assert set(world.published()) == {"v1"}
+        (failure,) = only(report).failures
+        assert (failure.release, failure.asset) == ("v2", "bad.bin")
+        assert failure.error
+        assert list(world.target.violations) == []
+        world.source.faults.clear()
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+
+
+def _about(fault: Fault, match: str) -> Fault:
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(fault, match=match)
+
+
+async def test_a_refused_token_is_one_failure(tmp_path: Path) -> None:
+    """A 401 stops the credential: one request, one failure, however many mirrors there are."""
+    mirrors = "".join(f'[[mirrors]]\nsource = "octo/tool-{n}"\n' for n in range(20))
+    async with World(tmp_path, mirrors) as world:
+        for number in range(20):
+            world.source.add_repository(f"octo/tool-{number}")
+        world.environ["SOURCE_TOKEN"] = "revoked"
+        report = await world.sync()
+        assert report.status == "failed"
+        assert report.totals()["failures"] == 1
+        assert len(report.repositories) == 20
+        assert 1 <= world.source.count() <= 8, "those that were already under way"
+        assert world.target.count() == 0
+
+
+async def test_maintenance_stops_the_host(tmp_path: Path) -> None:
+    """A 503 for every request is one failure, and few requests, however many mirrors there are."""
+    mirrors = "".join(f'[[mirrors]]\nsource = "octo/tool-{n}"\n' for n in range(50))
+    async with World(tmp_path, mirrors) as world:
+        for number in range(50):
+            world.source.add_repository(f"octo/tool-{number}")
+        world.source.faults.add(Fault(kind="status", status=503, times=None))
+        report = await world.sync()
+        assert report.status == "failed"
+        assert 1 <= report.totals()["failures"] <= 8
+        assert world.source.count() <= 60
