@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from mirror.emulator import apps
 from mirror.emulator.errors import ApiError, forbidden, not_found
 from mirror.emulator.model import LEVELS, Permission, Token
 
@@ -29,6 +30,8 @@ def authenticate(state: GitHubState, header: str | None) -> Token | None:
             raise ApiError(HTTPStatus.UNAUTHORIZED, "Must authenticate to access this API.")
         return None
     scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer" and apps.looks_signed(value):
+        return apps.signed_by(state, value.strip())
     token = state.tokens.get(value.strip()) if scheme.lower() in ("token", "bearer") else None
     if token is None or (token.expires_at is not None and state.clock() >= token.expires_at):
         raise ApiError(HTTPStatus.UNAUTHORIZED, "Bad credentials")
@@ -41,7 +44,8 @@ def permission_in(state: GitHubState, repository: Repository, token: Token | Non
     if token is not None:
         if token.admin or token.account is repository.owner:
             return "admin"
-        level = token.repositories.get(repository.full_name.lower(), token.permission)
+        everywhere = token.owners.get(repository.owner.login.lower(), token.permission)
+        level = token.repositories.get(repository.full_name.lower(), everywhere)
     open_to_caller = repository.visibility == "public" or (
         repository.visibility == "internal" and token is not None and state.kind == "ghes"
     )
@@ -90,7 +94,7 @@ def require_creation(token: Token | None, owner: Account) -> Token:
         ApiError: 401 without a token, 403 with one that may not.
     """
     known = require_user(token)
-    if known.admin or known.account is owner:
+    if known.admin or known.account is owner or known.owners.get(owner.login.lower()) == "admin":
         return known
     if known.scopes is None:
         raise forbidden("Resource not accessible by personal access token")

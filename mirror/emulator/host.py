@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mirror.emulator.apps import App, Installation
 from mirror.emulator.content import ContentStore
 from mirror.emulator.faults import Faults
 from mirror.emulator.git import iso
@@ -137,6 +138,7 @@ class Host:
         self.last_id = first_id - 1
         self.accounts: dict[str, Account] = {}
         self.tokens: dict[str, Token] = {}
+        self.apps: dict[int, App] = {}
         self.repositories: dict[int, Repository] = {}
         self.names: dict[str, int] = {}
         self.renamed: dict[str, int] = {}
@@ -278,12 +280,37 @@ class Host:
             admin,
             permission,
             {name.lower(): level for name, level in (repositories or {}).items()},
-            None if fine_grained else scopes,
-            expires,
-            expires_at,
+            scopes=None if fine_grained else scopes,
+            expires=expires,
+            expires_at=expires_at,
         )
         self.touched()
         return value
+
+    def add_app(
+        self,
+        number: int,
+        *,
+        installations: Mapping[str, Permission],
+        client_id: str = "",
+        public_key: tuple[int, int] | None = None,
+    ) -> App:
+        """A GitHub App with its installations: login → what it may do (`admin`: create as well).
+
+        Args:
+            number: Its id.
+            installations: Where it is installed.
+            client_id: What may stand for the id in its tokens.
+            public_key: Modulus and exponent; `None` takes any signature.
+        """
+        made = App(
+            number, client_id or f"Iv1.{number}", self.add_user(f"app-{number}[bot]"), public_key
+        )
+        for login, permission in installations.items():
+            account = self.account(login)
+            made.installations[login.lower()] = Installation(self.number(), account, permission)
+        self.apps[number] = made
+        return made
 
     def revoke_token(self, value: str) -> None:
         """The credential is refused from now on."""

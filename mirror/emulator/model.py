@@ -37,6 +37,7 @@ class Token:
         admin: May do everything, and create repositories for every owner.
         permission: What it may do in every repository.
         repositories: What it may do in some, by lower-case `owner/name`; comes before `permission`.
+        owners: What it may do in all repositories of some, by lower-case login.
         scopes: `X-OAuth-Scopes`; `None` for a fine-grained token or an App's, which have none.
         expires: The expiry date header's value, `2027-01-01 00:00:00 UTC`; `None` sends none.
         expires_at: Seconds since the epoch after which it is refused.
@@ -47,6 +48,7 @@ class Token:
     admin: bool = False
     permission: Permission = "none"
     repositories: dict[str, Permission] = field(default_factory=dict)
+    owners: dict[str, Permission] = field(default_factory=dict)
     scopes: str | None = "repo, workflow"
     expires: str | None = None
     expires_at: float | None = None

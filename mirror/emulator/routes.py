@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mirror.emulator import (
+    routes_apps,
+    routes_archives,
     routes_assets,
     routes_control,
     routes_git,
@@ -16,6 +18,8 @@ from mirror.emulator import (
 from mirror.emulator.routing import ROUTERS, UNKNOWN, Route
 
 MODULES = (
+    routes_apps,
+    routes_archives,
     routes_assets,
     routes_control,
     routes_git,

@@ -103,6 +103,8 @@ class Router:
                 node = node.rest[1]
             elif segment.startswith("{"):
                 node.one = node.one or (segment[1:-1], _Node())
+                if node.one[0] != segment[1:-1]:
+                    raise ValueError(f"{route.template}: {segment} is {node.one[0]} elsewhere")
                 node = node.one[1]
             else:
                 node = node.literals.setdefault(segment, _Node())

@@ -39,7 +39,16 @@ _ASSET = (
     "download_count", "late",
 )  # fmt: skip
 _ACCOUNT = ("id", "login", "type", "created_at")
-_TOKEN = ("value", "admin", "permission", "repositories", "scopes", "expires", "expires_at")
+_TOKEN = (
+    "value",
+    "admin",
+    "permission",
+    "repositories",
+    "owners",
+    "scopes",
+    "expires",
+    "expires_at",
+)
 
 
 def _picked(thing: object, names: tuple[str, ...]) -> Document:
