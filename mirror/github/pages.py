@@ -34,14 +34,14 @@ class Pages(Generic[T]):
         proofs: One for each page; empty where nothing may be concluded later (not ``complete``).
         unchanged: Every page is as the proofs that were handed in say.
         complete: It was read to its end.
-        url: Where the first page came from, after redirects.
+        redirected_to: Where the first page came from, where that is not where it was asked for.
     """
 
     items: tuple[T, ...]
     proofs: tuple[PageProof, ...]
-    unchanged: bool
-    complete: bool
-    url: str
+    unchanged: bool = False
+    complete: bool = True
+    redirected_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class PageReader(Generic[T]):
         if proofs and proofs[0].url == first:
             proven = await self._prove(proofs, fresh, attempts)
             if proven is not None:
-                return Pages((), proven, unchanged=True, complete=True, url=first)
+                return Pages((), proven, unchanged=True)
         return await self._walk(first, fresh, attempts)
 
     async def _prove(
@@ -145,9 +145,8 @@ class PageReader(Generic[T]):
         return Pages(
             items=tuple(item for page in pages for item in page.items),
             proofs=tuple(page.proof for page in pages) if complete else (),
-            unchanged=False,
             complete=complete,
-            url=pages[0].url,
+            redirected_to=None if pages[0].url == first else pages[0].url.partition("?")[0],
         )
 
     async def _get(self, address: str, etag: str, attempts: int | None) -> tuple[Answer, list[T]]:

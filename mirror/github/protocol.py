@@ -364,7 +364,7 @@ class _Refusal(NamedTuple):
         text = f"{self.context.host}: {self.context.request} answered {self.status}"
         details = "; ".join(filter(None, (_detail(item) for item in self.errors)))
         message = self.message or (
-            _kind(self.headers, self.body) if self.body.strip() else "without a reason"
+            _kind(self.headers, self.body) if _is_page(self.body) else "without a reason"
         )
         text += f": {message}" + (f" ({details})" if details else "")
         text += f"; {hint}" if hint else ""

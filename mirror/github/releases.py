@@ -118,21 +118,7 @@ class ReleaseStore:
         https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
         smaller ones are asked for after half of the tries.
         """
-        path = f"repos/{repo}/releases?per_page="
-        address, small = self._address(f"{path}{PER_PAGE}"), self._address(f"{path}{SMALL_PAGE}")
-        few = self.client.attempts // 2
-        if few < _FEW_TRIES:
-            pages = await self._releases.read(address, proofs)
-        elif proofs and proofs[0].url == small:
-            pages = await self._releases.read(address := small, proofs)
-        else:
-            try:
-                pages = await self._releases.read(address, proofs, attempts=few)
-            except (ServerError, ConnectionLost) as error:
-                if error.status == 503 or self.client.stopped is not None:
-                    raise
-                left = self.client.attempts - error.attempts
-                pages = await self._read_small(address := small, error, left)
+        pages = await self._read_releases(repo, proofs)
         if pages.unchanged:
             return Listing((), pages.proofs, unchanged=True)
         releases = {release.id: release for release in pages.items}
@@ -140,17 +126,27 @@ class ReleaseStore:
             releases=tuple([await self._with_all_assets(repo, r) for r in releases.values()]),
             pages=pages.proofs,
             complete=pages.complete,
-            redirected_to=None if pages.url == address else pages.url.partition("?")[0],
+            redirected_to=pages.redirected_to,
         )
 
-    async def _read_small(
-        self, address: str, failure: GitHubError, attempts: int
-    ) -> Pages[Release]:
-        log.warning("github.smaller_pages", host=self._host, error=str(failure))
+    async def _read_releases(self, repo: RepoRef, proofs: Sequence[PageProof]) -> Pages[Release]:
+        path = f"repos/{repo}/releases?per_page="
+        large, small = self._address(f"{path}{PER_PAGE}"), self._address(f"{path}{SMALL_PAGE}")
+        half = self.client.attempts // 2
+        if proofs and proofs[0].url == small:
+            return await self._releases.read(small, proofs)
+        if half < _FEW_TRIES:
+            return await self._releases.read(large, proofs)
         try:
-            return await self._releases.read(address, attempts=attempts)
+            return await self._releases.read(large, proofs, attempts=half)
+        except (ServerError, ConnectionLost) as error:
+            if error.status == 503 or self.client.stopped is not None:
+                raise
+            log.warning("github.smaller_pages", host=self._host, error=str(error))
+        try:
+            return await self._releases.read(small, attempts=self.client.attempts - half)
         except GitHubError as error:
-            error.attempts += failure.attempts
+            error.attempts += half
             raise
 
     async def _with_all_assets(self, repo: RepoRef, release: Release) -> Release:

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from mirror.errors import (
+    AuthError,
+    BadAnswer,
+    GitHubError,
+    NotFound,
+    RateLimited,
+    ServerError,
+    ValidationFailed,
+)
+from mirror.github.protocol import (
+    Context,
+    RateLimit,
+    RefusedAddress,
+    accepted_upload_origins,
+    api_url,
+    decode_response,
+    is_loopback,
+    next_link,
+    origin,
+    public,
+    without_secrets,
+)
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+CONTEXT = Context("github", "GET https://api.github.com/x", NOW)
+BASE = "https://api.github.com/repos/o/r/releases?per_page=100"
+
+
+def decode(status: int, body: bytes | object = b"", **headers: str) -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return decode_response(status, named, content, CONTEXT)
+
+
+def error(status: int, body: bytes | object = b"", **headers: str) -> GitHubError:
+    with pytest.raises(GitHubError) as caught:
+        decode(status, body, **headers)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("https://github.com", "https://api.github.com"),
+        ("https://github.com/", "https://api.github.com"),
+        ("https://www.github.com", "https://api.github.com"),
+        ("https://octocorp.ghe.com", "https://api.octocorp.ghe.com"),
+        ("https://api.octocorp.ghe.com", "https://api.octocorp.ghe.com"),
+        ("https://ghe.example.com", "https://ghe.example.com/api/v3"),
+        ("https://ghe.example.com:8443/", "https://ghe.example.com:8443/api/v3"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/api/v3"),
+        ("https://evil-ghe.com", "https://evil-ghe.com/api/v3"),
+        ("https://github.com.evil.example", "https://github.com.evil.example/api/v3"),
+    ],
+)
+def test_the_api_address_follows_from_the_web_address(url: str, api: str) -> None:
+    """github.com and GHE.com have an api host; every other host has it below /api/v3."""
+    assert api_url(url) == api
+
+
+@pytest.mark.parametrize("url", ["", "github.com", "ftp://github.com", "https://", "https://[::1"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """An address without scheme or host is a mistake, not a host."""
+    with pytest.raises(ValueError, match=r"http|URL|IPv6|netloc"):
+        api_url(url)
+
+
+def test_origins_have_one_spelling() -> None:
+    """Case, the default port, path and user make no other origin."""
+    assert origin("HTTPS://u:p@GHE.example.com:443/a?b") == "https://ghe.example.com"
+    assert origin("http://[::1]:80/") == "http://[::1]"
+    assert origin("https://h:444") != origin("https://h")
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted", "refused"),
+    [
+        ("https://github.com", "https://uploads.github.com", "https://uploads.github.com:444"),
+        ("https://o.ghe.com", "https://uploads.o.ghe.com", "https://uploads.p.ghe.com"),
+        ("https://ghe.example.com", "https://ghe.example.com", "https://uploads.github.com"),
+        ("https://ghe.example.com", "https://uploads.ghe.example.com", "http://ghe.example.com"),
+        ("http://ghe.lan:8080", "http://uploads.ghe.lan:8080", "http://uploads.ghe.lan"),
+    ],
+)
+def test_uploads_go_to_the_host_itself_only(url: str, accepted: str, refused: str) -> None:
+    """The host, its uploads host, and nothing that merely looks alike."""
+    origins = accepted_upload_origins(url, api_url(url))
+    assert accepted in origins
+    assert refused not in origins
+
+
+def test_one_more_upload_origin_may_be_configured() -> None:
+    """upload_origin adds one; empty adds none."""
+    api = "https://ghe.example.com/api/v3"
+    more = accepted_upload_origins("https://ghe.example.com", api, "https://cdn.example.com/")
+    none = accepted_upload_origins("https://ghe.example.com", api, "")
+    assert more - none == {"https://cdn.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost:1", True),
+        ("http://127.9.9.9", True),
+        ("http://[::1]:80", True),
+        ("http://ghe.localhost", True),
+        ("http://10.0.0.1", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+    ],
+)
+def test_loopback_is_this_machine_only(url: str, *, loopback: bool) -> None:
+    """A name that begins like loopback is not loopback."""
+    assert is_loopback(url) is loopback
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ('<https://api.github.com/p?page=2>; rel="next"', "https://api.github.com/p?page=2"),
+        ("<https://api.github.com/p?page=2>; rel=next", "https://api.github.com/p?page=2"),
+        ('<https://api.github.com/a>; REL="NEXT"', "https://api.github.com/a"),
+        (
+            (
+                '<https://api.github.com/1>; rel="prev first", <https://api.github.com/3>;'
+                ' title="a, <b>; rel=\\"next\\""; rel="last next"'
+            ),
+            "https://api.github.com/3",
+        ),
+        (
+            '<https://api.github.com/x?a=1,2;b=3>; rel="next", <https://api.github.com/l>; rel="last"',
+            "https://api.github.com/x?a=1,2;b=3",
+        ),
+        ('<https://api.github.com/1>; rel="last"; rel="next"', None),
+        ('<https://api.github.com/1>; rel="nextish"', None),
+        (
+            "</repositories/1/releases?page=2>; rel=next",
+            "https://api.github.com/repositories/1/releases?page=2",
+        ),
+        ('<https://api.github.com/1> rel="next"', None),
+        ("garbage", None),
+    ],
+)
+def test_the_next_page_is_found_in_any_spelling(header: str | None, expected: str | None) -> None:
+    """RFC 8288: several links, several rels, commas and semicolons inside, any case and order."""
+    assert next_link(header, BASE) == expected
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/p",
+        "http://api.github.com/p",
+        "https://api.github.com:444/",
+        "//evil/",
+        "http://[",
+    ],
+)
+def test_a_next_page_of_another_origin_is_refused(target: str) -> None:
+    """The token would go with it; and asking again would not help."""
+    with pytest.raises(RefusedAddress) as caught:
+        next_link(f'<{target}?secret=1>; rel="next"', BASE)
+    assert not caught.value.retryable
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text(), st.text())
+def test_no_link_header_breaks_the_parser(header: str, more: str) -> None:
+    """Whatever a host sends: an address of the same origin, None, or a GitHubError."""
+    for text in (header, f'<{more}>; rel="next"', f"<{header}>{more}; rel=next"):
+        try:
+            found = next_link(text, BASE)
+        except GitHubError:
+            continue
+        assert found is None or origin(found) == "https://api.github.com"
+
+
+@given(
+    st.integers(100, 999),
+    st.one_of(
+        st.binary(),
+        st.recursive(
+            st.none() | st.booleans() | st.text() | st.integers(),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(
+                    st.sampled_from(["message", "errors", "code", "field"]) | st.text(), inner
+                )
+            ),
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "Retry-After",
+                "X-RateLimit-Remaining",
+                "X-RateLimit-Reset",
+                "Date",
+                "X-GitHub-SSO",
+                "Content-Type",
+                "X-GitHub-Request-Id",
+            ]
+        ),
+        st.text()
+        | st.sampled_from(
+            [
+                "0",
+                "99999999999999999999",
+                "Wed, 21 Oct 2026 07:28:00 GMT",
+                "required; url=https://x?y",
+            ]
+        ),
+    ),
+)
+def test_no_answer_breaks_the_decoder(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Whatever a host sends: JSON, nothing, or a GitHubError that knows its host and its status."""
+    outcome: object
+    try:
+        outcome = decode_response(status, CIMultiDict(headers), body, CONTEXT)
+    except GitHubError as caught:
+        outcome = caught
+    if isinstance(outcome, GitHubError):
+        assert outcome.host == "github"
+        assert outcome.status == status
+        assert str(status) in str(outcome)
+    else:
+        assert status < 400
+        assert outcome is None or isinstance(outcome, (dict, list))
+
+
+def test_good_answers_are_their_json() -> None:
+    """2xx: the document; 204, 304 and empty bodies: nothing."""
+    assert decode(200, [1]) == [1]
+    assert decode(201, {"id": 1}) == {"id": 1}
+    assert decode(204) is None
+    assert decode(304) is None
+    assert decode(202, b" \n") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html><title>Sign in</title>", "Sign in"),
+        (b'{"id": 1', "broken"),
+        (b'"text"', "broken"),
+        (b"[" * 100_000, "broken"),
+        (b"\xff\xfe", "broken"),
+    ],
+)
+def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> None:
+    """It is retryable, and leaves open whether a write was carried out."""
+    caught = error(200, body, Content_Type="text/html")
+    assert isinstance(caught, BadAnswer)
+    assert words in str(caught)
+    assert caught.retryable
+    assert caught.ambiguous
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "final", "retryable"),
+    [
+        (301, BadAnswer, False, True),
+        (400, ValidationFailed, True, False),
+        (401, AuthError, False, False),
+        (403, AuthError, False, False),
+        (404, NotFound, False, False),
+        (408, ServerError, False, True),
+        (409, ValidationFailed, True, False),
+        (410, NotFound, False, False),
+        (413, ValidationFailed, True, False),
+        (415, ValidationFailed, True, False),
+        (422, ValidationFailed, True, False),
+        (429, RateLimited, False, True),
+        (451, NotFound, False, False),
+        (500, ServerError, False, True),
+        (503, ServerError, False, True),
+        (599, ServerError, False, True),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", {"message": "No."}])
+def test_a_status_is_one_kind_of_error(
+    status: int, kind: type[GitHubError], body: bytes | object, *, final: bool, retryable: bool
+) -> None:
+    """Each kind knows what may be done about it; its sentence says who answered what."""
+    caught = error(status, body, X_GitHub_Request_Id="AB:12")
+    assert type(caught) is kind
+    assert (caught.final, caught.retryable) == (final, retryable)
+    assert caught.request_id == "AB:12"
+    assert f"github: GET https://api.github.com/x answered {status}" in str(caught)
+    assert "AB:12" in str(caught)
+
+
+def test_the_items_of_a_validation_error_are_told() -> None:
+    """Objects and plain texts alike, and the objects can be asked for code and field."""
+    caught = error(
+        422,
+        {
+            "message": "Validation Failed",
+            "errors": [
+                {"resource": "ReleaseAsset", "code": "already_exists", "field": "name"},
+                "Name is wrong",
+                7,
+            ],
+        },
+    )
+    assert isinstance(caught, ValidationFailed)
+    assert caught.has(code="already_exists", field="name")
+    assert "ReleaseAsset name already_exists; Name is wrong" in str(caught)
+
+
+def test_a_missing_page_of_a_web_server_is_not_a_missing_release() -> None:
+    """404 with HTML is no answer of the API: nothing may be concluded from it."""
+    assert isinstance(error(404, b"<html>not here"), BadAnswer)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "kind", "words"),
+    [
+        ({"message": "API rate limit exceeded"}, {}, RateLimited, "taken again"),
+        ({"message": "x"}, {"X_RateLimit_Remaining": "0"}, RateLimited, "taken again"),
+        ({"message": "x"}, {"Retry_After": "7"}, RateLimited, "09:00:07"),
+        ({"message": "You have exceeded a secondary rate limit"}, {}, RateLimited, "09:01:00"),
+        ({"message": "You have triggered an abuse detection mechanism"}, {}, RateLimited, "09:01"),
+        ({"message": "Repository was archived so is read-only."}, {}, ValidationFailed, "archived"),
+        (
+            {"message": "Resource protected by organization SAML enforcement"},
+            {"X_GitHub_SSO": "required; url=https://github.com/orgs/o/sso?authorization_request=S"},
+            AuthError,
+            "single sign-on",
+        ),
+        (
+            {"message": "Resource not accessible by personal access token"},
+            {"X_Accepted_GitHub_Permissions": "contents=write"},
+            AuthError,
+            "contents=write",
+        ),
+        (
+            {"message": "Must have admin rights"},
+            {"X_Accepted_OAuth_Scopes": "repo", "X_OAuth_Scopes": ""},
+            AuthError,
+            "'repo'",
+        ),
+        (b"<html>blocked by policy</html>", {}, AuthError, "web page"),
+    ],
+)
+def test_a_403_is_sorted(
+    body: object, headers: dict[str, str], kind: type[GitHubError], words: str
+) -> None:
+    """A limit, a repository that takes no writes, or a permission with what to do about it."""
+    caught = error(403, body, **headers)
+    assert type(caught) is kind
+    assert words in str(caught)
+    assert "authorization_request" not in str(caught)
+
+
+def test_a_422_for_spam_is_a_limit() -> None:
+    """Not every 422 is for good: "spammed" and "submitted too quickly" pass."""
+    assert isinstance(error(422, {"message": "was submitted too quickly"}), RateLimited)
+    assert isinstance(error(422, {"message": "endpoint has been spammed."}), RateLimited)
+
+
+def test_maintenance_may_say_when_it_ends() -> None:
+    """Retry-After of a 503 is kept."""
+    caught = error(503, b"", Retry_After="120")
+    assert isinstance(caught, ServerError)
+    assert caught.retry_at == NOW + timedelta(seconds=120)
+
+
+@pytest.mark.parametrize("skew", [-3600, 0, 90])
+def test_limits_end_by_our_clock(skew: int) -> None:
+    """The host's clock may go wrong: only the time between its Date and its reset counts."""
+    theirs = NOW + timedelta(seconds=skew)
+    caught = error(
+        403,
+        {"message": "API rate limit exceeded"},
+        X_RateLimit_Remaining="0",
+        X_RateLimit_Reset=str(int(theirs.timestamp()) + 600),
+        Date=format_datetime(theirs, usegmt=True),
+    )
+    assert isinstance(caught, RateLimited)
+    assert caught.retry_at == NOW + timedelta(seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 30),
+        (" 30 ", 30),
+        (format_datetime(NOW + timedelta(seconds=45), usegmt=True), 45),
+        (format_datetime(NOW - timedelta(seconds=45), usegmt=True), 0),
+        ("soon", None),
+        ("-1", None),
+        ("999999999999999", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: int | None) -> None:
+    """Both forms of RFC 9110; nonsense is as good as nothing."""
+    found = RateLimit(retry_after=text).retries_at(NOW)
+    assert found == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def test_absent_limits_are_not_zero() -> None:
+    """Servers without limits and upload hosts say nothing, which is not "nothing left"."""
+    limit = RateLimit.parse(CIMultiDict({"X-RateLimit-Limit": "x"}))
+    assert limit == RateLimit()
+    assert limit.resets_at(NOW) is None
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://s.example/a?sig=SECRET&x=1",
+        "https://user:SECRET@h.example/a",
+        "see https://h/a?SECRET.",
+    ],
+)
+def test_texts_for_people_hold_no_signature(secret: str) -> None:
+    """Queries, users and passwords are taken out of addresses, wherever they stand."""
+    assert "SECRET" not in without_secrets(f"failed: {secret} (x)")
+    if secret.startswith("https"):
+        assert "SECRET" not in public(secret)
+
+
+def test_texts_for_people_are_one_short_line() -> None:
+    """No control characters of a host reach a terminal or a log."""
+    text = without_secrets("a\x1b[31m\r\nb" + "x" * 10_000)
+    assert text.startswith("a [31m b")
+    assert len(text) <= 500

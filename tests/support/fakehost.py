@@ -1,0 +1,49 @@
+"""A host on loopback that answers what a test says: for what no well-behaved server would do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class FakeHost:
+    """One server; ``seen`` are the requests, oldest first."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.seen: list[web.BaseRequest] = []
+        self.url = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.seen.append(request)
+        assert isinstance(request, web.Request)
+        return await self.handler(request)
+
+
+@asynccontextmanager
+async def fake_host(
+    handler: Handler, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1"
+) -> AsyncIterator[FakeHost]:
+    """Serve on a free port while the block runs."""
+    host = FakeHost(handler)
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{path:.*}", host.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = runner.addresses[0][1]
+    host.url = f"{'https' if tls else 'http'}://{name}:{port}"
+    try:
+        yield host
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,19 @@
+"""``aioresponses`` for newer aiohttp, whose responses want a stream writer."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+from aiohttp import ClientResponse
+
+
+class MockedResponse(ClientResponse):
+    """What ``aioresponses`` builds its answers from.
+
+    Source: https://github.com/pnuckowski/aioresponses/issues/289
+    """
+
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        facts.setdefault("stream_writer", Mock(output_size=0))
+        super().__init__(*args, **facts)
