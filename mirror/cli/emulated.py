@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal
 
 from mirror.cli.main import OK
 from mirror.cli.stopping import Stopper
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mirror.cli.options import Common
     from mirror.emulator import ServeOptions
 
+KINDS: dict[str, Literal["ghes", "github"]] = {"ghes": "ghes", "github": "github"}
+
 
 def run(
     common: Common, kind: str, version: str, port: int, seed: Path | None, state: Path | None
@@ -28,14 +30,12 @@ def run(
         MirrorError: The port is taken, or the state cannot be kept.
     """
     from mirror.emulator import SeedError, ServeOptions  # noqa: PLC0415 - takes its time
-    from mirror.emulator.state import Kind  # noqa: PLC0415
 
     common.log(None, "warning")
-    kinds = {known: known for known in get_args(Kind)}
-    if kind not in kinds:
-        raise UsageError(f"--kind is {kind!r}; it must be {' or '.join(kinds)}")
+    if kind not in KINDS:
+        raise UsageError(f"--kind is {kind!r}; it must be {' or '.join(KINDS)}")
     options = ServeOptions(
-        kind=kinds[kind], version=version, port=port, seed=seed, state_directory=state
+        kind=KINDS[kind], version=version, port=port, seed=seed, state_directory=state
     )
     try:
         asyncio.run(_serve(options))

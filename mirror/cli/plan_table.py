@@ -146,7 +146,8 @@ def _sum(report: Report) -> Text:
     seconds = (report.finished_at - report.started_at).total_seconds()
     looked = f"{count(len(report.repositories), 'mirror')}, {requests(report)}, {duration(seconds)}"
     if not report.pending:
-        word = "Interrupted" if report.interrupted else "Nothing to do"
+        word = "Nothing can be planned" if report.failed else "Nothing to do"
+        word = "Interrupted" if report.interrupted else word
         return Text(f"{word}; {looked}")
     totals = report.totals()
     assets = totals["assets_uploaded"] + totals["assets_replaced"]

@@ -1,0 +1,236 @@
+"""``demo``: two emulated hosts on this machine, and the real program between them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mirror.app import open_app
+from mirror.cli.demo_source import fill
+from mirror.cli.display import Live, Silent
+from mirror.cli.main import FAILED, OK
+from mirror.cli.stopping import Stopper
+from mirror.cli.tables import requests, summary
+from mirror.cli.terminal import is_terminal, print_text, say, show
+from mirror.cli.wording import count, duration, size
+from mirror.config import load_config, resolve_secrets
+from mirror.emulator import Emulator, GitHubState, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mirror.cli.options import Common
+    from mirror.core.report import Report
+    from mirror.emulator import Asset, Release
+
+SLOW = 6_000_000
+"""Bytes a second of an upload where somebody watches: fast enough to wait for, slow enough to see."""
+
+_CONFIGURATION = """\
+[target]
+url = "{target}"
+token = "env:DEMO_TARGET_TOKEN"
+
+[sources.github]
+url = "{source}"
+api_url = "{api}"
+token = "env:DEMO_SOURCE_TOKEN"
+upload_origin = "{uploads}"
+
+[defaults]
+visibility = "public"
+
+[[mirrors]]
+source = "acme/*"
+exclude = ["acme/*-archive"]
+target = "mirrors/{{owner}}-{{repo}}"
+
+[[mirrors]]
+source = "octo/hello"
+target = "mirrors/hello"
+
+[ledger]
+directory = "ledger"
+"""
+
+_TARGETS = {
+    "acme/rocket": "mirrors/acme-rocket",
+    "acme/satellite": "mirrors/acme-satellite",
+    "acme/fonts": "mirrors/acme-fonts",
+    "octo/hello": "mirrors/hello",
+}
+
+
+def run(common: Common, *, keep: bool, progress: bool) -> int:
+    """Show it; 0 only if every byte arrived and nobody could see half a release.
+
+    Args:
+        common: The options of every command.
+        keep: Leave the hosts running until a signal comes.
+        progress: Draw the progress where that is possible.
+    """
+    common.log(None, "warning")
+    drawn = progress and is_terminal(sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="release-mirror-demo-") as directory:
+        return asyncio.run(_Demo(Path(directory), drawn=drawn, keep=keep).run())
+
+
+@dataclass(frozen=True, slots=True)
+class _Hosts:
+    source: Emulator
+    target: Emulator
+
+
+class _Demo:
+    """The demo, told from its beginning to its end."""
+
+    def __init__(self, directory: Path, *, drawn: bool, keep: bool) -> None:
+        self._directory = directory
+        self._drawn = drawn
+        self._keep = keep
+        self._good = False
+        self._waiting = False
+
+    async def run(self) -> int:
+        stopper = Stopper()
+        await stopper.run(self._tell())
+        if stopper.signal is not None and not self._waiting:
+            return 128 + stopper.signal
+        return OK if self._good else FAILED
+
+    async def _tell(self) -> None:
+        environ = {
+            "DEMO_SOURCE_TOKEN": f"demo-{secrets.token_hex(16)}",
+            "DEMO_TARGET_TOKEN": f"demo-{secrets.token_hex(16)}",
+        }
+        async with AsyncExitStack() as stack:
+            hosts = await self._hosts(stack, environ)
+            file = self._directory / "config.toml"
+            self._introduce(hosts, self._configure(hosts, file))
+            first = await self._sync(file, environ)
+            show(*summary(first))
+            print_text("\nOnce more, now that nothing has changed:\n\n")
+            second = await self._sync(file, environ)
+            self._good = self._judge(hosts, first, second)
+            if self._keep:
+                self._waiting = True
+                self._invite(hosts)
+                await asyncio.Event().wait()
+
+    async def _hosts(self, stack: AsyncExitStack, environ: dict[str, str]) -> _Hosts:
+        source = GitHubState(kind="github")
+        source.add_token(environ["DEMO_SOURCE_TOKEN"], login="reader", permission="read")
+        fill(source)
+        target = GitHubState(kind="ghes", upload_rate=SLOW if self._drawn else 0)
+        target.add_organization("mirrors")
+        target.add_token(environ["DEMO_TARGET_TOKEN"], login="mirror-bot", admin=True)
+        declared: set[str] = set()
+        target.change_listeners.append(lambda: _expect(source, target, declared))
+        return _Hosts(
+            await stack.enter_async_context(Emulator(source)),
+            await stack.enter_async_context(Emulator(target)),
+        )
+
+    def _configure(self, hosts: _Hosts, file: Path) -> str:
+        text = _CONFIGURATION.format(
+            target=hosts.target.url,
+            source=hosts.source.url,
+            api=hosts.source.api_url,
+            uploads=hosts.source.upload_url,
+        )
+        file.write_text(text, encoding="utf-8")
+        return text
+
+    def _introduce(self, hosts: _Hosts, configuration: str) -> None:
+        pairs = list(_releases(hosts.source.state, hosts.target.state))
+        assets = [asset for release, _ in pairs for asset in release.assets]
+        total = size(sum(asset.content.size for asset in assets))
+        indented = "".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines())
+        print_text(
+            "Two emulated GitHub hosts are running on this machine, for this demo alone:\n"
+            f"  source  {hosts.source.url}  like github.com: {count(len(_TARGETS), 'repository', 'repositories')},"
+            f" {count(len(pairs), 'release')}, {count(len(assets), 'asset')}, {total}\n"
+            f"  target  {hosts.target.url}  like GitHub Enterprise Server"
+            f" {hosts.target.state.version}: empty\n"
+            f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n"
+        )
+
+    async def _sync(self, file: Path, environ: dict[str, str]) -> Report:
+        config = load_config(file, environ)
+        watcher = Live() if self._drawn else Silent()
+        credentials = resolve_secrets(config, environ)
+        async with open_app(config, credentials, observer=watcher.progress) as app:
+            with watcher:
+                return await app.sync()
+
+    def _judge(self, hosts: _Hosts, first: Report, second: Report) -> bool:
+        seconds = (second.finished_at - second.started_at).total_seconds()
+        source, target = hosts.source.state, hosts.target.state
+        pairs = list(_releases(source, target))
+        assets = sum(len(release.assets) for release, _ in pairs)
+        same = sum(_same_bytes(asset, copy) for release, copy in pairs for asset in release.assets)
+        latest = sum(
+            _latest(source, name) == _latest(target, copy) for name, copy in _TARGETS.items()
+        )
+        idle = second.status == "unchanged" and not any(r.actions for r in second.repositories)
+        proofs = [
+            (idle, f"nothing to do, in {duration(seconds)} and {requests(second)}"),
+            (first.status == "ok", "the first sync left nothing undone"),
+            (same == assets, f"{same} of {count(assets, 'asset')} hold the same bytes (SHA-256)"),
+            (
+                latest == len(_TARGETS),
+                f"{latest} of {len(_TARGETS)} repositories show the same latest release",
+            ),
+            (not target.violations, "at no moment could a reader see half a release"),
+        ]
+        for good, text in proofs:
+            print_text(f"  {'yes' if good else ' NO'}  {text}\n")
+        for sentence in target.violations:
+            say(sentence)
+        good = all(good for good, _ in proofs)
+        print_text(f"\n{'All is well.' if good else 'Something is wrong: please report it.'}\n")
+        return good
+
+    def _invite(self, hosts: _Hosts) -> None:
+        api = hosts.target.api_url
+        print_text(
+            "\nThe hosts keep running; look at the target in another terminal:\n\n"
+            f"    curl {api}/repos/mirrors/acme-rocket/releases\n\n"
+            "Press Ctrl-C to end.\n"
+        )
+
+
+def _releases(source: GitHubState, target: GitHubState) -> Iterator[tuple[Release, Release | None]]:
+    """Every release of the source, with its copy."""
+    for name, copy in _TARGETS.items():
+        there = target.releases(copy) if copy in target.names else []
+        copies = {release.tag: release for release in there if not release.draft}
+        for release in source.releases(name):
+            yield release, copies.get(release.tag)
+
+
+def _same_bytes(asset: Asset, release: Release | None) -> bool:
+    copy = release.asset(normalise(asset.name)) if release else None
+    return copy is not None and copy.content.sha256 == asset.content.sha256
+
+
+def _latest(state: GitHubState, name: str) -> str:
+    latest = state.repository(name).latest() if name in state.names else None
+    return latest.tag if latest else ""
+
+
+def _expect(source: GitHubState, target: GitHubState, declared: set[str]) -> None:
+    """As soon as a repository of the target is there, declare what its releases must hold."""
+    for name, copy in _TARGETS.items():
+        if copy not in target.names or copy in declared:
+            continue
+        declared.add(copy)
+        for release in source.releases(name):
+            files = {normalise(asset.name): asset.content.sha256 for asset in release.assets}
+            target.expect(copy, release.tag, files)
