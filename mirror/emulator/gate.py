@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import secrets
 from http import HTTPStatus
@@ -19,7 +18,7 @@ from mirror.emulator.flow import drain, hang, reset, send
 from mirror.emulator.requestlog import HEADERS, RequestRecord
 from mirror.emulator.routes import by_accept
 from mirror.emulator.routes_repositories import API_VERSIONS
-from mirror.emulator.routing import JSON, READING, ROUTERS, UNKNOWN, Answer, Call, Route
+from mirror.emulator.routing import JSON, READING, ROUTERS, UNKNOWN, Answer, Call, Route, digest_of
 
 if TYPE_CHECKING:
     from mirror.emulator.state import GitHubState
@@ -235,8 +234,8 @@ class Gate:
 
     def _condition(self, call: Call, answer: Answer) -> None:
         """A weak ETag that belongs to body and credential; 304 without a body when it is known."""
-        digest = hashlib.blake2b(answer.body, digest_size=16, key=call.credential.encode()[:64])
-        etag = f'W/"{digest.hexdigest()}"'
+        of = f"{answer.digest or digest_of(answer.body)} {call.credential}"
+        etag = f'W/"{digest_of(of.encode())}"'
         answer.headers["ETag"] = etag
         asked = call.request.headers.get("If-None-Match", "")
         if etag in asked or etag.removeprefix("W/") in asked.split(", "):
@@ -247,6 +246,7 @@ class Gate:
         state, headers, token = self._state, answer.headers, call.token
         headers["X-GitHub-Request-Id"] = _request_id()
         headers["X-GitHub-Media-Type"] = "github.v3; format=json"
+        headers["Server"] = "GitHub.com"
         headers["Vary"] = "Accept, Authorization, Cookie, X-GitHub-OTP"
         if state.kind == "ghes":
             headers["X-GitHub-Enterprise-Version"] = state.version

@@ -150,7 +150,7 @@ class Repository:
     ref_ids: dict[str, tuple[int, float]] = field(default_factory=dict)
     releases: dict[int, Release] = field(default_factory=dict)
     burned_tags: set[str] = field(default_factory=set)
-    pages: dict[object, bytes] = field(default_factory=dict)
+    pages: dict[object, tuple[bytes, str]] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:

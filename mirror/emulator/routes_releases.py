@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.emulator import documents, releases
 from mirror.emulator.access import allows, permission_in, require_user
 from mirror.emulator.errors import not_found, unprocessable
-from mirror.emulator.routing import Answer, Call, route
+from mirror.emulator.routing import Answer, Call, digest_of, route
 
 if TYPE_CHECKING:
     from mirror.emulator.model import Release, Repository
@@ -43,16 +43,21 @@ async def list_releases(call: Call) -> Answer:
         raise unprocessable(f"Only the first {FURTHEST} results are available.")
     hidden = call.hidden([(r.id, r.created) for r in repository.releases.values()])
     key = ("releases", drafts, page, size)
-    body = None if hidden else repository.pages.get(key)
-    if body is None:
+    cached = None if hidden else repository.pages.get(key)
+    if cached is None:
         found = repository.releases.values()
         shown = [r for r in found if (drafts or not r.draft) and r.id not in hidden]
         shown.sort(key=lambda r: r.order, reverse=True)
         rendered = (documents.release_json(call.state, repository, r) for r in call.cut(shown))
         body = f"[{','.join(rendered)}]".encode()
+        cached = (body, digest_of(body))
         if not hidden:
-            repository.pages[key] = body
-    return Answer(body=body, headers=_links(call, repository, drafts=drafts, hidden=hidden))
+            repository.pages[key] = cached
+    return Answer(
+        body=cached[0],
+        digest=cached[1],
+        headers=_links(call, repository, drafts=drafts, hidden=hidden),
+    )
 
 
 def _links(call: Call, repository: Repository, *, drafts: bool, hidden: set[int]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Answer:
     """What a route answers; the server sends it.
 
     Attributes:
+        digest: The digest of the body, when it is known already.
         content: Bytes to stream instead of `body`, from `start` to `stop`.
         stream: Bytes of unknown length to stream instead.
     """
@@ -44,6 +46,7 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = JSON
+    digest: str = ""
     content: Content | None = None
     start: int = 0
     stop: int = 0
@@ -63,6 +66,11 @@ class Answer:
     def page(cls, html: str, status: int = 200) -> Answer:
         """A page for people."""
         return cls(status, html.encode(), content_type="text/html; charset=utf-8")
+
+
+def digest_of(body: bytes) -> str:
+    """What an ETag is made of."""
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
 Handler = Callable[["Call"], Awaitable[Answer]]

@@ -58,6 +58,17 @@ class Emulator:
         self.url = self.api_url = self.upload_url = self.storage_url = ""
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        if self._store is not None:
+            self._store.watch()
+        return self
+
+    async def _open(self) -> None:
+        """Open every socket."""
         state = self.state
         self.storage_url = await self._listen((("", "storage"),))
         if state.kind == "github":
@@ -73,9 +84,11 @@ class Emulator:
             if state.isolated_uploads:
                 self.upload_url = await self._listen((("", "uploads"),))
         state.settle(Addresses(self.url, self.api_url, self.upload_url, self.storage_url))
-        if self._store is not None:
-            self._store.watch()
-        return self
+
+    async def _close(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
 
     async def __aexit__(
         self,
@@ -83,9 +96,7 @@ class Emulator:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
+        await self._close()
         if self._store is not None:
             self._store.close()
 

@@ -197,6 +197,14 @@ async def test_serving_in_the_foreground(tmp_path: Path) -> None:
     assert (tmp_path / "state" / "state.json").exists()
 
 
+async def test_a_port_that_is_taken(host: Any) -> None:
+    """An error, and nothing is left open."""
+    port = int(host.emulator.url.rpartition(":")[2])
+    with pytest.raises(OSError, match="address already in use"):
+        async with Emulator(GitHubState(), port=port):
+            pass
+
+
 async def test_tls() -> None:
     """Every origin over TLS, with a certificate of one's own."""
     authority = trustme.CA()
