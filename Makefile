@@ -42,7 +42,7 @@ layers: $(VENV)/.developing  ## Who may import whom
 	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/.developing  ## Tests
-	$(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 format: $(VENV)/.developing  ## Bring the code into the project's style
 	$(BIN)/ruff check --fix .

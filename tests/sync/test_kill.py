@@ -1,0 +1,90 @@
+"""Killed in the middle: the next run finishes, and everything is there once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from support.process import run
+from support.world import World
+
+from mirror.emulator import Generated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.emulator import RequestRecord
+
+KILLS = 20
+
+
+def seed(world: World) -> None:
+    world.source.add_repository("octo/tool")
+    for number in range(4):
+        world.source.add_release(
+            "octo/tool",
+            f"v{number}",
+            name=f"Release {number}",
+            body="Thanks to everyone.",
+            date=f"2026-0{number + 1}-01T00:00:00Z",
+            assets={
+                f"part-{part}.bin": Generated(seed=number * 10 + part, size=300_000 * part + 1)
+                for part in range(4)
+            },
+        )
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+async def test_killed_at_any_request_or_byte(number: int, tmp_path: Path) -> None:
+    """`kill -9`, then `sync`: everything arrives once; no duplicate, no `starter`, no stray draft."""
+    dice = random.Random(number)
+    at_request = dice.randint(1, 40) if number % 2 else 0
+    at_chunk = 0 if at_request else dice.randint(1, 30)
+    async with World(tmp_path) as world:
+        seed(world)
+        fatal = asyncio.Event()
+        requests = 0
+        chunks = 0
+
+        def count_request(_: RequestRecord) -> None:
+            nonlocal requests
+            requests += 1
+            if requests == at_request:
+                fatal.set()
+
+        def count_chunk(route: str, _: int) -> None:
+            nonlocal chunks
+            chunks += route == "upload-asset"
+            if at_chunk and chunks >= at_chunk:
+                fatal.set()
+
+        world.target.on_request(count_request)
+        world.target.on_bytes(count_chunk)
+
+        async def kill(process: asyncio.subprocess.Process) -> None:
+            ended = asyncio.Event()
+
+            async def watch() -> None:
+                await process.wait()
+                ended.set()
+                fatal.set()
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(watch())
+                await fatal.wait()
+                if not ended.is_set():
+                    process.kill()
+
+        killed = await run(world, "sync", "--json", during=kill)
+        assert killed.status == -9, killed.err
+        finished = await run(world, "sync", "--json")
+        assert finished.status == 0, finished.out + finished.err
+        assert world.same() == []
+        tags = Counter(release.tag for release in world.target.releases("mirrors/tool"))
+        assert set(tags.values()) == {1}
+        again = await run(world, "sync", "--json")
+        assert again.json()["status"] == "unchanged"
+
