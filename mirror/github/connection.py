@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import (  # type: ignore[attr-defined]
     getproxies_environment,
@@ -39,14 +39,15 @@ def open_session(ca_file: Path | None, user_agent: str) -> aiohttp.ClientSession
     )
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _tls(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:
+    if ca_file is None:
+        return True  # aiohttp's own context: the system's roots, verified; loaded once for all
     context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            problem = Problem("", f"ca_file: no certificates can be read from it: {error}")
-            raise ConfigError(str(ca_file), [problem]) from error
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        problem = Problem("", f"ca_file: no certificates can be read from it: {error}")
+        raise ConfigError(str(ca_file), [problem]) from error
     return context
 
 
@@ -104,7 +105,8 @@ def network_error(error: Exception, host: str, url: str, proxy: str | None) -> G
     place = origin(url)
     through = f" (through the proxy {public(proxy)})" if proxy else ""
     who = f"{host}: {place}{through}"
-    reason = without_secrets(str(error)) or type(error).__name__
+    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", error)
+    reason = without_secrets(str(inner)) or type(inner).__name__
     for kinds, sentence, permanent in _UNREACHABLE:
         if isinstance(error, kinds):
             text = sentence.format(who=who, reason=reason, proxy=public(proxy or ""))
