@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mirror.config.model import Host
     from mirror.core.report import Observer, Report
     from mirror.core.timetable import Clock
-    from mirror.github.client import RequestSeen
+    from mirror.github import RequestSeen
 
 GITHUB_WRITES_PER_MINUTE = 80
 """What github.com takes of requests that create content.

@@ -1,4 +1,4 @@
-"""What a person can do about a failure."""
+"""What a person can do about a failure, where its own text does not say."""
 
 from __future__ import annotations
 
@@ -7,38 +7,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mirror.core.report import Failure
 
-_READS = ("list-", "read-")
 NOTHING = "nothing to do: the next pass tries again"
+
+_SAYS = ("; exclude ", "; check ", "; set ", "; use ", "; renew ", "; do ", "; give ")
+"""How a text goes on that says by itself what to do."""
+
+_BY_STATUS = {
+    401: "renew the token of this host",
+    403: "give the token the permission that the host names (see release-mirror check)",
+    404: "check the spelling, and what the token may do there (see release-mirror check)",
+    409: "mend what the host names, or exclude it by a filter",
+    413: "exclude it with assets.exclude or assets.max_size, or raise the server's limit",
+    422: "exclude it by a filter, or mend what the host names and run with --full",
+    429: NOTHING,
+}
 
 
 def advice(failure: Failure) -> str:
-    """One sentence, without a full stop."""
-    if failure.error.startswith("waits"):
+    """One sentence, without a full stop; empty where the failure's own text says it."""
+    text = failure.error
+    if any(words in text for words in _SAYS):
+        return ""
+    if text.startswith("waits"):
         return NOTHING
-    if failure.error.startswith("internal error"):
+    if text.startswith("internal error"):
         return "run again with --log-level debug, and report what it shows"
-    if "is also that of" in failure.error:
+    if " is also that of " in text:
         return "give each mirror a target of its own"
-    by_status = _by_status(failure)
-    if by_status:
-        return by_status
-    return "run it again: what is there already is not sent twice"
-
-
-def _by_status(failure: Failure) -> str:
-    code = failure.status_code
-    if code == 401:
-        return "renew the token of this host"
-    if code == 403:
-        return "give the token the permission that the host names (see release-mirror check)"
-    if code == 404:
-        if failure.action.startswith(_READS) or failure.action == "sync":
-            return "check the spelling, and that the token may see it (see release-mirror check)"
-        return "check that the token may write there (see release-mirror check)"
-    if code == 413:
-        return "exclude it with assets.exclude or assets.max_size, or raise the server's limit"
-    if code in {409, 422}:
-        return "exclude it by a filter, or mend what the host names and run with --full"
-    if code == 429 or (code is not None and code >= 500):
-        return NOTHING
-    return ""
+    code = failure.status_code or 0
+    known = _BY_STATUS.get(code, "")
+    if known or not code:
+        return known or "run it again: what is there already is not sent twice"
+    return NOTHING if code >= 500 else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the signatures
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -64,7 +64,7 @@ def sync(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Bring the selected mirrors up to date, once.
+    r"""Bring the selected mirrors up to date, once.
 
     \b
     Examples:
@@ -104,7 +104,7 @@ def plan(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Tell what sync would do. Writes nothing anywhere.
+    r"""Tell what sync would do. Writes nothing anywhere.
 
     \b
     Examples:
@@ -140,7 +140,7 @@ def status(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Show what the ledger knows. Touches no network and writes nothing.
+    r"""Show what the ledger knows. Touches no network and writes nothing.
 
     \b
     Examples:
@@ -167,7 +167,7 @@ def check(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Check the configuration, then the hosts: addresses, tokens, downloads, limits.
+    r"""Check the configuration, then the hosts: addresses, tokens, downloads, limits.
 
     Writes nothing, and says what cannot be proven without writing.
 
@@ -194,7 +194,7 @@ def demo(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Show it at work, without an account: one emulated host is mirrored to another.
+    r"""Show it at work, without an account: one emulated host is mirrored to another.
 
     Both hosts are on this machine; nothing leaves it, and nothing stays.
 
@@ -238,7 +238,7 @@ def emulator(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Run one emulated GitHub host, for tests and trials, until it is stopped.
+    r"""Run one emulated GitHub host, for tests and trials, until it is stopped.
 
     Prints one JSON line with its addresses and a token when it is ready.
 
@@ -261,7 +261,7 @@ def schema(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Print the JSON Schema of the configuration file, for editors.
+    r"""Print the JSON Schema of the configuration file, for editors.
 
     \b
     Example:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mirror.core.report import Report
     from mirror.emulator import Asset, Release
 
-SLOW = 6_000_000
+SLOW = 8_000_000
 """Bytes a second of an upload where somebody watches: fast enough to wait for, slow enough to see."""
 
 _CONFIGURATION = """\

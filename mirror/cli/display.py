@@ -27,7 +27,7 @@ WINDOW = 5.0
 """Seconds that a speed is measured over."""
 
 PER_SECOND = 8
-_BAR = 14
+_BAR = 10
 
 
 @dataclass(slots=True)
@@ -177,8 +177,9 @@ class Live:
 
         self.progress = Progress()
         self._title = title
+        self._console = console(sys.stderr)
         self._live = RichLive(
-            console=console(sys.stderr),
+            console=self._console,
             get_renderable=self._draw,
             refresh_per_second=PER_SECOND,
             transient=True,
@@ -202,7 +203,7 @@ class Live:
         self._live.stop()
 
     def _draw(self) -> ConsoleRenderable:
-        return draw(self.progress, time.monotonic(), self._live.console.width, self._title)
+        return draw(self.progress, time.monotonic(), self._console.width, self._title)
 
 
 def draw(progress: Progress, now: float, width: int, title: str = "") -> ConsoleRenderable:
@@ -213,8 +214,10 @@ def draw(progress: Progress, now: float, width: int, title: str = "") -> Console
     lines = [Text(_overall(progress, now, title), no_wrap=True, overflow="ellipsis", style="bold")]
     # Drawn by another thread: what moves may change meanwhile.
     moving = list(progress.transfers.values())
-    for transfer in moving[:SHOWN]:
-        lines.append(Text(_line(transfer, now, width), no_wrap=True, overflow="ellipsis"))
+    lines += [
+        Text(_line(transfer, now, width), no_wrap=True, overflow="ellipsis")
+        for transfer in moving[:SHOWN]
+    ]
     if len(moving) > SHOWN:
         lines.append(Text(f"  and {len(moving) - SHOWN} more", style="dim"))
     return Group(*lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mirror.config import Config
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     """``--log-level``."""
 
     debug = "debug"
@@ -27,7 +27,7 @@ class LogLevel(str, Enum):
     error = "error"
 
 
-class LogFormat(str, Enum):
+class LogFormat(StrEnum):
     """``--log-format``."""
 
     auto = "auto"
@@ -35,7 +35,7 @@ class LogFormat(str, Enum):
     json = "json"
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - a callback of typer
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"release-mirror {__version__}")
         raise typer.Exit

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mirror.cli import commands
 from mirror.cli.options import Common, ConfigFile, LogFormatOption, LogLevelOption, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _ANYTHING: dict[str, Any] = _NAMES | {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -41,7 +44,7 @@ def _before(
     log_format: LogFormatOption = None,
     version: Version = False,
 ) -> None:
-    """Mirror releases and their assets to a GitHub Enterprise Server.
+    r"""Mirror releases and their assets to a GitHub Enterprise Server.
 
     \b
     Start with:
@@ -60,7 +63,7 @@ def _before(
         typer.echo(context.get_help())
 
 
-_VERBS = {
+_VERBS: dict[Callable[..., None], str] = {
     commands.sync: "Bring the selected mirrors up to date, once.",
     commands.plan: "Tell what sync would do; writes nothing.",
     commands.status: "Show what the ledger knows; touches no network.",

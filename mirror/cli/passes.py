@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from mirror.app import App
     from mirror.cli.display import Watcher
-    from mirror.cli.options import Common
     from mirror.cli.logs import Level
+    from mirror.cli.options import Common
     from mirror.config import Config, Secrets
 
 SECRETS = frozenset({"target", "sources"})

@@ -16,7 +16,7 @@ what has no meaning, and the separators that break lines."""
 
 
 def clean(text: object) -> str:
-    """Replace what a terminal could act on by its code: an escape becomes ``\\x1b``."""
+    r"""Replace what a terminal could act on by its code: an escape becomes ``\x1b``."""
     plain = str(text)
     if plain.isprintable():
         return plain

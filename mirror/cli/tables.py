@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.report import Failure, Quarantined, Report, RepositoryReport
+    from mirror.core.report import Failure, Quarantined, Report, RepositoryReport, Status
 
 LONGEST_NAME = 60
 LONGEST_WARNINGS = 20
@@ -92,7 +92,7 @@ def _tells(repo: RepositoryReport) -> bool:
 def _calm(repositories: Sequence[RepositoryReport]) -> str:
     """The mirrors that need no line of their own, in one."""
     kinds = Counter(repo.status for repo in repositories if not _tells(repo))
-    texts = {
+    texts: dict[Status, str] = {
         "unchanged": "unchanged",
         "ok": "in sync",
         "interrupted": "not finished",
@@ -196,7 +196,8 @@ def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
     if facts:
         text.append(f" ({', '.join(facts)})", style="dim")
     text.append(f"\n{clean(failure.error)}", style="not bold")
-    text.append(f"\n→ {advice(failure)}", style="not bold dim")
+    if hint := advice(failure):
+        text.append(f"\n→ {hint}", style="not bold dim")
     return _item(text)
 
 

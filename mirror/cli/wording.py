@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+_MOST = (10**9, 24, 60, 60)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -30,16 +31,13 @@ def duration(seconds: float) -> str:
     if seconds < 10:
         return f"{max(seconds, 0.0):.1f} s"
     whole = round(seconds)
-    parts = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    for place, (length, unit) in enumerate(parts):
-        if whole >= length:
-            break
-    text = f"{whole // length} {unit}"
-    if place + 1 < len(parts):
-        smaller, its_unit = parts[place + 1]
-        if rest := whole % length // smaller:
-            text += f" {rest} {its_unit}"
-    return text
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    counts = [
+        (whole // length % most, unit) for (length, unit), most in zip(units, _MOST, strict=True)
+    ]
+    while not counts[0][0]:
+        counts.pop(0)
+    return " ".join(f"{number} {unit}" for number, unit in counts[:2] if number)
 
 
 def age(moment: datetime | None, now: datetime) -> str:
