@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -23,6 +26,7 @@ _TICK = 0.02
 """Seconds between two pieces of a body with a rate."""
 
 _FLUSH = 0.001
+_PATIENCE = 5000
 
 _STOPS = frozenset({"reset-midway", "truncate", "stall"})
 
@@ -200,15 +204,35 @@ def _pieces(parts: Iterable[bytes], stops: list[Fault], largest: int) -> Iterato
         at += len(part)
 
 
+async def _flush(transport: asyncio.Transport | None) -> None:
+    """Wait until what was written has arrived: a reset throws away what has not."""
+    if transport is None:
+        return
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    for _ in range(_PATIENCE):
+        if transport.get_write_buffer_size() == 0 and _in_flight(connection) == 0:
+            return
+        await asyncio.sleep(_FLUSH)
+
+
+def _in_flight(connection: socket.socket | None) -> int:
+    """Bytes that the other side has not acknowledged, where the system tells."""
+    if connection is None or connection.fileno() < 0:
+        return 0
+    try:
+        told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+    except OSError:
+        return 0
+    return int.from_bytes(told, sys.byteorder)
+
+
 async def _stop(call: Call, response: web.StreamResponse, fault: Fault) -> bool:
     """Carry out a fault in the middle of a body; false when the body ends here."""
     if fault.kind == "stall":
         await hang(fault.seconds)
         return True
     transport = call.request.transport
-    # What was written shall arrive: a reset throws away what still waits here.
-    while transport is not None and transport.get_write_buffer_size() > 0:  # noqa: ASYNC110
-        await asyncio.sleep(_FLUSH)
+    await _flush(transport)
     call.state.log.end(call.record, response.status)
     if fault.kind == "reset-midway":
         raise reset(call.request)

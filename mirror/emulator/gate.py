@@ -83,10 +83,17 @@ class Gate:
         call.faults = self._state.faults.take(found.name, target)
         try:
             return await self._answer(call)
-        except (ConnectionError, asyncio.CancelledError):
-            if not record.status:
-                self._state.log.end(record, 0)
+        except ConnectionError:
+            # Broken by a script or by the client: there is nobody left to hear what is returned.
+            self._unanswered(record)
+            return web.Response()
+        except asyncio.CancelledError:
+            self._unanswered(record)
             raise
+
+    def _unanswered(self, record: RequestRecord) -> None:
+        if not record.status:
+            self._state.log.end(record, 0)
 
     def _find(
         self, request: web.BaseRequest, origin: str, segments: list[str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from mirror.emulator import KINDS, Fault
+from mirror.emulator import KINDS, Fault, Generated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,11 +104,18 @@ async def test_a_lost_reply_of_an_upload(host: Any) -> None:
 
 
 async def test_reset_midway(host: Any) -> None:
-    """Some bytes, then a reset."""
-    host.state.faults.add(Fault(kind="reset-midway", route="download-asset", at_byte=5))
+    """The bytes before it arrive, then the connection is reset."""
+    size, stop = 5_000_000, 3_456_789
+    asset = host.state.add_asset("octo/tool", "v1.0.0", "big", Generated(seed=1, size=size))
+    host.state.faults.add(Fault(kind="reset-midway", route="download-asset", at_byte=stop))
+    url = f"{host.emulator.api_url}{R}/assets/{asset.id}"
+    got = 0
     with pytest.raises((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
-        await download(host)
-    assert host.state.requests[-1].bytes_out == 5
+        async with host.session.get(url, headers={**OCTETS, "Authorization": "Bearer t0ken"}) as r:
+            async for chunk in r.content.iter_any():
+                got += len(chunk)
+    assert got == stop
+    assert host.state.requests[-1].bytes_out == stop
 
 
 async def test_truncate(host: Any) -> None:
