@@ -167,6 +167,8 @@ class GitHubClient:
         )
         self._timeout = timeouts(connect_timeout, stall_timeout)
         self._probing = asyncio.Lock()
+        self._proving = asyncio.Lock()
+        self._credential_good = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
@@ -215,6 +217,7 @@ class GitHubClient:
         """Begin a new pass: count from 0, and try again what was stopped."""
         self._wire.counter = Counter()
         self.throttle.reset()
+        self._credential_good = False
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, from what an earlier answer told, else from ``GET /meta``.
@@ -390,7 +393,7 @@ class GitHubClient:
             tries -= 1
             used = await self._auth.header()
             try:
-                return await send()
+                return await self._proven(send) if used else await send()
             except RateLimited as error:
                 self.throttle.pause(error.retry_at)
                 raise
@@ -398,12 +401,27 @@ class GitHubClient:
                 if error.status != 401:
                     raise
                 if not await self._renewed(used):
+                    self.throttle.check()  # others were told already: one failure is enough
                     self.throttle.stop(error)
                     raise
                 if not tries:
                     raise ConnectionLost(
                         f"{self.name}: the credential was renewed meanwhile", host=self.name
                     ) from None
+
+    async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Send one request alone until the host has taken the credential once in this pass."""
+        if self._credential_good:
+            return await send()
+        async with self._proving:
+            self.throttle.check()
+            try:
+                answer = await send()
+            except GitHubError as error:
+                self._credential_good = error.status not in {None, 401}
+                raise
+            self._credential_good = True
+            return answer
 
     async def _renewed(self, used: str | None) -> bool:
         """After a 401: whether there is another credential than the one that was refused."""
@@ -419,8 +437,7 @@ class GitHubClient:
         if not down or isinstance(error, HostStopped):
             return
         async with self._probing:
-            if self.stopped is not None:
-                return
+            self.throttle.check()  # others were told already: one failure is enough
             try:
                 await self._once(Call("GET", self.address("meta")))
             except (Unreachable, ConnectionLost) as failure:

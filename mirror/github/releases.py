@@ -195,18 +195,15 @@ class ReleaseStore:
             return None
 
     async def repository(self, repo: RepoRef) -> Repository:
-        """Read a repository, under its present name if it was renamed.
+        """Read a repository, under its present name if it was renamed; see :meth:`is_empty`.
 
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        found, size = await self._get(f"repos/{repo}", _sized_repository)
-        if size != 0:
-            return found
-        return replace(found, empty=await self._is_empty(found))
+        return await self._get(f"repos/{repo}", repository_of)
 
-    async def _is_empty(self, repository: Repository) -> bool:
-        """Whether a repository of size 0 has no commit: its size is measured now and then only.
+    async def is_empty(self, repository: Repository) -> bool:
+        """Whether a repository has no commit; its size tells nothing, it is measured late.
 
         Source: https://docs.github.com/rest/git/refs ("409: Conflict" for an empty repository).
         """
@@ -405,14 +402,12 @@ class ReleaseStore:
         Raises:
             NotFound: There is no such owner, or the token may not create repositories there.
         """
-        own = (await self.login() or "").casefold() == repo.owner.casefold()
-        body: dict[str, object] = {
+        body = {
             "name": repo.name,
             "description": description,
             "private": visibility != "public",
         }
-        if not own:
-            body["visibility"] = visibility
+        made = Check(repository_of, self._host)
 
         async def settle() -> Any | None:
             try:
@@ -420,10 +415,18 @@ class ReleaseStore:
             except NotFound:
                 return None
 
-        path = "user/repos" if own else f"orgs/{quote(repo.owner, safe='')}/repos"
-        made = Check(repository_of, self._host)
-        try:
+        async def create(path: str, body: Mapping[str, object]) -> None:
             await self.client.post(path, body, settle=settle, check=made)
+
+        organization = f"orgs/{quote(repo.owner, safe='')}/repos"
+        try:
+            try:
+                await create(organization, {**body, "visibility": visibility})
+            except NotFound:
+                # Nearly always an organization; only a user's own repositories are made elsewhere.
+                if (await self.login() or "").casefold() != repo.owner.casefold():
+                    raise
+                await create("user/repos", body)
         except (NotFound, AuthError) as error:
             if error.status == 401:
                 raise
@@ -593,11 +596,6 @@ def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
 def _repositories_print(repositories: Iterable[Repository]) -> str:
     facts = [[str(r.ref), r.id, r.private, r.fork, r.archived] for r in repositories]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-def _sized_repository(data: object, host: str) -> tuple[Repository, int | None]:
-    fields = Fields(data, "repository", host)
-    return repository_of(data, host), fields.integer("size") if fields.has("size") else None
 
 
 def _login_of(data: object, host: str) -> str:

@@ -76,6 +76,19 @@ class Throttle:
             self._stopped = error
             log.error("github.stopped", host=self._name, error=str(error))
 
+    def check(self) -> None:
+        """Refuse what would be sent after the host or its credential was given up.
+
+        Raises:
+            HostStopped: It was.
+        """
+        if self._stopped is not None:
+            raise HostStopped(
+                f"{self._name}: not asked, since it was given up in this pass: {self._stopped}",
+                host=self._name,
+                status=self._stopped.status,
+            ) from None
+
     def reset(self) -> None:
         """Begin a new pass: what was stopped is tried again. A limit that was announced stays."""
         self._stopped = None
@@ -119,12 +132,7 @@ class Throttle:
     async def _pass(self) -> None:
         """Wait at the gate, in slices: what waits must notice that the host was stopped."""
         while True:
-            if self._stopped is not None:
-                raise HostStopped(
-                    f"{self._name}: not asked, since it was given up in this pass: {self._stopped}",
-                    host=self._name,
-                    status=self._stopped.status,
-                ) from None
+            self.check()
             if self._paused_until is None:
                 return
             seconds = (self._paused_until - self._clock.now()).total_seconds()

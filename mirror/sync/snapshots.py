@@ -79,11 +79,15 @@ class Snapshots:
         wanted = {source.tags[tag] for tag in lacking if tag in source.tags}
         commits = {commit for commit in wanted if await store.has_commit(repo, commit)}
         ours = ledger.created_repository or is_our_readme(await store.read_file(repo, "README.md"))
-        # A run that was cut off between the repository and its first commit left it empty.
-        begun = target.repository.empty and is_our_description(target.repository.description)
+        repository = target.repository
+        if not ours and is_our_description(repository.description):
+            # A run that was cut off between the repository and its first commit left it empty.
+            ours = await store.is_empty(repository)
+            repository = replace(repository, empty=ours)
         return replace(
             target,
+            repository=repository,
             tags=tags,
             commits=frozenset(commits),
-            created_by_mirror=ours or begun,
+            created_by_mirror=ours,
         )

@@ -8,10 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from support.process import run
-from support.world import World
 
 from mirror.emulator import Generated
+from support.process import run
+from support.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,4 +87,3 @@ async def test_killed_at_any_request_or_byte(number: int, tmp_path: Path) -> Non
         assert set(tags.values()) == {1}
         again = await run(world, "sync", "--json")
         assert again.json()["status"] == "unchanged"
-

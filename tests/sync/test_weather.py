@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.world import World, only
 
 from mirror.emulator import Fault
+from support.world import World, only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,6 @@ SOURCE = Counter(
 )
 TARGET = Counter(
     {
-        "get-meta": 1,
         "get-repository": 1,
         "create-repository": 1,
         "put-contents": 1,
@@ -79,10 +78,10 @@ CASES = [
         waited=60,
     ),
     Case(
-        "502 with a starter left",
+        "upload reset in the middle, with a starter left",
         target=(Fault(kind="reset-midway", route="upload-asset", at_byte=20_000),),
         more_source={"download-asset": 1, "storage-download": 1},
-        more_target={"upload-asset": 1, "list-assets": 1, "delete-asset": 1},
+        more_target={"upload-asset": 1, "list-assets": 6, "delete-asset": 1},
     ),
     Case(
         "502 after the upload was read",
@@ -115,7 +114,7 @@ CASES = [
         "wrong digest",
         source=(Fault(kind="corrupt", route="storage-download", at_byte=30_000),),
         more_source={"download-asset": 1, "storage-download": 1},
-        more_target={"upload-asset": 1, "list-assets": 1, "delete-asset": 1},
+        more_target={"list-assets": 1},
     ),
     Case(
         "lost reply of a create",
@@ -173,11 +172,9 @@ async def test_it_passes(case: Case, tmp_path: Path) -> None:
         assert report.status == "ok", [failure.error for failure in only(report).failures]
         assert world.same() == []
         routes = Counter(record.route for record in world.source.requests)
-        assert routes - Counter(case.more_source) == SOURCE
-        assert routes.total() == SOURCE.total() + sum(case.more_source.values())
+        assert routes == SOURCE + Counter(case.more_source)
         routes = Counter(record.route for record in world.target.requests)
-        assert routes - Counter(case.more_target) == TARGET
-        assert routes.total() == TARGET.total() + sum(case.more_target.values())
+        assert routes == TARGET + Counter(case.more_target)
         assert world.clock.seconds >= case.waited
         assert (await world.sync()).status == "unchanged"
 
@@ -214,8 +211,6 @@ async def test_one_asset_that_fails_holds_its_release_and_nothing_else(
 
 
 def _about(fault: Fault, match: str) -> Fault:
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(fault, match=match)
 
 
@@ -230,7 +225,7 @@ async def test_a_refused_token_is_one_failure(tmp_path: Path) -> None:
         assert report.status == "failed"
         assert report.totals()["failures"] == 1
         assert len(report.repositories) == 20
-        assert 1 <= world.source.count() <= 8, "those that were already under way"
+        assert world.source.count() == 1
         assert world.target.count() == 0
 
 
