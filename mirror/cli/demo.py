@@ -154,9 +154,10 @@ class _Demo:
         indented = "".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines())
         print_text(
             "Two emulated GitHub hosts are running on this machine, for this demo alone:\n"
-            f"  source  {hosts.source.url}  like github.com: {count(len(_TARGETS), 'repository', 'repositories')},"
-            f" {count(len(pairs), 'release')}, {count(len(assets), 'asset')}, {total}\n"
-            f"  target  {hosts.target.url}  like GitHub Enterprise Server"
+            f"  source  {hosts.source.url}, like github.com: {count(len(_TARGETS), 'repository', 'repositories')},"
+\n"
+            f"          {count(len(pairs), 'release')}, {count(len(assets), 'asset')}, {total}\n"
+            f"  target  {hosts.target.url}, like GitHub Enterprise Server"
             f" {hosts.target.state.version}: empty\n"
             f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n"
         )
@@ -180,7 +181,7 @@ class _Demo:
         )
         idle = second.status == "unchanged" and not any(r.actions for r in second.repositories)
         proofs = [
-            (idle, f"nothing to do, in {duration(seconds)} and {requests(second)}"),
+            (idle, f"nothing to do, found out in {duration(seconds)} with {requests(second)}"),
             (first.status == "ok", "the first sync left nothing undone"),
             (same == assets, f"{same} of {count(assets, 'asset')} hold the same bytes (SHA-256)"),
             (

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     Event = MutableMapping[str, Any]
 
-Level = Literal["debug", "info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error", "critical"]
+"""``critical`` is for commands whose output tells every error by itself; nobody can choose it."""
+
 Format = Literal["auto", "console", "json"]
 
-LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
-FORMATS: tuple[Format, ...] = ("auto", "console", "json")
+_METHODS = frozenset({"debug", "info", "warning", "error"})
 
 
 def configure(
@@ -99,7 +100,7 @@ class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
         method = "error" if record.levelno >= logging.ERROR else record.levelname.lower()
-        if method not in LEVELS:
+        if method not in _METHODS:
             method = "info"
         facts = {"logger": record.name}
         getattr(log, method)(record.getMessage(), exc_info=record.exc_info, **facts)

@@ -62,7 +62,7 @@ def show_check(
     from mirror.config import resolve_secrets  # noqa: PLC0415
 
     config = common.load(environ)
-    common.log(config, "error")
+    common.log(config, "critical")
     secrets = resolve_secrets(config, environ)
     if offline:
         return _show_offline(config, len(secrets), as_json=as_json)

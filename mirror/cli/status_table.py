@@ -44,9 +44,10 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
 
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:
-    lines = [f"error: {clean(item.error)}"] if item.error else []
+    told = any(item.error.endswith(quarantined.error) for quarantined in item.quarantined)
+    lines = [f"error: {clean(item.error)}"] if item.error and not told else []
     lines += [
-        f"quarantined since {clean(q.since)[:10]}: {place('', q.release, q.asset)}: {clean(q.error)}"
+        f"quarantined since {clean(q.since)[:10]}: {place('', q.release, q.asset) or 'all'}: {clean(q.error)}"
         for q in item.quarantined
     ]
     lines += [f"warning: {clean(text)}" for text in item.warnings]

@@ -72,8 +72,10 @@ class Checker:
         results += await self._expand()
         for side in self._sources.values():
             results += await self._source(side)
-        results += await self._owners()
-        results += await self._targets()
+        if self._target.store.client.stopped:
+            results.append(_not_tried("target", "repositories"))
+        else:
+            results += [*await self._owners(), *await self._targets()]
         results += [await self._budget(side) for side in hosts]
         results.append(_UNPROVEN)
         order = [side.name for side in hosts]
@@ -108,6 +110,8 @@ class Checker:
         mirrors = [mirror for mirror in self._mirrors if mirror.source_name == side.name]
         if not mirrors:
             return []
+        if side.store.client.stopped:
+            return [_not_tried(side.name, "releases")]
         looked = mirrors[:MOST_REPOSITORIES]
         found = await _each(partial(self._newest_asset, side, mirror.source) for mirror in looked)
         results, asset = [], None
@@ -240,6 +244,10 @@ _UNPROVEN = CheckResult(
     "nothing was written: that repositories, tags and releases may be created and assets uploaded"
     " is proven by the first sync alone; plan tells what it would do",
 )
+
+
+def _not_tried(host: str, what: str) -> CheckResult:
+    return CheckResult(host, what, "unknown", "not tried, because of the failure above")
 
 
 def _trouble(data: object) -> str:

@@ -109,21 +109,15 @@ class HostCheck:
 
     async def _token(self) -> list[CheckResult]:
         if self._client.fingerprint == "anonymous":
-            if self._writes:
-                return [self._result("token", "failed", "none is set, and nothing can be written")]
-            return [
-                self._result("token", "ok", "none: public repositories only, and fewer requests")
-            ]
+            return [self._anonymous()]
         if stopped := self._client.stopped:  # refused already when it was asked for its version
             return [self._result("token", "failed", str(stopped))]
         try:
             answer = await self._client.get("user")
-        except AuthError as error:
-            if error.status == 401:
-                return [self._result("token", "failed", str(error))]
-            text = "it belongs to no user (an App's installation?), and its owner cannot be seen"
-            return [self._result("token", "unknown", text)]
         except MirrorError as error:
+            if isinstance(error, AuthError) and error.status != 401:
+                text = "it belongs to no user (an App's installation?): its owner cannot be seen"
+                return [self._result("token", "unknown", text)]
             return [failure(self._side.name, "token", error)]
         login = answer.data.get("login") if isinstance(answer.data, dict) else None
         return [
@@ -131,6 +125,11 @@ class HostCheck:
             self._permissions(answer),
             self._expiry(answer),
         ]
+
+    def _anonymous(self) -> CheckResult:
+        if self._writes:
+            return self._result("token", "failed", "none is set, so that nothing can be written")
+        return self._result("token", "ok", "none: public repositories only, and fewer requests")
 
     def _permissions(self, answer: Answer) -> CheckResult:
         status, detail = scopes_verdict(answer.headers, writes=self._writes)
