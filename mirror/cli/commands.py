@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the signatures
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
 
 def _finish(work: Callable[[], int]) -> NoReturn:
+    """End with the status of a piece of work, which imports what it needs by itself."""
     raise typer.Exit(guarded(work))
+
+
+def _pass(common: Common, **wishes: Any) -> NoReturn:
+    def work() -> int:
+        from mirror.cli.passes import Wish, run  # noqa: PLC0415 - heavy, and not for every verb
+
+        return run(common, Wish(**wishes))
+
+    _finish(work)
 
 
 def _common(
@@ -74,9 +84,8 @@ def sync(
       release-mirror sync --json > report.json
     """
     del version
-    from mirror.cli.passes import Wish, run  # noqa: PLC0415 - heavy, and not for every verb
-
-    wish = Wish(
+    _pass(
+        _common(context, config, log_level, log_format),
         command="plan" if dry_run else "sync",
         patterns=tuple(patterns or ()),
         as_json=json,
@@ -85,7 +94,6 @@ def sync(
         quiet=quiet,
         wait=wait,
     )
-    _finish(lambda: run(_common(context, config, log_level, log_format), wish))
 
 
 def plan(
@@ -113,9 +121,8 @@ def plan(
       release-mirror plan --detailed-exit-code --quiet || echo 'changes, or a failure'
     """
     del version
-    from mirror.cli.passes import Wish, run  # noqa: PLC0415
-
-    wish = Wish(
+    _pass(
+        _common(context, config, log_level, log_format),
         command="plan",
         patterns=tuple(patterns or ()),
         as_json=json,
@@ -124,7 +131,6 @@ def plan(
         quiet=quiet,
         detailed=detailed,
     )
-    _finish(lambda: run(_common(context, config, log_level, log_format), wish))
 
 
 def status(
@@ -148,12 +154,16 @@ def status(
       release-mirror status 'cli/*' --json
     """
     del version
-    from mirror.cli.looks import show_status  # noqa: PLC0415
-
     common = _common(context, config, log_level, log_format)
-    if html is not None:
-        _finish(lambda: _not_yet("status --html"))
-    _finish(lambda: show_status(common, patterns or (), as_json=json))
+
+    def work() -> int:
+        from mirror.cli.looks import show_status  # noqa: PLC0415
+
+        if html is not None:
+            return _not_yet("status --html")
+        return show_status(common, patterns or (), as_json=json)
+
+    _finish(work)
 
 
 def check(
@@ -177,10 +187,14 @@ def check(
       release-mirror check --offline --config new.toml
     """
     del version
-    from mirror.cli.looks import show_check  # noqa: PLC0415
-
     common = _common(context, config, log_level, log_format)
-    _finish(lambda: show_check(common, offline=offline, as_json=json))
+
+    def work() -> int:
+        from mirror.cli.looks import show_check  # noqa: PLC0415
+
+        return show_check(common, offline=offline, as_json=json)
+
+    _finish(work)
 
 
 def demo(
@@ -204,10 +218,14 @@ def demo(
       release-mirror demo --keep
     """
     del version
-    from mirror.cli.demo import run  # noqa: PLC0415
-
     common = _common(context, config, log_level, log_format)
-    _finish(lambda: run(common, keep=keep, progress=not no_progress))
+
+    def work() -> int:
+        from mirror.cli.demo import run  # noqa: PLC0415
+
+        return run(common, keep=keep, progress=not no_progress)
+
+    _finish(work)
 
 
 def emulator(
@@ -248,10 +266,14 @@ def emulator(
       release-mirror emulator --kind github --seed seed.json
     """
     del version
-    from mirror.cli.emulated import run  # noqa: PLC0415
-
     common = _common(context, config, log_level, log_format)
-    _finish(lambda: run(common, kind, ghes_version, port, seed, state))
+
+    def work() -> int:
+        from mirror.cli.emulated import run  # noqa: PLC0415
+
+        return run(common, kind, ghes_version, port, seed, state)
+
+    _finish(work)
 
 
 def schema(
@@ -268,9 +290,13 @@ def schema(
       release-mirror schema > config.schema.json
     """
     del context, config, log_level, log_format, version
-    from mirror.cli.looks import show_schema  # noqa: PLC0415
 
-    _finish(show_schema)
+    def work() -> int:
+        from mirror.cli.looks import show_schema  # noqa: PLC0415
+
+        return show_schema()
+
+    _finish(work)
 
 
 def verify(context: typer.Context) -> None:

@@ -154,9 +154,9 @@ class _Demo:
         indented = "".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines())
         print_text(
             "Two emulated GitHub hosts are running on this machine, for this demo alone:\n"
-            f"  source  {hosts.source.url}, like github.com: {count(len(_TARGETS), 'repository', 'repositories')},"
-\n"
-            f"          {count(len(pairs), 'release')}, {count(len(assets), 'asset')}, {total}\n"
+            f"  source  {hosts.source.url}, like github.com:\n"
+            f"          {len(_TARGETS)} repositories, {count(len(pairs), 'release')},"
+            f" {count(len(assets), 'asset')}, {total}\n"
             f"  target  {hosts.target.url}, like GitHub Enterprise Server"
             f" {hosts.target.state.version}: empty\n"
             f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n"
