@@ -204,11 +204,6 @@ class GitHubClient:
         return self._wire.rate_limit
 
     @property
-    def attempts(self) -> int:
-        """Tries of a request in all, by the retry policy."""
-        return self._repeater.attempts
-
-    @property
     def stopped(self) -> GitHubError | None:
         """Why the host was given up in this pass, or ``None``."""
         return self.throttle.stopped
@@ -252,7 +247,7 @@ class GitHubClient:
         *,
         etag: str | None = None,
         check: Callable[[Any], object] | None = None,
-        attempts: int | None = None,
+        easier: str | None = None,
     ) -> Answer:
         """Read.
 
@@ -262,12 +257,12 @@ class GitHubClient:
             etag: Of an earlier answer: the answer's status is 304 while nothing changed.
             check: Reads the JSON (not of a 304); a :class:`~mirror.errors.BadAnswer` that it
                 raises counts as the host's.
-            attempts: Tries in all, where fewer than the policy's are wanted.
+            easier: As ``path``, for the second half of the tries: what costs the host less.
 
         Raises:
             GitHubError: After the last try; ``attempts`` tells how many there were.
         """
-        call = Call("GET", self.address(path), etag=etag or None, check=check, attempts=attempts)
+        call = Call("GET", self.address(path), etag=etag or None, check=check, easier=easier)
         return await self._request(call)
 
     async def post(
@@ -377,7 +372,8 @@ class GitHubClient:
         if status == 304:
             self._wire.counter.not_modified += 1
         next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
-        return Answer(status, headers, data, url, headers.get("ETag", ""), next_page)
+        etag = headers.get("ETag", "")
+        return Answer(status, headers, data, url, call.url, etag, next_page)
 
     # --- giving up -------------------------------------------------------------------------------
 
@@ -437,6 +433,8 @@ class GitHubClient:
         if not down or isinstance(error, HostStopped):
             return
         async with self._probing:
+            if self.stopped is error:  # it stopped the host itself: a certificate, a proxy
+                return
             self.throttle.check()  # others were told already: one failure is enough
             try:
                 await self._once(Call("GET", self.address("meta")))

@@ -31,12 +31,16 @@ def open_session(ca_file: Path | None, user_agent: str) -> aiohttp.ClientSession
     Raises:
         ConfigError: ``ca_file`` holds no certificates.
     """
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=_tls(ca_file), limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": user_agent},
         trust_env=False,  # it would also read ~/.netrc; the environment's proxies are looked up here
     )
+    # Unasked, aiohttp sends a GET, PUT or DELETE again when a kept connection breaks. Its first try
+    # may have been carried out, though: a DELETE would find nothing and seem to have failed.
+    session._retry_connection = False  # noqa: SLF001 - there is no public way
+    return session
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import structlog
+
 from mirror.core.ledger import PageProof
-from mirror.errors import BadAnswer, ValidationFailed
+from mirror.errors import ConnectionLost, ServerError, ValidationFailed
 from mirror.github.decode import Check, list_of
+from mirror.github.protocol import RefusedAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from mirror.github.repeat import Answer
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 PER_PAGE = 100
 """Items of a page: the most that hosts give.
@@ -49,7 +54,7 @@ class _Page(Generic[T]):
     items: tuple[T, ...]
     proof: PageProof
     next: str | None
-    url: str
+    moved_to: str | None
     partial: bool
 
 
@@ -75,7 +80,7 @@ class PageReader(Generic[T]):
         self._content = content
 
     async def read(
-        self, first: str, proofs: Sequence[PageProof] = (), *, attempts: int | None = None
+        self, first: str, proofs: Sequence[PageProof] = (), *, easier: str | None = None
     ) -> Pages[T]:
         """Read a listing from its first page on, or prove with a request a page that it is unchanged.
 
@@ -86,59 +91,69 @@ class PageReader(Generic[T]):
         Args:
             first: The first page's address.
             proofs: Of an earlier reading with the same credential.
-            attempts: Tries of each page, where fewer than the policy's are wanted.
+            easier: The first of smaller pages, for a host that takes too long for larger ones.
 
         Raises:
             GitHubError: A page could not be read.
         """
         fresh: dict[str, _Page[T]] = {}
-        if proofs and proofs[0].url == first:
-            proven = await self._prove(proofs, fresh, attempts)
+        if proofs and proofs[0].url in {first, easier}:
+            first = proofs[0].url
+            proven = await self._prove(proofs, fresh)
             if proven is not None:
                 return Pages((), proven, unchanged=True)
-        return await self._walk(first, fresh, attempts)
+        pages: list[_Page[T]] = []
+        try:
+            return await self._walk(first, fresh, pages, easier)
+        except (ServerError, ConnectionLost) as error:
+            cut = easier is not None and pages and pages[0].proof.url != easier
+            if not cut or error.status == 503 or self._client.stopped is not None:
+                raise
+            log.warning("github.smaller_pages", host=self._client.name, error=str(error))
+        return await self._walk(str(easier), {}, [], None)
 
     async def _prove(
-        self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]], attempts: int | None
+        self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]]
     ) -> tuple[PageProof, ...] | None:
         """Ask for each page with its ETag; the proofs as they are now, or ``None`` for a change."""
         proven = []
         for number, proof in enumerate(proofs):
             follows = proofs[number + 1].url if number + 1 < len(proofs) else None
-            answer, items = await self._get(proof.url, proof.etag, attempts)
+            answer, items = await self._get(proof.url, etag=proof.etag)
             if answer.not_modified:
                 # An answer of 304 may leave out its Link header, but not lie about it.
                 if answer.next not in {None, follows}:
                     return None
                 proven.append(proof)
                 continue
-            page = fresh[proof.url] = self._page(proof.url, answer, items)
+            page = fresh[proof.url] = self._page(answer, items)
             if page.partial or page.proof.content != proof.content or page.next != follows:
                 return None
             proven.append(page.proof)
         return tuple(proven)
 
-    async def _walk(self, first: str, fresh: dict[str, _Page[T]], attempts: int | None) -> Pages[T]:
-        pages: list[_Page[T]] = []
+    async def _walk(
+        self, first: str, fresh: dict[str, _Page[T]], pages: list[_Page[T]], easier: str | None
+    ) -> Pages[T]:
+        """Read page after page (but those that are ``fresh``) into ``pages``."""
         seen: set[str] = set()
         address: str | None = first
         complete = True
         while address is not None:
             if address in seen:
-                raise BadAnswer(
+                raise RefusedAddress(
                     f"{self._client.name}: the pages of a listing of {self._what} go round in circles",
                     host=self._client.name,
                 )
             seen.add(address)
             try:
-                page = fresh.get(address) or self._page(
-                    address, *await self._get(address, "", attempts)
-                )
+                page = fresh.get(address) or self._page(*await self._get(address, easier=easier))
             except ValidationFailed as error:
                 if not pages or not _is_cut(error):
                     raise
                 complete = False
                 break
+            easier = None  # later pages are numbered by the size of the first
             complete = complete and not page.partial
             pages.append(page)
             address = page.next
@@ -146,21 +161,23 @@ class PageReader(Generic[T]):
             items=tuple(item for page in pages for item in page.items),
             proofs=tuple(page.proof for page in pages) if complete else (),
             complete=complete,
-            redirected_to=None if pages[0].url == first else pages[0].url.partition("?")[0],
+            redirected_to=pages[0].moved_to,
         )
 
-    async def _get(self, address: str, etag: str, attempts: int | None) -> tuple[Answer, list[T]]:
+    async def _get(
+        self, address: str, *, etag: str = "", easier: str | None = None
+    ) -> tuple[Answer, list[T]]:
         """Ask for a page; its items are empty where it did not change."""
         check = Check(partial(list_of, self._what, self._read), self._client.name)
-        answer = await self._client.get(address, etag=etag, check=check, attempts=attempts)
+        answer = await self._client.get(address, etag=etag, check=check, easier=easier)
         return answer, [] if answer.not_modified else check.value
 
-    def _page(self, address: str, answer: Answer, items: list[T]) -> _Page[T]:
+    def _page(self, answer: Answer, items: list[T]) -> _Page[T]:
         return _Page(
             items=tuple(items),
-            proof=PageProof(address, answer.etag, self._content(items)),
+            proof=PageProof(answer.asked, answer.etag, self._content(items)),
             next=answer.next,
-            url=answer.url,
+            moved_to=None if answer.url == answer.asked else answer.url.partition("?")[0],
             partial="partial-results" in answer.headers.get("X-GitHub-SSO", ""),
         )
 

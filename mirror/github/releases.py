@@ -20,10 +20,8 @@ from mirror.core.release import fingerprint
 from mirror.errors import (
     AuthError,
     BadAnswer,
-    ConnectionLost,
     GitHubError,
     NotFound,
-    ServerError,
     ValidationFailed,
 )
 from mirror.github.decode import Check, Fields, asset_of, list_of, release_of, repository_of
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from mirror.core.ledger import PageProof
     from mirror.core.release import Asset, Release, RepoRef, Repository
     from mirror.github.client import GitHubClient
-    from mirror.github.pages import Pages
 
 T = TypeVar("T")
 Visibility = Literal["private", "internal", "public"]
@@ -46,8 +43,6 @@ AUTHOR_ADDRESS = "release-mirror@users.noreply.invalid"
 
 SMALL_PAGE = 30
 """Releases of a page where larger ones take the host too long."""
-
-_FEW_TRIES = 2
 _FEW_TAGS = 4
 _DEEPEST_TAG = 5
 _LAG = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -116,9 +111,12 @@ class ReleaseStore:
         after some thousands (https://github.com/Azure/azure-sdk-tools/issues/9395), and a page that
         takes too long is answered with an error ("Timeouts" in
         https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
-        smaller ones are asked for after half of the tries.
+        smaller ones are asked for in the second half of the tries.
         """
-        pages = await self._read_releases(repo, proofs)
+        path = f"repos/{repo}/releases?per_page="
+        pages = await self._releases.read(
+            self._address(f"{path}{PER_PAGE}"), proofs, easier=self._address(f"{path}{SMALL_PAGE}")
+        )
         if pages.unchanged:
             return Listing((), pages.proofs, unchanged=True)
         releases = {release.id: release for release in pages.items}
@@ -128,26 +126,6 @@ class ReleaseStore:
             complete=pages.complete,
             redirected_to=pages.redirected_to,
         )
-
-    async def _read_releases(self, repo: RepoRef, proofs: Sequence[PageProof]) -> Pages[Release]:
-        path = f"repos/{repo}/releases?per_page="
-        large, small = self._address(f"{path}{PER_PAGE}"), self._address(f"{path}{SMALL_PAGE}")
-        half = self.client.attempts // 2
-        if proofs and proofs[0].url == small:
-            return await self._releases.read(small, proofs)
-        if half < _FEW_TRIES:
-            return await self._releases.read(large, proofs)
-        try:
-            return await self._releases.read(large, proofs, attempts=half)
-        except (ServerError, ConnectionLost) as error:
-            if error.status == 503 or self.client.stopped is not None:
-                raise
-            log.warning("github.smaller_pages", host=self._host, error=str(error))
-        try:
-            return await self._releases.read(small, attempts=self.client.attempts - half)
-        except GitHubError as error:
-            error.attempts += half
-            raise
 
     async def _with_all_assets(self, repo: RepoRef, release: Release) -> Release:
         """Page the assets of a release whose embedded ones may have been cut at a page's size.

@@ -40,6 +40,7 @@ class Answer:
         headers: A mapping that ignores case.
         data: The JSON; ``None`` for none.
         url: Where it came from, after redirects.
+        asked: The address that was asked for.
         etag: As it came, to be sent back verbatim; empty for none.
         next: The next page's address.
     """
@@ -48,6 +49,7 @@ class Answer:
     headers: Mapping[str, str]
     data: Any
     url: str
+    asked: str
     etag: str = ""
     next: str | None = None
 
@@ -67,7 +69,7 @@ class Call:
             as the host's.
         settle: Looks whether an earlier try was carried out; the JSON of what it made, or ``None``.
         repeatable: Sending it twice does no harm.
-        attempts: Tries in all, where fewer than the policy's are wanted.
+        easier: An address that costs the host less, asked for in the second half of the tries.
         doubt: An earlier try may have been carried out.
         unsettled: Looking failed too, so that it must not be sent again.
     """
@@ -79,7 +81,7 @@ class Call:
     check: Callable[[Any], object] | None = None
     settle: Callable[[], Awaitable[Any | None]] | None = None
     repeatable: bool = True
-    attempts: int | None = None
+    easier: str | None = None
     doubt: bool = False
     unsettled: bool = False
 
@@ -109,7 +111,6 @@ class Repeater:
         self._host = host
         self._once = once
         self._again = again
-        self.attempts = backoff.attempts
         self._backoff = backoff
         self._clock = clock
         self._jitter = jitter
@@ -130,11 +131,15 @@ class Repeater:
 
     async def _repeat(self, call: Call, first: GitHubError) -> Answer:
         """Enter the policy with a failure that happened already, as its first try."""
-        replay = [first]
+        tries = 0
 
         async def attempt() -> Answer:
-            if replay:
-                raise replay.pop()
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise first
+            if call.easier and tries > self._backoff.attempts // 2 + 1:
+                call.url, call.easier = call.easier, None
             self._again()
             return await self._try(call)
 
@@ -142,7 +147,7 @@ class Repeater:
             return isinstance(error, GitHubError) and self._may_repeat(call, error)
 
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(min(self.attempts, call.attempts or self.attempts)),
+            stop=tenacity.stop_after_attempt(self._backoff.attempts),
             wait=self._wait,
             retry=tenacity.retry_if_exception(again),
             sleep=self._clock.sleep,
@@ -151,7 +156,7 @@ class Repeater:
         try:
             return await retrying(attempt)
         except GitHubError as error:
-            error.attempts = int(retrying.statistics["attempt_number"])
+            error.attempts = tries
             raise
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -182,12 +187,12 @@ class Repeater:
         except GitHubError as error:
             failure = error
         if isinstance(failure, NotFound) and call.method == "DELETE" and call.doubt:
-            return Answer(204, {}, None, call.url)
+            return Answer(204, {}, None, call.url, call.url)
         if failure.ambiguous or (call.doubt and isinstance(failure, ValidationFailed)):
             call.doubt = True
             found = await self._settled(call, failure)
             if found is not None:
-                return Answer(200, {}, found, call.url)
+                return Answer(200, {}, found, call.url, call.url)
         raise failure
 
     async def _settled(self, call: Call, failure: GitHubError) -> Any | None:

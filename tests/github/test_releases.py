@@ -1,0 +1,567 @@
+"""The typed endpoints, against the emulator over real sockets."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from mirror.core.release import RepoRef
+from mirror.core.retry import Backoff
+from mirror.emulator import Emulator, Fault, GitHubState
+from mirror.errors import AuthError, BadAnswer, GitHubError, NotFound, ServerError, ValidationFailed
+from mirror.github import AssetSink, GitHubClient, ReleaseStore, TokenAuth
+from support.clock import VirtualClock
+from support.fakehost import FakeHost, Handler, fake_host
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+REPO = RepoRef("octo", "tool")
+NEW = RepoRef("bot", "new")
+DATE = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
+TOKEN = "t"
+MARKER = "<!-- made by a test -->"
+
+
+def client(url: str, *, token: str = TOKEN, attempts: int = 4) -> GitHubClient:
+    auth = TokenAuth((lambda: token) if token else None)
+    backoff = Backoff(attempts)
+    return GitHubClient(
+        "host", url, None, auth, VirtualClock(), proxy="", backoff=backoff, jitter=lambda: 0.0
+    )
+
+
+@asynccontextmanager
+async def emulated(
+    *, token: str = TOKEN, **facts: Any
+) -> AsyncIterator[tuple[GitHubState, ReleaseStore]]:
+    state = GitHubState(**facts)
+    state.add_token("t", login="bot", admin=True)
+    state.add_repository("octo/tool")
+    async with Emulator(state) as emulator, client(emulator.url, token=token) as host:
+        yield state, ReleaseStore(host)
+
+
+@asynccontextmanager
+async def faked(handler: Handler) -> AsyncIterator[tuple[FakeHost, ReleaseStore]]:
+    async with fake_host(handler) as host, client(host.url) as asked:
+        yield host, ReleaseStore(asked)
+
+
+def with_releases(state: GitHubState, count: int) -> None:
+    for number in range(count):
+        state.add_release("octo/tool", f"v{number}")
+
+
+# --- listing and proof ----------------------------------------------------------------------------
+
+
+async def test_a_release_is_what_the_host_says() -> None:
+    """Every field of the domain, and null where the host has nothing."""
+    async with emulated(version="3.17") as (state, store):
+        state.add_release(
+            "octo/tool",
+            "v1",
+            name="One",
+            body="text",
+            prerelease=True,
+            date="2024-01-02T03:04:05Z",
+            assets={"a.bin": b"abc"},
+        )
+        state.add_release("octo/tool", "v2", draft=True)
+        releases = {release.tag: release for release in (await store.list_releases(REPO)).releases}
+        one, two = releases["v1"], releases["v2"]
+        assert (one.name, one.body, one.prerelease, one.draft) == ("One", "text", True, False)
+        assert one.published_at == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert "{" not in one.upload_url
+        assert one.upload_url.endswith(f"/releases/{one.id}/assets")
+        assert (one.assets[0].name, one.assets[0].size, one.assets[0].uploaded) == (
+            "a.bin",
+            3,
+            True,
+        )
+        assert (two.draft, two.published_at, two.assets) == (True, None, ())
+        assert await store.release(REPO, one.id) == one
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+async def test_all_pages_are_read_and_proven(count: int) -> None:
+    """Each release once; unchanged costs one conditional request a page and no content."""
+    async with emulated() as (state, store):
+        with_releases(state, count)
+        listing = await store.list_releases(REPO)
+        assert len(listing.releases) == len({release.id for release in listing.releases}) == count
+        assert listing.complete
+        assert not listing.unchanged
+        pages = max(1, -(-count // 100))
+        assert len(listing.pages) == pages
+        store.client.reset()
+        again = await store.list_releases(REPO, listing.pages)
+        assert (again.unchanged, again.releases, again.pages) == (True, (), listing.pages)
+        assert store.client.counts.total == store.client.counts.not_modified == pages
+
+
+@pytest.mark.parametrize("change", ["first", "last", "new", "deleted", "asset"])
+async def test_any_change_gives_the_whole_list(change: str) -> None:
+    """A change on any page, at any place: all releases come back, also of the pages that answered 304."""
+    async with emulated() as (state, store):
+        with_releases(state, 150)
+        listing = await store.list_releases(REPO)
+        first, last = listing.releases[0], listing.releases[-1]
+        if change in {"first", "last"}:
+            state.edit_release("octo/tool", (first if change == "first" else last).id, body="new")
+        elif change == "new":
+            state.add_release("octo/tool", "newest")
+        elif change == "deleted":
+            state.delete_release("octo/tool", last.id)
+        else:
+            state.add_asset("octo/tool", last.id, "late.bin", b"x")
+        changed = await store.list_releases(REPO, listing.pages)
+        assert not changed.unchanged
+        assert changed == await store.list_releases(REPO)
+        assert len(changed.releases) == 150 + {"new": 1, "deleted": -1}.get(change, 0)
+
+
+async def test_a_download_count_is_no_change() -> None:
+    """Counters change a page's ETag and nothing that matters."""
+    async with emulated() as (state, store):
+        state.add_release("octo/tool", "v1", assets={"a": b"a"})
+        listing = await store.list_releases(REPO)
+        state.asset("octo/tool", "v1", "a").download_count += 1
+        _forget(state)
+        again = await store.list_releases(REPO, listing.pages)
+        assert again.unchanged
+        assert again.pages[0].etag != listing.pages[0].etag or store.client.counts.not_modified
+        assert again.pages[0].content == listing.pages[0].content
+
+
+def _forget(state: GitHubState) -> None:
+    """Let the emulator write its JSON anew."""
+    release = state.release("octo/tool", "v1")
+    release.json = None
+    for asset in release.assets:
+        asset.json = None
+
+
+async def test_proofs_of_another_repository_are_not_used() -> None:
+    """A proof belongs to its address."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        listing = await store.list_releases(REPO)
+        state.add_repository("octo/other")
+        other = await store.list_releases(RepoRef("octo", "other"), listing.pages)
+        assert (other.unchanged, other.releases) == (False, ())
+
+
+async def test_a_renamed_repository_is_read_and_told() -> None:
+    """The redirect is followed, and the new address is known."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        state.rename_repository("octo/tool", "octo/renamed")
+        listing = await store.list_releases(REPO)
+        assert len(listing.releases) == 1
+        assert listing.redirected_to is not None
+        assert "?" not in listing.redirected_to
+        assert (await store.repository(REPO)).ref == RepoRef("octo", "renamed")
+
+
+async def test_pages_that_take_the_host_too_long_are_asked_for_smaller() -> None:
+    """Half of the tries at full size, the rest at less; the policy's number of tries in all."""
+    async with emulated() as (state, store):
+        with_releases(state, 40)
+        slow = Fault(kind="status", route="list-releases", match="per_page=100", times=None)
+        state.faults.add(slow)
+        listing = await store.list_releases(REPO)
+        assert (len(listing.releases), len(listing.pages)) == (40, 2)
+        assert (await store.list_releases(REPO, listing.pages)).unchanged
+        state.faults.add(Fault(kind="status", route="list-releases", times=None))
+        state.reset_requests()
+        with pytest.raises(ServerError) as caught:
+            await store.list_releases(REPO)
+        assert caught.value.attempts == state.count(route="list-releases") == 4
+
+
+async def test_a_later_page_that_takes_too_long_begins_again_with_smaller_ones() -> None:
+    """Where one page of a hundred is too much, pages of thirty may not be."""
+    async with emulated() as (state, store):
+        with_releases(state, 150)
+        state.faults.add(
+            Fault(kind="status", route="list-releases", match="per_page=100&page=2", times=None)
+        )
+        assert len((await store.list_releases(REPO)).pages) == 5
+
+
+async def test_a_list_that_is_cut_is_not_complete() -> None:
+    """Nothing may be concluded from what is absent, and nothing is proven for next time."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.query.get("page") == "2":
+            return web.json_response(
+                {"message": "Only the first 10000 results are available."}, status=422
+            )
+        link = f'<{request.url.update_query(page="2")}>; rel="next"'
+        return web.json_response([{"id": 1, "tag_name": "v1"}], headers={"Link": link})
+
+    async with faked(handler) as (_, store):
+        listing = await store.list_releases(REPO)
+    assert [release.tag for release in listing.releases] == ["v1"]
+    assert (listing.complete, listing.pages) == (False, ())
+
+
+async def test_a_list_without_some_organizations_is_not_complete() -> None:
+    """Single sign-on leaves things out with a header only."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response([], headers={"X-GitHub-SSO": "partial-results; organizations=1"})
+
+    async with faked(handler) as (_, store):
+        assert not (await store.list_releases(REPO)).complete
+
+
+@pytest.mark.parametrize(("link", "words"), [("round", "circles"), ("away", "which is not where")])
+async def test_a_list_never_leads_astray(link: str, words: str) -> None:
+    """Not round in circles, and not to another origin with the token."""
+
+    async def handler(request: web.Request) -> web.Response:
+        target = str(request.url) if link == "round" else "http://127.0.0.1:1/x"
+        return web.json_response([], headers={"Link": f'<{target}>; rel="next"'})
+
+    async with faked(handler) as (host, store):
+        with pytest.raises(BadAnswer, match=words):
+            await store.list_releases(REPO)
+        assert len(host.seen) == 1
+
+
+async def test_items_that_shift_while_paging_come_once() -> None:
+    """A release that was pushed to the next page is not two releases."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if "page" in request.query:
+            return web.json_response([{"id": 2, "tag_name": "b"}, {"id": 3, "tag_name": "c"}])
+        link = f'<{request.url.update_query(page="2")}>; rel="next"'
+        return web.json_response(
+            [{"id": 1, "tag_name": "a"}, {"id": 2, "tag_name": "b"}], headers={"Link": link}
+        )
+
+    async with faked(handler) as (_, store):
+        assert [release.id for release in (await store.list_releases(REPO)).releases] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("release", "field"),
+    [
+        ({"id": "1", "tag_name": "v"}, "'id' of a release"),
+        ({"id": True, "tag_name": "v"}, "'id' of a release"),
+        ({"id": 1}, "'tag_name' of a release"),
+        ({"id": 1, "tag_name": "v", "draft": "no"}, "'draft' of a release"),
+        ({"id": 1, "tag_name": "v", "assets": {}}, "'assets' of a release"),
+        ({"id": 1, "tag_name": "v", "assets": [7]}, "a release asset"),
+        ({"id": 1, "tag_name": "v", "published_at": "soon"}, "'published_at' of a release"),
+        ([], "a release"),
+    ],
+)
+async def test_a_wrong_type_is_named(release: object, field: str) -> None:
+    """What is wrong is said, asked for again, and never guessed."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response([release])
+
+    async with faked(handler) as (host, store):
+        with pytest.raises(BadAnswer, match=field):
+            await store.list_releases(REPO)
+        assert len(host.seen) == 4
+
+
+async def test_wrong_types_that_pass_are_no_failure() -> None:
+    """One strange answer and then a good one is a good one."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        for kind in ("wrong-types", "broken-json", "html", "reset"):
+            state.faults.add(Fault(kind=kind, route="list-releases"))
+            assert len((await store.list_releases(REPO)).releases) == 1
+            state.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("embedded", "asked"),
+    [(29, False), (30, True), (31, False), (60, True), (100, True), (1001, True)],
+)
+async def test_assets_that_may_be_cut_are_paged(embedded: int, *, asked: bool) -> None:
+    """Embedded ones are all there, as far as anyone saw; at the size of a page one better looks."""
+    assets = [{"id": number, "name": f"a{number}", "size": 1} for number in range(embedded + 5)]
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path.endswith("/assets"):
+            return web.json_response(assets)
+        return web.json_response([{"id": 1, "tag_name": "v", "assets": assets[:embedded]}])
+
+    async with faked(handler) as (host, store):
+        (release,) = (await store.list_releases(REPO)).releases
+        assert len(release.assets) == (embedded + 5 if asked else embedded)
+        assert len(host.seen) == (2 if asked else 1)
+
+
+async def test_latest_is_the_hosts_choice() -> None:
+    """Its id, or none where there is no release."""
+    async with emulated() as (state, store):
+        assert await store.latest(REPO) is None
+        with_releases(state, 2)
+        chosen = state.add_release("octo/tool", "old", date="2001-01-01T00:00:00Z", latest=True)
+        assert await store.latest(REPO) == chosen.id
+
+
+# --- repositories, tags, commits ------------------------------------------------------------------
+
+
+async def test_a_repository_that_is_not_there_is_not_found() -> None:
+    """Or the token may not see it: hosts do not tell the difference."""
+    async with emulated() as (_, store):
+        with pytest.raises(NotFound):
+            await store.repository(RepoRef("octo", "nothing"))
+
+
+@pytest.mark.parametrize("more", [0, 10])
+async def test_tags_are_peeled_whichever_way_they_are_looked_up(more: int) -> None:
+    """Annotated or not, with slashes or not, few or many; absent ones are left out."""
+    async with emulated() as (state, store):
+        with_releases(state, more)
+        state.add_release("octo/tool", "plain")
+        state.add_release("octo/tool", "feature/annotated", annotated=True)
+        names = ["plain", "feature/annotated", "absent", *(f"v{number}" for number in range(more))]
+        tags = await store.tags(REPO, names)
+        assert tags.keys() == set(names) - {"absent"}
+        for commit in tags.values():
+            assert await store.has_commit(REPO, commit)
+        assert not await store.has_commit(REPO, "0" * 40)
+        assert await store.tags(REPO, []) == {}
+
+
+@pytest.mark.parametrize("count", [1, 9])
+async def test_an_empty_repository_has_no_tags_and_no_commits(count: int) -> None:
+    """409 is an answer, too."""
+    async with emulated() as (state, store):
+        state.add_repository("octo/empty", empty=True)
+        repo = RepoRef("octo", "empty")
+        assert await store.is_empty(await store.repository(repo))
+        assert await store.tags(repo, [f"v{number}" for number in range(count)]) == {}
+        assert not await store.has_commit(repo, "0" * 40)
+        assert await store.read_file(repo, "README.md") is None
+
+
+async def test_old_servers_match_tags_by_their_beginning() -> None:
+    """A list comes back for a name that others begin with: only the exact one counts.
+
+    Source: the OpenAPI description of GitHub Enterprise Server 2.18.
+    """
+    refs = [
+        {"ref": f"refs/tags/{name}", "object": {"type": "commit", "sha": name * 5}}
+        for name in ("v1.0", "v1.1")
+    ]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(refs)
+
+    async with faked(handler) as (_, store):
+        assert await store.tags(REPO, ["v1", "v1.1"]) == {"v1.1": "v1.1" * 5}
+
+
+async def test_a_repository_is_made_from_nothing() -> None:
+    """Created, without Actions, with a first commit, another commit, and a tag at it."""
+    async with emulated() as (_, store):
+        made = await store.create_repository(NEW, "private", "A mirror")
+        assert (made.ref, made.private, made.empty, made.description) == (
+            NEW,
+            True,
+            True,
+            "A mirror",
+        )
+        assert await store.disable_actions(NEW)
+        assert await store.actions_enabled(NEW) is False
+        commit, tree = await store.first_commit(NEW, "README.md", "hello ✓", "First")
+        assert await store.head(NEW, made.default_branch) == (commit, tree)
+        assert await store.read_file(NEW, "README.md") == "hello ✓"
+        assert not await store.is_empty(await store.repository(NEW))
+        placeholder = await store.create_commit(NEW, "Of v1", tree, [commit], DATE)
+        assert await store.create_commit(NEW, "Of v1", tree, [commit], DATE) == placeholder
+        for _ in range(2):  # what is there already is good
+            await store.create_tag(NEW, "v/1", placeholder)
+        assert await store.tags(NEW, ["v/1"]) == {"v/1": placeholder}
+        with pytest.raises(ValidationFailed):
+            await store.create_tag(NEW, "v/1", commit)
+
+
+@pytest.mark.parametrize(
+    "route", ["create-repository", "create-ref", "create-commit", "put-contents"]
+)
+@pytest.mark.parametrize("kind", ["lost-reply", "lost-reply-status", "broken-json", "wrong-types"])
+async def test_what_was_made_and_whose_answer_was_lost_is_found(route: str, kind: Any) -> None:
+    """It is looked for before it is sent again: once is once, and no failure."""
+    async with emulated() as (state, store):
+        state.faults.add(Fault(kind=kind, route=route))
+        await store.create_repository(NEW, "private", "")
+        commit, tree = await store.first_commit(NEW, "README.md", "hello", "First")
+        placeholder = await store.create_commit(NEW, "Of v1", tree, [commit], DATE)
+        await store.create_tag(NEW, "v1", placeholder)
+        assert await store.tags(NEW, ["v1"]) == {"v1": placeholder}
+
+
+async def test_an_owner_that_is_missing_is_named() -> None:
+    """What the operator has to do is in the sentence."""
+    async with emulated() as (_, store):
+        with pytest.raises(NotFound, match="the owner nobody does not exist"):
+            await store.create_repository(RepoRef("nobody", "x"), "private", "")
+
+
+async def test_a_name_that_is_taken_is_refused() -> None:
+    """What is there already was not made by us."""
+    async with emulated() as (_, store):
+        await store.create_repository(NEW, "private", "")
+        with pytest.raises(ValidationFailed):
+            await store.create_repository(NEW, "private", "")
+
+
+@pytest.mark.parametrize("status", [403, 404, 409])
+async def test_servers_without_actions_settings_are_tolerated(status: int) -> None:
+    """Whether Actions could be turned off is an answer, not an error."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({}, status=status)
+
+    async with faked(handler) as (_, store):
+        assert await store.disable_actions(REPO) is False
+        assert await store.actions_enabled(REPO) is None
+
+
+async def test_owners_are_organizations_or_users() -> None:
+    """Both are listed, with the same proofs; of the token's own user private ones, too."""
+    async with emulated() as (state, store):
+        state.add_repository("octo/fork", fork=True, archived=True)
+        listing = await store.owner_repositories("octo")
+        assert {(str(r.ref), r.fork, r.archived) for r in listing.repositories} == {
+            ("octo/tool", False, False),
+            ("octo/fork", True, True),
+        }
+        assert (await store.owner_repositories("octo", listing.pages)).unchanged
+        await store.create_repository(NEW, "private", "")
+        own = await store.owner_repositories("bot")
+        assert [r.ref for r in own.repositories] == [NEW]
+        store.client.reset()
+        assert (await store.owner_repositories("bot", own.pages)).unchanged
+        assert store.client.counts.total == 1
+        with pytest.raises(NotFound):
+            await store.owner_repositories("nobody")
+
+
+async def test_without_a_token_there_is_no_user() -> None:
+    """And nobody is asked who it is."""
+    async with emulated(token="", kind="ghes") as (state, store):
+        assert await store.login() is None
+        assert state.count(route="get-user") == 0
+
+
+# --- releases and assets --------------------------------------------------------------------------
+
+
+async def test_a_release_is_made_changed_and_deleted() -> None:
+    """Draft, asset, rename, publication as latest, deletion."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        made = await store.create_release(
+            REPO, {"tag_name": "v0", "name": "N", "body": MARKER, "draft": False}, MARKER
+        )
+        assert made.draft
+        asset = await AssetSink(store.client, made.upload_url, "b.bin").send(_bytes(b"abc"), 3)
+        renamed = await store.update_asset(REPO, asset.id, name="c.bin", label="see")
+        assert (renamed.id, renamed.name, renamed.label) == (asset.id, "c.bin", "see")
+        assert await store.asset(REPO, asset.id) == renamed
+        assert await store.assets(REPO, made.id) == (renamed,)
+        await store.delete_asset(REPO, asset.id)
+        assert await store.asset(REPO, asset.id) is None
+        changed = await store.update_release(REPO, made.id, {"tag_name": "v0", "name": "M"})
+        assert (changed.name, changed.body, changed.draft) == ("M", MARKER, True)
+        await store.delete_release(REPO, made.id)
+        with pytest.raises(NotFound):
+            await store.release(REPO, made.id)
+        with pytest.raises(NotFound):
+            await store.delete_release(REPO, made.id)
+
+
+async def _bytes(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [(True, "true"), (False, "false"), ("legacy", "legacy")]
+)
+async def test_make_latest_is_a_text(given: object, sent: str) -> None:
+    """The API has it as texts, and a boolean is refused by some servers."""
+    seen: list[Any] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(await request.json())
+        return web.json_response({"id": 1, "tag_name": "v1"})
+
+    async with faked(handler) as (_, store):
+        await store.update_release(REPO, 1, {"tag_name": "v1", "make_latest": given})
+    assert seen == [{"tag_name": "v1", "make_latest": sent}]
+
+
+@pytest.mark.parametrize("kind", ["lost-reply", "lost-reply-status", "broken-json", "wrong-types"])
+async def test_a_draft_whose_answer_was_lost_is_not_made_twice(kind: Any) -> None:
+    """It is found by its marker, also where the list lags behind for some seconds."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        state.faults.add(
+            Fault(kind=kind, route="create-release"),
+            Fault(kind="lag", route="list-releases", times=3),
+        )
+        made = await store.create_release(REPO, {"tag_name": "v9", "body": MARKER}, MARKER)
+        assert state.count(route="create-release") == 1
+        drafts = [release for release in state.releases("octo/tool") if release.draft]
+        assert [draft.id for draft in drafts] == [made.id]
+
+
+async def test_a_draft_of_others_is_not_taken_for_ours() -> None:
+    """Same tag, no marker: it is left alone, and ours is made after half a minute of looking."""
+    async with emulated() as (state, store):
+        with_releases(state, 1)
+        other = state.add_release("octo/tool", "v9", draft=True, body="theirs")
+        state.faults.add(Fault(kind="status", route="create-release"))
+        made = await store.create_release(REPO, {"tag_name": "v9", "body": MARKER}, MARKER)
+        assert made.id != other.id
+        assert state.count(route="create-release") == 2
+        clock = store.client.clock
+        assert isinstance(clock, VirtualClock)
+        assert 30 <= clock.monotonic() < 40
+
+
+@pytest.mark.parametrize("kind", ["lost-reply", "lost-reply-status", "status", "reset"])
+async def test_changes_and_deletions_survive_a_lost_answer(kind: Any) -> None:
+    """They are sent again, and gone is what a deletion wants."""
+    async with emulated() as (state, store):
+        release = state.add_release("octo/tool", "v1", assets={"a": b"a"})
+        for route in ("update-release", "delete-asset", "delete-release"):
+            state.faults.add(Fault(kind=kind, route=route))
+        assert (
+            await store.update_release(REPO, release.id, {"tag_name": "v1", "body": "b"})
+        ).body == "b"
+        await store.delete_asset(REPO, release.assets[0].id)
+        await store.delete_release(REPO, release.id)
+        assert state.releases("octo/tool") == []
+
+
+async def test_a_token_that_may_only_read_is_told_so() -> None:
+    """A write that is refused is an operator's matter, and does not stop reading."""
+    async with emulated() as (state, store):
+        state.add_token("r", login="reader")
+        with_releases(state, 1)
+        async with client(store.client.url, token="r") as reading:
+            readonly = ReleaseStore(reading)
+            with pytest.raises(GitHubError) as caught:
+                await readonly.create_release(REPO, {"tag_name": "v0", "body": MARKER}, MARKER)
+            assert isinstance(caught.value, (AuthError, NotFound))
+            assert len((await readonly.list_releases(REPO)).releases) == 1
