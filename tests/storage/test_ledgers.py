@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -278,6 +279,38 @@ async def test_save_after_save_wins(store: FileLedgerStore) -> None:
         tasks[5].cancel()
     loaded = await store.load(KEY)
     assert loaded == ledger(19)
+
+
+class SlowToRename(Files):
+    """A disk whose first rename waits until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def rename(self, old: Path, new: Path) -> None:
+        if not self.reached.is_set():
+            self.reached.set()
+            self.go_on.wait(10)
+        super().rename(old, new)
+
+
+async def test_cancelled_save_does_not_overtake(tmp_path: Path) -> None:
+    """A save that is cancelled while the disk is slow never lands after the one that follows."""
+    disk = SlowToRename()
+    store = FileLedgerStore(tmp_path, VirtualClock(), disk)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(store.save(KEY, ledger(1)))
+        await asyncio.to_thread(disk.reached.wait, 10)
+        first.cancel()
+        second = group.create_task(store.save(KEY, ledger(2)))
+        await asyncio.wait([second], timeout=0.05)
+        disk.go_on.set()
+    # The default pool's threads are done when it is shut down; then nothing can land any more.
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert first.cancelled()
+    document = json.loads((tmp_path / f"{KEY}.json").read_text(encoding="utf-8"))
+    assert Ledger.from_json(document) == ledger(2)
 
 
 async def test_saved_is_the_moment_of_the_call(store: FileLedgerStore) -> None:
@@ -736,7 +769,7 @@ def replaced(node: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(data=st.data(), kind=st.sampled_from([(Ledger, LEDGER), (Index, INDEX)]))
 def test_any_wrong_type_is_corrupt(data: st.DataObject, kind: tuple[Any, Any]) -> None:
     """A document with anything wrong anywhere is corrupt or too new, and no other error comes."""

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.transfer.slots import Slots
@@ -18,6 +18,7 @@ OPERATIONS = st.lists(
         # Both in one turn of the loop: a slot arrives at a waiter that is just cancelled.
         st.tuples(st.just("finish and cancel"), st.tuples(st.integers(0, 9), st.integers(0, 9))),
     ),
+    min_size=3,
     max_size=40,
 )
 
@@ -79,13 +80,24 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-@given(total=st.integers(1, 3), operations=OPERATIONS)
-def test_bound_and_no_idle_slot(total: int, operations: list[tuple[str, Any]]) -> None:
+@settings(max_examples=200)
+@given(
+    total=st.integers(1, 3),
+    # A crowd to begin with: else most examples end before anybody waits.
+    first=st.lists(RANKS, min_size=3, max_size=8),
+    operations=OPERATIONS,
+)
+def test_bound_and_no_idle_slot(
+    total: int, first: list[tuple[int, int]], operations: list[tuple[str, Any]]
+) -> None:
     """Never more than the total hold one, and nobody waits while a slot is free, whatever comes."""
 
     async def scenario() -> None:
         crowd = Crowd(total)
         async with asyncio.TaskGroup() as group:
+            for rank in first:
+                crowd.add(group, rank)
+            await settle()
             for name, argument in operations:
                 if name == "take":
                     crowd.add(group, argument)
@@ -141,6 +153,26 @@ async def test_nobody_overtakes() -> None:
             await asyncio.sleep(0)
         group.create_task(use("late"))
     assert order == ["waited", "late"]
+
+
+async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
+    """A waiter cancelled in the moment it is served gives the slot to the next."""
+    slots = Slots(1)
+    served: list[int] = []
+
+    async def use(number: int) -> None:
+        async with slots.take((number, 0)):
+            served.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        async with slots.take((0, 0)):
+            tasks = [group.create_task(use(number)) for number in (1, 2, 3)]
+            await asyncio.sleep(0)
+            tasks[1].cancel()
+            await asyncio.sleep(0)
+        tasks[0].cancel()
+    assert served == [3]
+    assert slots.free == 1
 
 
 async def test_slot_survives_an_error() -> None:
