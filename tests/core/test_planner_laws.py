@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from mirror.core.action import Action
 
 law = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 NAMES = ["a.tar.gz", "b.zip", "a b.zip", "a.b.zip", "ä.txt", "c+d", "e"]
@@ -157,7 +159,20 @@ def others(draw: st.DrawFn, source: Snapshot, target: Target) -> None:
 def changes(draw: st.DrawFn, source: Snapshot, start: int) -> Snapshot:
     """Something happens at the source."""
     kind = draw(
-        st.sampled_from(["text", "asset", "same bytes", "rename", "label", "drop", "add", "again", "gone", "new"])
+        st.sampled_from(
+            [
+                "text",
+                "asset",
+                "same bytes",
+                "rename",
+                "label",
+                "drop",
+                "add",
+                "again",
+                "gone",
+                "new",
+            ]
+        )
     )
     if kind == "new" or not source.releases:
         free = [tag for tag in TAGS if tag not in {r.tag for r in source.releases}]
@@ -328,7 +343,9 @@ def test_a_draft_of_others_is_never_touched(world: World) -> None:
         if item.target and item.target.draft:
             assert marked_release(item.target.body, SOURCE_URL) is not None
         for leftover in item.leftovers:
-            assert leftover.target.id not in world.target.others or isinstance(leftover, DeleteAsset)
+            assert leftover.target.id not in world.target.others or isinstance(
+                leftover, DeleteAsset
+            )
 
 
 @law
@@ -358,7 +375,9 @@ def test_the_target_ends_with_all_that_can_be_had(world: World) -> None:
     }
     for wanted in select(world.source.releases, world.policy.selection):
         release = wanted.release
-        if {(0, 0), (release.id, 0)} & obstacles or f"release {release.tag} exists" in str(work.warnings):
+        if {(0, 0), (release.id, 0)} & obstacles or f"release {release.tag} exists" in str(
+            work.warnings
+        ):
             continue
         copy = copies.get(release.tag) or drafts[release.id]
         named = str([text for text in work.warnings if text.startswith(f"{release.tag}: ")])
@@ -405,7 +424,10 @@ def test_losing_the_ledger_costs_no_upload(world: World) -> None:
                 # A name taken by another asset is learnt again; one that nobody can guess, under
                 # a label of its own and without digests, is found by the upload's refusal.
                 hidden = action.asset.label and lost.target.rename is not guessed_name
-                assert (item.source.id, action.asset.id) in settled or hidden
+                # One of others that was renamed at the source keeps its name.
+                entry = world.ledger.releases[item.source.id].assets.get(action.asset.id)
+                known = entry is not None and not entry.created
+                assert (item.source.id, action.asset.id) in settled or hidden or known
 
 
 def replace_ledger(world: World) -> World:

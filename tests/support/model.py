@@ -107,7 +107,9 @@ class Target:
 
     # -- what it says --------------------------------------------------------------------------
 
-    def snapshot(self, source: Snapshot, ledger: Ledger, policy: Policy, url: str) -> Snapshot | None:
+    def snapshot(
+        self, source: Snapshot, ledger: Ledger, policy: Policy, url: str
+    ) -> Snapshot | None:
         """What a session would read."""
         if self.repository is None:
             return None
@@ -131,7 +133,9 @@ class Target:
                 release.name,
                 release.body,
                 release.prerelease,
-                sorted((a.name, a.label, a.size, a.state, self.contents[a.id]) for a in release.assets),
+                sorted(
+                    (a.name, a.label, a.size, a.state, self.contents[a.id]) for a in release.assets
+                ),
             )
             for release in self.releases.values()
         )
@@ -196,13 +200,17 @@ class Target:
             )
         for outcome in outcomes:
             record(ledger, outcome, NOW)
-        if work.finish and (work.publish_incomplete or not refused or not isinstance(work.finish, PublishRelease)):
+        if work.finish and (
+            work.publish_incomplete or not refused or not isinstance(work.finish, PublishRelease)
+        ):
             try:
                 self._finish(number, work.finish)
             except Refused as error:
                 learnt.append(_obstacle(work.finish, work.source, str(error)))
             else:
-                record(ledger, Outcome(work.finish, "done", work.source, self.releases[number]), NOW)
+                record(
+                    ledger, Outcome(work.finish, "done", work.source, self.releases[number]), NOW
+                )
 
     def _create(self, action: CreateRelease) -> int:
         self._write()
