@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.emulator import Generated
+from support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Two hosts; the source has one repository with one release of two assets."""
+    async with World(tmp_path) as made:
+        made.source.add_repository("octo/tool")
+        made.source.add_release(
+            "octo/tool",
+            "v1.0.0",
+            name="One",
+            date="2026-01-01T00:00:00Z",
+            assets={"tool.tar.gz": Generated(seed=1, size=400_000), "tool.txt": "hello\n"},
+        )
+        yield made
