@@ -142,6 +142,7 @@ class Host:
         self.repositories: dict[int, Repository] = {}
         self.names: dict[str, int] = {}
         self.renamed: dict[str, int] = {}
+        self.promised: dict[str, dict[str, Expected]] = {}
         self.assets: dict[int, tuple[Repository, Release, Asset]] = {}
         self.change_listeners: list[Callable[[], None]] = []
 
@@ -181,8 +182,14 @@ class Host:
         return self.invariants.violations
 
     def expect(self, repository: str, tag: str, assets: Expected) -> None:
-        """Declare the assets a published release must hold, with the digests that are right."""
-        self.invariants.expect(self.repository(repository), tag, assets)
+        """Declare the assets a published release must hold, with the digests that are right.
+
+        The repository need not be there yet: then it holds from the moment that it is.
+        """
+        if repository.lower() in self.names:
+            self.invariants.expect(self.repository(repository), tag, assets)
+        else:
+            self.promised.setdefault(repository.lower(), {})[tag] = assets
 
     def expect_latest(self, repository: str, tags: Collection[str]) -> None:
         """Declare which releases may be the latest."""

@@ -71,6 +71,8 @@ class GitHubState(Host):
         self.repositories[made.id] = made
         self.names[full_name.lower()] = made.id
         self.renamed.pop(full_name.lower(), None)
+        for tag, assets in self.promised.pop(full_name.lower(), {}).items():
+            self.invariants.expect(made, tag, assets)
         if not empty:
             self.add_commit(full_name, {"README.md": f"# {name}\n"}, "Initial commit", date=date)
         self.changed(made)

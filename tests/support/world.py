@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
-from support.clock import VirtualClock
 
 from mirror.app import App, open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Emulator, GitHubState
+from support.clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +98,12 @@ directory = "{self.ledger}"
 """
         )
 
+    def expect(self, source: str = "octo/tool", target: str = "mirrors/tool") -> None:
+        """From now on the target's emulator watches that no release is ever seen half."""
+        for release in self.source.releases(source):
+            assets = {asset.name: asset.sha256 for asset in release.assets}
+            self.target.expect(target, release.tag, assets)
+
     async def sync(
         self, *patterns: str, full: bool = False, observer: Observer | None = None
     ) -> Report:
@@ -125,6 +131,11 @@ directory = "{self.ledger}"
 
     def published(self, repository: str = "mirrors/tool") -> dict[str, Release]:
         return {r.tag: r for r in self.target.releases(repository) if not r.draft}
+
+    def latest(self, repository: str = "mirrors/tool") -> str | None:
+        """What the target calls the latest release."""
+        found = self.target.repository(repository).latest()
+        return found.tag if found else None
 
     def drafts(self, repository: str = "mirrors/tool") -> list[Release]:
         return [r for r in self.target.releases(repository) if r.draft]

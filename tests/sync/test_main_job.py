@@ -70,11 +70,7 @@ async def test_no_moment_shows_half_a_release_or_a_wrong_latest(tmp_path: Path) 
     """Published releases are whole at every change; latest is the source's whenever it is there."""
     async with World(tmp_path) as world:
         seed(world)
-        world.target.add_repository("mirrors/tool", empty=True)
-        for release in world.source.releases("octo/tool"):
-            expected = {asset.name: asset.sha256 for asset in release.assets}
-            world.target.expect("mirrors/tool", release.tag, expected)
-        world.target.delete_repository("mirrors/tool")
+        world.expect()
         await world.sync()
         assert list(world.target.violations) == []
         latest = await world.download(

@@ -166,6 +166,7 @@ async def test_it_passes(case: Case, tmp_path: Path) -> None:
     async with World(tmp_path, hosts='stall_timeout = "400ms"') as world:
         world.source.add_repository("octo/tool")
         world.source.add_release("octo/tool", "v1", name="One", assets={"tool.bin": ASSET})
+        world.expect()
         world.source.faults.add(*case.source)
         world.target.faults.add(*case.target)
         report = await world.sync()
@@ -197,6 +198,7 @@ async def test_one_asset_that_fails_holds_its_release_and_nothing_else(
         world.source.add_release("octo/tool", "v1", assets={"good.bin": b"good"})
         world.source.add_release("octo/tool", "v2", assets={"bad.bin": ASSET, "fine.bin": b"f"})
         asset = world.source.asset("octo/tool", "v2", "bad.bin")
+        world.expect()
         world.source.faults.add(_about(fault, str(asset.id)))
         report = await world.sync()
         assert report.status == "failed"
