@@ -357,7 +357,7 @@ class GitHubClient:
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
     ) -> Answer:
         status, headers = response.status, response.headers
-        context = Context(self.name, f"{call.method} {public(url)}", self.clock.now())
+        context = Context(self.name, call.method, url, self.clock.now())
         try:
             data = decode_response(status, headers, content, context)
             if call.check is not None and status != 304:

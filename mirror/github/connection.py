@@ -67,9 +67,8 @@ class Proxies:
         self._proxy = proxy
         self._known: dict[str, tuple[str | None, dict[str, str]]] = {}
 
-    def of(self, url: str) -> tuple[str | None, dict[str, str]]:
-        """The proxy's address for a URL, if any, and the headers that it wants."""
-        place = origin(url)
+    def of(self, place: str) -> tuple[str | None, dict[str, str]]:
+        """The proxy's address for an origin, if any, and the headers that it wants."""
         if place not in self._known:
             self._known[place] = _split_credentials(self._find(place))
         return self._known[place]

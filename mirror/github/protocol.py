@@ -268,13 +268,20 @@ class Context(NamedTuple):
 
     Attributes:
         host: The host's configured name.
-        request: Method and address, without its query.
+        method: The request's method.
+        url: Its address.
         now: Our clock.
     """
 
     host: str
-    request: str
+    method: str
+    url: str
     now: datetime
+
+    @property
+    def request(self) -> str:
+        """Method and address, as people may see it."""
+        return f"{self.method} {public(self.url)}"
 
 
 def decode_response(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from mirror.errors import BadAnswer, GitHubError, ServerError, ShortRead, Stalled
-from mirror.github.protocol import Context, RefusedAddress, decode_response, origin, public
+from mirror.github.protocol import Context, RefusedAddress, decode_response, origin
 from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Streams:
                 host=name,
                 status=status,
             )
-        context = Context(name, f"GET {public(url)}", self._clock.now())
+        context = Context(name, "GET", url, self._clock.now())
         try:
             decode_response(status, response.headers, content, context)
         except GitHubError as error:
@@ -220,7 +220,7 @@ class Streams:
                 "POST", url, headers, body=body, timeout=self._upload, trusted=trusted
             )
             content = await self._wire.read(response, url)
-            context = Context(self._wire.name, f"POST {public(url)}", self._clock.now())
+            context = Context(self._wire.name, "POST", url, self._clock.now())
             return decode_response(response.status, response.headers, content, context)
         except GitHubError as error:
             if body.failure is not None:

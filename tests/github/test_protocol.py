@@ -34,7 +34,7 @@ from mirror.github.protocol import (
 )
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-CONTEXT = Context("github", "GET https://api.github.com/x", NOW)
+CONTEXT = Context("github", "GET", "https://api.github.com/x?sig=SECRET", NOW)
 BASE = "https://api.github.com/repos/o/r/releases?per_page=100"
 
 
@@ -302,6 +302,7 @@ def test_a_status_is_one_kind_of_error(
     assert caught.request_id == "AB:12"
     assert f"github: GET https://api.github.com/x answered {status}" in str(caught)
     assert "AB:12" in str(caught)
+    assert "SECRET" not in str(caught)
 
 
 def test_the_items_of_a_validation_error_are_told() -> None:
