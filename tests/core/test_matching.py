@@ -75,12 +75,12 @@ def test_a_new_id_with_the_same_digest_is_no_replacement() -> None:
     old, new = (an_asset(n, "a.zip", sha256=A) for n in (1, 2))
     copy = an_asset(50, "a.zip")
     found = matched([new], [copy], an_entry(old, copy))
-    assert found.actions == found.warnings == []
+    assert (found.actions, found.warnings) == ([], [])
     assert found.present[2].target_id == 50
 
 
 @pytest.mark.parametrize("same_id", [True, False])
-def test_the_first_copy_may_be_kept(same_id: bool) -> None:  # noqa: FBT001
+def test_the_first_copy_may_be_kept(same_id: bool) -> None:
     """With ``on_change = "keep"`` the old bytes stay, and every pass warns."""
     old = an_asset(1, "a.zip", sha256=A)
     new = an_asset(1 if same_id else 2, "a.zip", sha256=B)
@@ -171,7 +171,7 @@ def test_an_asset_that_is_not_wanted_keeps_its_copy() -> None:
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_what_differs_in_a_release_of_others_is_left_alone(recorded: bool) -> None:  # noqa: FBT001
+def test_what_differs_in_a_release_of_others_is_left_alone(recorded: bool) -> None:
     """An asset that this mirror did not make is not replaced, and is warned of."""
     asset, copy = an_asset(1, "a.zip", 20), an_asset(50, "a.zip", 10)
     entry = an_entry(asset, copy, size=10, created=False)
@@ -199,7 +199,7 @@ def test_our_upload_in_a_release_of_others_is_ours() -> None:
     ("name", "ours", "deleted"),
     [("a.zip", True, True), ("a.zip", False, True), ("x.zip", True, True), ("x.zip", False, False)],
 )
-def test_the_rest_of_a_broken_upload_goes(name: str, ours: bool, deleted: bool) -> None:  # noqa: FBT001
+def test_the_rest_of_a_broken_upload_goes(name: str, ours: bool, deleted: bool) -> None:
     """In releases of ours all of it, in others' what stands in the way."""
     asset, rest = an_asset(1, "a.zip"), an_asset(50, name, 0, state="starter")
     found = matched([asset], [rest], ours=ours)
@@ -235,7 +235,7 @@ def test_an_exchange_goes_on_where_it_was_cut_off(
     here: list[Asset],
     old: Asset | None,
     temporary: Asset | None,
-    recorded: bool,  # noqa: FBT001
+    recorded: bool,
 ) -> None:
     """What was uploaded already is not sent again, and what is there is not missed."""
     found = matched([NEW], here, *([an_entry(OLD, COPY)] if recorded else []))

@@ -43,14 +43,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mirror.core.action import Action
+    from support.model import Rename
 
 law = settings(
     deadline=None,
-    max_examples=50,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 NAMES = ["a.tar.gz", "b.zip", "a b.zip", "a.b.zip", "ä.txt", "c+d", "e"]
+RENAMES: list[Rename] = [str, guessed_name, transliterated]
 TAGS = ["v1", "v2", "nightly", "cli/v3"]
 
 
@@ -119,7 +121,7 @@ def worlds(draw: st.DrawFn) -> World:
     source = draw(sources(digests=digests))
     make_latest = draw(st.booleans())
     target = Target(
-        rename=draw(st.sampled_from([str, guessed_name, transliterated])),
+        rename=draw(st.sampled_from(RENAMES)),
         digests=draw(st.booleans()),
         make_latest=make_latest,
     )

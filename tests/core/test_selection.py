@@ -161,7 +161,7 @@ def test_no_tag_takes_long() -> None:
         ("cli/cl", False),
     ],
 )
-def test_patterns_of_the_command_line(pattern: str, selected: bool) -> None:  # noqa: FBT001
+def test_patterns_of_the_command_line(pattern: str, selected: bool) -> None:
     """A pattern is shell-style, ignores case, and may name the source."""
     assert matches_source(pattern, "github", RepoRef("cli", "cli")) is selected
     assert could_match(pattern, "github", "cli/cli") is selected
@@ -182,7 +182,7 @@ def test_patterns_of_the_command_line(pattern: str, selected: bool) -> None:  # 
 def test_a_pattern_that_no_source_could_match_is_known_at_once(
     pattern: str,
     source: str,
-    possible: bool,  # noqa: FBT001
+    possible: bool,
 ) -> None:
     """Two globs are compared by their literal ends; one literal name is compared exactly."""
     assert could_match(pattern, "github", source) is possible

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy as copies
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.core.action import (
     Action,
@@ -23,13 +23,15 @@ from mirror.core.action import (
     UpdateRelease,
     UploadAsset,
 )
-from mirror.core.ledger import Ledger
 from mirror.core.matching import asset_facts, guessed_name
 from mirror.core.planner import Circumstances, plan, tags_needed
-from mirror.core.policy import Policy
 from mirror.core.record import learn, quarantine, record
 from mirror.core.release import Asset, Release, Repository, Snapshot, fingerprint
 from support.values import NOW, TARGET, digest_of
+
+if TYPE_CHECKING:
+    from mirror.core.ledger import Ledger
+    from mirror.core.policy import Policy
 
 Rename = Callable[[str], str]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mirror.core.action import Plan
 from mirror.core.capabilities import Capabilities
 from mirror.core.ledger import AssetEntry, Ledger, ReleaseEntry
 from mirror.core.planner import Circumstances, plan
 from mirror.core.policy import Policy
 from mirror.core.release import Asset, Release, RepoRef, Repository, Snapshot
 from mirror.core.report import iso
+
+if TYPE_CHECKING:
+    from mirror.core.action import Plan
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 SOURCE_URL = "https://github.com"

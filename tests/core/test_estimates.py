@@ -1,0 +1,115 @@
+"""What servers can do, what a plan costs, and how long to wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirror.core.action import (
+    CreateRelease,
+    CreateRepository,
+    CreateTag,
+    DeleteAsset,
+    Plan,
+    PublishRelease,
+    ReleaseWork,
+    ReplaceAsset,
+    UpdateRelease,
+    UploadAsset,
+)
+from mirror.core.capabilities import Capabilities
+from mirror.core.estimate import requests_of
+from mirror.core.retry import Backoff
+from support.values import NOW, a_release, a_source, an_asset, planned
+
+law = settings(deadline=None, max_examples=100)
+
+
+@pytest.mark.parametrize(
+    ("installed", "version", "make_latest"),
+    [
+        (None, None, True),
+        ("3.7.19", (3, 7, 19), False),
+        ("3.8.0", (3, 8, 0), True),
+        ("3.8", (3, 8), True),
+        ("3.10.4", (3, 10, 4), True),
+        ("enterprise-server@3.17.1", (3, 17, 1), True),
+        ("2.22.0", (2, 22, 0), False),
+        ("4.0.0", (4, 0, 0), True),
+        ("unknown", (0,), False),
+        ("", (0,), False),
+    ],
+)
+def test_versions_and_what_they_can_do(
+    installed: str | None,
+    version: tuple[int, ...] | None,
+    make_latest: bool,
+) -> None:
+    """Versions compare by number; an unknown server counts as old."""
+    found = Capabilities.of(installed)
+    assert (found.version, found.make_latest) == (version, make_latest)
+
+
+def test_only_known_limits_are_limits() -> None:
+    """github.com's are documented; what a server of one's own takes, only it knows."""
+    assert (Capabilities.of(None).max_asset_size, Capabilities.of(None).max_assets) == (2**31, 1000)
+    ghes = Capabilities.of("3.17.0")
+    assert (ghes.max_asset_size, ghes.max_assets) == (None, None)
+
+
+ASSET, OLD = an_asset(1), an_asset(50)
+REPLACE = ReplaceAsset(ASSET, OLD, "a", "t")
+
+
+@pytest.mark.parametrize(
+    ("facts", "source", "target"),
+    [
+        ({}, 0, 0),
+        ({"finish": UpdateRelease({"tag_name": "v1"})}, 0, 1),
+        ({"create": CreateRelease({}, "m"), "finish": PublishRelease({})}, 0, 2),
+        ({"tag": CreateTag("v1", "c", "", NOW)}, 0, 1),
+        ({"tag": CreateTag("v1", None, "", NOW)}, 0, 4),
+        ({"leftovers": (DeleteAsset(OLD),)}, 0, 2),
+        ({"assets": (UploadAsset(ASSET),)}, 1, 2),
+        ({"assets": tuple(UploadAsset(an_asset(n)) for n in range(1, 102))}, 101, 103),
+        ({"assets": (REPLACE,)}, 1, 5),
+        ({"assets": (ReplaceAsset(ASSET, None, "a", "t", OLD),)}, 0, 2),
+    ],
+)
+def test_what_work_costs(facts: dict[str, Any], source: int, target: int) -> None:
+    """Each upload is one request of each side, and each page of a release's assets another."""
+    work = ReleaseWork(0, a_release(), None, **facts)
+    assert requests_of(Plan(releases=(work,))) == {"source": source, "target": target}
+
+
+def test_a_new_repository_costs_three_requests_more() -> None:
+    """Itself, its first commit, Actions disabled; placeholders start from that commit."""
+    tag = ReleaseWork(0, a_release(), None, tag=CreateTag("v1", None, "", NOW))
+    create = CreateRepository("private", "", "")
+    assert requests_of(Plan(repository=create, releases=(tag,)))["target"] == 3 + 2
+
+
+def test_nothing_to_do_costs_nothing() -> None:
+    """An empty plan adds no request."""
+    assert requests_of(planned(a_source(), None)) == {"source": 0, "target": 0}
+
+
+@law
+@given(st.integers(1, 10**6), st.floats(0, 1), st.floats(0.01, 10), st.floats(1, 600))
+def test_a_wait_is_at_least_half_of_its_ceiling(
+    failures: int, jitter: float, first: float, longest: float
+) -> None:
+    """Waits double up to the longest; half of each follows the jitter."""
+    backoff = Backoff(first=first, longest=longest)
+    ceiling = min(longest, first * 2 ** min(failures - 1, 31))
+    assert ceiling / 2 <= backoff.delay(failures, jitter) <= ceiling
+
+
+def test_waits_double() -> None:
+    """From the first to the longest."""
+    backoff = Backoff(first=1, longest=10)
+    assert [backoff.delay(n, 1) for n in range(1, 7)] == [1, 2, 4, 8, 10, 10]
+    assert backoff.delay(1, 0) == 0.5
