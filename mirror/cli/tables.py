@@ -37,7 +37,13 @@ STYLES = {
 
 def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     """A table without frames; the columns named in ``numbers`` are right-aligned."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
     right = set(numbers)
     for column in columns:
         table.add_column(

@@ -1,0 +1,150 @@
+"""What goes where: the result to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from mirror.emulator import AssetSpec
+from support.process import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.world import World
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+async def test_json_and_options_on_both_sides(world: World, tmp_path: Path) -> None:
+    """`--json` is one document; options are taken before and after the verb, the later one wins."""
+    # `run` puts --config before the verb.
+    wrong = tmp_path / "wrong.toml"
+    good = str(world.config_file)
+    done = await run(
+        world, "--config", str(wrong), "--log-format", "json", "plan", "--json", "-c", good
+    )
+    assert done.status == 0, done.err
+    report = done.json()
+    assert report["command"] == "plan"
+    assert report["totals"]["assets_uploaded"] == 2
+    assert report["estimated_requests"]["target"] > 0
+    failed = await run(world, "plan", "-c", str(wrong), "--json")
+    assert (failed.status, failed.out) == (2, "")
+
+
+async def test_json_tells_a_failure(world: World) -> None:
+    """Where the run itself fails, there is still one document, and it says so."""
+    world.ledger.write_text("a file is where a directory should be")
+    done = await run(world, "sync", "--json")
+    assert done.status == 1
+    assert done.json()["status"] == "failed"
+    assert done.json()["error"] in done.err
+
+
+async def test_quiet(world: World) -> None:
+    """`--quiet` is silent while all is well, tells a failure, and an old quarantined item never."""
+    calm = await run(world, "sync", "--quiet")
+    assert (calm.status, calm.out, calm.err) == (0, "", "")
+    world.source.add_asset("octo/tool", "v1.0.0", "empty", b"")
+    new = await run(world, "sync", "--quiet")
+    assert new.status == 1
+    assert "octo/tool v1.0.0 empty" in new.out
+    known = await run(world, "sync", "--quiet")
+    assert (known.status, known.out, known.err) == (1, "", "")
+
+
+async def test_names_of_others_are_harmless(world: World) -> None:
+    """Control and bidi characters of a server reach no terminal; markup is not interpreted."""
+    name = "[bold]x\u202egpj.exe\x1b[2J\x9b31m.txt"
+    world.source.add_release(
+        "octo/tool",
+        "v2.0.0",
+        date="2026-02-01T00:00:00Z",
+        assets={name: AssetSpec(b""), "[red]y.txt": "y"},
+    )
+    for arguments in (("plan",), ("sync", "--log-level", "debug")):
+        done = await run(world, *arguments)
+        assert done.status in {0, 1}
+        for text in (done.out, done.err):
+            found = CONTROL.search(text)
+            assert found is None, text[max(0, found.start() - 200) :]
+        assert "[bold]x\\u202egpj.exe\\x1b[2J" in done.out
+
+
+async def test_status(world: World) -> None:
+    """`status` names a ledger that is not there, and afterwards tells what is."""
+    before = await run(world, "status")
+    assert before.status == 1
+    assert str(world.ledger) in before.err
+    assert (await run(world, "sync", "--quiet")).status == 0
+    contacted = len(world.source.requests) + len(world.target.requests)
+    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "100"})
+    assert "github:octo/tool → mirrors/tool" in table.out
+    assert "400.0 kB" in table.out
+    document = (await run(world, "status", "--json")).json()
+    assert document["mirrors"][0]["state"] == "ok"
+    assert len(world.source.requests) + len(world.target.requests) == contacted
+
+
+async def test_check(world: World) -> None:
+    """`check` looks at both hosts, contacts none when offline, and is 1 where something failed."""
+    offline = await run(world, "check", "--offline")
+    assert offline.status == 0
+    assert "is good" in offline.out
+    assert not world.source.requests
+    good = await run(world, "check", "--json")
+    assert good.status == 0, good.out
+    checks = {(c["host"], c["what"]): c for c in good.json()["checks"]}
+    assert checks["github", "download"]["status"] == "ok"
+    world.target.revoke_token("target-token-of-the-test")
+    bad = await run(world, "check")
+    assert bad.status == 1
+    assert "1 check failed" in bad.out
+
+
+def test_status_loads_no_http_client(tmp_path: Path) -> None:
+    """`status` starts quickly: nothing that needs aiohttp is imported."""
+    code = (
+        "import sys, mirror.cli.parser, mirror.cli.looks, mirror.cli.status_table, mirror.overview\n"
+        "print('aiohttp' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_help_schema_and_a_reader_that_left() -> None:
+    """Help fits 80 columns; the schema is JSON; a closed pipe is no error worth a word."""
+    environ = {**os.environ, "COLUMNS": "80"}
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mirror", *arguments],
+            capture_output=True,
+            text=True,
+            env=environ,
+            check=False,
+        )
+
+    nothing = command()
+    assert nothing.returncode == 0
+    assert max(map(len, nothing.stdout.splitlines())) <= 80
+    for verb in ("sync", "plan", "status", "check", "demo", "emulator", "schema", "verify"):
+        assert re.search(rf"^  {verb} ", nothing.stdout, re.MULTILINE)
+    assert "Exit status:" in nothing.stdout
+    of_sync = command("sync", "-h").stdout
+    assert "Example" in of_sync
+    assert "--detailed" not in of_sync
+    assert "Did you mean 'status'" in command("statsu").stderr
+    assert json.loads(command("schema").stdout)["properties"]["target"]
+    script = '"$0" -m mirror schema | true; echo "${PIPESTATUS[0]}"'
+    gone = subprocess.run(
+        ["bash", "-c", script, sys.executable], capture_output=True, text=True, check=True
+    )
+    assert (gone.stdout.strip(), gone.stderr) == ("0", "")
