@@ -81,7 +81,7 @@ def ranged(call: Call, asset: Asset) -> Answer:
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f"attachment; filename={asset.name}",
+        "Content-Disposition": f"attachment; filename={quote(asset.name, safe='')}",
     }
     answer = Answer(
         headers=headers, content_type=asset.content_type, content=asset.content, stop=asset.size
