@@ -1,0 +1,160 @@
+"""Which assets of a release can be taken now, never, or not yet."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mirror.core.action import (
+    AssetAction,
+    DeleteAsset,
+    Obstacle,
+    ReplaceAsset,
+    UploadAsset,
+)
+from mirror.core.matching import Matched, asset_facts, is_temporary
+from mirror.core.release import fingerprint
+
+if TYPE_CHECKING:
+    from mirror.core.capabilities import Capabilities
+    from mirror.core.circumstances import Circumstances
+    from mirror.core.ledger import Ledger
+    from mirror.core.policy import Policy
+    from mirror.core.release import Asset, Release
+    from mirror.core.selection import Wanted
+
+PENDING = timedelta(hours=1)
+"""An asset that is not uploaded at the source for longer than this is no upload in progress."""
+
+
+class Intake:
+    """Tells of the assets of one release which can be taken.
+
+    Attributes:
+        held: The release is not to be published yet.
+        obstacles: What cannot be taken, and why.
+        warnings: What an operator should know.
+    """
+
+    def __init__(
+        self, release: Release, ledger: Ledger, policy: Policy, about: Circumstances
+    ) -> None:
+        self._release = release
+        self._ledger = ledger
+        self._hold = policy.incomplete == "hold"
+        self._about = about
+        self.held = False
+        self.obstacles: list[Obstacle] = []
+        self.warnings: list[str] = []
+
+    def quarantined(self, asset: Asset | None = None) -> Obstacle | None:
+        """What was recorded of the release or of one of its assets, while it is not tried again."""
+        facts = asset_facts(asset) if asset else fingerprint([self._release])
+        known = self._ledger.quarantined.get((self._release.id, asset.id if asset else 0))
+        if known is None or known.facts != facts or self._about.retry:
+            return None
+        return Obstacle(
+            known.error,
+            release_id=self._release.id,
+            asset_id=asset.id if asset else 0,
+            release=self._release.tag,
+            asset=asset.name if asset else None,
+            final=True,
+            facts=facts,
+        )
+
+    def takeable(self, wanted: Wanted) -> list[Asset]:
+        """The wanted assets that the target can take, as far as the source tells."""
+        taken: list[Asset] = []
+        for asset in wanted.assets:
+            if is_temporary(asset.name):
+                continue  # the source is a mirror itself, and this the new half of an exchange
+            if not asset.uploaded:
+                self._incomplete(asset)
+            elif error := _untakeable(asset, self._about.capabilities):
+                self._never(asset, error)
+                self.held |= self._hold
+            else:
+                taken.append(asset)
+        return taken
+
+    def settle(self, matched: Matched, copy: Release | None) -> None:
+        """Leave out work that the copy cannot take, and what failed for good and is the same."""
+        if copy and copy.immutable and not copy.draft:
+            self._frozen(matched)
+        self._crowded(matched, len(copy.assets) if copy else 0)
+        kept: list[AssetAction] = []
+        for action in matched.actions:
+            asset = None if isinstance(action, DeleteAsset) else action.asset
+            obstacle = self.quarantined(asset) if asset else None
+            if obstacle is None:
+                kept.append(action)
+                continue
+            self.obstacles.append(obstacle)
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                self.held |= self._hold
+        matched.actions = kept
+
+    def _frozen(self, matched: Matched) -> None:
+        """An immutable release takes no assets: they can never arrive."""
+        for action in matched.actions:
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                self._never(action.asset, "the target's release is immutable")
+        matched.actions.clear()
+        matched.leftovers.clear()
+
+    def _crowded(self, matched: Matched, there: int) -> None:
+        """Leave out uploads, the smallest ones, that the target's release has no room for."""
+        limit = self._about.capabilities.max_assets
+        if limit is None:
+            return
+        room = max(0, limit - there + len(matched.leftovers))
+        uploads = [action for action in matched.actions if isinstance(action, UploadAsset)]
+        for action in uploads[room:]:
+            matched.actions.remove(action)
+            error = f"the release has more assets than the target takes ({limit})"
+            self._never(action.asset, error)
+            self.held |= self._hold
+
+    def _incomplete(self, asset: Asset) -> None:
+        since = asset.updated_at
+        if since and self._about.now - since > PENDING:
+            self.warnings.append(
+                f"asset {asset.name} is not complete at the source (state {asset.state});"
+                " left out until it is"
+            )
+            return
+        self.held = True
+        self.obstacles.append(
+            Obstacle(
+                f"waits: the source is still uploading {asset.name}",
+                action="upload-asset",
+                release_id=self._release.id,
+                asset_id=asset.id,
+                release=self._release.tag,
+                asset=asset.name,
+            )
+        )
+
+    def _never(self, asset: Asset, error: str) -> None:
+        self.obstacles.append(
+            Obstacle(
+                error,
+                action="upload-asset",
+                release_id=self._release.id,
+                asset_id=asset.id,
+                release=self._release.tag,
+                asset=asset.name,
+                final=True,
+                facts=asset_facts(asset),
+            )
+        )
+
+
+def _untakeable(asset: Asset, limits: Capabilities) -> str | None:
+    """Why the target can never take an asset, or ``None``."""
+    if asset.size == 0:
+        return "it has 0 bytes, which no host takes; exclude it with assets.exclude"
+    if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
+        return f"it has {asset.size} bytes; the target takes at most {limits.max_asset_size}"
+    return None
