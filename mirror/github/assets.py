@@ -23,6 +23,7 @@ _ADDRESSES = 2
 """How many storage addresses are asked for in one opening: a signed one lives for minutes only."""
 
 _DOCUMENTS = ("text/html", "application/json", "application/xhtml+xml", "application/vnd.github")
+_MEDIA_TYPE = re.compile(r"[\w.+!#$&^-]+/[\w.+!#$&^-]+(\s*;[ -~]*)?", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 
 
@@ -169,7 +170,9 @@ class AssetSink:
 
     Args:
         upload_url: The release's, as its host gave it.
+        name: The name that is asked for.
         label: What people see instead of the name; empty for none.
+        content_type: As the source has it; what cannot stand in a header is not passed on.
 
     Source: https://docs.github.com/rest/releases/assets ("Upload a release asset")
     """
@@ -187,7 +190,8 @@ class AssetSink:
             f"&label={quote(label, safe='')}" if label else ""
         )
         self._url = f"{upload_url.partition('{')[0]}?{query}"
-        self._content_type = content_type
+        good = _MEDIA_TYPE.fullmatch(content_type)
+        self._content_type = content_type if good else "application/octet-stream"
 
     async def send(self, chunks: AsyncIterator[bytes], size: int) -> Asset:
         """Send all chunks, ``size`` bytes in all; the asset as the host has it.

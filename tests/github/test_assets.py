@@ -304,6 +304,28 @@ async def test_an_upload_gives_the_asset_as_the_host_has_it() -> None:
     assert made.sha256 == hashlib.sha256(DATA).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
+        ("image/svg+xml", "image/svg+xml"),
+        ("a/b\r\nX-Evil: 1", "application/octet-stream"),
+        ("", "application/octet-stream"),
+        ("\x1b[31m/ü", "application/octet-stream"),
+    ],
+)
+async def test_a_content_type_that_is_none_is_not_passed_on(given: str, sent: str) -> None:
+    """It comes from a source, and goes into a header."""
+
+    async def handler(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"id": 1, "name": "x", "size": 1}, status=201)
+
+    async with fake_host(handler) as host, client(host.url) as github:
+        await AssetSink(github, f"{host.url}/u", "x", content_type=given).send(body(b"x"), 1)
+    assert host.seen[0].headers["Content-Type"] == sent
+
+
 async def test_an_upload_elsewhere_is_refused() -> None:
     """An upload_url of a stranger gets no token."""
     async with emulated() as (_, store, _):
