@@ -8,19 +8,43 @@ a matter of a :class:`LedgerStore`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mirror.core.document import (
+    MALFORMED,
+    PERHAPS_TEXT,
+    VERSION,
+    check_version,
+    fields_of,
+    flag,
+    integer,
+    list_of,
+    perhaps_text,
+    text_of,
+)
+from mirror.core.index import Index, IndexEntry, ListingEntry, PageProof
 from mirror.core.report import Quarantined
-from mirror.errors import LedgerCorrupt, LedgerTooNew
+from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.release import Asset
 
-VERSION = 1
+__all__ = [
+    "VERSION",
+    "AssetEntry",
+    "Index",
+    "IndexEntry",
+    "Ledger",
+    "LedgerStore",
+    "ListingEntry",
+    "PageProof",
+    "QuarantineEntry",
+    "ReleaseEntry",
+    "check_version",
+    "same_content",
+]
 
 
 @dataclass(slots=True)
@@ -103,21 +127,21 @@ class Ledger:
         check_version(document)
         try:
             return cls(
-                source=_text(document["source"]),
-                target=_text(document["target"]),
-                target_url=_text(document["target_url"]),
-                source_id=_integer(document["source_id"]),
-                target_id=_integer(document["target_id"]),
-                created_repository=_flag(document["created_repository"]),
+                source=text_of(document["source"]),
+                target=text_of(document["target"]),
+                target_url=text_of(document["target_url"]),
+                source_id=integer(document["source_id"]),
+                target_id=integer(document["target_id"]),
+                created_repository=flag(document["created_repository"]),
                 releases={
-                    entry.source_id: entry for entry in map(_release, _list(document["releases"]))
+                    entry.source_id: entry for entry in map(_release, list_of(document["releases"]))
                 },
                 quarantined={
                     (entry.release_id, entry.asset_id): entry
-                    for entry in map(_quarantine, _list(document["quarantined"]))
+                    for entry in map(_quarantine, list_of(document["quarantined"]))
                 },
             )
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise LedgerCorrupt(f"not a ledger document: {error!r}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -132,12 +156,12 @@ class Ledger:
             "created_repository": self.created_repository,
             "releases": [
                 {
-                    **_without(entry, "assets"),
-                    "assets": [_without(a) for a in entry.assets.values()],
+                    **fields_of(entry, "assets"),
+                    "assets": [fields_of(a) for a in entry.assets.values()],
                 }
                 for entry in self.releases.values()
             ],
-            "quarantined": [_without(entry) for entry in self.quarantined.values()],
+            "quarantined": [fields_of(entry) for entry in self.quarantined.values()],
         }
 
     def totals(self) -> tuple[int, int, int]:
@@ -170,158 +194,6 @@ class QuarantineEntry:
         return Quarantined(
             release=self.release, asset=self.asset, error=self.error, since=self.since
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PageProof:
-    """One page of a listing, as it was read.
-
-    Attributes:
-        url: Its address on the host.
-        etag: The host's, sent back as it came; empty where it gave none.
-        content: A fingerprint of what it held, without counters.
-    """
-
-    url: str
-    etag: str
-    content: str
-
-
-@dataclass(slots=True)
-class IndexEntry:
-    """All that a pass needs to know of a mirror in which nothing changed.
-
-    Attributes:
-        source: ``NAME:OWNER/REPO``.
-        settings: A fingerprint of the settings that matter.
-        credential: A fingerprint of the source's credential: ETags differ by it.
-        target_url: The target host's API address.
-        pages: The source's listing when a pass last left nothing undone; empty for no proof.
-        audited_at: When both sides were last looked at (seconds since the epoch).
-        succeeded_at: When a pass last left nothing undone (seconds since the epoch).
-        error: What made the last pass fail; empty if it did not.
-        releases, assets, bytes: What the target holds of this mirror.
-        newest: The publication of the newest selected release at the source (ISO 8601).
-        warnings, quarantined: What every report repeats.
-    """
-
-    source: str
-    target: str
-    settings: str = ""
-    credential: str = ""
-    target_url: str = ""
-    source_id: int = 0
-    pages: tuple[PageProof, ...] = ()
-    audited_at: float = 0.0
-    succeeded_at: float = 0.0
-    error: str = ""
-    releases: int = 0
-    assets: int = 0
-    bytes: int = 0
-    newest: str | None = None
-    warnings: tuple[str, ...] = ()
-    quarantined: tuple[Quarantined, ...] = ()
-
-    @classmethod
-    def from_json(cls, document: Any) -> IndexEntry:
-        """Read one entry of the index.
-
-        Raises:
-            LedgerCorrupt: It is none.
-        """
-        try:
-            return _index_entry(document)
-        except _MALFORMED as error:
-            raise LedgerCorrupt(f"not an entry of the index: {error!r}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the index."""
-        return {
-            **_without(self, "pages", "quarantined", "warnings"),
-            "pages": [[page.url, page.etag, page.content] for page in self.pages],
-            "warnings": list(self.warnings),
-            "quarantined": [item.to_json() for item in self.quarantined],
-        }
-
-
-@dataclass(slots=True)
-class ListingEntry:
-    """What a wildcard found: the pages of an owner's repositories, and what they held.
-
-    Attributes:
-        repositories: ``[owner/name, id, fork, archived]`` of each.
-    """
-
-    credential: str
-    pages: tuple[PageProof, ...] = ()
-    repositories: tuple[tuple[str, int, bool, bool], ...] = ()
-
-    @classmethod
-    def from_json(cls, document: Any) -> ListingEntry:
-        """Read one listing of the index.
-
-        Raises:
-            LedgerCorrupt: It is none.
-        """
-        try:
-            return cls(
-                credential=_text(document["credential"]),
-                pages=_pages(document["pages"]),
-                repositories=tuple(
-                    (_text(name), _integer(number), _flag(fork), _flag(archived))
-                    for name, number, fork, archived in map(_list, _list(document["repositories"]))
-                ),
-            )
-        except _MALFORMED as error:
-            raise LedgerCorrupt(f"not a listing of the index: {error!r}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the index."""
-        return {
-            "credential": self.credential,
-            "pages": [[page.url, page.etag, page.content] for page in self.pages],
-            "repositories": [list(repository) for repository in self.repositories],
-        }
-
-
-@dataclass(slots=True)
-class Index:
-    """The small file: an entry for each mirror by its target's key, a listing for each wildcard.
-
-    Attributes:
-        finished_at: When a pass last ended (seconds since the epoch).
-    """
-
-    mirrors: dict[str, IndexEntry] = field(default_factory=dict)
-    listings: dict[str, ListingEntry] = field(default_factory=dict)
-    finished_at: float = 0.0
-
-    @classmethod
-    def from_json(cls, document: Any) -> Index:
-        """Read the index.
-
-        Raises:
-            LedgerTooNew: A later version of this program wrote it.
-            LedgerCorrupt: It is no index.
-        """
-        check_version(document)
-        try:
-            return cls(
-                mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
-                listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
-                finished_at=_number(document["finished_at"]),
-            )
-        except _MALFORMED as error:
-            raise LedgerCorrupt(f"not an index: {error!r}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """The document; reading it back gives an equal index."""
-        return {
-            "version": VERSION,
-            "finished_at": self.finished_at,
-            "mirrors": {k: v.to_json() for k, v in self.mirrors.items()},
-            "listings": {k: v.to_json() for k, v in self.listings.items()},
-        }
 
 
 class LedgerStore(Protocol):
@@ -374,57 +246,15 @@ def same_content(entry: AssetEntry, asset: Asset) -> bool:
     return asset.id == entry.source_id
 
 
-def check_version(document: Any) -> None:
-    """Refuse what is no document, and what a later version of this program wrote."""
-    version = document.get("version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise LedgerCorrupt("not a document of a ledger: it has no version")
-    if version > VERSION:
-        raise LedgerTooNew(
-            f"written by a later release-mirror (document version {version}, this one knows"
-            f" {VERSION}): upgrade release-mirror, or give it another [ledger] directory"
-        )
-
-
-def _without(value: Any, *names: str) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__ if name not in names}
-
-
-def _index_entry(document: Any) -> IndexEntry:
-    entry = IndexEntry(
-        **{
-            **document,
-            "pages": _pages(document["pages"]),
-            "quarantined": tuple(map(_quarantined, _list(document["quarantined"]))),
-            "warnings": tuple(map(_text, _list(document["warnings"]))),
-            "audited_at": _number(document["audited_at"]),
-            "succeeded_at": _number(document["succeeded_at"]),
-        }
-    )
-    for text in (
-        entry.source,
-        entry.target,
-        entry.settings,
-        entry.credential,
-        entry.target_url,
-        entry.error,
-    ):
-        _text(text)
-    for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
-        _integer(number)
-    _perhaps_text(entry.newest)
-    return entry
-
-
 def _release(item: Any) -> ReleaseEntry:
-    assets = {asset.source_id: asset for asset in map(_asset, _list(item["assets"]))}
+    assets = {asset.source_id: asset for asset in map(_asset, list_of(item["assets"]))}
     entry = ReleaseEntry(**{**item, "assets": assets})
-    _integer(entry.source_id)
-    _integer(entry.target_id)
-    _text(entry.tag)
-    _flag(entry.created)
-    _flag(entry.followed)
-    _perhaps_text(entry.published)
+    integer(entry.source_id)
+    integer(entry.target_id)
+    text_of(entry.tag)
+    flag(entry.created)
+    flag(entry.followed)
+    perhaps_text(entry.published)
     return entry
 
 
@@ -437,9 +267,9 @@ def _asset(item: Any) -> AssetEntry:
         and type(entry.target_id) is int
         and type(entry.target_name) is str
         and type(entry.size) is int
-        and type(entry.sha256) in _PERHAPS_TEXT
-        and type(entry.source_digest) in _PERHAPS_TEXT
-        and type(entry.source_updated_at) in _PERHAPS_TEXT
+        and type(entry.sha256) in PERHAPS_TEXT
+        and type(entry.source_digest) in PERHAPS_TEXT
+        and type(entry.source_updated_at) in PERHAPS_TEXT
         and type(entry.created) is bool
     ):
         raise TypeError(f"a wrong type in an asset: {item!r:.200}")
@@ -448,66 +278,9 @@ def _asset(item: Any) -> AssetEntry:
 
 def _quarantine(item: Any) -> QuarantineEntry:
     entry = QuarantineEntry(**item)
-    _integer(entry.release_id)
-    _integer(entry.asset_id)
+    integer(entry.release_id)
+    integer(entry.asset_id)
     for text in (entry.facts, entry.error, entry.since, entry.release):
-        _text(text)
-    _perhaps_text(entry.asset)
+        text_of(text)
+    perhaps_text(entry.asset)
     return entry
-
-
-def _quarantined(item: Any) -> Quarantined:
-    entry = Quarantined(**item)
-    _text(entry.error)
-    _text(entry.since)
-    _perhaps_text(entry.release)
-    _perhaps_text(entry.asset)
-    return entry
-
-
-def _pages(items: Any) -> tuple[PageProof, ...]:
-    pages = tuple(PageProof(*_list(item)) for item in _list(items))
-    for page in pages:
-        for text in (page.url, page.etag, page.content):
-            _text(text)
-    return pages
-
-
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
-_PERHAPS_TEXT = frozenset({str, type(None)})
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
-    return value
-
-
-def _perhaps_text(value: object) -> None:
-    if value is not None:
-        _text(value)
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"a whole number expected, not {type(value).__name__}")
-    return value
-
-
-def _number(value: object) -> float:
-    number = value if isinstance(value, float) else float(_integer(value))
-    if not isfinite(number):
-        raise ValueError(f"a number expected, not {number}")
-    return number
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"true or false expected, not {type(value).__name__}")
-    return value
-
-
-def _list(value: object) -> Sequence[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(f"a list expected, not {type(value).__name__}")
-    return value

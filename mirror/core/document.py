@@ -1,0 +1,78 @@
+"""Documents as JSON: their version, and the types of what they hold, checked while they are read."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from mirror.errors import LedgerCorrupt, LedgerTooNew
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = 1
+"""Of the documents that this program writes; it reads this one and earlier ones."""
+
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading a document that is none may raise."""
+
+PERHAPS_TEXT = frozenset({str, type(None)})
+
+
+def check_version(document: Any) -> None:
+    """Refuse what is no document, and what a later version of this program wrote."""
+    version = document.get("version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise LedgerCorrupt("not a document of a ledger: it has no version")
+    if version > VERSION:
+        raise LedgerTooNew(
+            f"written by a later release-mirror (document version {version}, this one knows"
+            f" {VERSION}): upgrade release-mirror, or give it another [ledger] directory"
+        )
+
+
+def fields_of(value: Any, *names: str) -> dict[str, Any]:
+    """The fields of an entry as JSON, but for those named."""
+    return {name: getattr(value, name) for name in value.__slots__ if name not in names}
+
+
+def text_of(value: object) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
+
+
+def perhaps_text(value: object) -> None:
+    """Refuse what is neither a text nor null."""
+    if value is not None:
+        text_of(value)
+
+
+def integer(value: object) -> int:
+    """A whole number; JSON's ``true`` is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"a whole number expected, not {type(value).__name__}")
+    return value
+
+
+def number_of(value: object) -> float:
+    """A finite number."""
+    number = value if isinstance(value, float) else float(integer(value))
+    if not isfinite(number):
+        raise ValueError(f"a number expected, not {number}")
+    return number
+
+
+def flag(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise TypeError(f"true or false expected, not {type(value).__name__}")
+    return value
+
+
+def list_of(value: object) -> Sequence[Any]:
+    """A list."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"a list expected, not {type(value).__name__}")
+    return value

@@ -1,0 +1,218 @@
+"""The small file that a pass with nothing to do needs: an entry for each mirror and wildcard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mirror.core.document import (
+    MALFORMED,
+    VERSION,
+    check_version,
+    fields_of,
+    flag,
+    integer,
+    list_of,
+    number_of,
+    perhaps_text,
+    text_of,
+)
+from mirror.core.report import Quarantined
+from mirror.errors import LedgerCorrupt
+
+
+@dataclass(frozen=True, slots=True)
+class PageProof:
+    """One page of a listing, as it was read.
+
+    Attributes:
+        url: Its address on the host.
+        etag: The host's, sent back as it came; empty where it gave none.
+        content: A fingerprint of what it held, without counters.
+    """
+
+    url: str
+    etag: str
+    content: str
+
+
+@dataclass(slots=True)
+class IndexEntry:
+    """All that a pass needs to know of a mirror in which nothing changed.
+
+    Attributes:
+        source: ``NAME:OWNER/REPO``.
+        settings: A fingerprint of the settings that matter.
+        credential: A fingerprint of the source's credential: ETags differ by it.
+        target_url: The target host's API address.
+        pages: The source's listing when a pass last left nothing undone; empty for no proof.
+        audited_at: When both sides were last looked at (seconds since the epoch).
+        succeeded_at: When a pass last left nothing undone (seconds since the epoch).
+        error: What made the last pass fail; empty if it did not.
+        releases, assets, bytes: What the target holds of this mirror.
+        newest: The publication of the newest selected release at the source (ISO 8601).
+        warnings, quarantined: What every report repeats.
+    """
+
+    source: str
+    target: str
+    settings: str = ""
+    credential: str = ""
+    target_url: str = ""
+    source_id: int = 0
+    pages: tuple[PageProof, ...] = ()
+    audited_at: float = 0.0
+    succeeded_at: float = 0.0
+    error: str = ""
+    releases: int = 0
+    assets: int = 0
+    bytes: int = 0
+    newest: str | None = None
+    warnings: tuple[str, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+
+    @classmethod
+    def from_json(cls, document: Any) -> IndexEntry:
+        """Read one entry of the index.
+
+        Raises:
+            LedgerCorrupt: It is none.
+        """
+        try:
+            return _index_entry(document)
+        except MALFORMED as error:
+            raise LedgerCorrupt(f"not an entry of the index: {error!r}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the index."""
+        return {
+            **fields_of(self, "pages", "quarantined", "warnings"),
+            "pages": [[page.url, page.etag, page.content] for page in self.pages],
+            "warnings": list(self.warnings),
+            "quarantined": [item.to_json() for item in self.quarantined],
+        }
+
+
+@dataclass(slots=True)
+class ListingEntry:
+    """What a wildcard found: the pages of an owner's repositories, and what they held.
+
+    Attributes:
+        repositories: ``[owner/name, id, fork, archived]`` of each.
+    """
+
+    credential: str
+    pages: tuple[PageProof, ...] = ()
+    repositories: tuple[tuple[str, int, bool, bool], ...] = ()
+
+    @classmethod
+    def from_json(cls, document: Any) -> ListingEntry:
+        """Read one listing of the index.
+
+        Raises:
+            LedgerCorrupt: It is none.
+        """
+        try:
+            return cls(
+                credential=text_of(document["credential"]),
+                pages=_pages(document["pages"]),
+                repositories=tuple(
+                    (text_of(name), integer(number), flag(fork), flag(archived))
+                    for name, number, fork, archived in map(
+                        list_of, list_of(document["repositories"])
+                    )
+                ),
+            )
+        except MALFORMED as error:
+            raise LedgerCorrupt(f"not a listing of the index: {error!r}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the index."""
+        return {
+            "credential": self.credential,
+            "pages": [[page.url, page.etag, page.content] for page in self.pages],
+            "repositories": [list(repository) for repository in self.repositories],
+        }
+
+
+@dataclass(slots=True)
+class Index:
+    """The small file: an entry for each mirror by its target's key, a listing for each wildcard.
+
+    Attributes:
+        finished_at: When a pass last ended (seconds since the epoch).
+    """
+
+    mirrors: dict[str, IndexEntry] = field(default_factory=dict)
+    listings: dict[str, ListingEntry] = field(default_factory=dict)
+    finished_at: float = 0.0
+
+    @classmethod
+    def from_json(cls, document: Any) -> Index:
+        """Read the index.
+
+        Raises:
+            LedgerTooNew: A later version of this program wrote it.
+            LedgerCorrupt: It is no index.
+        """
+        check_version(document)
+        try:
+            return cls(
+                mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
+                listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
+                finished_at=number_of(document["finished_at"]),
+            )
+        except MALFORMED as error:
+            raise LedgerCorrupt(f"not an index: {error!r}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The document; reading it back gives an equal index."""
+        return {
+            "version": VERSION,
+            "finished_at": self.finished_at,
+            "mirrors": {k: v.to_json() for k, v in self.mirrors.items()},
+            "listings": {k: v.to_json() for k, v in self.listings.items()},
+        }
+
+
+def _index_entry(document: Any) -> IndexEntry:
+    entry = IndexEntry(
+        **{
+            **document,
+            "pages": _pages(document["pages"]),
+            "quarantined": tuple(map(_quarantined, list_of(document["quarantined"]))),
+            "warnings": tuple(map(text_of, list_of(document["warnings"]))),
+            "audited_at": number_of(document["audited_at"]),
+            "succeeded_at": number_of(document["succeeded_at"]),
+        }
+    )
+    for text in (
+        entry.source,
+        entry.target,
+        entry.settings,
+        entry.credential,
+        entry.target_url,
+        entry.error,
+    ):
+        text_of(text)
+    for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
+        integer(number)
+    perhaps_text(entry.newest)
+    return entry
+
+
+def _quarantined(item: Any) -> Quarantined:
+    entry = Quarantined(**item)
+    text_of(entry.error)
+    text_of(entry.since)
+    perhaps_text(entry.release)
+    perhaps_text(entry.asset)
+    return entry
+
+
+def _pages(items: Any) -> tuple[PageProof, ...]:
+    pages = tuple(PageProof(*list_of(item)) for item in list_of(items))
+    for page in pages:
+        for text in (page.url, page.etag, page.content):
+            text_of(text)
+    return pages
