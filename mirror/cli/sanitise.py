@@ -45,6 +45,5 @@ def shorten(text: object, most: int) -> str:
     plain = clean(text)
     if len(plain) <= most:
         return plain
-    kept = max(most - 1, 1)
-    tail = kept // 2
-    return plain[: kept - tail] + ELLIPSIS + (plain[-tail:] if tail else "")
+    tail = (most - 1) // 2
+    return plain[: most - 1 - tail] + ELLIPSIS + (plain[-tail:] if tail else "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mirror.core.expansion import Mirror, Rule
     from mirror.core.release import RepoRef
     from mirror.core.timetable import Clock
-    from mirror.sync.session import Side
+    from mirror.sync.side import Side
 
 __all__ = ["CheckResult", "Checker"]
 
@@ -170,12 +170,12 @@ class Checker:
         results = []
         for owner, answer in zip(owners, answers, strict=True):
             if isinstance(answer, NotFound):
-                detail = f"the owner {owner} does not exist; create this organization there"
-                results.append(CheckResult("target", "owner", "failed", detail))
+                detail = "does not exist there; create this organization"
+                results.append(CheckResult("target", f"owner {owner}", "failed", detail))
             elif isinstance(answer, MirrorError):
                 results.append(failure("target", f"owner {owner}", answer))
             else:
-                results.append(CheckResult("target", "owner", "ok", f"the owner {owner} exists"))
+                results.append(CheckResult("target", f"owner {owner}", "ok", "exists"))
         return results
 
     async def _targets(self) -> list[CheckResult]:

@@ -1,0 +1,107 @@
+"""The display at one moment: what it counts, and that it fits."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from mirror.cli.display import SHOWN, Progress, draw
+from mirror.cli.wording import age, count, duration, size
+from mirror.core.report import RepositoryReport
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(progress: Progress, now: float, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=False, color_system=None)
+    console.print(draw(progress, now, width))
+    return out.getvalue().splitlines()
+
+
+def begun(time: Time, transfers: int, name: str = "tool.tar.gz") -> Progress:
+    progress = Progress(time)
+    progress.mirrors_found(3)
+    progress.mirror_started("github:octo/tool")
+    progress.bytes_planned(1000 * transfers)
+    for number in range(transfers):
+        progress.transfer_started(number, "github:octo/tool", "v1.0.0", name, 1000)
+    return progress
+
+
+def test_speed_and_time_left() -> None:
+    """Done, planned, speed over the last seconds, and what that leaves."""
+    time = Time()
+    progress = begun(time, 2)
+    for _ in range(4):
+        time.now += 1
+        for transfer in (0, 1):
+            progress.transfer_moved(transfer, progress.transfers[transfer].done + 100)
+    first, *_ = shown(progress, time.now)
+    assert first.startswith("0/3 mirrors · 800 B of 2.0 kB")
+    assert "233 B/s" in first or "200 B/s" in first
+    assert first.endswith("left")
+
+
+def test_a_failed_transfer_is_not_done() -> None:
+    """Bytes of a transfer that failed do not count: they have to move again."""
+    progress = begun(Time(), 2)
+    progress.transfer_moved(0, 900)
+    progress.transfer_moved(1, 900)
+    progress.transfer_finished(0, good=False)
+    progress.transfer_finished(1, good=True)
+    assert progress.bytes_done() == 1000
+    assert progress.transfers == {}
+    progress.transfer_moved(7, 1)  # unknown: ignored
+    progress.mirror_finished(RepositoryReport("a", "b", "failed"))
+    assert (progress.finished, progress.failed) == (1, 1)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_it_fits(width: int) -> None:
+    """No line is wider than the terminal, the many are counted, and names are harmless."""
+    progress = begun(Time(), SHOWN + 5, "[bold]\x1b[2J" + "very-long-name-" * 10 + ".zip")
+    lines = shown(progress, 101.0, width)
+    assert len(lines) == 1 + SHOWN + 1
+    assert lines[-1].strip() == "and 5 more"
+    assert all(cell_len(line) <= width for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_words() -> None:
+    """Numbers as people read them."""
+    assert [size(n) for n in (0, 999, 1000, 73_400_320, 999_960)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "73.4 MB",
+        "1.0 MB",
+    ]
+    assert [duration(s) for s in (0.04, 9.94, 59.6, 3600, 3725, 180_000)] == [
+        "0.0 s",
+        "9.9 s",
+        "1 min",
+        "1 h",
+        "1 h 2 min",
+        "2 d 2 h",
+    ]
+    assert count(1, "release") == "1 release"
+    assert count(2400, "release") == "2,400 releases"
+
+
+def test_age() -> None:
+    """Ages are told in their largest unit; a clock that went back is no error."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    ages = [age(now - timedelta(seconds=s), now) for s in (-50, 5, 300, 90_000)]
+    assert ages == ["just now", "just now", "5 min ago", "1 d ago"]
+    assert age(None, now) == "never"

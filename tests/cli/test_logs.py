@@ -1,0 +1,107 @@
+"""Logs: no secret, no control character, no traceback unless somebody debugs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from mirror.cli.logs import configure
+from mirror.cli.redaction import HIDDEN, redact, redact_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "x github_pat_11AAAAAAA0_bbbbbbbbbbbbbbbb y",
+        "Authorization: Bearer 0123456789abcdef",
+        "{'Authorization': 'token 0123456789abcdef'}",
+        "https://user:0123456789abcdef@proxy.example.com/",
+        "https://s3.example.com/a?X-Amz-Signature=0123456789abcdef&x=1",
+        "https://blob.example.com/a?sp=r&sig=0123456789abcdef%3D&se=2026",
+        "-----BEGIN RSA PRIVATE KEY-----\n0123456789abcdef\n-----END RSA PRIVATE KEY-----",
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIwMTIzNDU2Nzg5YWJjZGVmIn0.c2ln",
+    ],
+)
+def test_secrets_are_hidden(text: str) -> None:
+    """Whatever form a secret has, it is not in the text; that one was there is."""
+    shown = redact(text)
+    assert HIDDEN in shown
+    for secret in ("0123456789abcdef", "bbbbbbbbbbbbbbbb", "eyJpc3MiOiIwMTI"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "asset.uploaded",
+        "cli/cli v2.0.0 gh_2.0.0_linux_amd64.tar.gz",
+        "https://ghe.example.com/api/v3/repos/a/b/releases?per_page=100",
+        "a token is needed",
+    ],
+)
+def test_the_rest_stays(text: str) -> None:
+    """What is no secret is told."""
+    assert redact(text) == text
+
+
+def test_by_name() -> None:
+    """A value with the name of a secret is hidden whatever it looks like; numbers stay."""
+    assert redact_value("webhook_secret", "plain") == HIDDEN
+    assert redact_value("headers", {"Authorization": "x", "Accept": "y"}) == {
+        "Authorization": HIDDEN,
+        "Accept": "y",
+    }
+    assert redact_value("bytes", 7) == 7
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON: one object a line, to standard error, and nothing below the level."""
+    configure("info", "json", {})
+    log = structlog.get_logger()
+    log.debug("not.shown")
+    log.info("asset.uploaded", asset="a\nb", url="https://h/x?sig=abc")
+    logging.getLogger("asyncio").error("Task %s", "failed")
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = map(json.loads, err.splitlines())
+    assert (first["event"], first["level"], first["asset"]) == ("asset.uploaded", "info", "a\nb")
+    assert "abc" not in err
+    assert second["logger"] == "asyncio"
+
+
+def test_auto_is_json_for_the_journal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under systemd `auto` is JSON, elsewhere it is for people."""
+    configure("info", "auto", {"JOURNAL_STREAM": "8:1"})
+    structlog.get_logger().info("a.b")
+    configure("info", "auto", {})
+    structlog.get_logger().info("a.b", name="\x1b[31m")
+    as_json, for_people = capsys.readouterr().err.splitlines()
+    assert json.loads(as_json)["event"] == "a.b"
+    assert for_people.endswith("[info] a.b name=\\x1b[31m")
+
+
+def test_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception is one line; its traceback is shown at `debug` only."""
+    for level in ("info", "debug"):
+        configure(level, "console", {})  # type: ignore[arg-type]
+        structlog.get_logger().error("mirror.crashed", exc_info=ValueError("why"))
+        err = capsys.readouterr().err
+        assert "ValueError: why" in err
+        assert ("\nValueError" in err) == (level == "debug")

@@ -1,0 +1,128 @@
+"""Tables: what changed has a line, the rest is counted, and what failed says what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from mirror.cli.advice import advice
+from mirror.cli.plan_table import LINES, plan_tables
+from mirror.cli.tables import news, summary
+from mirror.core.report import (
+    ActionReport,
+    Failure,
+    Quarantined,
+    Report,
+    RepositoryReport,
+    RequestCount,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+OLD = Quarantined("too large", "2026-01-01T00:00:00Z", "v1", "big.iso")
+
+
+def report(*repositories: RepositoryReport, command: str = "sync", **facts: Any) -> Report:
+    return Report(
+        command,
+        START,
+        START + timedelta(seconds=4),
+        repositories,
+        requests={"github": RequestCount(10, 7)},
+        **facts,
+    )
+
+
+def text(parts: Sequence[Any]) -> str:
+    console = Console(width=100, markup=False, highlight=False, color_system=None)
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    return captured.get()
+
+
+def repo(number: int, status: Any = "unchanged", **facts: Any) -> RepositoryReport:
+    return RepositoryReport(f"github:o/r{number}", f"m/r{number}", status, **facts)
+
+
+def test_many_unchanged_are_one_line() -> None:
+    """118 unchanged mirrors take one line, the one that changed has its own."""
+    actions = (
+        ActionReport("create-release", "done", "v1"),
+        ActionReport("upload-asset", "done", "v1", "a.zip", bytes=5_000_000),
+    )
+    shown = text(summary(report(*map(repo, range(118)), repo(200, "ok", actions=actions))))
+    assert "118 unchanged" in shown
+    assert shown.count("github:o/r") == 1
+    assert "1 new release, 1 asset uploaded (5.0 MB, 1.2 MB/s); 119 mirrors" in shown
+    assert "10 requests (7 answered 304), 4.0 s" in " ".join(shown.split())
+
+
+def test_failures_say_what_to_do() -> None:
+    """A failure names release, asset, action, error and what helps; markup is only text."""
+    failure = Failure("[red]no[/red]\x1b[2J", "upload-asset", "v1", "a.zip", 422, attempts=3)
+    shown = text(summary(report(repo(1, "failed", failures=(failure,), warnings=("odd",)))))
+    assert "github:o/r1 v1 a.zip (upload-asset, 3 tries)" in shown
+    assert "[red]no[/red]\\x1b[2J" in shown
+    assert "→ exclude it by a filter" in shown
+    assert "github:o/r1: odd" in shown
+    assert "1 failure" in shown
+
+
+def test_quiet_tells_news_only() -> None:
+    """`--quiet`: nothing when all is well or was known before; failures and interruptions are."""
+    assert news(report(repo(1, "ok"))) == []
+    assert news(report(repo(1, "failed", quarantined=(OLD,)))) == []
+    assert "big.iso" in text(summary(report(repo(1, "failed", quarantined=(OLD,)))))
+    failure = Failure("no", "upload-asset", "v1", "a.zip")
+    assert "a.zip" in text(news(report(repo(1, "failed", failures=(failure,)))))
+    stopped = repo(2, "failed", warnings=("not tried: the token was refused",))
+    assert "not tried" in text(news(report(stopped)))
+    assert "Interrupted" in text(news(report(repo(1, "interrupted"), interrupted=True)))
+
+
+@pytest.mark.parametrize("releases", [2, LINES])
+def test_plan(releases: int) -> None:
+    """A small plan lists each action, a large one a line for each release; both tell the cost."""
+    actions = tuple(
+        action
+        for number in range(releases)
+        for action in (
+            ActionReport("create-release", "planned", f"v{number}"),
+            ActionReport("upload-asset", "planned", f"v{number}", "a.zip", bytes=1000),
+            ActionReport("publish-release", "planned", f"v{number}"),
+        )
+    )
+    cost = {"github": releases, "target": 4 * releases}
+    planned = repo(1, "ok", actions=actions, estimated_requests=cost)
+    shown = text(plan_tables(report(planned, command="plan")))
+    if releases == 2:
+        assert "    upload a.zip (1.0 kB)" in shown
+    else:
+        assert "  v7: new, 1 asset (1.0 kB)" in shown
+    assert f"Would create {releases} releases, update 0, upload {releases} assets" in shown
+    assert f"{4 * releases} to target" in shown
+    assert "Nothing to do" in text(plan_tables(report(repo(1), command="plan")))
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Failure("waits: the tag is not there", "create-release"), "the next pass"),
+        (Failure("answered 401", "sync", status_code=401), "renew the token"),
+        (Failure("answered 404", "upload-asset", status_code=404), "check the spelling"),
+        (Failure("internal error, please report it: X", "sync"), "--log-level debug"),
+        (Failure("0 bytes; exclude it with assets.exclude", "upload-asset"), ""),
+        (Failure("answered 502", "upload-asset", status_code=502), "the next pass"),
+        (Failure("broken", "upload-asset"), "run it again"),
+    ],
+)
+def test_advice(failure: Failure, said: str) -> None:
+    """Every kind of failure comes with what helps, unless its own text says it."""
+    assert said in advice(failure)
+    assert bool(said) == bool(advice(failure))
