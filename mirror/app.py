@@ -17,7 +17,7 @@ from mirror.storage.ledgers import FileLedgerStore
 from mirror.sync.check import Checker, CheckResult
 from mirror.sync.discovery import check_patterns
 from mirror.sync.run import Pass
-from mirror.sync.session import Side, Tools
+from mirror.sync.side import Side, Tools
 from mirror.sync.stop import Stop
 from mirror.transfer.slots import Slots
 
@@ -96,12 +96,17 @@ class App:
         """What the pass that runs, or ran last, has done so far."""
         return self._pass.report() if self._pass else None
 
+    def _transfers(self) -> int:
+        """Transfers at once: each holds a connection of both of its hosts to its end."""
+        connections = (host.max_connections for host in self._config.hosts.values())
+        return min(self._config.sync.transfers, *connections)
+
     async def _run(self, command: str, patterns: Sequence[str], *, full: bool) -> Report:
         sync = self._config.sync
         tools = Tools(
             ledgers=self._ledgers,
             index=await self._ledgers.load_index(),
-            slots=Slots(sync.transfers),
+            slots=Slots(self._transfers()),
             clock=self._clock,
             observer=self._observer,
             stop=self.stop,

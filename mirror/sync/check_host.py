@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mirror.core.timetable import Clock
     from mirror.github import Answer
-    from mirror.sync.session import Side
+    from mirror.sync.side import Side
 
 State = Literal["ok", "warning", "failed", "unknown"]
 

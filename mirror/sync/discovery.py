@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mirror.core.expansion import Mirror, Rule
     from mirror.core.ledger import Index
-    from mirror.sync.session import Side
+    from mirror.sync.side import Side
 
 log = structlog.get_logger()
 

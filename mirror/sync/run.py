@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mirror.core.expansion import Mirror, Rule
-    from mirror.sync.session import Side, Tools
+    from mirror.sync.side import Side, Tools
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,68 +10,26 @@ import structlog
 from mirror.core.estimate import requests_of
 from mirror.core.ledger import IndexEntry, Ledger
 from mirror.core.planner import Circumstances, plan
-from mirror.core.record import quarantine, record
+from mirror.core.record import learn, quarantine, record
 from mirror.core.report import RepositoryReport, iso
 from mirror.errors import HostStopped
 from mirror.sync.copier import Copier
 from mirror.sync.executor import Executor
+from mirror.sync.hands import Hands
 from mirror.sync.snapshots import Snapshots
 from mirror.sync.tally import Tally, planned_report
 
 if TYPE_CHECKING:
     from mirror.core.action import Outcome, Plan
     from mirror.core.expansion import Mirror
-    from mirror.core.ledger import Index, LedgerStore
     from mirror.core.release import Snapshot
-    from mirror.core.report import Observer
-    from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
-    from mirror.github import Listing, ReleaseStore
-    from mirror.sync.stop import Stop
-    from mirror.transfer.slots import Slots
+    from mirror.github import Listing
+    from mirror.sync.side import Side, Tools
 
 log = structlog.get_logger()
 
 SAVE_EVERY = 1.0
 """Seconds between two saves of one document while work goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A host, as a session needs to know it.
-
-    Attributes:
-        name: As configured; ``target`` for the target.
-        url: Its web address.
-        api_url: The address of its API.
-        credential: A fingerprint of the credential: ETags differ by it.
-        response_timeout: Seconds from an upload's last byte to its answer.
-        stall_timeout: Seconds without a byte moved.
-    """
-
-    name: str
-    url: str
-    api_url: str
-    credential: str
-    store: ReleaseStore
-    stall_timeout: float = 60.0
-    response_timeout: float = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What all sessions of a pass share."""
-
-    ledgers: LedgerStore
-    index: Index
-    slots: Slots
-    clock: Clock
-    observer: Observer
-    stop: Stop
-    backoff: Backoff
-    transfers_per_release: int
-    audit_interval: float
-    full: bool = False
 
 
 class Session:
@@ -192,8 +150,7 @@ class Session:
     async def _execute(
         self, work: Plan, ledger: Ledger, tally: Tally, target: Snapshot | None
     ) -> None:
-        for entry in work.learned:
-            ledger.releases[entry.source_id] = entry
+        learn(ledger, work.learned)
         tools = self._tools
         source_repo, target_repo = self._mirror.source, self._mirror.target
 
@@ -216,20 +173,20 @@ class Session:
             observer=tools.observer,
             mirror_name=self._mirror.name,
         )
-        executor = Executor(
-            self._target.store,
-            target_repo,
-            target.repository.default_branch if target else "",
-            copier,
+        hands = Hands(
+            target=self._target.store,
+            repo=target_repo,
+            copier=copier,
             slots=tools.slots,
             per_release=tools.transfers_per_release,
             clock=tools.clock,
             stop=tools.stop,
             record=note,
         )
+        branch = target.repository.default_branch if target else ""
         tools.observer.bytes_planned(tally.planned_bytes)
         try:
-            await executor.run(work)
+            await Executor(hands, branch).run(work)
         except HostStopped as error:
             tally.stopped = str(error)
         tally.interrupted = tools.stop.requested and tally.unfinished

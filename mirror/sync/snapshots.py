@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mirror.core.expansion import Mirror
     from mirror.core.ledger import Ledger
     from mirror.github import Listing
-    from mirror.sync.session import Side
+    from mirror.sync.side import Side
 
 
 class Snapshots:

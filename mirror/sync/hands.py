@@ -1,0 +1,92 @@
+"""What carrying out a plan takes, and how a failure is told."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mirror.core.action import Action, DeleteAsset, DeleteRelease, Obstacle, Outcome
+from mirror.core.matching import asset_facts
+from mirror.core.release import fingerprint
+from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from mirror.core.release import Release, RepoRef
+    from mirror.core.timetable import Clock
+    from mirror.github import ReleaseStore
+    from mirror.sync.copier import Copier
+    from mirror.sync.stop import Stop
+    from mirror.transfer.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the executor of one mirror works with.
+
+    Attributes:
+        target: The host of the target.
+        repo: The target repository.
+        copier: Copies one asset.
+        slots: Permissions to transfer, shared by all mirrors.
+        per_release: Transfers into one release at the same time.
+        stop: Once it is requested, nothing new is started.
+        record: Called with each outcome as soon as it is known.
+    """
+
+    target: ReleaseStore
+    repo: RepoRef
+    copier: Copier
+    slots: Slots
+    per_release: int
+    clock: Clock
+    stop: Stop
+    record: Callable[[Outcome], Awaitable[None]]
+
+    async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
+        """Delete what was seen when the plan was made, and nothing that took its place."""
+        with suppress(NotFound):  # gone already
+            if isinstance(action, DeleteRelease):
+                release = await self.target.release(self.repo, action.target.id)
+                if release.draft and release.body == action.target.body:
+                    await self.target.delete_release(self.repo, action.target.id)
+                return
+            seen = action.target
+            asset = await self.target.asset(self.repo, seen.id)
+            if asset and (asset.name, asset.size) == (seen.name, seen.size):
+                await self.target.delete_asset(self.repo, seen.id)
+
+    async def fail(
+        self, todo: Iterable[Action], source: Release | None, error: MirrorError
+    ) -> None:
+        """Record that the first of these failed, and that the others, which depend on it, wait.
+
+        Raises:
+            HostStopped: If that is what the failure is: it was told already, once.
+        """
+        if isinstance(error, HostStopped):
+            raise error
+        first, *others = todo
+        obstacle = _obstacle(error, first, source)
+        await self.record(Outcome(first, "failed", source, obstacle=obstacle))
+        for action in others:
+            await self.record(Outcome(action, "skipped", source))
+
+
+def _obstacle(error: MirrorError, action: Action, source: Release | None) -> Obstacle:
+    asset = getattr(action, "asset", None)
+    facts = asset_facts(asset) if asset else fingerprint([source]) if source else ""
+    return Obstacle(
+        str(error),
+        action=action.name,
+        release_id=source.id if source else 0,
+        asset_id=asset.id if asset else 0,
+        release=source.tag if source else None,
+        asset=asset.name if asset else None,
+        final=error.final,
+        facts=facts,
+        status_code=error.status if isinstance(error, GitHubError) else None,
+        attempts=error.attempts,
+    )

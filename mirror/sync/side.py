@@ -1,0 +1,53 @@
+"""What sessions are given: the two hosts, and what all sessions of a pass share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mirror.core.ledger import Index, LedgerStore
+    from mirror.core.report import Observer
+    from mirror.core.retry import Backoff
+    from mirror.core.timetable import Clock
+    from mirror.github import ReleaseStore
+    from mirror.sync.stop import Stop
+    from mirror.transfer.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A host, as a session needs to know it.
+
+    Attributes:
+        name: As configured; ``target`` for the target.
+        url: Its web address.
+        api_url: The address of its API.
+        credential: A fingerprint of the credential: ETags differ by it.
+        response_timeout: Seconds from an upload's last byte to its answer.
+        stall_timeout: Seconds without a byte moved.
+    """
+
+    name: str
+    url: str
+    api_url: str
+    credential: str
+    store: ReleaseStore
+    stall_timeout: float = 60.0
+    response_timeout: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all sessions of a pass share."""
+
+    ledgers: LedgerStore
+    index: Index
+    slots: Slots
+    clock: Clock
+    observer: Observer
+    stop: Stop
+    backoff: Backoff
+    transfers_per_release: int
+    audit_interval: float
+    full: bool = False
