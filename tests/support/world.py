@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -16,6 +15,7 @@ from support.clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mirror.core.report import Observer, Report, RepositoryReport
     from mirror.emulator import Release

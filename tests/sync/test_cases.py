@@ -19,7 +19,7 @@ target = "mirrors/tool"
 """
 
 
-def release(world: World, tag: str = "v1", **assets: bytes) -> None:
+def release(world: World, tag: str = "v1", *, assets: dict[str, bytes] | None = None) -> None:
     if "octo/tool" not in world.source.names:
         world.source.add_repository("octo/tool")
     world.source.add_release("octo/tool", tag, assets=assets or {"a.bin": b"abc"})
@@ -31,7 +31,7 @@ def release(world: World, tag: str = "v1", **assets: bytes) -> None:
 async def test_an_empty_asset_does_not_hold_its_release(tmp_path: Path) -> None:
     """It is left out, named in every report with exit status 1, and not tried again."""
     async with World(tmp_path) as world:
-        release(world, **{"a.bin": b"abc"})
+        release(world, assets={"a.bin": b"abc"})
         world.source.add_asset("octo/tool", "v1", "empty.txt", b"")
         first = await world.sync()
         assert first.failed
@@ -50,7 +50,7 @@ async def test_an_empty_asset_does_not_hold_its_release(tmp_path: Path) -> None:
 async def test_incomplete_hold_holds_the_release_back(tmp_path: Path) -> None:
     """With `incomplete = "hold"` a release is not published without what can never arrive."""
     async with World(tmp_path, ONE + 'incomplete = "hold"\n') as world:
-        release(world, **{"a.bin": b"abc"})
+        release(world, assets={"a.bin": b"abc"})
         world.source.add_asset("octo/tool", "v1", "empty.txt", b"")
         assert (await world.sync()).failed
         assert world.published() == {}
@@ -63,11 +63,11 @@ async def test_what_a_server_learns_us_is_too_large_is_quarantined(tmp_path: Pat
     """A limit that only the server knows is met once, and then not again until the audit."""
     target = GitHubState(kind="ghes", version="3.17", max_asset_size=1000)
     async with World(tmp_path, target=target) as world:
-        release(world, **{"small.bin": b"s", "large.bin": b"l" * 2000})
+        release(world, assets={"small.bin": b"s", "large.bin": b"l" * 2000})
         first = await world.sync()
         assert [f.asset for f in only(first).failures] == ["large.bin"]
         assert {a.name for a in world.published()["v1"].assets} == {"small.bin"}
-        release(world, "v2", **{"b.bin": b"b"})
+        release(world, "v2", assets={"b.bin": b"b"})
         world.target.reset_requests()
         second = await world.sync()
         assert only(second).failures == ()
@@ -82,7 +82,7 @@ async def test_a_thousand_assets_are_the_limit_of_github(tmp_path: Path) -> None
     """What is over the limit is named; the release is published with the rest."""
     target = GitHubState(kind="github", max_assets=5)
     async with World(tmp_path, target=target) as world:
-        release(world, **{f"a{n}.bin": b"x" * (n + 1) for n in range(8)})
+        release(world, assets={f"a{n}.bin": b"x" * (n + 1) for n in range(8)})
         report = await world.sync()
         assert len(only(report).failures) == 3
         assert len(world.published()["v1"].assets) == 5
@@ -94,7 +94,7 @@ async def test_a_thousand_assets_are_the_limit_of_github(tmp_path: Path) -> None
 async def test_names_that_the_server_changes_are_followed(tmp_path: Path) -> None:
     """The server's name is the truth; the label keeps the one that people look for."""
     async with World(tmp_path) as world:
-        release(world, **{"tool 1.0~beta.bin": b"one", "größe.txt": b"two"})
+        release(world, assets={"tool 1.0~beta.bin": b"one", "größe.txt": b"two"})
         assert (await world.sync()).status == "ok"
         labels = {a.label: a.sha256 for a in world.published()["v1"].assets}
         source = {a.name: a.sha256 for a in world.source.releases("octo/tool")[0].assets}
@@ -108,7 +108,7 @@ async def test_names_that_the_server_changes_are_followed(tmp_path: Path) -> Non
 async def test_two_names_that_become_one_are_told(tmp_path: Path) -> None:
     """The first keeps the name; the other is named as what can never arrive, and stays so."""
     async with World(tmp_path) as world:
-        release(world, **{"a b.zip": b"first", "a~b.zip": b"other"})
+        release(world, assets={"a b.zip": b"first", "a~b.zip": b"other"})
         report = await world.sync()
         (failure,) = only(report).failures
         assert failure.asset == "a~b.zip"
@@ -126,7 +126,7 @@ async def test_hostile_names_reach_neither_files_nor_requests_raw(
 ) -> None:
     """Whatever an asset is called, it arrives or is named, and the ledger stays in its place."""
     async with World(tmp_path) as world:
-        release(world, **{name: b"bytes", "good.bin": b"good"})
+        release(world, assets={name: b"bytes", "good.bin": b"good"})
         await world.sync()
         assert "good.bin" in {a.name for a in world.published()["v1"].assets}
         files = {p.name for p in world.ledger.rglob("*") if p.is_file()}
@@ -198,7 +198,7 @@ async def test_placeholders_carry_the_sources_dates(tmp_path: Path) -> None:
 async def test_a_target_like_github_com(tmp_path: Path) -> None:
     """Uploads of another origin that is accepted, rate limits, and no version at all."""
     async with World(tmp_path, target=GitHubState(kind="github")) as world:
-        release(world, **{"a.bin": b"abc" * 1000})
+        release(world, assets={"a.bin": b"abc" * 1000})
         world.expect()
         assert (await world.sync()).status == "ok"
         assert world.same() == []
@@ -303,7 +303,7 @@ async def test_an_asset_that_is_still_uploaded_at_the_source_is_waited_for(tmp_p
     """The release is held until it is there; it is no half release."""
     async with World(tmp_path) as world:
         world.clock.start = datetime.now(UTC)
-        release(world, **{"a.bin": b"abc"})
+        release(world, assets={"a.bin": b"abc"})
         world.source.add_asset("octo/tool", "v1", "late.bin", b"later", state="starter")
         report = await world.sync()
         assert [f.asset for f in only(report).failures] == ["late.bin"]
@@ -318,7 +318,7 @@ async def test_the_rest_of_an_upload_at_the_source_holds_nothing_for_ever(tmp_pa
     """An asset that is incomplete at the source for long is left out, with a warning."""
     async with World(tmp_path) as world:
         world.clock.start = datetime.now(UTC) + timedelta(days=1)
-        release(world, **{"a.bin": b"abc"})
+        release(world, assets={"a.bin": b"abc"})
         world.source.add_asset("octo/tool", "v1", "late.bin", b"later", state="starter")
         report = await world.sync()
         assert report.status == "ok"
