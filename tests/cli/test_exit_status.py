@@ -139,39 +139,50 @@ async def test_3_comes_after_1(world: World) -> None:
     assert (await run(world, "plan", "--detailed-exit-code")).status == 1
 
 
+def _stall(world: World) -> asyncio.Event:
+    """Uploads stop after some bytes, for as long as their client waits."""
+    world.target.faults.add(Fault(kind="stall", route="upload-asset", at_byte=1, times=None))
+    return _moving(world)
+
+
+def _stop_now(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+
+
 async def test_75_another_run_holds_the_lock(world: World) -> None:
     """The second of two runs at once is 75 and names the first's process."""
-    world.target.faults.add(Fault(kind="slow", route="upload-asset", rate=400_000))
-    moving = _moving(world)
+    moving = _stall(world)
+
+    async def start_another(process: asyncio.subprocess.Process) -> None:
+        await moving.wait()
+        second = await run(world, "sync")
+        _stop_now(process)
+        assert second.status == 75, second.err
+        assert second.out == ""
+        assert str(process.pid) in second.err
+
+    await run(world, "sync", during=start_another)
+
+
+async def test_wait_for_the_lock(world: World) -> None:
+    """With `--wait` the second run follows the first."""
+    moving = _stall(world)
     second = None
 
     async def start_another(process: asyncio.subprocess.Process) -> None:
         nonlocal second
         await moving.wait()
-        second = await run(world, "sync")
-        assert str(process.pid) in second.err
+        world.target.faults.clear()  # what stalls already goes on stalling
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(run(world, "sync", "--wait", "60"))
+            _stop_now(process)
+        second = waiting.result()
 
-    first = await run(world, "sync", during=start_another)
-    assert first.status == 0, first.err
+    assert (await run(world, "sync", during=start_another)).status in {130, 143}
     assert second is not None
-    assert second.status == 75
-    assert second.out == ""
-
-
-async def test_wait_for_the_lock(world: World) -> None:
-    """With `--wait` the second run follows the first."""
-    world.target.faults.add(Fault(kind="slow", route="upload-asset", rate=400_000))
-    moving = _moving(world)
-    second = None
-
-    async def start_another(_: asyncio.subprocess.Process) -> None:
-        nonlocal second
-        await moving.wait()
-        second = await run(world, "sync", "--wait", "60")
-
-    assert (await run(world, "sync", during=start_another)).status == 0
-    assert second is not None
-    assert second.status == 0
+    assert second.status == 0, second.err
+    assert world.same() == []
 
 
 @pytest.mark.parametrize(
@@ -207,13 +218,11 @@ async def test_130_143_a_clean_stop(world: World, number: signal.Signals, status
 
 async def test_130_a_second_signal_stops_at_once(world: World) -> None:
     """What stalls does not hold the stop up: the second signal cancels, and is reported too."""
-    world.target.faults.add(Fault(kind="stall", route="upload-asset", at_byte=1000, times=None))
-    moving = _moving(world)
+    moving = _stall(world)
 
     async def stop(process: asyncio.subprocess.Process) -> None:
         await moving.wait()
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
+        _stop_now(process)
 
     done = await run(world, "sync", "--json", during=stop)
     assert done.status in {130, 143}, done.err  # whichever was delivered first

@@ -100,7 +100,7 @@ def test_auto_is_json_for_the_journal(capsys: pytest.CaptureFixture[str]) -> Non
 def test_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     """An exception is one line; its traceback is shown at `debug` only."""
     for level in ("info", "debug"):
-        configure(level, "console", {})  # type: ignore[arg-type]
+        configure(level, "console", {})
         structlog.get_logger().error("mirror.crashed", exc_info=ValueError("why"))
         err = capsys.readouterr().err
         assert "ValueError: why" in err
