@@ -522,7 +522,7 @@ class Log(Settings):
     )
     format: Literal["auto", "console", "json"] = Field(
         default="auto",
-        description='`"auto"`: `"console"` on a terminal, `"json"` elsewhere.',
+        description='`"auto"`: `"json"` for systemd\'s journal, `"console"` elsewhere.',
     )
 
 
