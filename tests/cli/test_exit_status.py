@@ -139,6 +139,12 @@ async def test_3_comes_after_1(world: World) -> None:
     assert (await run(world, "plan", "--detailed-exit-code")).status == 1
 
 
+async def _soon(event: asyncio.Event) -> None:
+    """A process that ended early shall not be waited for."""
+    async with asyncio.timeout(30):
+        await event.wait()
+
+
 def _stall(world: World) -> asyncio.Event:
     """Uploads stop after some bytes, for as long as their client waits."""
     world.target.faults.add(Fault(kind="stall", route="upload-asset", at_byte=1, times=None))
@@ -155,7 +161,7 @@ async def test_75_another_run_holds_the_lock(world: World) -> None:
     moving = _stall(world)
 
     async def start_another(process: asyncio.subprocess.Process) -> None:
-        await moving.wait()
+        await _soon(moving)
         second = await run(world, "sync")
         _stop_now(process)
         assert second.status == 75, second.err
@@ -172,7 +178,7 @@ async def test_wait_for_the_lock(world: World) -> None:
 
     async def start_another(process: asyncio.subprocess.Process) -> None:
         nonlocal second
-        await moving.wait()
+        await _soon(moving)
         world.target.faults.clear()  # what stalls already goes on stalling
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(run(world, "sync", "--wait", "60"))
@@ -196,7 +202,7 @@ async def test_130_143_a_clean_stop(world: World, number: signal.Signals, status
     moving = _moving(world, 1000)
 
     async def stop(process: asyncio.subprocess.Process) -> None:
-        await moving.wait()
+        await _soon(moving)
         process.send_signal(number)
 
     done = await run(world, "sync", "--json", during=stop)
@@ -221,7 +227,7 @@ async def test_130_a_second_signal_stops_at_once(world: World) -> None:
     moving = _stall(world)
 
     async def stop(process: asyncio.subprocess.Process) -> None:
-        await moving.wait()
+        await _soon(moving)
         _stop_now(process)
 
     done = await run(world, "sync", "--json", during=stop)
@@ -237,7 +243,7 @@ async def test_130_while_planning(world: World) -> None:
     world.source.on_request(lambda record: asked.set() if "releases" in record.path else None)
 
     async def stop(process: asyncio.subprocess.Process) -> None:
-        await asked.wait()
+        await _soon(asked)
         process.send_signal(signal.SIGINT)
 
     done = await run(world, "plan", "--json", during=stop)
