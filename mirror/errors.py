@@ -32,7 +32,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,8 @@ class MirrorError(Exception):
         attempts: Tries that were made before it was raised.
     """
 
-    retryable: ClassVar[bool] = False
-    final: ClassVar[bool] = False
+    retryable: bool = False
+    final: bool = False
     attempts: int = 1
 
 
@@ -119,7 +119,15 @@ class GitHubError(MirrorError):
 
 
 class AuthError(GitHubError):
-    """401, or 403 for a missing permission: nothing helps but an operator."""
+    """401, or 403 for a missing permission: nothing helps but an operator.
+
+    A missing permission concerns what was asked for, and stays until somebody grants it; a 401
+    stops the credential as a whole.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.final = self.status == 403
 
 
 class NotFound(GitHubError):

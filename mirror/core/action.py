@@ -227,6 +227,7 @@ class Plan:
         learned: Copies that were found at the target and need no work: for the ledger.
         obstacles: What cannot be done.
         warnings: What an operator should know.
+        wake_at: When there will be more to do although nothing changes.
     """
 
     repository: CreateRepository | None = None
@@ -234,6 +235,7 @@ class Plan:
     learned: tuple[ReleaseEntry, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     warnings: tuple[str, ...] = ()
+    wake_at: datetime | None = None
 
     def actions(self) -> list[tuple[Release | None, Action]]:
         """All actions, each with the release that it belongs to."""

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mirror.core.capabilities import BODY_LIMIT
+from mirror.core.report import iso
 
 if TYPE_CHECKING:
     from mirror.core.release import Release
@@ -35,24 +36,37 @@ _MARKER = re.compile(r"<!-- release-mirror ([0-9a-f]{12})/(\d{1,20}) -->")
 _REPOSITORY_MARK = "<!-- release-mirror: this repository was made by a mirror -->"
 
 
-def render_body(text: str, *, mentions: str = "escape", origin: str = "") -> str:
+def render_body(text: str, *, mentions: str = "escape", origin: str = "", footer: str = "") -> str:
     """Make a release's text for the target.
 
     Args:
         text: As the source has it.
         mentions: ``escape``: ``@name`` notifies nobody; ``keep``: as it is.
         origin: The address of the release at the source; a text that is cut names it.
+        footer: Added at the end, and kept when the text is cut; empty for none.
 
     Returns:
         A text of at most :data:`BODY_LIMIT` characters. Rendering it again changes nothing.
     """
-    body = text.replace("\r\n", "\n")
+    body = text
+    end = f"\n\n{footer}" if footer else ""
     if mentions == "escape":
-        body = escape_mentions(body)
-    if len(body) > BODY_LIMIT:
+        body, end = escape_mentions(body), escape_mentions(end)
+    if len(body) + len(end) > BODY_LIMIT:
         notice = f"\n\n*This text was cut at the target's limit; the whole of it: {origin}*\n"
-        body = _cut(body, BODY_LIMIT - len(notice), mentions) + notice
-    return body
+        body = _cut(body, BODY_LIMIT - len(notice) - len(end), mentions) + notice
+    return body + end
+
+
+def render_footer(template: str, release: Release) -> str:
+    """A footer with the release's facts in it; unknown names in braces stay as they are."""
+    published = release.published_at
+    facts = {
+        "{source_url}": release.html_url,
+        "{published_at}": iso(published) if published else "",
+        "{author}": release.author,
+    }
+    return re.sub(r"\{\w+\}", lambda found: facts.get(found.group(), found.group()), template)
 
 
 def _cut(body: str, room: int, mentions: str) -> str:

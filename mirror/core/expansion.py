@@ -52,6 +52,10 @@ class Rule:
         """The key of the listing that a pattern is expanded by."""
         return f"{self.source_name}:{self.owner}".casefold()
 
+    def target_of(self, source: RepoRef) -> str:
+        """The target of one of its sources, which need not be a name that can be."""
+        return self.target.replace("{owner}", source.owner).replace("{repo}", source.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
@@ -143,14 +147,13 @@ def _matches(rule: Rule, listed: Listed) -> bool:
 def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
     by_target: dict[str, list[tuple[Rule, RepoRef]]] = {}
     for rule, source in pairs:
-        text = rule.target.replace("{owner}", source.owner).replace("{repo}", source.name)
-        by_target.setdefault(text.casefold(), []).append((rule, source))
+        by_target.setdefault(rule.target_of(source).casefold(), []).append((rule, source))
     mirrors: list[Mirror] = []
     impossible: list[Impossible] = []
     for found in by_target.values():
         names = [f"{rule.source_name}:{source}" for rule, source in found]
         for (rule, source), name in zip(found, names, strict=True):
-            text = rule.target.replace("{owner}", source.owner).replace("{repo}", source.name)
+            text = rule.target_of(source)
             others = ", ".join(other for other in names if other != name)
             if len(found) > 1:
                 error = f"the target {text} is also that of {others or 'another entry'}"

@@ -51,6 +51,9 @@ class IndexEntry:
         error: What made the last pass fail; empty if it did not.
         releases, assets, bytes: What the target holds of this mirror.
         newest: The publication of the newest selected release at the source (ISO 8601).
+        newest_visible: When it was seen published at the target; ``None`` while it is not.
+        wake_at: When a release that is too young now will be old enough (seconds since the
+            epoch); 0 for none.
         warnings, quarantined: What every report repeats.
     """
 
@@ -68,6 +71,8 @@ class IndexEntry:
     assets: int = 0
     bytes: int = 0
     newest: str | None = None
+    newest_visible: str | None = None
+    wake_at: float = 0.0
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
 
@@ -184,6 +189,7 @@ def _index_entry(document: Any) -> IndexEntry:
             "warnings": tuple(map(text_of, list_of(document["warnings"]))),
             "audited_at": number_of(document["audited_at"]),
             "succeeded_at": number_of(document["succeeded_at"]),
+            "wake_at": number_of(document.get("wake_at", 0.0)),
         }
     )
     for text in (
@@ -198,6 +204,7 @@ def _index_entry(document: Any) -> IndexEntry:
     for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
         integer(number)
     perhaps_text(entry.newest)
+    perhaps_text(entry.newest_visible)
     return entry
 
 

@@ -80,6 +80,7 @@ class ReleaseEntry:
         created: This mirror made the copy.
         followed: Its text and flags are kept equal to the source's.
         published: The copy was published, and when this mirror saw or did so (ISO 8601, UTC).
+        commit: Of the source's tag when it was last looked at, where that was known.
         assets: By the id of the source's asset.
     """
 
@@ -89,6 +90,7 @@ class ReleaseEntry:
     created: bool = True
     followed: bool = True
     published: str | None = None
+    commit: str | None = None
     assets: dict[int, AssetEntry] = field(default_factory=dict)
 
 
@@ -255,6 +257,7 @@ def _release(item: Any) -> ReleaseEntry:
     flag(entry.created)
     flag(entry.followed)
     perhaps_text(entry.published)
+    perhaps_text(entry.commit)
     return entry
 
 

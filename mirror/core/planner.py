@@ -18,11 +18,12 @@ from mirror.core.action import (
 from mirror.core.body import description, readme
 from mirror.core.circumstances import Circumstances
 from mirror.core.copies import Copies
+from mirror.core.deletions import deletions
 from mirror.core.intake import PENDING, Intake
 from mirror.core.ledger import AssetEntry, ReleaseEntry
 from mirror.core.matching import Matched, match_assets
 from mirror.core.report import iso
-from mirror.core.selection import Wanted, select
+from mirror.core.selection import Wanted, next_ripe, select
 from mirror.core.tags import needs_tag, tag_for, tags_needed
 from mirror.core.text import Texts
 
@@ -81,21 +82,30 @@ class _Planner:
         self._policy = policy
         self._about = circumstances
         self._copies = Copies(source, target, ledger, circumstances.source_url)
+        self._deletions = deletions(source, target, ledger, policy, self._copies)
         self._draft = _Draft()
 
     def plan(self) -> Plan:
-        wanted = select(self._source.releases, self._policy.selection)
+        now, selection = self._about.now, self._policy.selection
+        wanted = select(self._source.releases, selection, now)
         if obstacle := self._closed(wanted):
             return Plan(obstacles=(obstacle,))
-        selected = {item.release.id for item in wanted}
+        # One that is too young belongs to the mirror all the same.
+        selected = {item.release.id for item in select(self._source.releases, selection)}
         texts = Texts(self._source, self._target, self._policy, self._about, selected)
         for rank, item in enumerate(wanted):
             self._release(rank, item, texts)
+        self._delete_releases()
         self._orphans()
         draft = self._draft
         if not self._source.complete:
             draft.warnings.append(
                 "the source's list of releases is not complete; what it shows was mirrored"
+            )
+        if self._source.repository.ref.key != self._ledger.source.partition(":")[2].casefold():
+            draft.warnings.append(
+                f"the source is now called {self._source.repository.ref}; it is followed, but name"
+                " it so in the configuration"
             )
         if draft.placeholders:
             draft.warnings.append(
@@ -118,6 +128,7 @@ class _Planner:
             learned=tuple(draft.learned),
             obstacles=tuple(draft.obstacles),
             warnings=tuple(dict.fromkeys(draft.warnings)),
+            wake_at=next_ripe(self._source.releases, selection, now),
         )
 
     def _closed(self, wanted: tuple[Wanted, ...]) -> Obstacle | None:
@@ -170,6 +181,7 @@ class _Planner:
         warnings = (*intake.warnings, *matched.warnings)
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)
         followed = True
+        self._note_moved_tag(release, entry)
         if copy:
             equal = _complete(wanted, matched) and not texts.differences(release, copy)
             adopted = (entry.followed if entry else False) or self._policy.existing == "adopt"
@@ -182,7 +194,7 @@ class _Planner:
             tag=tag,
             create=texts.draft(release) if copy is None else None,
             leftovers=(*strays, *matched.leftovers),
-            assets=tuple(matched.actions),
+            assets=(*matched.actions, *self._deletions.assets.get(release.id, ())),
             finish=_finish(release, copy, texts, followed=followed, held=intake.held),
             publish_incomplete=self._policy.incomplete == "publish",
             present=tuple(matched.present.values()),
@@ -196,6 +208,14 @@ class _Planner:
             return None
         tag = tag_for(release, self._source, self._target, self._policy, self._about)
         return _waiting(release, "create-tag", tag) if isinstance(tag, str) else tag
+
+    def _note_moved_tag(self, release: Release, entry: ReleaseEntry | None) -> None:
+        now = self._source.tags.get(release.tag)
+        if entry and entry.commit and now and now != entry.commit:
+            self._draft.warnings.append(
+                f"tag {release.tag} was moved at the source from commit {entry.commit} to {now};"
+                " the target's tag was left where it is"
+            )
 
     def _hidden(self, release: Release, copy: Release | None) -> Obstacle | None:
         """Where it cannot be told whether the target has a copy, none is made."""
@@ -231,6 +251,7 @@ class _Planner:
             created=ours,
             followed=followed,
             published=published,
+            commit=entry.commit if entry else self._source.tags.get(release.tag),
             assets={
                 key: value
                 for key, value in found.items()
@@ -239,6 +260,17 @@ class _Planner:
         )
         if fresh != entry:
             self._draft.learned.append(fresh)
+
+    def _delete_releases(self) -> None:
+        """Copies that are to go because the settings say so."""
+        found = self._deletions
+        self._draft.warnings.extend(found.warnings)
+        if found.obstacle:
+            self._draft.obstacles.append(found.obstacle)
+        for release, action in found.releases:
+            rank = len(self._source.releases)
+            work = ReleaseWork(rank, release, action.target, leftovers=(action,))
+            self._draft.releases.append(work)
 
     def _orphans(self) -> None:
         """Drafts of ours whose release vanished from the source before they were published."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from mirror.core.action import (
     CreateRelease,
     CreateRepository,
+    DeleteAsset,
+    DeleteRelease,
     Outcome,
     PublishRelease,
     RenameAsset,
@@ -19,7 +21,7 @@ from mirror.core.ledger import AssetEntry, QuarantineEntry, ReleaseEntry
 from mirror.core.report import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from mirror.core.action import Obstacle
@@ -41,6 +43,12 @@ def learn(ledger: Ledger, entries: Collection[ReleaseEntry]) -> None:
         ledger.releases[entry.source_id] = entry
 
 
+def note_commits(ledger: Ledger, commits: Mapping[str, str]) -> None:
+    """Note at which commits the source's tags were when they were first looked at."""
+    for entry in ledger.releases.values():
+        entry.commit = entry.commit or commits.get(entry.tag)
+
+
 def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
     """Note in the ledger what was done; what failed changes nothing in it."""
     if outcome.status != "done":
@@ -56,6 +64,12 @@ def _record_release(
     ledger: Ledger, outcome: Outcome, source: Release, target: Release, now: datetime
 ) -> None:
     match outcome.action:
+        case DeleteRelease(target=copy):
+            known = ledger.releases.get(source.id)
+            if known and known.target_id == copy.id:
+                del ledger.releases[source.id]
+        case DeleteAsset(target=gone):
+            _forget_asset(ledger, source, gone)
         case CreateRelease():
             ledger.releases[source.id] = ReleaseEntry(source.id, target.id, target.tag)
         case UploadAsset(asset=asset) | ReplaceAsset(asset=asset):
@@ -95,6 +109,12 @@ def _record_asset(ledger: Ledger, outcome: Outcome, source: Release, asset: Asse
         source_digest=asset.sha256,
         source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
     )
+
+
+def _forget_asset(ledger: Ledger, source: Release, gone: Asset) -> None:
+    known = ledger.releases.get(source.id)
+    if known:
+        known.assets = {k: v for k, v in known.assets.items() if v.target_id != gone.id}
 
 
 def quarantine(ledger: Ledger, obstacles: Iterable[Obstacle], now: datetime) -> list[Obstacle]:

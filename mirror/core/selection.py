@@ -12,7 +12,7 @@ from mirror.core.release import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
@@ -29,6 +29,8 @@ class Selection:
         versions: A specifier such as ``>=1.2,<3``; a tag without a version does not match one.
         since: Releases published before this moment are not wanted.
         latest: Only the newest so many of what the other filters leave.
+        min_age: Releases are not wanted before so long after the later of their publication and
+            their newest asset.
         asset_max_size: In bytes, inclusive.
         asset_latest: Assets only of the newest so many releases; older ones get none.
     """
@@ -40,6 +42,7 @@ class Selection:
     latest: int | None = None
     prereleases: bool = True
     drafts: bool = False
+    min_age: timedelta | None = None
     asset_include: tuple[str, ...] = ()
     asset_exclude: tuple[str, ...] = ()
     asset_max_size: int | None = None
@@ -54,9 +57,20 @@ class Wanted:
     assets: tuple[Asset, ...]
 
 
-def select(releases: Iterable[Release], selection: Selection) -> tuple[Wanted, ...]:
-    """Filter releases and their assets; the newest release comes first."""
+def select(
+    releases: Iterable[Release], selection: Selection, now: datetime | None = None
+) -> tuple[Wanted, ...]:
+    """Filter releases and their assets; the newest release comes first.
+
+    Args:
+        releases: Of the source.
+        selection: The filters.
+        now: The time, for ``min_age``; without it every release is old enough.
+    """
     chosen = newest_first(r for r in releases if _release_wanted(r, selection))
+    if now is not None and selection.min_age:
+        # Before the count of `latest`: a release that is too young does not exist yet.
+        chosen = [r for r in chosen if (ripe := ripe_at(r, selection)) is None or ripe <= now]
     if selection.latest is not None:
         chosen = chosen[: selection.latest]
     with_assets = len(chosen) if selection.asset_latest is None else selection.asset_latest
@@ -64,6 +78,20 @@ def select(releases: Iterable[Release], selection: Selection) -> tuple[Wanted, .
         Wanted(release, _assets(release, selection) if rank < with_assets else ())
         for rank, release in enumerate(chosen)
     )
+
+
+def ripe_at(release: Release, selection: Selection) -> datetime | None:
+    """When a release is old enough to be wanted; ``None`` for at any time."""
+    if not selection.min_age or release.published_at is None:
+        return None
+    changes = [asset.updated_at for asset in release.assets if asset.updated_at]
+    return max([release.published_at, *changes]) + selection.min_age
+
+
+def next_ripe(releases: Iterable[Release], selection: Selection, now: datetime) -> datetime | None:
+    """When the next release that is too young will be old enough; ``None`` if none is."""
+    moments = (ripe_at(r, selection) for r in releases if _release_wanted(r, selection))
+    return min((moment for moment in moments if moment and moment > now), default=None)
 
 
 def _release_wanted(release: Release, selection: Selection) -> bool:

@@ -66,16 +66,22 @@ def mirror_statuses(
     A mirror that was never begun is told as well, where it is not a pattern.
     """
     found = {
-        entry.source.casefold(): _status(entry)
+        _pair(entry.source, entry.target): _status(entry)
         for entry in index.mirrors.values()
         if _configured(entry, rules)
     }
     for rule in rules:
-        name = f"{rule.source_name}:{rule.source}"
         if rule.enabled and not rule.wildcard:
-            found.setdefault(name.casefold(), _never(name, rule.target))
+            name = f"{rule.source_name}:{rule.source}"
+            target = rule.target_of(RepoRef.parse(rule.source))
+            found.setdefault(_pair(name, target), _never(name, target))
     chosen = [status for status in found.values() if _selected(status, patterns)]
-    return sorted(chosen, key=lambda status: status.source.casefold())
+    return sorted(chosen, key=lambda status: _pair(status.source, status.target))
+
+
+def _pair(source: str, target: str) -> tuple[str, str]:
+    """What a mirror is known by: a source may be mirrored to several targets."""
+    return source.casefold(), target.casefold()
 
 
 def _status(entry: IndexEntry) -> MirrorStatus:
@@ -96,17 +102,17 @@ def _status(entry: IndexEntry) -> MirrorStatus:
 
 
 def _never(source: str, target: str) -> MirrorStatus:
-    repo = RepoRef.parse(source.partition(":")[2])
-    text = target.replace("{owner}", repo.owner).replace("{repo}", repo.name)
-    return MirrorStatus(source, text, "never", None, 0, 0, 0, "", (), ())
+    return MirrorStatus(source, target, "never", None, 0, 0, 0, "", (), ())
 
 
 def _configured(entry: IndexEntry, rules: Sequence[Rule]) -> bool:
     name, _, address = entry.source.partition(":")
+    source = RepoRef.parse(address)
     return any(
         rule.enabled
         and rule.source_name.casefold() == name.casefold()
         and could_match(address, rule.source_name, rule.source)
+        and rule.target_of(source).casefold() == entry.target.casefold()
         for rule in rules
     )
 

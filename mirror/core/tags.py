@@ -10,6 +10,8 @@ from mirror.core.copies import Copies
 from mirror.core.selection import select
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mirror.core.circumstances import Circumstances
     from mirror.core.ledger import Ledger
     from mirror.core.policy import Policy
@@ -22,12 +24,13 @@ def tags_needed(
     ledger: Ledger,
     policy: Policy,
     source_url: str,
+    now: datetime | None = None,
 ) -> frozenset[str]:
     """Tags whose commits a plan depends on: those of releases that are to be published."""
     copies = Copies(source, target, ledger, source_url)
     return frozenset(
         wanted.release.tag
-        for wanted in select(source.releases, policy.selection)
+        for wanted in select(source.releases, policy.selection, now)
         if needs_tag(wanted.release, copies.of(wanted.release))
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mirror.core.action import CreateRelease, PublishRelease, UpdateRelease
-from mirror.core.body import marker, render_body, same_text, with_marker
+from mirror.core.body import marker, render_body, render_footer, same_text, with_marker
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -73,7 +73,10 @@ class Texts:
     def _text(self, release: Release) -> dict[str, Any]:
         """The fields of a release that are the same at both ends."""
         body = render_body(
-            release.body, mentions=self._policy.mentions, origin=release.html_url or "the source"
+            release.body,
+            mentions=self._policy.mentions,
+            origin=release.html_url or "the source",
+            footer=render_footer(self._policy.footer, release),
         )
         return {
             "tag_name": release.tag,

@@ -50,7 +50,9 @@ class Hands:
         with suppress(NotFound):  # gone already
             if isinstance(action, DeleteRelease):
                 release = await self.target.release(self.repo, action.target.id)
-                if release.draft and release.body == action.target.body:
+                if (release.draft, release.tag) == (action.target.draft, action.target.tag) and (
+                    not release.draft or release.body == action.target.body
+                ):
                     await self.target.delete_release(self.repo, action.target.id)
                 return
             seen = action.target

@@ -10,9 +10,10 @@ import structlog
 from mirror.core.estimate import requests_of
 from mirror.core.ledger import IndexEntry, Ledger
 from mirror.core.planner import Circumstances, plan
-from mirror.core.record import learn, quarantine, record
+from mirror.core.record import learn, note_commits, quarantine, record
 from mirror.core.report import RepositoryReport, iso
-from mirror.errors import HostStopped
+from mirror.core.selection import select
+from mirror.errors import HostStopped, Unmirrorable
 from mirror.sync.copier import Copier
 from mirror.sync.executor import Executor
 from mirror.sync.hands import Hands
@@ -22,7 +23,7 @@ from mirror.sync.tally import Tally, planned_report
 if TYPE_CHECKING:
     from mirror.core.action import Outcome, Plan
     from mirror.core.expansion import Mirror
-    from mirror.core.release import Snapshot
+    from mirror.core.release import Release, Snapshot
     from mirror.github import Listing
     from mirror.sync.side import Side, Tools
 
@@ -44,7 +45,7 @@ class Session:
         self._entry = tools.index.mirrors.get(mirror.key) or IndexEntry(
             mirror.name, str(mirror.target)
         )
-        self._due = self._audit_due()
+        self._audit = self._audit_due()
         self._saved_at = tools.clock.monotonic()
 
     async def sync(self) -> RepositoryReport:
@@ -76,7 +77,7 @@ class Session:
 
     async def _list_source(self) -> Listing:
         """The source's releases; its pages answer 304 where nothing changed."""
-        proofs = () if self._due else self._entry.pages
+        proofs = () if self._audit else self._entry.pages
         return await self._source.store.list_releases(self._mirror.source, proofs)
 
     def _audit_due(self) -> bool:
@@ -85,8 +86,8 @@ class Session:
         age = self._started.timestamp() - entry.audited_at
         return (
             tools.full
-            or not entry.pages
             or not 0 <= age < tools.audit_interval
+            or 0 < entry.wake_at <= self._started.timestamp()
             or entry.source != self._mirror.name
             or entry.settings != self._mirror.settings
             or entry.credential != self._source.credential
@@ -115,25 +116,41 @@ class Session:
         fresh = Ledger(self._mirror.name, str(self._mirror.target), self._target.api_url)
         ledger = await self._tools.ledgers.load(self._mirror.key) or fresh
         snapshots = Snapshots(self._mirror, self._source, self._target)
-        reason = ""
-        if ledger.target_url != self._target.api_url:
-            reason = f"it is of another target, {ledger.target_url}"
-        elif ledger.source != self._mirror.name:
-            reason = f"it is of another source, {ledger.source}"
+        if ledger.target_url == self._target.api_url:
+            source, target = await snapshots.take(listing, ledger, self._started, audit=self._audit)
+            reason = self._elsewhere(ledger, source, target)
         else:
-            source, target = await snapshots.take(listing, ledger)
-            if not (target and ledger.target_id not in {0, target.repository.id}):
-                ledger.source_id = source.repository.id
-                ledger.target_id = target.repository.id if target else 0
-                return source, target, ledger
-            reason = f"{self._mirror.target} is another repository now"
-        log.warning("ledger.set_aside", target=str(self._mirror.target), reason=reason)
-        if write:
-            await self._tools.ledgers.set_aside(self._mirror.key, reason)
-        source, target = await snapshots.take(listing, fresh)
-        fresh.source_id = source.repository.id
-        fresh.target_id = target.repository.id if target else 0
-        return source, target, fresh
+            reason = f"it is of another target, {ledger.target_url}"
+        if reason:
+            log.warning("ledger.set_aside", target=str(self._mirror.target), reason=reason)
+            if write:
+                await self._tools.ledgers.set_aside(self._mirror.key, reason)
+            ledger = fresh
+            source, target = await snapshots.take(listing, fresh, self._started, audit=False)
+        ledger.source = self._mirror.name
+        ledger.source_id = source.repository.id
+        ledger.target_id = target.repository.id if target else 0
+        note_commits(ledger, source.tags)
+        return source, target, ledger
+
+    def _elsewhere(self, ledger: Ledger, source: Snapshot, target: Snapshot | None) -> str:
+        """Why a document is not of this mirror; empty where it is.
+
+        Raises:
+            Unmirrorable: The source's name belongs to another repository now.
+        """
+        if target and ledger.target_id not in {0, target.repository.id}:
+            return f"{self._mirror.target} is another repository now"
+        known = ledger.source_id
+        if ledger.source != self._mirror.name and known != source.repository.id:
+            return f"it is of another source, {ledger.source}"
+        if known not in {0, source.repository.id}:
+            raise Unmirrorable(
+                f"{self._mirror.source} is another repository now (number {source.repository.id}"
+                f" instead of {known}): its releases are not mixed with those of the former one;"
+                " mirror it to another target, or move the former one's document out of the ledger"
+            )
+        return ""
 
     async def _plan(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
         about = Circumstances(
@@ -141,9 +158,14 @@ class Session:
             source_address=f"{self._source.url}/{self._mirror.source}",
             now=self._started,
             capabilities=await self._target.store.client.capabilities(),
-            retry=self._due and self._entry.succeeded_at > 0,
+            retry=self._audit,
         )
         return plan(source, target, ledger, self._mirror.policy, about)
+
+    def _selected(self, listing: Listing) -> list[Release]:
+        """The source's releases that this mirror is about, the newest first."""
+        wanted = select(listing.releases, self._mirror.policy.selection)
+        return [item.release for item in wanted]
 
     # -- what is done -------------------------------------------------------------------------
 
@@ -199,7 +221,8 @@ class Session:
         await self._tools.ledgers.save(self._mirror.key, ledger)
         undone = tally.undone
         releases, assets, size = ledger.totals()
-        published = [item.published_at for item in listing.releases if item.published_at]
+        newest = next((r for r in self._selected(listing) if not r.draft), None)
+        shown = ledger.releases.get(newest.id) if newest else None
         entry = replace(
             self._entry,
             source=self._mirror.name,
@@ -213,11 +236,15 @@ class Session:
             releases=releases,
             assets=assets,
             bytes=size,
-            newest=iso(max(published)) if published else None,
+            newest=iso(newest.published_at) if newest and newest.published_at else None,
+            newest_visible=shown.published if shown else None,
+            wake_at=work.wake_at.timestamp() if work.wake_at else 0.0,
             warnings=work.warnings,
             quarantined=tuple(item.report() for item in ledger.quarantined.values()),
         )
         if not undone:
-            entry.audited_at = entry.succeeded_at = self._started.timestamp()
+            entry.succeeded_at = self._started.timestamp()
+        if self._audit and not tally.unfinished:
+            entry.audited_at = self._started.timestamp()
         self._entry = self._tools.index.mirrors[self._mirror.key] = entry
         log.info("mirror.synced", source=self._mirror.name, **tally.summary())

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirror.core.body import is_our_description, is_our_readme
+from mirror.core.deletions import vanished
 from mirror.core.planner import tags_needed
 from mirror.core.release import Snapshot
 from mirror.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from mirror.core.expansion import Mirror
     from mirror.core.ledger import Ledger
@@ -31,12 +33,16 @@ class Snapshots:
         self._source = source
         self._target = target
 
-    async def take(self, listing: Listing, ledger: Ledger) -> tuple[Snapshot, Snapshot | None]:
+    async def take(
+        self, listing: Listing, ledger: Ledger, now: datetime, *, audit: bool
+    ) -> tuple[Snapshot, Snapshot | None]:
         """Both snapshots; ``None`` for a target repository that does not exist.
 
         Args:
             listing: The source's releases, read already.
             ledger: What was recorded: whether this program made the target repository.
+            now: The time.
+            audit: Look also at the commits of tags that were mirrored before.
         """
         store, repo = self._source.store, self._mirror.source
         source = Snapshot(
@@ -46,12 +52,36 @@ class Snapshots:
             complete=listing.complete,
         )
         target = await self._take_target()
-        needed = tags_needed(source, target, ledger, self._mirror.policy, self._source.url)
-        if needed:
-            source = replace(source, tags=await store.tags(repo, needed))
-            if target:
+        source = await self._confirm_gone(source, ledger)
+        policy = self._mirror.policy
+        needed = tags_needed(source, target, ledger, policy, self._source.url, now)
+        watched = {entry.tag for entry in ledger.releases.values()} if audit else set()
+        if needed or watched:
+            source = replace(source, tags=await store.tags(repo, needed | watched))
+            if target and needed:
                 target = await self._with_tags(target, ledger, source, needed)
         return source, target
+
+    async def _confirm_gone(self, source: Snapshot, ledger: Ledger) -> Snapshot:
+        """Ask one by one for what the list no longer shows, before anything is deleted for it."""
+        store, repo = self._source.store, self._mirror.source
+        releases, assets = vanished(source, ledger, self._mirror.policy)
+        gone_releases, gone_assets = set(), set()
+        for number in releases:
+            try:
+                await store.release(repo, number)
+            except NotFound:
+                gone_releases.add(number)
+        for number in assets:
+            if await store.asset(repo, number) is None:
+                gone_assets.add(number)
+        if releases or assets:
+            await store.repository(repo)  # a repository that cannot be read shows nothing, too
+        return replace(
+            source,
+            gone_releases=frozenset(gone_releases),
+            gone_assets=frozenset(gone_assets),
+        )
 
     async def _take_target(self) -> Snapshot | None:
         store, repo = self._target.store, self._mirror.target
