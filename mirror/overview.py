@@ -58,6 +58,7 @@ def _policy(mirror: MirrorSettings) -> Policy:
             latest=releases.latest,
             prereleases=releases.prereleases,
             drafts=releases.drafts,
+            min_age=releases.min_age or None,
             asset_include=assets.include,
             asset_exclude=assets.exclude,
             asset_max_size=assets.max_size,
@@ -69,7 +70,11 @@ def _policy(mirror: MirrorSettings) -> Policy:
         visibility=mirror.visibility,
         existing=mirror.existing,
         on_change=mirror.on_change,
+        on_delete=mirror.on_delete,
+        on_deselect=mirror.on_deselect,
+        max_deletes=mirror.max_deletes,
         mentions=mirror.body.mentions,
+        footer=mirror.body.footer,
     )
 
 

@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 
 NOT_YET: dict[str, tuple[object, ...] | None] = {
     "hosts.app": None,
-    "mirrors.releases.min_age": None,
     "mirrors.assets.source_archives": None,
     "mirrors.tags": ("push",),
     "mirrors.allow_actions": None,
-    "mirrors.existing": ("adopt", "skip"),
-    "mirrors.on_change": ("keep",),
-    "mirrors.on_delete": ("delete",),
-    "mirrors.on_deselect": ("delete",),
-    "mirrors.max_deletes": None,
-    "mirrors.body.footer": None,
     "mirrors.interval": None,
     "sync.bandwidth": None,
     "sync.transfer": ("spool",),

@@ -96,6 +96,9 @@ FilePath = Annotated[
     Path, PlainValidator(_path), _typed("path", "/etc/release-mirror/ca.pem", minLength=1)
 ]
 Glob = Annotated[str, PlainValidator(values.parse_glob), _typed("pattern", "v*", minLength=1)]
+Footer = Annotated[
+    str, PlainValidator(values.parse_footer), _typed("template", "Mirrored from {source_url}")
+]
 Versions = Annotated[
     str, PlainValidator(values.parse_versions), _typed("version specifier", ">=1.2,<3")
 ]
@@ -261,7 +264,11 @@ class Body(Settings):
         description='`"escape"`: `@name` in a release\'s text notifies nobody at the target.'
         ' `"keep"`: the text as it is.',
     )
-    footer: str = Field(default="", description="A template to add at the end of the text.")
+    footer: Footer = Field(
+        default="",
+        description="A template to add at the end of the text; `{source_url}`, `{published_at}` and"
+        " `{author}` stand for the source's.",
+    )
 
 
 class MirrorSettings(Settings):

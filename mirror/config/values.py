@@ -319,6 +319,19 @@ def parse_glob(value: object) -> str:
     return text
 
 
+FOOTER_NAMES = ("{source_url}", "{published_at}", "{author}")
+
+
+def parse_footer(value: object) -> str:
+    """Read a template of a release's footer."""
+    text = _text(value, "a template, which may hold " + ", ".join(FOOTER_NAMES))
+    unknown = sorted(set(re.findall(r"\{\w*\}", text)) - set(FOOTER_NAMES))
+    if unknown:
+        known = ", ".join(FOOTER_NAMES)
+        raise ValueError(f"{quote(unknown[0])} stands for nothing; known are {known}")
+    return text
+
+
 def parse_versions(value: object) -> str:
     """Read a version specifier; empty is no restriction."""
     from packaging.specifiers import (  # noqa: PLC0415 - start-up: few files have it

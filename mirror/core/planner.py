@@ -108,9 +108,10 @@ class _Planner:
                 " it so in the configuration"
             )
         if draft.placeholders:
+            count = draft.placeholders
             draft.warnings.append(
-                f"{draft.placeholders} tag(s) stand at placeholder commits, because the target"
-                " does not have the source's commits"
+                f"{count} {'tag stands at a placeholder commit' if count == 1 else 'tags stand at placeholder commits'},"
+                " because the target does not have the source's commits"
             )
         create = None
         # Made by a run that was cut off before the first commit; another's is left as it is.

@@ -184,7 +184,12 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         (MIRROR + "enabled = 'yes'\n", "enabled", "must be true or false, not a string"),
         (MIRROR + "releases.latest = 1.5\n", "latest", "an integer, not a floating-point number"),
         (MIRROR + "releases.latest = 0x" + "f" * 99, "latest", "must be 1000000000 or less"),
-        (MIRROR + "body.footer = 1\n", "body.footer", "must be a string, not an integer"),
+        (MIRROR + "body.footer = 1\n", "body.footer", "must be a template, which may hold"),
+        (
+            MIRROR + "body.footer = '{who}'\n",
+            "body.footer",
+            "{source_url}, {published_at}, {author}",
+        ),
         (MIRROR + "visibility = 1\n", "visibility", '"private", "internal" or "public", not an'),
         (MIRROR + "visibility = 'pubic'\n", "visibility", 'did you mean "public"?'),
         (MIRROR + "max_deletes = -1\n", "max_deletes", "must be 0 or more, not -1"),
@@ -320,17 +325,9 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(
 @pytest.mark.parametrize(
     "text",
     [
-        'on_delete = "delete"',
-        'on_deselect = "delete"',
-        "max_deletes = 9",
-        'existing = "adopt"',
-        'existing = "skip"',
-        'on_change = "keep"',
         'tags = "push"',
         "allow_actions = true",
-        'body.footer = "x"',
         "assets.source_archives = true",
-        'releases.min_age = "1h"',
         'interval = "1h"',
     ],
 )
@@ -407,7 +404,7 @@ def test_lines_are_found_around_strings_and_lists(wrong: Wrong) -> None:
     problems = wrong(
         "# [sync] transfers = 1\n"
         "[defaults]\n"
-        'body.footer = """\n[sync]\ntransfers = 0\n"""\n'
+        'body.footer = """\n[sync]\ntransfers = 0 {}\n"""\n'
         "[defaults.releases]\n"
         "include = [\n  'a=b', # ]\n  '[x]',\n]\n"
         "'latest' = 0\n"
