@@ -107,13 +107,17 @@ def _never(source: str, target: str) -> MirrorStatus:
 
 def _configured(entry: IndexEntry, rules: Sequence[Rule]) -> bool:
     name, _, address = entry.source.partition(":")
-    source = RepoRef.parse(address)
-    return any(
-        rule.enabled
-        and rule.source_name.casefold() == name.casefold()
-        and could_match(address, rule.source_name, rule.source)
-        and rule.target_of(source).casefold() == entry.target.casefold()
+    owner, _, repo = address.partition("/")
+    found = [
+        rule
         for rule in rules
+        if rule.source_name.casefold() == name.casefold()
+        and could_match(address, rule.source_name, rule.source)
+    ]
+    explicit = [rule for rule in found if not rule.wildcard]
+    return any(
+        rule.enabled and rule.target_of(RepoRef(owner, repo)).casefold() == entry.target.casefold()
+        for rule in explicit or found
     )
 
 

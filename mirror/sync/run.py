@@ -57,7 +57,10 @@ class Pass:
         self._at_once = at_once
         self._started = tools.clock.now()
         self._saved_at = tools.clock.monotonic()
-        self._reports: dict[str, RepositoryReport] = {}
+        self._undiscovered: tuple[RepositoryReport, ...] = ()
+        self._reports: dict[
+            str, RepositoryReport
+        ] = {}  # by the mirror's key: a source may have two
         self._queue: deque[Mirror] = deque()
 
     async def run(self) -> Report:
@@ -72,8 +75,7 @@ class Pass:
         found = await discover(
             self._rules, self._patterns, self._sources, tools.index, full=tools.full
         )
-        for report in found.failed:
-            self._reports[report.source] = report
+        self._undiscovered = found.failed
         self._queue.extend(found.mirrors)
         tools.observer.mirrors_found(len(found.mirrors))
         try:
@@ -90,7 +92,7 @@ class Pass:
             RepositoryReport(mirror.name, str(mirror.target), "interrupted")
             for mirror in self._queue
         ]
-        repositories = (*self._reports.values(), *waiting)
+        repositories = (*self._undiscovered, *self._reports.values(), *waiting)
         stores = [(side.name, side.store) for side in (*self._sources.values(), self._target)]
         return Report(
             self._command,
@@ -104,12 +106,12 @@ class Pass:
     async def _work_off(self) -> None:
         while self._queue and not self._tools.stop.requested:
             mirror = self._queue.popleft()
-            self._reports[mirror.name] = RepositoryReport(
+            self._reports[mirror.key] = RepositoryReport(
                 mirror.name, str(mirror.target), "interrupted"
             )
             self._tools.observer.mirror_started(mirror.name)
             report = await self._session(mirror)
-            self._reports[mirror.name] = report
+            self._reports[mirror.key] = report
             self._tools.observer.mirror_finished(report)
             if self._tools.clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
                 await self._save_index()
