@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mirror.emulator.content import Content, Generated
 from mirror.emulator.faults import KINDS, Fault
-from mirror.emulator.model import Asset, Release, Repository, Token
+from mirror.emulator.model import Asset, PushRule, Release, Repository, Token
 from mirror.emulator.naming import normalise
 from mirror.emulator.requestlog import RequestRecord
 from mirror.emulator.routes import ROUTES
@@ -27,6 +27,7 @@ __all__ = [
     "Fault",
     "Generated",
     "GitHubState",
+    "PushRule",
     "Release",
     "Repository",
     "RequestRecord",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mirror.emulator.apps import App, Installation
+from mirror.emulator.bare import BareCopies
 from mirror.emulator.content import ContentStore
 from mirror.emulator.faults import Faults
 from mirror.emulator.git import iso
@@ -128,6 +129,7 @@ class Host:
             rate_limit = 5000 if kind == "github" else 0
         self.limits = Limits(clock, rate_limit, anonymous_rate_limit, secondary_limit)
         self.contents = ContentStore(discard=discard, discard_above=discard_above)
+        self.bare = BareCopies()
         self.invariants = Invariants()
         self.log = RequestLog()
         self.faults = Faults(lambda: self.last_id, _route_names)

@@ -120,6 +120,21 @@ class Release:
         return (self.created_at, self.id)
 
 
+@dataclass(frozen=True, slots=True)
+class PushRule:
+    """Refs that nobody may push.
+
+    Attributes:
+        refs: Which: a pattern such as `refs/tags/v1*`.
+        reason: What git tells of each of them.
+        message: Lines for people.
+    """
+
+    refs: str
+    reason: str = "push declined due to repository rule violations"
+    message: str = "error: GH013: Repository rule violations found."
+
+
 @dataclass(slots=True, eq=False)
 class Repository:
     """A repository: git objects and refs, releases and settings.
@@ -129,6 +144,8 @@ class Repository:
         pages: Rendered answers of this version.
         ref_ids: The number under which each ref was made: which one is newer.
         latest_id: The release that `make_latest` chose; `None` lets the dates decide.
+        push_rules: What is refused of a push.
+        runs: Workflows that a push or a publication started, as `push refs/tags/v1`.
     """
 
     id: int
@@ -150,6 +167,8 @@ class Repository:
     ref_ids: dict[str, tuple[int, float]] = field(default_factory=dict)
     releases: dict[int, Release] = field(default_factory=dict)
     burned_tags: set[str] = field(default_factory=set)
+    push_rules: list[PushRule] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     pages: dict[object, tuple[bytes, str]] = field(default_factory=dict)
 
     @property

@@ -202,6 +202,8 @@ def _publish(
     release.draft = False
     release.published_at = state.now()
     release.immutable = repository.immutable_releases
+    if (ref := f"refs/tags/{release.tag}") in repository.refs:
+        state.started(repository, "release", ref)
     _choose_latest(state, repository, release, asked, default="true")
 
 

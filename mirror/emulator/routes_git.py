@@ -85,6 +85,7 @@ async def create_ref(call: Call) -> Answer:
     if not isinstance(sha, str) or repository.objects.kind(sha) is None:
         raise unprocessable("Object does not exist")
     call.state.set_ref(repository, name, sha)
+    call.state.started(repository, "push", name)
     shown = documents_git.ref(call.state, repository, name)
     return Answer.json(shown, HTTPStatus.CREATED, Location=shown["url"])
 

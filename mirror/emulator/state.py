@@ -14,6 +14,7 @@ from mirror.emulator.git import BLOB_MODE, Identity
 from mirror.emulator.host import Host
 from mirror.emulator.invariants import Change
 from mirror.emulator.model import UPLOADED, Account, Asset, Release, Repository
+from mirror.emulator.pushes import workflows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +141,11 @@ class GitHubState(Host):
         repository.refs[ref] = sha
         repository.pushed_at = self.now()
         self.changed(repository)
+
+    def started(self, repository: Repository, event: str, ref: str) -> None:
+        """Something happened that GitHub Actions runs workflows for, if it is on and has any."""
+        if repository.actions_enabled and workflows(repository, repository.refs[ref]):
+            repository.runs.append(f"{event} {ref}")
 
     def delete_ref(self, repository: Repository, ref: str) -> None:
         """Remove a ref; the published release of a tag that goes becomes a draft."""
