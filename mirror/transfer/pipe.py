@@ -29,7 +29,7 @@ from mirror.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
     from types import AsyncGeneratorType
 
     from mirror.core.retry import Backoff
@@ -76,6 +76,8 @@ async def pipe(
     response_timeout: float,
     moved: Callable[[int], None] | None = None,
     pace: Callable[[int], Awaitable[None]] | None = None,
+    piece: int = 0,
+    hashed: str | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Piped[Reply]:
     """Copy an asset once.
@@ -102,6 +104,9 @@ async def pipe(
         moved: Told, whenever the target took a chunk, how many bytes it has taken in all.
         pace: Awaited with a chunk's length before the chunk is handed on, for a bandwidth limit.
             This wait is nobody's stall.
+        piece: The most bytes that are paced and handed on at a time; 0 for as they come.
+        hashed: The SHA-256 that was taken when these bytes were stored, hexadecimal: they are
+            not hashed once more.
         jitter: A random number from 0 to 1.
 
     Raises:
@@ -121,6 +126,8 @@ async def pipe(
         response_timeout=response_timeout,
         moved=moved,
         pace=pace,
+        piece=piece,
+        hashed=hashed,
     )
     chunks = cast("AsyncGeneratorType[bytes, None]", feed.chunks())
     try:
@@ -314,6 +321,8 @@ class _Feed:
         response_timeout: float,
         moved: Callable[[int], None] | None,
         pace: Callable[[int], Awaitable[None]] | None,
+        piece: int,
+        hashed: str | None,
     ) -> None:
         self.reader = reader
         self.watch = asyncio.timeout(None)
@@ -327,6 +336,8 @@ class _Feed:
         self._response_timeout = response_timeout
         self._moved = moved
         self._pace = pace
+        self._piece = piece
+        self._hashed = hashed
         self._hash = hashlib.sha256()
         self._hashing: asyncio.Future[None] | None = None
         self._last_out = False
@@ -341,15 +352,16 @@ class _Feed:
                 chunk = await self.reader.read()
                 read += len(chunk)
                 await self._count(chunk, read)
-                if self._pace:
-                    await self.reader.patiently(partial(self._pace, len(chunk)))
-                self._await_target(self._stall_timeout)
-                self._last_out = read == self._size
-                yield chunk
-                self._await_target(None)
-                self.handed = read
-                if self._moved:
-                    self._moved(read)
+                for part in _parts(chunk, self._piece):
+                    if self._pace:
+                        await self.reader.patiently(partial(self._pace, len(part)))
+                    self._await_target(self._stall_timeout)
+                    self._last_out = self.handed + len(part) == self._size
+                    yield part
+                    self._await_target(None)
+                    self.handed += len(part)
+                    if self._moved:
+                        self._moved(self.handed)
             if not self._size:
                 await self._finish()
             self.complete = True
@@ -397,7 +409,9 @@ class _Feed:
             raise ShortRead(f"the source sent more than its {self._size} bytes")
         # In order, and one at a time: this chunk's hash runs while it is sent and the next awaited.
         await self._rest()
-        if len(chunk) < WORTH_A_THREAD:
+        if self._hashed:
+            pass
+        elif len(chunk) < WORTH_A_THREAD:
             self._hash.update(chunk)
         else:
             loop = asyncio.get_running_loop()
@@ -409,7 +423,7 @@ class _Feed:
 
     async def _finish(self) -> None:
         await self._rest()
-        self.digest = self._hash.hexdigest()
+        self.digest = self._hashed or self._hash.hexdigest()
         if self._expected and self.digest != self._expected:
             raise DigestMismatch(
                 f"the source's SHA-256 is {self.digest}, but should be {self._expected}"
@@ -434,6 +448,14 @@ class _Feed:
 def _hashers() -> ThreadPoolExecutor:
     # Two: a copy's hash keeps one core busy at most, and the event loop needs one as well.
     return ThreadPoolExecutor(2, thread_name_prefix="sha256")
+
+
+def _parts(chunk: bytes, piece: int) -> Iterator[bytes]:
+    if not piece or len(chunk) <= piece:
+        yield chunk
+        return
+    for start in range(0, len(chunk), piece):
+        yield chunk[start : start + piece]
 
 
 def _span(seconds: float) -> str:
