@@ -23,6 +23,7 @@ from mirror.errors import (
     Waiting,
 )
 from mirror.github import AssetSink, AssetSource
+from mirror.github.throttle import LONGEST_WAIT
 from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ class Copier:
         taken = isinstance(error, ValidationFailed) and error.has(code="already_exists")
         if not (taken or error.retryable):
             return False
-        if isinstance(error, RateLimited):
-            return True  # refused before anything was read
+        if isinstance(error, RateLimited):  # refused before anything was read
+            return self._delay(error, 1) <= LONGEST_WAIT
         lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
         found = await self._look(release, name, claimed, lost=lost, taken=taken)
         if found is None:

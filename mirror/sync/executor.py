@@ -58,7 +58,7 @@ class Executor:
             raise stopped.exceptions[0] from None
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
-        """Make it, with one commit and GitHub Actions off; whether that succeeded."""
+        """Make it, with GitHub Actions off and one commit; whether that succeeded."""
         hands = self._hands
         try:
             if self._branch:  # made by a run that was cut off before the first commit
@@ -68,10 +68,12 @@ class Executor:
                     hands.repo, action.visibility, action.description
                 )
             self._branch = made.default_branch
+            # The commit comes last: a repository that has one is taken as made, whenever a run is
+            # cut off.
+            await hands.target.disable_actions(hands.repo)
             self._root = await hands.target.first_commit(
                 hands.repo, "README.md", action.readme, f"{action.description}\n"
             )
-            await hands.target.disable_actions(hands.repo)
         except MirrorError as error:
             await hands.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False

@@ -58,9 +58,8 @@ class Pass:
         self._started = tools.clock.now()
         self._saved_at = tools.clock.monotonic()
         self._undiscovered: tuple[RepositoryReport, ...] = ()
-        self._reports: dict[
-            str, RepositoryReport
-        ] = {}  # by the mirror's key: a source may have two
+        # By the mirror's key: a source may have several targets.
+        self._reports: dict[str, RepositoryReport] = {}
         self._queue: deque[Mirror] = deque()
 
     async def run(self) -> Report:

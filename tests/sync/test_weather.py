@@ -242,3 +242,35 @@ async def test_maintenance_stops_the_host(tmp_path: Path) -> None:
         assert report.status == "failed"
         assert 1 <= report.totals()["failures"] <= 8
         assert world.source.count() <= 60
+
+
+@pytest.mark.parametrize("route", ["set-actions-permissions", "put-contents"])
+async def test_a_repository_that_was_half_made_is_finished(route: str, tmp_path: Path) -> None:
+    """Wherever its making was cut off, the next pass leaves it with a commit and runs nothing."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"tool.bin": ASSET})
+        world.target.faults.add(Fault(kind="status", route=route, status=500, times=None))
+        assert (await world.sync()).failed
+        world.target.faults.clear()
+        assert not (await world.sync()).failed
+        assert world.same() == []
+        assert not world.target.repository("mirrors/tool").actions_enabled
+
+
+async def test_a_limit_of_days_is_not_waited_for(tmp_path: Path) -> None:
+    """An upload that is to come back in eleven days fails for this pass, and says until when."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"tool.bin": ASSET})
+        headers = {"Retry-After": "999999"}
+        world.target.faults.add(
+            Fault(kind="status", route="upload-asset", status=429, headers=headers)
+        )
+        report = await world.sync()
+        assert world.clock.seconds < 3600
+        assert any("2026-12-02" in failure.error for failure in only(report).failures)
+        assert world.published() == {}
+        world.clock.advance(1_000_000)
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
