@@ -26,6 +26,7 @@
     │   ├── LedgerLocked        another run holds the lock; names its process
     │   ├── LedgerCorrupt
     │   └── LedgerTooNew        written by a later version of this program
+    ├── SpoolError              the disk cannot take an asset in flight
     └── GitError                the git program failed
 """
 
@@ -263,6 +264,10 @@ class LedgerCorrupt(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """A document of the ledger was written by a later version of this program."""
+
+
+class SpoolError(MirrorError):
+    """The disk cannot take an asset in flight: it is full, too small, or not ours to write."""
 
 
 class GitError(MirrorError):

@@ -28,6 +28,7 @@ import structlog
 from mirror.core.ledger import Index, IndexEntry, Ledger, LedgerStore
 from mirror.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
 from mirror.storage.files import Files
+from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -197,7 +198,7 @@ class FileLedgerStore(LedgerStore):
         Raises:
             LedgerError: It could not be moved.
         """
-        await _unbroken(self._set_aside, self._path(key), reason)
+        await unbroken(self._set_aside, self._path(key), reason)
 
     async def _acquire(self, descriptor: int, path: Path, wait: float) -> None:
         end = self._clock.monotonic() + wait
@@ -222,7 +223,7 @@ class FileLedgerStore(LedgerStore):
             return await asyncio.to_thread(self._read, path, parse)
         except LedgerCorrupt as error:
             if self._held:
-                await _unbroken(self._set_aside, path, str(error))
+                await unbroken(self._set_aside, path, str(error))
             else:
                 _LOG.warning("ledger.unreadable", path=str(path), reason=str(error))
             return None
@@ -243,7 +244,7 @@ class FileLedgerStore(LedgerStore):
         # The document was taken apart on the event loop, where nobody changes it meanwhile; text
         # and disk are the thread's.
         async with self._saving.setdefault(path, asyncio.Lock()):
-            await _unbroken(self._write, path, document)
+            await unbroken(self._write, path, document)
 
     def _write(self, path: Path, document: dict[str, Any]) -> None:
         files = self._files
@@ -373,17 +374,6 @@ def _encoded(document: dict[str, Any], fast: Any) -> bytes:
         with suppress(TypeError):
             return cast("bytes", fast.dumps(document))
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-async def _unbroken(work: Callable[..., T], *args: Any) -> T:
-    """Run it in a thread, and to its end: a cancelled save must not overtake the one after it."""
-    running = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        running.exception()  # Looked at: nobody else will.
-        raise
 
 
 @contextmanager

@@ -1,0 +1,22 @@
+"""Blocking work beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+async def unbroken(work: Callable[..., T], *args: Any) -> T:
+    """Run it in a thread, and to its end: cancelled work must not overtake the work after it."""
+    running = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        running.exception()  # Looked at: nobody else will.
+        raise
