@@ -21,6 +21,8 @@ from mirror.sync.snapshots import Snapshots
 from mirror.sync.tally import Tally, planned_report
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mirror.core.action import Outcome, Plan
     from mirror.core.expansion import Mirror
     from mirror.core.release import Release, Snapshot
@@ -46,6 +48,7 @@ class Session:
             mirror.name, str(mirror.target)
         )
         self._audit = self._audit_due()
+        self._commits: Mapping[str, str] = {}
         self._saved_at = tools.clock.monotonic()
 
     async def sync(self) -> RepositoryReport:
@@ -130,6 +133,7 @@ class Session:
         ledger.source = self._mirror.name
         ledger.source_id = source.repository.id
         ledger.target_id = target.repository.id if target else 0
+        self._commits = source.tags
         note_commits(ledger, source.tags)
         return source, target, ledger
 
@@ -218,6 +222,7 @@ class Session:
         now = self._tools.clock.now()
         if not tally.unfinished:
             tally.fresh = quarantine(ledger, tally.obstacles(), now)
+        note_commits(ledger, self._commits)
         await self._tools.ledgers.save(self._mirror.key, ledger)
         undone = tally.undone
         releases, assets, size = ledger.totals()

@@ -39,7 +39,7 @@ def publish(tag: str, date: str, *, prerelease: bool = False, **assets: bytes) -
 
 
 def edit(what: str, tag: str, **fields: object) -> Step:
-    return what, lambda world: world.source.edit_release(REPO, tag, **fields)  # type: ignore[arg-type]
+    return what, lambda world: world.source.edit_release(REPO, tag, **fields)
 
 
 def replace(tag: str, name: str, data: bytes, what: str = "replace") -> Step:
