@@ -256,6 +256,7 @@ class Outcome:
         sha256: Of the bytes that went through.
         obstacle: Why it failed.
         repository_id: Of a repository that was created.
+        warning: What an operator should know of how it was done.
     """
 
     action: Action
@@ -266,3 +267,4 @@ class Outcome:
     sha256: str | None = None
     obstacle: Obstacle | None = None
     repository_id: int = 0
+    warning: str = ""

@@ -78,6 +78,7 @@ class Host:
         private_mode: GHES in private mode: nothing without a token.
         discard: Keep no bytes of uploads larger than `discard_above`, only size and digest.
         discard_above: See `discard`.
+        renames_on_patch: Give an asset that a client renames a name of the server's own.
         first_id: The number that the first thing gets; `None` differs by kind, so that numbers of
             one host are not taken for the other's.
         clock: Seconds since the epoch.
@@ -103,6 +104,7 @@ class Host:
         private_mode: bool = False,
         discard: bool = False,
         discard_above: int = 0,
+        renames_on_patch: bool = False,
         first_id: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -128,6 +130,7 @@ class Host:
         if rate_limit is None:
             rate_limit = 5000 if kind == "github" else 0
         self.limits = Limits(clock, rate_limit, anonymous_rate_limit, secondary_limit)
+        self.renames_on_patch = renames_on_patch
         self.contents = ContentStore(discard=discard, discard_above=discard_above)
         self.bare = BareCopies()
         self.invariants = Invariants()

@@ -98,6 +98,8 @@ async def update_asset(call: Call) -> Answer:
     if not isinstance(document.get("label"), str | None):
         raise unprocessable("Invalid request.\n\nFor 'properties/label', it is not a string.")
     name = normalise(str(document["name"])) if document.get("name") else asset.name
+    if call.state.renames_on_patch and name != asset.name:
+        name = f"renamed.{name}"
     if name != asset.name and (release.asset(name) or name in release.arriving):
         raise invalid(_CONFLICT)
     renamed = name != asset.name

@@ -207,10 +207,16 @@ class Assembly:
         if wrong := _wrong(_expected(action, copied), here):
             await self._fail(action, wrong)
             return
-        asset = here[copied.asset.id]
+        asset, warning = here[copied.asset.id], ""
         if isinstance(action, ReplaceAsset):
             try:
                 asset = await self._exchange(action, asset)
+                if asset.name != action.target_name:
+                    warning = (
+                        f"the target named {action.target_name} {asset.name} when it was renamed;"
+                        " it was uploaded anew under its own name, and was missing meanwhile"
+                    )
+                    asset = await self._upload_in_place(action, asset)
             except MirrorError as error:
                 await self._fail(action, error)
                 return
@@ -218,7 +224,21 @@ class Assembly:
             "asset.uploaded", target=str(self._hands.repo), release=self._work.source.tag,
             asset=asset.name, bytes=asset.size,
         )  # fmt: skip
-        await self._record(action, asset=asset, sha256=copied.sha256)
+        await self._record(action, asset=asset, sha256=copied.sha256, warning=warning)
+
+    async def _upload_in_place(self, action: ReplaceAsset, misnamed: Asset) -> Asset:
+        """What is left where a server takes no name for an asset that it has already."""
+        hands = self._hands
+        await hands.target.delete_asset(hands.repo, misnamed.id)
+        async with hands.slots.take((self._work.rank, -action.asset.size)):
+            copied = await hands.copier.copy(
+                self._release, action.asset, action.target_name, self._claimed, ours=True
+            )
+        expected = _expected(action, copied)
+        here = await self._settled_assets([expected])
+        if wrong := _wrong(expected, here):
+            raise wrong
+        return here[copied.asset.id]
 
     async def _exchange(self, action: ReplaceAsset, fresh: Asset) -> Asset:
         """Delete the old asset and give the new one its name: the only moment it is missed."""
@@ -260,10 +280,16 @@ class Assembly:
         await hands.record(Outcome(finish, "done", self._work.source, self._release))
 
     async def _record(
-        self, action: AssetAction, *, asset: Asset | None = None, sha256: str | None = None
+        self,
+        action: AssetAction,
+        *,
+        asset: Asset | None = None,
+        sha256: str | None = None,
+        warning: str = "",
     ) -> None:
         source = self._work.source
-        await self._hands.record(Outcome(action, "done", source, self._release, asset, sha256))
+        outcome = Outcome(action, "done", source, self._release, asset, sha256, warning=warning)
+        await self._hands.record(outcome)
 
     async def _fail(self, action: AssetAction, error: MirrorError) -> None:
         if isinstance(error, Unmirrorable | ValidationFailed):

@@ -95,7 +95,8 @@ class Tally:
             status = "failed"
         elif not self._outcomes:
             status = "unchanged"
-        warnings = self._plan.warnings
+        told = (f"{o.source.tag}: {o.warning}" for o in self._outcomes if o.warning and o.source)
+        warnings = (*self._plan.warnings, *told)
         if self.stopped:
             warnings += (f"not finished: {self.stopped}",)
         return RepositoryReport(

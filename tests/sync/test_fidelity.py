@@ -384,6 +384,21 @@ async def test_a_consumer_never_misses_the_name_and_never_gets_mixed_bytes(tmp_p
         assert world.target.invariants.windows == 1
 
 
+async def test_a_server_that_takes_no_new_name_gets_the_asset_under_the_old_one(
+    tmp_path: Path,
+) -> None:
+    """Where a renamed asset ends under another name, it is uploaded under its own, and told."""
+    target = GitHubState(kind="ghes", version="3.17", renames_on_patch=True)
+    async with World(tmp_path, ONE, target=target) as world:
+        seed(world, 1)
+        await world.sync()
+        world.source.replace_asset("octo/tool", "v0", "a.bin", b"other bytes")
+        report = await world.sync()
+        assert world.same() == []
+        assert any("uploaded anew" in text for text in only(report).warnings)
+        assert (await world.sync(full=True)).status == "unchanged"
+
+
 @pytest.mark.parametrize("route", ["upload-asset", "list-assets", "delete-asset", "update-asset"])
 @pytest.mark.parametrize("kind", ["reset", "lost-reply"])
 async def test_an_exchange_that_is_cut_off_is_finished(
