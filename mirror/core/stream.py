@@ -33,6 +33,15 @@ class ByteSource(Protocol):
         ...
 
 
+class ValidatedSource(ByteSource, Protocol):
+    """An asset whose host names what its bytes belong to."""
+
+    @property
+    def etag(self) -> str:
+        """A strong validator of what was opened first; empty for none."""
+        ...
+
+
 class ByteSink(Protocol[Reply]):
     """A place that takes an asset once, from its first byte to its last."""
 

@@ -34,20 +34,30 @@ class AssetSource:
     minutes; a storage host gets no token. The web address of an asset is never used: it does not
     know API tokens, and answers with a login page.
 
+    Args:
+        etag: What an earlier reading of it called :attr:`etag`, to go on where that one ended.
+
     Source: https://docs.github.com/rest/releases/assets ("Get a release asset": "API clients should
     handle both a 200 or 302 response")
     """
 
-    def __init__(self, client: GitHubClient, repo: RepoRef, asset: Asset) -> None:
+    def __init__(
+        self, client: GitHubClient, repo: RepoRef, asset: Asset, *, etag: str = ""
+    ) -> None:
         self._client = client
         self._asset = asset
         self._path = f"repos/{repo}/releases/assets/{asset.id}"
-        self._etag: str | None = None
+        self._etag: str | None = etag or None
 
     @property
     def size(self) -> int:
         """Bytes in all, as the release's listing has it."""
         return self._asset.size
+
+    @property
+    def etag(self) -> str:
+        """A strong validator of what was opened first; empty for none."""
+        return self._etag if self._etag and not self._etag.startswith("W/") else ""
 
     def open(self, offset: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read from ``offset`` to the end.
