@@ -41,6 +41,7 @@ class RequestRecord:
         status: The status of the answer; 0 until there is one, and for a connection that was reset.
         bytes_in: Bytes of its body that were read.
         bytes_out: Bytes of the answer's body that were sent.
+        document: The JSON object of its body, where its route reads one.
     """
 
     n: int
@@ -55,6 +56,7 @@ class RequestRecord:
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    document: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The record for the control API."""

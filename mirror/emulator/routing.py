@@ -300,4 +300,5 @@ class Call:
             raise bad_request("Problems parsing JSON") from None
         if not isinstance(made, dict):
             raise bad_request("Body should be a JSON object")
+        self.record.document = made
         return made
