@@ -59,6 +59,7 @@ class Session:
         source, target, ledger = await self._look(listing, write=True)
         work = await self._plan(source, target, ledger)
         tally = Tally(self._mirror.name, str(self._mirror.target), work)
+        await self._forget_proof(work)
         try:
             await self._execute(work, ledger, tally, target)
         finally:
@@ -172,6 +173,17 @@ class Session:
         return [item.release for item in wanted]
 
     # -- what is done -------------------------------------------------------------------------
+
+    async def _forget_proof(self, work: Plan) -> None:
+        """Before anything is changed, have the next pass look: this one may be killed halfway.
+
+        Where the audit is due or the settings changed it will look anyway.
+        """
+        if not (self._entry.pages and work.actions()):
+            return
+        if self._tools.full or not self._audit:
+            self._entry.pages = ()
+            await self._tools.ledgers.save_index(self._tools.index)
 
     async def _execute(
         self, work: Plan, ledger: Ledger, tally: Tally, target: Snapshot | None

@@ -88,3 +88,29 @@ async def test_killed_at_any_request_or_byte(number: int, tmp_path: Path) -> Non
         assert set(tags.values()) == {1}
         again = await run(world, "sync", "--json")
         assert again.json()["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("route", ["upload-asset", "delete-asset", "update-asset"])
+async def test_a_repair_that_was_killed_is_not_taken_for_done(route: str, tmp_path: Path) -> None:
+    """Nothing changed at the source, and yet the next pass finishes what `--full` had begun."""
+    async with World(tmp_path) as world:
+        seed(world)
+        await world.sync()
+        world.target.replace_asset("mirrors/tool", "v3", "part-1.bin", b"not what was mirrored")
+        running: list[asyncio.subprocess.Process] = []
+
+        def kill(record: RequestRecord) -> None:
+            if record.route == route:
+                for process in running:
+                    process.kill()
+
+        async def remember(process: asyncio.subprocess.Process) -> None:
+            running.append(process)
+
+        world.target.on_request(kill)
+        killed = await run(world, "sync", "--full", during=remember)
+        assert killed.status == -9, killed.err
+        running.clear()
+        finished = await run(world, "sync", "--json")
+        assert finished.status == 0, finished.out + finished.err
+        assert world.same() == []
