@@ -63,6 +63,7 @@ def _policy(mirror: MirrorSettings) -> Policy:
             asset_exclude=assets.exclude,
             asset_max_size=assets.max_size,
             asset_latest=assets.latest,
+            source_archives=assets.source_archives,
         ),
         incomplete=mirror.incomplete,
         tags=mirror.tags,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mirror.core.action import DeleteAsset, DeleteRelease, Obstacle
+from mirror.core.archives import is_archive, with_archives
 from mirror.core.selection import select
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class _Chooser:
         patient = replace(policy.selection, min_age=None)
         self._wanted = {
             wanted.release.id: {asset.id for asset in wanted.assets}
-            for wanted in select(source.releases, patient)
+            for wanted in with_archives(
+                select(source.releases, patient), source.repository.ref, patient
+            )
         }
 
     def consider(self, entry: ReleaseEntry, found: Deletions) -> None:
@@ -137,8 +140,10 @@ class _Chooser:
                 self._delete(release, asset, here, found)
         if self._policy.on_deselect == "delete":
             alive = {asset.id for asset in release.assets}
+            names = {asset.name for asset in release.assets}
             for known in entry.assets.values():
-                if known.source_id in alive and known.source_id not in wanted:
+                archive = is_archive(known.source_id) and known.source_name not in names
+                if (known.source_id in alive or archive) and known.source_id not in wanted:
                     self._delete(release, known, here, found)
 
     def _delete(
@@ -160,5 +165,8 @@ def _lost(entry: ReleaseEntry, release: Release) -> Iterable[AssetEntry]:
     return [
         asset
         for asset in entry.assets.values()
-        if asset.created and asset.source_id not in ids and asset.source_name not in names
+        if asset.created
+        and asset.source_id not in ids
+        and asset.source_name not in names
+        and not is_archive(asset.source_id)  # while there is the tag, there are its archives
     ]

@@ -12,6 +12,7 @@ from mirror.core.action import (
     ReplaceAsset,
     UploadAsset,
 )
+from mirror.core.archives import is_archive
 from mirror.core.matching import Matched, asset_facts, is_temporary
 from mirror.core.release import fingerprint
 
@@ -153,6 +154,8 @@ class Intake:
 
 def _untakeable(asset: Asset, limits: Capabilities) -> str | None:
     """Why the target can never take an asset, or ``None``."""
+    if is_archive(asset.id):
+        return None  # how large it is, nobody knows before it was fetched
     if asset.size == 0:
         return "it has 0 bytes, which no host takes; exclude it with assets.exclude"
     if limits.max_asset_size is not None and asset.size > limits.max_asset_size:

@@ -15,6 +15,7 @@ from mirror.core.action import (
     ReleaseWork,
     UpdateRelease,
 )
+from mirror.core.archives import archives_of, with_archives
 from mirror.core.body import description, readme
 from mirror.core.circumstances import Circumstances
 from mirror.core.copies import Copies
@@ -30,6 +31,7 @@ from mirror.core.text import Texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mirror.core.archives import SourceArchive
     from mirror.core.ledger import Ledger
     from mirror.core.policy import Policy
     from mirror.core.release import Release, Snapshot
@@ -87,7 +89,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         now, selection = self._about.now, self._policy.selection
-        wanted = select(self._source.releases, selection, now)
+        wanted = with_archives(
+            select(self._source.releases, selection, now), self._source.repository.ref, selection
+        )
         if obstacle := self._closed(wanted):
             return Plan(obstacles=(obstacle,))
         # One that is too young belongs to the mirror all the same.
@@ -171,7 +175,7 @@ class _Planner:
             return
         matched = match_assets(
             intake.takeable(wanted),
-            release.assets,
+            (*release.assets, *self._archives(wanted, entry)),
             copy.assets if copy else (),
             entry.assets if entry else {},
             ours=ours or copy is None,
@@ -203,6 +207,12 @@ class _Planner:
         if work.actions():
             self._draft.releases.append(work)
             self._draft.placeholders += bool(tag and tag.commit is None)
+
+    def _archives(self, wanted: Wanted, entry: ReleaseEntry | None) -> tuple[SourceArchive, ...]:
+        """The archives that are wanted, and those that were attached when they were."""
+        ids = {asset.id for asset in wanted.assets} | set(entry.assets if entry else ())
+        archives = archives_of(wanted.release, self._source.repository.ref)
+        return tuple(archive for archive in archives if archive.id in ids)
 
     def _tag(self, release: Release, copy: Release | None) -> CreateTag | Obstacle | None:
         if not needs_tag(release, copy):

@@ -33,6 +33,8 @@ class Selection:
             their newest asset.
         asset_max_size: In bytes, inclusive.
         asset_latest: Assets only of the newest so many releases; older ones get none.
+        source_archives: The archives of the tag belong to the assets; the filters of names and
+            sizes are not for them.
     """
 
     include: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class Selection:
     asset_exclude: tuple[str, ...] = ()
     asset_max_size: int | None = None
     asset_latest: int | None = None
+    source_archives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
