@@ -17,6 +17,7 @@ from mirror.core.action import (
     UpdateAsset,
     UploadAsset,
 )
+from mirror.core.archives import is_archive
 from mirror.core.ledger import AssetEntry, same_content
 from mirror.core.report import iso
 
@@ -144,7 +145,11 @@ class _Matcher:
     def _match(self, asset: Asset, found: Asset | None) -> None:
         if recorded := self._recorded(asset):
             entry, copy = recorded
-            if _intact(entry, copy) and same_content(entry, asset):
+            if is_archive(asset.id):
+                # Its bytes differ each time that a host makes them: what is there stays.
+                sha256 = entry.sha256 if _intact(entry, copy) else None
+                self._keep(asset, copy, replace(entry, sha256=sha256))
+            elif _intact(entry, copy) and same_content(entry, asset):
                 self._keep(asset, copy, entry)
             else:
                 self._replace(asset, copy, entry, mine=entry.created)
@@ -154,7 +159,9 @@ class _Matcher:
             self._result.actions.append(UploadAsset(asset))
         elif found is None:
             self._replace(asset, None, None, mine=True)
-        elif _alike(asset, found) and not (temporary and self._ours and not found.sha256):
+        elif is_archive(asset.id) or (
+            _alike(asset, found) and not (temporary and self._ours and not found.sha256)
+        ):
             self._keep(asset, found, _entry(asset, found, created=self._ours))
         else:
             # It differs, or an exchange for it had begun and nothing tells the two apart.
