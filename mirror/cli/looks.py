@@ -41,13 +41,14 @@ def show_status(
     config = common.load(environ)
     common.log(config, "warning")
     statuses = asyncio.run(read_status(config, patterns))
+    now = datetime.now(UTC)
     if as_json:
-        document = {"schema": 1, "mirrors": [status.to_json() for status in statuses]}
+        document = {"schema": 1, "mirrors": [status.to_json(now) for status in statuses]}
         print_text(json.dumps(document, indent=2) + "\n")
     else:
         from mirror.cli.status_table import status_tables  # noqa: PLC0415
 
-        show(*status_tables(statuses, datetime.now(UTC)))
+        show(*status_tables(statuses, now))
     return OK
 
 
@@ -65,6 +66,10 @@ def show_check(
     common.log(config, "critical")
     secrets = resolve_secrets(config, environ)
     if offline:
+        if any(host.app for host in config.hosts.values()):
+            from mirror.app import check_keys  # noqa: PLC0415 - takes its time
+
+            check_keys(config, secrets)
         return _show_offline(config, len(secrets), as_json=as_json)
     results, number = asyncio.run(_check(config, secrets))
     if number is not None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mirror.cli.sanitise import clean, shorten
 from mirror.cli.tables import LONGEST_NAME, STYLES, pair, place, plain_table
-from mirror.cli.wording import age, count, size
+from mirror.cli.wording import age, count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +26,13 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
     if not statuses:
         return [Text("The ledger knows no mirror of this configuration.")]
     numbers = ("Releases", "Assets", "Bytes")
-    table = plain_table("Source → target", "State", "Last good", *numbers, numbers=numbers)
+    table = plain_table("Source → target", "State", "Last good", "Lag", *numbers, numbers=numbers)
     for item in statuses:
         table.add_row(
             pair(item.source, item.target),
             Text(item.state, style=STYLES.get(item.state, "")),
             age(item.last_success, now),
+            _lag(item, now),
             f"{item.releases:,}",
             f"{item.assets:,}",
             size(item.bytes),
@@ -41,6 +42,15 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
         parts += _trouble(item)
     parts.append(Padding(Text(_sum(statuses)), (1, 0, 0, 0)))
     return parts
+
+
+def _lag(item: MirrorStatus, now: datetime) -> Text:
+    """How long the newest release took to arrive, or has been awaited so far."""
+    lag = item.lag(now)
+    if lag is None:
+        return Text("-")
+    text = " ".join(duration(lag.total_seconds()).split()[:2])
+    return Text(text) if item.visible else Text(f"{text} …", style=STYLES["failed"])
 
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mirror.core.release import RepoRef
@@ -28,6 +28,8 @@ class MirrorStatus:
             quarantined), or ``never`` (no pass has finished it yet).
         last_success: When a pass last left nothing undone.
         releases, assets, bytes: What the target holds of this mirror.
+        newest: When the newest selected release was published at the source.
+        visible: When it was seen published at the target; ``None`` while it is not.
         error: What made the last pass fail; empty if it did not.
     """
 
@@ -41,9 +43,18 @@ class MirrorStatus:
     error: str
     quarantined: tuple[Quarantined, ...]
     warnings: tuple[str, ...]
+    newest: datetime | None = None
+    visible: datetime | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def lag(self, now: datetime) -> timedelta | None:
+        """How long the newest release took to be seen at the target; it grows while it is not."""
+        if self.newest is None:
+            return None
+        return max(timedelta(0), (self.visible or now) - self.newest)
+
+    def to_json(self, now: datetime) -> dict[str, Any]:
         """As ``status --json`` prints it."""
+        lag = self.lag(now)
         return {
             "source": self.source,
             "target": self.target,
@@ -52,6 +63,9 @@ class MirrorStatus:
             "releases": self.releases,
             "assets": self.assets,
             "bytes": self.bytes,
+            "newest_published_at": iso(self.newest) if self.newest else None,
+            "newest_visible_at": iso(self.visible) if self.visible else None,
+            "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
             "error": self.error or None,
             "quarantined": [item.to_json() for item in self.quarantined],
             "warnings": list(self.warnings),
@@ -98,7 +112,16 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         error=entry.error,
         quarantined=entry.quarantined,
         warnings=entry.warnings,
+        newest=_moment(entry.newest),
+        visible=_moment(entry.newest_visible),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _never(source: str, target: str) -> MirrorStatus:
