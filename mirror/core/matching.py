@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -232,7 +233,26 @@ class _Matcher:
                 if copy:
                     found[asset.id] = copy
                     free = [other for other in free if other.id != copy.id]
-        return found
+        return found | self._find_by_label(free, found)
+
+    def _find_by_label(self, free: Collection[Asset], found: Collection[int]) -> dict[int, Asset]:
+        """Copies under a name that nobody could guess and a label of the source's own.
+
+        There must be but one such copy and one such asset.
+        """
+        pairs = [
+            (asset, copy)
+            for copy in free
+            for asset in self._source
+            if asset.id not in found
+            and asset.label == copy.label != ""
+            and guessed_name(asset.name) != asset.name
+            and _alike(asset, copy)
+            and not self._recorded(asset)
+        ]
+        assets = Counter(asset.id for asset, _ in pairs)
+        copies = Counter(copy.id for _, copy in pairs)
+        return {asset.id: copy for asset, copy in pairs if assets[asset.id] == copies[copy.id] == 1}
 
     def _collect_leftovers(self, wanted: Collection[Asset]) -> None:
         """What broken uploads left: in releases of ours all of it, in others' what is in the way."""
@@ -284,12 +304,6 @@ _WAYS: tuple[Callable[[Asset, Asset], bool], ...] = (
     lambda asset, copy: copy.name == asset.name,
     lambda asset, copy: copy.label == asset.name,
     lambda asset, copy: copy.name == guessed_name(asset.name),
-    # A name that nobody could guess, under a label of the source's own.
-    lambda asset, copy: (
-        asset.label == copy.label != ""
-        and asset.sha256 is not None
-        and (asset.size, asset.sha256) == (copy.size, copy.sha256)
-    ),
 )
 """How a copy that the ledger does not know is recognised, the surest way first."""
 

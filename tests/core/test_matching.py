@@ -142,11 +142,16 @@ def test_an_unrecorded_copy_is_recognised(name: str, copy: Asset) -> None:
     assert found.present[1].created
 
 
-def test_digests_tell_a_copy_whose_name_nobody_could_guess() -> None:
-    """Under a label of the source's own, equal digests are enough."""
+def test_a_label_tells_a_copy_whose_name_nobody_could_guess() -> None:
+    """A label of the source's own, with size and digest, where no other asset could be meant."""
     asset = an_asset(1, "ä.zip", label="Linux", sha256=A)
-    assert 1 in matched([asset], [an_asset(50, "ae.zip", label="Linux", sha256=A)]).present
-    assert matched([asset], [an_asset(50, "ae.zip", label="Linux", sha256=B)]).present == {}
+    copy = an_asset(50, "ae.zip", label="Linux")
+    assert matched([asset], [copy]).present[1].target_id == 50
+    assert matched([asset], [replace(copy, sha256=B)]).present == {}
+    assert matched([asset], [replace(copy, size=9)]).present == {}
+    assert matched([asset, an_asset(2, "ö.zip", label="Linux")], [copy]).present == {}
+    plain = an_asset(2, "x.zip", label="Linux")
+    assert matched([asset, plain], [copy]).present.keys() == {1}
 
 
 def test_no_copy_is_taken_for_another_s() -> None:

@@ -30,6 +30,8 @@ from mirror.core.release import Asset, Release, Repository, Snapshot, fingerprin
 from support.values import NOW, TARGET, digest_of
 
 if TYPE_CHECKING:
+    from random import Random
+
     from mirror.core.ledger import Ledger
     from mirror.core.policy import Policy
 
@@ -339,13 +341,14 @@ def _obstacle(action: Action, source: Release, error: str) -> Obstacle:
 
 @dataclass
 class World:
-    """A source, a target, and the mirror between them."""
+    """A source, a target, and the mirror between them; and the dice that made them."""
 
     source: Snapshot
     target: Target
     ledger: Ledger
     policy: Policy
     about: Circumstances
+    dice: Random
 
     def seen(self) -> Snapshot | None:
         """The target as a session would read it."""
