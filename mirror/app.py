@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mirror.clock import SystemClock
 from mirror.core.report import NullObserver
 from mirror.core.retry import Backoff
-from mirror.errors import ConfigError
-from mirror.github import GitHubClient, ReleaseStore, TokenAuth
+from mirror.errors import ConfigError, Problem
+from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.protocol import is_github_dot_com
 from mirror.overview import rules_of
 from mirror.storage.ledgers import FileLedgerStore
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from mirror.config import Config, SecretRef, Secrets
+    from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
+    from mirror.core.expansion import Rule
     from mirror.core.report import Observer, Report
     from mirror.core.timetable import Clock
-    from mirror.github import RequestSeen
+    from mirror.github import Auth, RequestSeen
 
 GITHUB_WRITES_PER_MINUTE = 80
 """What github.com takes of requests that create content.
@@ -144,6 +146,9 @@ async def open_app(
         clock: The time; the machine's by default.
         observer: Who watches; nobody by default.
         on_request: Told of every request to a host.
+
+    Raises:
+        ConfigError: An App's private key is none.
     """
     clock = clock or SystemClock()
     backoff = Backoff(attempts=config.sync.attempts)
@@ -151,21 +156,70 @@ async def open_app(
     async with AsyncExitStack() as stack:
         sides = {}
         for name, host in config.hosts.items():
-            client = _client(name, host, secrets, clock, backoff, on_request)
+            auth = _auth(name, host, config, secrets, clock)
+            client = _client(name, host, auth, clock, backoff, on_request)
             sides[name] = _side(name, host, await stack.enter_async_context(client))
         target = sides.pop("target")
         yield App(config, ledgers, sides, target, clock, observer or NullObserver())
 
 
+def check_keys(config: Config, secrets: Secrets) -> None:
+    """See that every App's private key is one; no host is contacted.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for name, host in config.hosts.items():
+        if host.app:
+            _key(name, host.app, config, secrets)
+
+
+def _key(name: str, app: AppSettings, config: Config, secrets: Secrets) -> AppKey:
+    try:
+        return AppKey(app.id, partial(_read_secret, secrets, app.private_key))
+    except ValueError as error:
+        place = () if name == "target" else ("sources",)
+        path = (*place, name, "app", "private_key")
+        problem = Problem(".".join(path), f"what is there {error}", config.lines.find(path))
+        raise ConfigError(str(config.file), [problem]) from None
+
+
+def _auth(name: str, host: Host, config: Config, secrets: Secrets, clock: Clock) -> Auth:
+    """Who this program is to a host."""
+    address = host.api_url or host.url
+    if host.app is None:
+        read = partial(_read_secret, secrets, host.token) if host.token else None
+        return TokenAuth(read, host=address)
+    return AppAuth(
+        host.app.id,
+        _key(name, host.app, config, secrets),
+        clock,
+        host=address,
+        installation=host.app.installation_id,
+        owners=_owners(name, rules_of(config)),
+    )
+
+
+def _owners(name: str, rules: Sequence[Rule]) -> list[str]:
+    """Whose repositories a host is asked for, each once."""
+    found: dict[str, str] = {}
+    for rule in rules:
+        if rule.enabled and name == "target":
+            owner = rule.target.replace("{owner}", rule.owner).partition("/")[0]
+            found.setdefault(owner.casefold(), owner)
+        elif rule.enabled and name == rule.source_name:
+            found.setdefault(rule.owner.casefold(), rule.owner)
+    return list(found.values())
+
+
 def _client(
     name: str,
     host: Host,
-    secrets: Secrets,
+    auth: Auth,
     clock: Clock,
     backoff: Backoff,
     on_request: Callable[[RequestSeen], None] | None,
 ) -> GitHubClient:
-    read = partial(_read_secret, secrets, host.token) if host.token else None
     writes = host.writes_per_minute
     if writes is None:
         writes = GITHUB_WRITES_PER_MINUTE if is_github_dot_com(host.api_url or host.url) else 0
@@ -173,7 +227,7 @@ def _client(
         name,
         host.url,
         host.api_url,
-        TokenAuth(read, host=host.api_url or host.url),
+        auth,
         clock,
         backoff=backoff,
         max_connections=host.max_connections,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 NOT_YET: dict[str, tuple[object, ...] | None] = {
-    "hosts.app": None,
     "mirrors.assets.source_archives": None,
     "mirrors.tags": ("push",),
     "mirrors.allow_actions": None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.errors import ApiError
+from mirror.emulator.errors import ApiError, forbidden
 from mirror.emulator.git import iso
 from mirror.emulator.model import Token
 
@@ -30,13 +30,14 @@ _PARTS = 3
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Installation:
-    """An App in an account: what it may do in the account's repositories."""
+    """An App in an account: what it may do in the account's repositories, unless suspended."""
 
     id: int
     account: Account
     permission: Permission
+    suspended_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,13 @@ def app_of(host: Host, token: Token | None) -> App:
 
 
 def issue(host: Host, app: App, installation: Installation) -> Token:
-    """A new token of an installation, for an hour."""
+    """A new token of an installation, for an hour.
+
+    Raises:
+        ApiError: 403: the account suspended it.
+    """
+    if installation.suspended_at is not None:
+        raise forbidden("This installation has been suspended")
     expires = host.clock() + LIFETIME
     token = Token(
         f"ghs_{secrets.token_hex(18)}",
@@ -152,10 +159,16 @@ def shown(host: Host, app: App, installation: Installation) -> dict[str, Any]:
         "account": {"login": installation.account.login, "id": installation.account.id},
         "access_tokens_url": f"{api}/app/installations/{installation.id}/access_tokens",
         "repository_selection": "all",
-        "permissions": {"contents": installation.permission, "metadata": "read"},
+        "permissions": permissions(installation.permission),
         "target_type": installation.account.type,
-        "suspended_at": None,
+        "suspended_at": installation.suspended_at,
     }
+
+
+def permissions(level: Permission) -> dict[str, str]:
+    """What an App may do, in the API's words."""
+    found = {"contents": "read" if level == "read" else "write", "metadata": "read"}
+    return found | ({"administration": "write"} if level == "admin" else {})
 
 
 def grant(token: Token) -> dict[str, Any]:
@@ -164,6 +177,6 @@ def grant(token: Token) -> dict[str, Any]:
     return {
         "token": token.value,
         "expires_at": iso(token.expires_at or 0.0),
-        "permissions": {"contents": permission, "metadata": "read"},
+        "permissions": permissions(permission),
         "repository_selection": "all",
     }

@@ -31,6 +31,21 @@ async def list_app_installations(call: Call) -> Answer:
     return Answer.json(shown, HTTPStatus.OK, **links)
 
 
+@route("GET", "/app/installations/{installation_id}", "get-app-installation")
+async def get_installation(call: Call) -> Answer:
+    """One of its installations."""
+    app = apps.app_of(call.state, call.token)
+    return Answer.json(apps.shown(call.state, app, _numbered(call, app)))
+
+
+def _numbered(call: Call, app: App) -> Installation:
+    number = call.number("installation_id")
+    found = next((one for one in app.installations.values() if one.id == number), None)
+    if found is None:
+        raise not_found()
+    return found
+
+
 def _installed(call: Call, app: App, login: str) -> Answer:
     found = app.installations.get(login.lower())
     if found is None:
@@ -62,11 +77,6 @@ async def get_repository_installation(call: Call) -> Answer:
 @route("POST", "/app/installations/{installation_id}/access_tokens", "create-installation-token")
 async def create_installation_token(call: Call) -> Answer:
     """A token of an installation, for an hour."""
-    app, number = apps.app_of(call.state, call.token), call.number("installation_id")
-    found: Installation | None = next(
-        (one for one in app.installations.values() if one.id == number), None
-    )
-    if found is None:
-        raise not_found()
-    token = apps.issue(call.state, app, found)
+    app = apps.app_of(call.state, call.token)
+    token = apps.issue(call.state, app, _numbered(call, app))
     return Answer.json(apps.grant(token), HTTPStatus.CREATED)

@@ -1,7 +1,8 @@
 """GitHub's REST API, for hosts of every kind: github.com, GHE.com, GitHub Enterprise Server."""
 
+from mirror.github.appkey import AppKey
 from mirror.github.assets import AssetSink, AssetSource
-from mirror.github.auth import Auth, TokenAuth
+from mirror.github.auth import AppAuth, Auth, TokenAuth
 from mirror.github.client import GitHubClient
 from mirror.github.protocol import RateLimit, RefusedAddress, accepted_upload_origins, api_url
 from mirror.github.releases import Listing, OwnerListing, ReleaseStore, Visibility
@@ -12,6 +13,8 @@ from mirror.github.wire import RequestSeen
 
 __all__ = [
     "Answer",
+    "AppAuth",
+    "AppKey",
     "AssetSink",
     "AssetSource",
     "Auth",

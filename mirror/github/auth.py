@@ -1,23 +1,64 @@
-"""Who we are to a host: a token, or nobody."""
+"""Who we are to a host: a token, a GitHub App, or nobody."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from mirror.errors import AuthError, GitHubError, HostStopped, NotFound, ValidationFailed
+from mirror.github.decode import Fields
+from mirror.github.protocol import owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from mirror.core.timetable import Clock
+    from mirror.github.appkey import AppKey
+
+log = structlog.get_logger(__name__)
+
+MARGIN = timedelta(minutes=5)
+"""An installation's token is renewed so long before it ends: what is sent then still arrives."""
+
+
+class Asker(Protocol):
+    """Where a credential's own requests go: the client of its host."""
+
+    async def ask_as(self, authorization: str, method: str, path: str) -> Any:
+        """Send a request once, with another ``Authorization``; the answer's JSON.
+
+        Raises:
+            GitHubError: It failed.
+        """
+        ...
+
+    def host_time(self) -> datetime:
+        """The host's time, as its last answer told it; ours, where it told none."""
+        ...
 
 
 class Auth(Protocol):
-    """What turns a credential into an ``Authorization`` header."""
+    """What turns a credential into an ``Authorization`` header.
+
+    ``address`` is what a request is about: an App has a credential of its own for each owner.
+    """
 
     @property
     def fingerprint(self) -> str:
         """A short text that differs for another credential; nothing can be told from it."""
         ...
 
-    async def header(self) -> str | None:
+    def begin(self, asker: Asker) -> None:
+        """A pass begins: what could not be had in the last one is tried again."""
+        ...
+
+    async def header(self, address: str = "") -> str | None:
         """The header's value for a request that is sent now; ``None`` for none.
 
         Raises:
@@ -25,11 +66,11 @@ class Auth(Protocol):
         """
         ...
 
-    async def refresh(self) -> bool:
-        """Get the credential afresh, after the host refused it.
+    async def refresh(self, refused: str | None, address: str = "") -> bool:
+        """Get the credential afresh, after the host refused a header's value.
 
         Returns:
-            Whether it is another one now, so that asking again makes sense.
+            Whether there is another one now, so that asking again makes sense.
         """
         ...
 
@@ -56,16 +97,276 @@ class TokenAuth:
     @property
     def fingerprint(self) -> str:
         """The first 16 hexadecimal digits of SHA-256 over host and token; ``anonymous`` for none."""
-        if not self._token:
-            return "anonymous"
-        return hashlib.sha256(f"{self._host}\n{self._token}".encode()).hexdigest()[:16]
+        return _fingerprint(self._host, self._token) if self._token else "anonymous"
 
-    async def header(self) -> str | None:
-        """``Bearer`` and the token, or ``None``."""
+    def begin(self, asker: Asker) -> None:
+        """Nothing: a token asks for nothing."""
+
+    async def header(self, address: str = "") -> str | None:
+        """``Bearer`` and the token, or ``None``; the same for every address."""
+        del address
         return f"Bearer {self._token}" if self._token else None
 
-    async def refresh(self) -> bool:
-        """Read the secret again; whether it changed."""
-        before = self._token
-        self._token = self._read() if self._read else ""
-        return self._token != before
+    async def refresh(self, refused: str | None, address: str = "") -> bool:
+        """Read the secret again, unless that was done since; whether it is another one."""
+        if await self.header(address) == refused:
+            self._token = self._read() if self._read else ""
+        return await self.header(address) != refused
+
+
+@dataclass(slots=True)
+class Grant:
+    """A token of an installation.
+
+    Attributes:
+        header: The header's value; never shown.
+        number: The installation's.
+        renew_at: When another one is asked for, in seconds of the monotonic clock.
+        expires_at: When it ends, by the host's clock.
+        permissions: What it may do (``contents`` → ``write``).
+        again: It was asked for because the one before was refused.
+    """
+
+    header: str = field(repr=False)
+    number: int
+    renew_at: float
+    expires_at: datetime
+    permissions: Mapping[str, str]
+    again: bool = False
+
+
+class AppAuth:
+    """A GitHub App: its key signs for some minutes, and so gets a token of an installation.
+
+    An App has an installation in each account that took it in, and a token is good for one. So
+    the credential depends on the owner of what is asked for, unless one installation is given.
+    Tokens live for an hour, are asked for when a request is sent, one at a time, and are kept in
+    memory alone.
+
+    Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app
+
+    Args:
+        number: The App's id.
+        key: Signs for it.
+        clock: Ours.
+        host: The host's address.
+        installation: The one to use for everything; found by owner where it is not given.
+        owners: Accounts that will be asked for; the first one's installation also asks what
+            belongs to no account.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        key: AppKey,
+        clock: Clock,
+        *,
+        host: str = "",
+        installation: int | None = None,
+        owners: Sequence[str] = (),
+    ) -> None:
+        self.number = number
+        self.owners = ("",) if installation else tuple(owners)
+        self._key = key
+        self._clock = clock
+        self._host = host
+        self._installation = installation
+        self._asker: Asker | None = None
+        self._grants: dict[str, Grant] = {}
+        self._failed: dict[str, AuthError] = {}
+        self._skew = timedelta()
+        self._renewing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.number})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of host, App and installation: the tokens change every hour, what they may see does not.
+
+        An ETag of another token is no longer good; the same content is recognised all the same.
+        """
+        return _fingerprint(self._host, f"app {self.number} {self._installation or ''}")
+
+    def begin(self, asker: Asker) -> None:
+        """Ask where it failed before, and renew once more what is refused."""
+        self._asker = asker
+        self._failed.clear()
+        for grant in self._grants.values():
+            grant.again = False
+
+    async def header(self, address: str = "") -> str | None:
+        """``Bearer`` and a token that lives for some minutes at least; ``None`` where nobody's is due.
+
+        Raises:
+            AuthError: The host refuses the App (401), or it has no installation there.
+            HostStopped: That was told before in this pass.
+            GitHubError: The host cannot be asked for a token now.
+        """
+        owner = self._owner(address)
+        return None if owner is None else (await self.grant(owner)).header
+
+    async def refresh(self, refused: str | None, address: str = "") -> bool:
+        """Ask for another token, once: a fresh one that is refused again is no better."""
+        owner = self._owner(address)
+        if owner is None:
+            return False
+        async with self._renewing:
+            grant = self._grants.get(owner)
+            if grant and grant.header != refused:
+                return True
+            if grant and grant.again:
+                return False
+            self._grants.pop(owner, None)
+            await self._obtain(owner, again=True)
+            return True
+
+    async def grant(self, owner: str) -> Grant:
+        """The token of an owner's installation; see :meth:`header`."""
+        if (grant := self._good(owner)) is None:
+            async with self._renewing:
+                grant = self._good(owner) or await self._obtain(owner)
+        return grant
+
+    async def name(self) -> str:
+        """The App's name at its host.
+
+        Source: https://docs.github.com/rest/apps/apps#get-the-authenticated-app
+        """
+        fields = Fields(await self._ask("GET", "app"), "app", self._host)
+        return fields.text("name") or fields.text("slug")
+
+    async def account(self, installation: int) -> str:
+        """The account that an installation is in.
+
+        Source: https://docs.github.com/rest/apps/apps#get-an-installation-for-the-authenticated-app
+        """
+        data = await self._ask("GET", f"app/installations/{installation}")
+        return Fields(data, "installation", self._host).login("account")
+
+    def _owner(self, address: str) -> str | None:
+        """Whose installation a request needs; empty for the one that was given."""
+        if self._installation:
+            return ""
+        return owner_of(address).casefold() or next((o.casefold() for o in self.owners), None)
+
+    def _good(self, owner: str) -> Grant | None:
+        grant = self._grants.get(owner)
+        return grant if grant and self._clock.monotonic() < grant.renew_at else None
+
+    async def _obtain(self, owner: str, *, again: bool = False) -> Grant:
+        if known := self._failed.get(owner):
+            raise HostStopped(f"not asked again in this pass: {known}", status=known.status)
+        try:
+            number = self._installation or await self._find(owner)
+            data = await self._ask("POST", f"app/installations/{number}/access_tokens")
+            grant = self._read(data, number, again=again)
+        except GitHubError as error:
+            error.ambiguous = False  # what was to be sent with the token was not
+            refused = isinstance(error, AuthError | NotFound | ValidationFailed)
+            if not refused or error.status == 401:
+                raise
+            failure = self._failed[owner] = self._refused(owner, error)
+            raise failure from None
+        self._grants[owner] = grant
+        log.debug("github.token_granted", app=self.number, installation=number)
+        return grant
+
+    async def _find(self, owner: str) -> int:
+        """The installation in an account, an organization or a user.
+
+        Source: https://docs.github.com/rest/apps/apps#get-an-organization-installation-for-the-authenticated-app
+        """
+        try:
+            data = await self._ask("GET", f"orgs/{owner}/installation")
+        except NotFound:
+            data = await self._ask("GET", f"users/{owner}/installation")
+        return Fields(data, "installation", self._host).integer("id")
+
+    def _read(self, data: object, number: int, *, again: bool) -> Grant:
+        """Read the answer; the token's life is measured by the host's clock, and counted by ours."""
+        fields = Fields(data, "token of an installation", self._host)
+        permissions = data.get("permissions") if isinstance(data, dict) else None
+        here = self._asker.host_time() if self._asker else self._clock.now()
+        ends = fields.moment("expires_at") or here + timedelta(hours=1)
+        life = max(ends - here, timedelta(minutes=1))
+        margin = min(MARGIN, life / 2)
+        return Grant(
+            f"Bearer {fields.required('token')}",
+            number,
+            self._clock.monotonic() + (life - margin).total_seconds(),
+            ends,
+            {str(k): str(v) for k, v in permissions.items()}
+            if isinstance(permissions, dict)
+            else {},
+            again,
+        )
+
+    async def _ask(self, method: str, path: str) -> Any:
+        """Ask as the App itself; once more where the clocks differ, or the key was renewed."""
+        if self._asker is None:
+            raise RuntimeError("an AppAuth is used by a GitHubClient")
+        try:
+            return await self._asker.ask_as(self._signed(), method, path)
+        except AuthError as error:
+            if error.status != 401:
+                raise
+            clocks_differ = _is_of_time(error)
+            if clocks_differ:
+                self._skew = self._asker.host_time() - self._clock.now()
+                log.warning("github.clock_differs", seconds=round(self._skew.total_seconds()))
+            elif not self._key.reread():
+                raise self._unknown(error) from None
+        try:
+            return await self._asker.ask_as(self._signed(), method, path)
+        except AuthError as error:
+            if error.status != 401:
+                raise
+            raise self._unknown(error) from None
+
+    def _signed(self) -> str:
+        return f"Bearer {self._key.sign(self._clock.now() + self._skew)}"
+
+    def _unknown(self, error: AuthError) -> AuthError:
+        return AuthError(
+            f"the host does not take what App {self.number} signs; check that app.id is the App's"
+            f" and that app.private_key is a key of that App: {error}",
+            host=error.host,
+            status=401,
+            request_id=error.request_id,
+        )
+
+    def _refused(self, owner: str, error: GitHubError) -> AuthError:
+        if "suspended" in str(error).lower():
+            what = "is suspended; unsuspend it in the settings of that account"
+        elif self._installation:
+            what = "is not there, or is another App's; check app.installation_id"
+        elif isinstance(error, NotFound):
+            what = (
+                "is not there; install the App in that account, or set app.installation_id"
+                " (any installation may read what is public)"
+            )
+        else:
+            what = "gives no token; check the App's settings"
+        where = f" {self._installation}" if self._installation else f" at {owner}"
+        failure = AuthError(
+            f"the installation of App {self.number}{where} {what}: {error}",
+            host=error.host,
+            status=error.status,
+            request_id=error.request_id,
+        )
+        failure.final = False  # it says nothing of what was to be done with the token
+        return failure
+
+
+def _is_of_time(error: AuthError) -> bool:
+    """Whether a token was refused for its dates.
+
+    Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+    """
+    text = str(error)
+    return "'Issued at' claim" in text or "'Expiration time' claim" in text
+
+
+def _fingerprint(host: str, credential: str) -> str:
+    return hashlib.sha256(f"{host}\n{credential}".encode()).hexdigest()[:16]

@@ -31,6 +31,7 @@ from mirror.errors import (
     RateLimited,
     Unreachable,
 )
+from mirror.github.auth import AppAuth
 from mirror.github.connection import Proxies
 from mirror.github.protocol import (
     Context,
@@ -38,6 +39,7 @@ from mirror.github.protocol import (
     RefusedAddress,
     accepted_upload_origins,
     decode_response,
+    moment_of,
     next_link,
     origin,
     public,
@@ -60,6 +62,7 @@ from mirror.github.wire import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
@@ -166,6 +169,7 @@ class GitHubClient:
             upload=timeouts(connect_timeout, response_timeout),
         )
         self._timeout = timeouts(connect_timeout, stall_timeout)
+        self._auth.begin(self)
         self._probing = asyncio.Lock()
         self._proving = asyncio.Lock()
         self._credential_good = False
@@ -193,6 +197,11 @@ class GitHubClient:
         return self._auth.fingerprint
 
     @property
+    def app(self) -> AppAuth | None:
+        """The GitHub App that the host is asked as, if it is one."""
+        return self._auth if isinstance(self._auth, AppAuth) else None
+
+    @property
     def counts(self) -> RequestCount:
         """Requests to this host since :meth:`reset`; those to storage hosts are not counted."""
         counter = self._wire.counter
@@ -212,6 +221,7 @@ class GitHubClient:
         """Begin a new pass: count from 0, and try again what was stopped."""
         self._wire.counter = Counter()
         self.throttle.reset()
+        self._auth.begin(self)
         self._credential_good = False
 
     async def capabilities(self) -> Capabilities:
@@ -248,6 +258,7 @@ class GitHubClient:
         etag: str | None = None,
         check: Callable[[Any], object] | None = None,
         easier: str | None = None,
+        about: str = "",
     ) -> Answer:
         """Read.
 
@@ -258,11 +269,20 @@ class GitHubClient:
             check: Reads the JSON (not of a 304); a :class:`~mirror.errors.BadAnswer` that it
                 raises counts as the host's.
             easier: As ``path``, for the second half of the tries: what costs the host less.
+            about: The address of what this belongs to, for later pages: an App's credential is
+                chosen by the owner in it.
 
         Raises:
             GitHubError: After the last try; ``attempts`` tells how many there were.
         """
-        call = Call("GET", self.address(path), etag=etag or None, check=check, easier=easier)
+        call = Call(
+            "GET",
+            self.address(path),
+            etag=etag or None,
+            check=check,
+            easier=easier,
+            about=about,
+        )
         return await self._request(call)
 
     async def post(
@@ -330,11 +350,11 @@ class GitHubClient:
 
     async def _once(self, call: Call) -> Answer:
         async with self.throttle.slot(write=call.method != "GET"):
-            return await self._with_credential(lambda: self._exchange(call))
+            return await self._with_credential(call.about or call.url, lambda: self._exchange(call))
 
-    async def _exchange(self, call: Call) -> Answer:
+    async def _exchange(self, call: Call, authorization: str | None = None) -> Answer:
         """Send a JSON request and follow its redirects."""
-        url = call.url
+        url, about = call.url, call.about or call.url
         headers = {"Accept": MEDIA_TYPE}
         if call.etag:
             headers["If-None-Match"] = call.etag
@@ -342,7 +362,13 @@ class GitHubClient:
             headers["Content-Type"] = "application/json"
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._wire.send(
-                call.method, url, headers, body=call.body, timeout=self._timeout
+                call.method,
+                url,
+                headers,
+                body=call.body,
+                timeout=self._timeout,
+                about=about,
+                authorization=authorization,
             )
             content = await self._wire.read(response, url)
             if response.status not in REDIRECTS:
@@ -377,7 +403,30 @@ class GitHubClient:
 
     # --- giving up -------------------------------------------------------------------------------
 
-    async def _with_credential(self, send: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+    async def ask_as(self, authorization: str, method: str, path: str) -> Any:
+        """Send a request of the credential itself, once; the answer's JSON.
+
+        Whoever needs the credential holds a connection already.
+
+        Raises:
+            GitHubError: It failed.
+        """
+        self.throttle.check()
+        body = _json({}) if method == "POST" else None
+        try:
+            answer = await self._exchange(Call(method, self.address(path), body), authorization)
+        except RateLimited as error:
+            self.throttle.pause(error.retry_at)
+            raise
+        return answer.data
+
+    def host_time(self) -> datetime:
+        """The host's time, as its last answer told it; ours, where it told none."""
+        return moment_of(self._wire.date) or self.clock.now()
+
+    async def _with_credential(
+        self, address: str, send: Callable[[], Awaitable[T]], *, tries: int = 2
+    ) -> T:
         """Send; after a 401 once more if there is another credential by now, else stop.
 
         Several refusals would make the host refuse good credentials, too.
@@ -387,7 +436,7 @@ class GitHubClient:
         """
         while True:
             tries -= 1
-            used = await self._auth.header()
+            used = await self._had(self._auth.header(address))
             try:
                 return await self._proven(send) if used else await send()
             except RateLimited as error:
@@ -396,7 +445,7 @@ class GitHubClient:
             except AuthError as error:
                 if error.status != 401:
                     raise
-                if not await self._renewed(used):
+                if not await self._renewed(used, address):
                     self.throttle.check()  # others were told already: one failure is enough
                     self.throttle.stop(error)
                     raise
@@ -419,11 +468,23 @@ class GitHubClient:
             self._credential_good = True
             return answer
 
-    async def _renewed(self, used: str | None) -> bool:
+    async def _had(self, credential: Awaitable[T]) -> T:
+        """Await a credential; where the host refuses what it is got by, nobody else tries."""
+        try:
+            return await credential
+        except AuthError as error:
+            if error.status == 401:
+                self.throttle.check()
+                self.throttle.stop(error)
+            raise
+
+    async def _renewed(self, used: str | None, address: str) -> bool:
         """After a 401: whether there is another credential than the one that was refused."""
         try:
-            return await self._auth.header() != used or await self._auth.refresh()
+            return await self._had(self._auth.refresh(used, address))
         except (MirrorError, OSError) as error:
+            if isinstance(error, GitHubError):
+                raise
             log.warning("github.credential_unreadable", host=self.name, error=str(error))
             return False
 
@@ -467,7 +528,7 @@ class GitHubClient:
     @asynccontextmanager
     async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
         async with self.throttle.slot():
-            opening = await self._with_credential(lambda: self._streams.open(url, headers))
+            opening = await self._with_credential(url, lambda: self._streams.open(url, headers))
             async with opening as stream:
                 yield stream
 
@@ -493,6 +554,7 @@ class GitHubClient:
             )
         async with self.throttle.slot(write=True):
             return await self._with_credential(
+                url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
                 tries=1,  # the chunks are gone by then
             )

@@ -119,7 +119,7 @@ class PageReader(Generic[T]):
         proven = []
         for number, proof in enumerate(proofs):
             follows = proofs[number + 1].url if number + 1 < len(proofs) else None
-            answer, items = await self._get(proof.url, etag=proof.etag)
+            answer, items = await self._get(proof.url, proofs[0].url, etag=proof.etag)
             if answer.not_modified:
                 # An answer of 304 may leave out its Link header, but not lie about it.
                 if answer.next not in {None, follows}:
@@ -147,7 +147,9 @@ class PageReader(Generic[T]):
                 )
             seen.add(address)
             try:
-                page = fresh.get(address) or self._page(*await self._get(address, easier=easier))
+                page = fresh.get(address) or self._page(
+                    *await self._get(address, first, easier=easier)
+                )
             except ValidationFailed as error:
                 if not pages or not _is_cut(error):
                     raise
@@ -165,11 +167,14 @@ class PageReader(Generic[T]):
         )
 
     async def _get(
-        self, address: str, *, etag: str = "", easier: str | None = None
+        self, address: str, first: str, *, etag: str = "", easier: str | None = None
     ) -> tuple[Answer, list[T]]:
-        """Ask for a page; its items are empty where it did not change."""
+        """Ask for a page; its items are empty where it did not change.
+
+        Later pages are named by numbers: whose they are, the first one's address tells.
+        """
         check = Check(partial(list_of, self._what, self._read), self._client.name)
-        answer = await self._client.get(address, etag=etag, check=check, easier=easier)
+        answer = await self._client.get(address, etag=etag, check=check, easier=easier, about=first)
         return answer, [] if answer.not_modified else check.value
 
     def _page(self, answer: Answer, items: list[T]) -> _Page[T]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from mirror.errors import (
     AuthError,
@@ -127,6 +127,19 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+_OWNED = re.compile(r"/(?:repos|orgs|users)/([^/?#]+)")
+
+
+def owner_of(address: str) -> str:
+    """The account that an address of the API belongs to; empty where it names none.
+
+    Addresses by number (``/repositories/1``, ``/organizations/1``), as pages and redirects have
+    them, name none: who follows them knows where they came from.
+    """
+    found = _OWNED.search(address.partition("?")[0])
+    return unquote(found[1]) if found else ""
+
+
 def public(url: str) -> str:
     """An address as people may see it: no user, no password, no query (it may hold a signature)."""
     text = re.sub(r"[?#].*", "", str(url), flags=re.DOTALL)
@@ -230,7 +243,7 @@ class RateLimit:
             return None
         try:
             reset = datetime.fromtimestamp(self.reset, UTC)
-            return now + max(reset - (_moment(self.date) or now), timedelta(0))
+            return now + max(reset - (moment_of(self.date) or now), timedelta(0))
         except (OverflowError, ValueError, OSError):
             return None
 
@@ -242,8 +255,10 @@ class RateLimit:
             seconds = _number(self.retry_after.strip())
             if seconds is not None:
                 return now + timedelta(seconds=seconds)
-            moment = _moment(self.retry_after)
-            return now + max(moment - (_moment(self.date) or now), timedelta(0)) if moment else None
+            moment = moment_of(self.retry_after)
+            return (
+                now + max(moment - (moment_of(self.date) or now), timedelta(0)) if moment else None
+            )
         except (OverflowError, ValueError):
             return None
 
@@ -252,7 +267,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and len(text) < 16 and text.isascii() and text.isdigit() else None
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """The moment of a ``Date`` header, or of one in its form; ``None`` where it is none."""
     try:
         moment = parsedate_to_datetime(text) if text else None
         return moment.astimezone(UTC) if moment and moment.tzinfo else None

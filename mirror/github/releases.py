@@ -263,10 +263,11 @@ class ReleaseStore:
 
     async def _listed_tags(self, repo: RepoRef, wanted: set[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        address: str | None = f"repos/{repo}/tags?per_page={PER_PAGE}"
+        first = self._address(f"repos/{repo}/tags?per_page={PER_PAGE}")
+        address: str | None = first
         while address is not None and len(found) < len(wanted):
             check = Check(partial(list_of, "tags", _tag_of), self._host)
-            answer = await self.client.get(address, check=check)
+            answer = await self.client.get(address, check=check, about=first)
             found.update((name, commit) for name, commit in check.value if name in wanted)
             address = answer.next
         return found

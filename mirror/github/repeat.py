@@ -70,6 +70,7 @@ class Call:
         settle: Looks whether an earlier try was carried out; the JSON of what it made, or ``None``.
         repeatable: Sending it twice does no harm.
         easier: An address that costs the host less, asked for in the second half of the tries.
+        about: What the credential is chosen by, where that is not ``url``: the first page's address.
         doubt: An earlier try may have been carried out.
         unsettled: Looking failed too, so that it must not be sent again.
     """
@@ -82,6 +83,7 @@ class Call:
     settle: Callable[[], Awaitable[Any | None]] | None = None
     repeatable: bool = True
     easier: str | None = None
+    about: str = ""
     doubt: bool = False
     unsettled: bool = False
 

@@ -133,9 +133,10 @@ class Streams:
             GitHubError: The API refused, or the connection broke.
         """
         headers = {"Accept": "application/octet-stream", **headers, "Accept-Encoding": "identity"}
+        about = url
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._wire.send(
-                "GET", url, headers, timeout=self._download, decompress=False
+                "GET", url, headers, timeout=self._download, decompress=False, about=about
             )
             if response.status in _STREAMED:
                 return self._opened(response, url)

@@ -124,6 +124,7 @@ class Wire:
         self._beginning = f"{api_url.rstrip('/')}/"
         self.counter = Counter()
         self.server = Server(github=is_github_dot_com(api_url))
+        self.date = ""  # of the last answer, as it came
         self.rate_limit: RateLimit | None = None
         self._auth = auth
         self._throttle = throttle
@@ -159,17 +160,21 @@ class Wire:
         body: bytes | Body | None = None,
         trusted: frozenset[str] | None = None,
         decompress: bool = True,
+        about: str = "",
+        authorization: str | None = None,
     ) -> aiohttp.ClientResponse:
         """Send one request; the answer's headers are there, its body is not.
 
-        ``trusted`` are the origins that get the token; the API's unless told.
+        ``trusted`` are the origins that get the token; the API's unless told. ``about`` is what
+        the credential is chosen by, where that is not ``url``: where a page or a redirect came
+        from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
         if (session := self._session) is None:
             raise RuntimeError("a GitHubClient is used inside its `async with` block")
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
-        own = await self._own_headers(url) if ours else {}
+        own = await self._own_headers(url, about or url, authorization) if ours else {}
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
         if ours:
@@ -195,17 +200,17 @@ class Wire:
                 seconds = self._clock.monotonic() - started
                 self._on_request(RequestSeen(self.name, method, status, seconds))
         if ours:
-            self._learn(response.headers)
+            self._learn(response.headers, limits=authorization is None)
         return response
 
     def _place(self, url: str) -> str:
         """The origin of an address; of the API's own without taking it apart each time."""
         return self.origin if url.startswith(self._beginning) else origin(url)
 
-    async def _own_headers(self, url: str) -> dict[str, str]:
+    async def _own_headers(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
         """What only the host itself is told: who asks, and which version of the API is meant."""
         headers = {"X-GitHub-Api-Version": API_VERSION} if self.server.github else {}
-        authorization = await self._auth.header()
+        authorization = authorization or await self._auth.header(about)
         if authorization is not None:
             if url.startswith("http:") and not (self._allow_plaintext or is_loopback(url)):
                 raise AuthError(
@@ -223,11 +228,12 @@ class Wire:
             self._throttle.stop(failure)
         return failure
 
-    def _learn(self, headers: Mapping[str, str]) -> None:
+    def _learn(self, headers: Mapping[str, str], *, limits: bool) -> None:
         """Heed what every answer tells besides what was asked."""
+        self.date = headers.get("Date", "")
         if version := headers.get("X-GitHub-Enterprise-Version"):
             self.server = Server(version=version, known=True)
-        if "X-RateLimit-Remaining" in headers:
+        if limits and "X-RateLimit-Remaining" in headers:
             self.rate_limit = RateLimit.parse(headers)
             self._throttle.learn(self.rate_limit)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.core.timetable import Clock
-    from mirror.github import Answer
+    from mirror.github import Answer, AppAuth
     from mirror.sync.side import Side
 
 State = Literal["ok", "warning", "failed", "unknown"]
@@ -110,6 +110,8 @@ class HostCheck:
     async def _token(self) -> list[CheckResult]:
         if self._client.fingerprint == "anonymous":
             return [self._anonymous()]
+        if app := self._client.app:
+            return await self._app(app)
         if stopped := self._client.stopped:  # refused already when it was asked for its version
             return [self._result("token", "failed", str(stopped))]
         try:
@@ -125,6 +127,26 @@ class HostCheck:
             self._permissions(answer),
             self._expiry(answer),
         ]
+
+    async def _app(self, app: AppAuth) -> list[CheckResult]:
+        """The App, and its installation with each owner that is configured."""
+        try:
+            results = [self._result("app", "ok", f"{await app.name()} ({app.number})")]
+        except MirrorError as error:
+            return [failure(self._side.name, "app", error)]
+        for owner in app.owners:
+            what = f"installation {owner}".strip()
+            try:
+                grant = await app.grant(owner.casefold())
+                account = await app.account(grant.number)
+            except MirrorError as error:
+                results.append(failure(self._side.name, what, error))
+                continue
+            detail = f"{grant.number}, in {account}; its token ends {grant.expires_at:%H:%M:%S} UTC"
+            results.append(self._result(what, "ok", f"{detail} and is renewed before"))
+            status, detail = app_verdict(grant.permissions, writes=self._writes)
+            results.append(self._result(f"permissions {owner}".strip(), status, detail))
+        return results
 
     def _anonymous(self) -> CheckResult:
         if self._writes:
@@ -170,6 +192,23 @@ def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, 
         return "warning", (
             f"{said}; without the scope workflow a tag is refused where its commit changes workflows"
         )
+    return "ok", said
+
+
+def app_verdict(permissions: Mapping[str, str], *, writes: bool) -> tuple[State, str]:
+    """Judge what an installation of an App may do.
+
+    Source: https://docs.github.com/rest/authentication/permissions-required-for-github-apps
+    """
+    said = ", ".join(f"{name}: {level}" for name, level in sorted(permissions.items())) or "none"
+    if not writes:
+        if "contents" not in permissions:
+            return "warning", f"{said}; without Contents: read, public repositories only"
+        return "ok", said
+    if permissions.get("contents") != "write":
+        return "failed", f"{said}; give the App the permission Contents: write"
+    if permissions.get("administration") != "write":
+        return "warning", f"{said}; without Administration: write, no repository can be created"
     return "ok", said
 
 

@@ -14,10 +14,11 @@ async def test_a_refresh_tells_whether_the_secret_changed() -> None:
     """Asking again makes sense only with another token."""
     secrets = ["one", "one", "two"]
     auth = TokenAuth(lambda: secrets.pop(0))
-    assert not await auth.refresh()
-    assert await auth.refresh()
+    assert not await auth.refresh("Bearer one")
+    assert await auth.refresh("Bearer one")
     assert await auth.header() == "Bearer two"
-    assert not await TokenAuth().refresh()
+    assert await auth.refresh("Bearer one")  # somebody else did it already
+    assert not await TokenAuth().refresh(None)
 
 
 def test_a_fingerprint_differs_by_host_and_token_and_tells_neither() -> None:
