@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CreateRepository:
-    """Make the target repository, with one first commit and GitHub Actions disabled."""
+    """Make the target repository, with GitHub Actions disabled.
+
+    Attributes:
+        readme: The file of its one first commit; empty for none, where history is pushed.
+        without_actions: It is no use where GitHub Actions cannot be disabled.
+    """
 
     name: ClassVar[str] = "create-repository"
     visibility: Visibility
     description: str
     readme: str
+    without_actions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,19 @@ class CreateTag:
     commit: str | None
     message: str
     date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PushTag:
+    """Bring a tag with its true history, by git.
+
+    Attributes:
+        commit: Where it is at the source; annotated tags are peeled.
+    """
+
+    name: ClassVar[str] = "create-tag"
+    tag: str
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +168,7 @@ AssetAction: TypeAlias = UploadAsset | ReplaceAsset | RenameAsset | UpdateAsset 
 Action: TypeAlias = (
     CreateRepository
     | CreateTag
+    | PushTag
     | CreateRelease
     | AssetAction
     | PublishRelease
@@ -197,7 +217,7 @@ class ReleaseWork:
     rank: int
     source: Release
     target: Release | None
-    tag: CreateTag | None = None
+    tag: CreateTag | PushTag | None = None
     create: CreateRelease | None = None
     leftovers: tuple[DeleteAsset | DeleteRelease, ...] = ()
     assets: tuple[AssetAction, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.core.action import CreateTag, ReplaceAsset, UploadAsset
+from mirror.core.action import CreateTag, PushTag, ReplaceAsset, UploadAsset
 
 if TYPE_CHECKING:
     from mirror.core.action import Plan
@@ -20,12 +20,13 @@ def requests_of(plan: Plan) -> dict[str, int]:
     source = 0
     target = 0
     if plan.repository:
-        target += 3  # the repository, its first commit, Actions disabled
+        # The repository, Actions disabled, its first commit.
+        target += 2 + bool(plan.repository.readme)
     elif any(work.tag and work.tag.commit is None for work in plan.releases):
         target += 2  # where placeholders start from: the default branch's head and its tree
     for work in plan.releases:
         for action in work.actions():
-            cost = _COST[action.name]
+            cost = 0 if isinstance(action, PushTag) else _COST[action.name]
             if isinstance(action, CreateTag) and action.commit is None:
                 cost += 1
             if isinstance(action, ReplaceAsset):

@@ -12,6 +12,7 @@ from mirror.core.action import (
     Obstacle,
     Plan,
     PublishRelease,
+    PushTag,
     ReleaseWork,
     UpdateRelease,
 )
@@ -25,7 +26,7 @@ from mirror.core.ledger import AssetEntry, ReleaseEntry
 from mirror.core.matching import Matched, match_assets
 from mirror.core.report import iso
 from mirror.core.selection import Wanted, next_ripe, select
-from mirror.core.tags import needs_tag, tag_for, tags_needed
+from mirror.core.tags import needs_tag, push_refused, tag_for, tags_needed
 from mirror.core.text import Texts
 
 if TYPE_CHECKING:
@@ -124,8 +125,12 @@ class _Planner:
             work.create or work.tag for work in draft.releases
         ):
             address = self._about.source_address
+            push = self._policy.tags == "push"
             create = CreateRepository(
-                self._policy.visibility, description(address), readme(address)
+                self._policy.visibility,
+                description(address),
+                "" if push else readme(address),
+                without_actions=push and not self._policy.allow_actions,
             )
         return Plan(
             repository=create,
@@ -171,7 +176,8 @@ class _Planner:
             return
         tag = self._tag(release, copy)
         if isinstance(tag, Obstacle):
-            self._draft.obstacles.append(tag)
+            if tag not in self._draft.obstacles:  # what holds all of them is told once
+                self._draft.obstacles.append(tag)
             return
         matched = match_assets(
             intake.takeable(wanted),
@@ -214,9 +220,11 @@ class _Planner:
         archives = archives_of(wanted.release, self._source.repository.ref)
         return tuple(archive for archive in archives if archive.id in ids)
 
-    def _tag(self, release: Release, copy: Release | None) -> CreateTag | Obstacle | None:
+    def _tag(self, release: Release, copy: Release | None) -> CreateTag | PushTag | Obstacle | None:
         if not needs_tag(release, copy):
             return None
+        if refused := push_refused(self._target, self._policy):
+            return Obstacle(refused, action="create-tag")
         tag = tag_for(release, self._source, self._target, self._policy, self._about)
         return _waiting(release, "create-tag", tag) if isinstance(tag, str) else tag
 

@@ -8,7 +8,7 @@ from typing import Literal
 from mirror.core.selection import Selection
 
 Incomplete = Literal["publish", "hold"]
-Tags = Literal["create", "require"]
+Tags = Literal["create", "push", "require"]
 Visibility = Literal["private", "internal", "public"]
 Existing = Literal["complete", "adopt", "skip"]
 OnChange = Literal["follow", "keep"]
@@ -23,6 +23,7 @@ class Policy:
     Attributes:
         incomplete: Whether an asset that the target can never take holds its release back.
         tags: Where a tag comes from that the target lacks.
+        allow_actions: Push tags also where GitHub Actions is enabled at the target.
         existing: What to do with a published release of others of the same tag.
         on_change: Whether an asset that was replaced at the source is replaced at the target.
         on_delete: What becomes of copies whose original vanished at the source.
@@ -35,6 +36,7 @@ class Policy:
     selection: Selection = field(default_factory=Selection)
     incomplete: Incomplete = "publish"
     tags: Tags = "create"
+    allow_actions: bool = False
     create_repository: bool = True
     visibility: Visibility = "private"
     existing: Existing = "complete"

@@ -192,6 +192,7 @@ class Snapshot:
         tags: Commits (peeled) of the tags that were asked for; absent for a tag that is not there.
         commits: Commits that were asked for and are there.
         created_by_mirror: This program made the repository.
+        actions: GitHub Actions is enabled; ``None`` where that is not known, or was not asked.
         gone_releases, gone_assets: Ids that were asked for one by one, and are not there.
     """
 
@@ -202,6 +203,7 @@ class Snapshot:
     tags: Mapping[str, str] = field(default_factory=dict)
     commits: frozenset[str] = frozenset()
     created_by_mirror: bool = False
+    actions: bool | None = None
     gone_releases: frozenset[int] = frozenset()
     gone_assets: frozenset[int] = frozenset()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.core.action import CreateTag
+from mirror.core.action import CreateTag, PushTag
 from mirror.core.body import placeholder_message
 from mirror.core.copies import Copies
 from mirror.core.selection import select
@@ -48,7 +48,7 @@ def tag_for(
     target: Snapshot | None,
     policy: Policy,
     about: Circumstances,
-) -> CreateTag | str | None:
+) -> CreateTag | PushTag | str | None:
     """What the tag needs before the release can be published.
 
     Returns:
@@ -58,6 +58,8 @@ def tag_for(
     commit = source.tags.get(release.tag)
     if policy.tags == "require":
         return _required(release, here, commit)
+    if policy.tags == "push":
+        return _pushed(release, here, commit)
     if here:
         return None
     known = target is not None and commit in target.commits
@@ -69,6 +71,43 @@ def tag_for(
     message = placeholder_message(about.source_address, release.tag, commit)
     date = release.created_at or release.published_at or about.now
     return CreateTag(release.tag, commit if known else None, message, date)
+
+
+def push_refused(target: Snapshot | None, policy: Policy) -> str | None:
+    """Why nothing is pushed to the target, and nothing published there; ``None`` where it may be.
+
+    A repository that is created has GitHub Actions disabled before anything is pushed.
+    """
+    if policy.tags != "push" or policy.allow_actions or target is None or target.actions is False:
+        return None
+    if target.created_by_mirror and target.repository.empty:
+        return None
+    where = target.repository.ref
+    reason = f"GitHub Actions is enabled at {where}"
+    if target.actions is None:
+        reason = (
+            f"it cannot be told whether GitHub Actions is enabled at {where} (the token has to"
+            " administer it)"
+        )
+    return (
+        f'waits: tags = "push" is refused, since {reason}: pushed tags and releases would start'
+        " the source's workflows on your runners; disable Actions there, or set allow_actions ="
+        " true"
+    )
+
+
+def _pushed(release: Release, here: str | None, commit: str | None) -> PushTag | str | None:
+    if commit is None:
+        return f'waits: the source lacks the tag {release.tag} (tags = "push")'
+    if here is None:
+        return PushTag(release.tag, commit)
+    if here != commit:
+        return (
+            f"waits: the tag {release.tag} is at commit {here} at the target, at {commit} at"
+            ' the source (tags = "push" never moves a tag); delete it at the target, or exclude'
+            " the release"
+        )
+    return None
 
 
 def _required(release: Release, here: str | None, commit: str | None) -> str | None:

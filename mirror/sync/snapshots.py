@@ -103,6 +103,8 @@ class Snapshots:
     ) -> Snapshot:
         store, repo = self._target.store, self._mirror.target
         tags = await store.tags(repo, needed)
+        if self._mirror.policy.tags == "push":
+            return await self._for_push(replace(target, tags=tags), ledger)
         lacking = [tag for tag in needed if tag not in tags]
         if not lacking or self._mirror.policy.tags == "require":
             return replace(target, tags=tags)
@@ -121,3 +123,14 @@ class Snapshots:
             commits=frozenset(commits),
             created_by_mirror=ours,
         )
+
+    async def _for_push(self, target: Snapshot, ledger: Ledger) -> Snapshot:
+        """What decides whether history may be pushed."""
+        store, repository = self._target.store, target.repository
+        actions = await store.actions_enabled(self._mirror.target)
+        ours = ledger.created_repository
+        if actions is not False and is_our_description(repository.description):
+            # A run that was cut off before Actions were disabled left it empty.
+            empty = await store.is_empty(repository)
+            repository, ours = replace(repository, empty=empty), ours or empty
+        return replace(target, repository=repository, actions=actions, created_by_mirror=ours)

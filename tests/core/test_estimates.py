@@ -15,6 +15,7 @@ from mirror.core.action import (
     DeleteAsset,
     Plan,
     PublishRelease,
+    PushTag,
     ReleaseWork,
     ReplaceAsset,
     UpdateRelease,
@@ -88,8 +89,16 @@ def test_what_work_costs(facts: dict[str, Any], source: int, target: int) -> Non
 def test_a_new_repository_costs_three_requests_more() -> None:
     """Itself, its first commit, Actions disabled; placeholders start from that commit."""
     tag = ReleaseWork(0, a_release(), None, tag=CreateTag("v1", None, "", NOW))
-    create = CreateRepository("private", "", "")
+    create = CreateRepository("private", "", "# Mirror")
     assert requests_of(Plan(repository=create, releases=(tag,)))["target"] == 3 + 2
+
+
+def test_pushed_tags_cost_no_request() -> None:
+    """git is not the API; a repository that history is pushed into gets no commit of ours."""
+    tag = ReleaseWork(0, a_release(), None, tag=PushTag("v1", "a" * 40))
+    create = CreateRepository("private", "", "", without_actions=True)
+    assert requests_of(Plan(repository=create, releases=(tag,))) == {"source": 0, "target": 2}
+    assert requests_of(Plan(releases=(tag,))) == {"source": 0, "target": 0}
 
 
 def test_nothing_to_do_costs_nothing() -> None:
