@@ -70,10 +70,11 @@ class Proxies:
     def of(self, place: str) -> tuple[str | None, dict[str, str]]:
         """The proxy's address for an origin, if any, and the headers that it wants."""
         if place not in self._known:
-            self._known[place] = _split_credentials(self._find(place))
+            self._known[place] = _split_credentials(self.address(place))
         return self._known[place]
 
-    def _find(self, place: str) -> str | None:
+    def address(self, place: str) -> str | None:
+        """The proxy's address for an origin as it was given, with its user and password."""
         if self._proxy is not None:
             return self._proxy or None
         proxies = getproxies_environment()

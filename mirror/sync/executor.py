@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.action import Outcome
-from mirror.errors import HostStopped, MirrorError
+from mirror.core.action import CreateTag, Outcome, PushTag
+from mirror.errors import HostStopped, MirrorError, ValidationFailed, Waiting
 from mirror.sync.assembly import Assembly
 
 if TYPE_CHECKING:
-    from mirror.core.action import CreateRepository, CreateTag, Plan, ReleaseWork
+    from collections.abc import Sequence
+
+    from mirror.core.action import CreateRelease, CreateRepository, Plan, ReleaseWork
+    from mirror.core.release import Release
     from mirror.sync.hands import Hands
 
 log = structlog.get_logger()
@@ -34,6 +37,8 @@ class Executor:
         self._branch = default_branch
         self._root: tuple[str, str] | None = None
         self._root_lock = asyncio.Lock()
+        self._unpushed: dict[str, MirrorError] = {}
+        self._branch_given = False
 
     async def run(self, plan: Plan) -> None:
         """Carry out everything; a failure stops only what depends on it.
@@ -43,7 +48,8 @@ class Executor:
         """
         if plan.repository and not await self._create_repository(plan.repository, plan):
             return
-        queue = iter(plan.releases)
+        releases = await self._push_tags(plan.releases)
+        queue = iter(releases)
 
         async def work_off() -> None:
             for work in queue:
@@ -52,7 +58,7 @@ class Executor:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(RELEASES_AT_ONCE, len(plan.releases))):
+                for _ in range(min(RELEASES_AT_ONCE, len(releases))):
                     group.create_task(work_off())
         except* HostStopped as stopped:
             raise stopped.exceptions[0] from None
@@ -70,10 +76,13 @@ class Executor:
             self._branch = made.default_branch
             # The commit comes last: a repository that has one is taken as made, whenever a run is
             # cut off.
-            await hands.target.disable_actions(hands.repo)
-            self._root = await hands.target.first_commit(
-                hands.repo, "README.md", action.readme, f"{action.description}\n"
-            )
+            off = await hands.target.disable_actions(hands.repo)
+            if action.without_actions and not off:
+                await self._check_actions()
+            if action.readme:
+                self._root = await hands.target.first_commit(
+                    hands.repo, "README.md", action.readme, f"{action.description}\n"
+                )
         except MirrorError as error:
             await hands.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False
@@ -81,27 +90,74 @@ class Executor:
         await hands.record(Outcome(action, "done", repository_id=made.id))
         return True
 
+    async def _check_actions(self) -> None:
+        """Where the server does not let us disable GitHub Actions, they have to be off already."""
+        hands = self._hands
+        if await hands.target.actions_enabled(hands.repo) is not False:
+            raise Waiting(
+                f'waits: tags = "push" is refused, since GitHub Actions could not be disabled at'
+                f" {hands.repo}, which was just created: disable them there, or set allow_actions"
+                " = true"
+            )
+
+    async def _push_tags(self, releases: Sequence[ReleaseWork]) -> Sequence[ReleaseWork]:
+        """Push all tags at once; the releases that can go on.
+
+        What is wrong with one tag is told with its release, what is wrong with git once.
+        """
+        hands = self._hands
+        waiting = [work for work in releases if isinstance(work.tag, PushTag)]
+        if not waiting or hands.history is None or hands.stop.requested:
+            return releases
+        tags = [work.tag.tag for work in waiting if work.tag]
+        try:
+            self._unpushed = dict(await hands.history.push(tags))
+        except MirrorError as error:
+            first, *others = [(work.source, a) for work in waiting for a in work.actions()]
+            await hands.fail([first[1]], None, error)
+            for source, action in others:
+                await hands.record(Outcome(action, "skipped", source))
+            return [work for work in releases if work not in waiting]
+        log.info("tags.pushed", target=str(hands.repo), tags=len(tags) - len(self._unpushed))
+        return releases
+
     async def _release(self, work: ReleaseWork) -> None:
         """Make what has to be there before assets can arrive; then put the release together."""
         hands, release = self._hands, work.target
         todo = list(work.actions())
         try:
-            if work.tag:
+            if isinstance(work.tag, PushTag):
+                if error := self._unpushed.get(work.tag.tag):
+                    raise error
+                await hands.record(Outcome(todo.pop(0), "done", work.source))
+            elif work.tag:
                 await self._create_tag(work.tag)
                 await hands.record(Outcome(todo.pop(0), "done", work.source))
             for leftover in work.leftovers:
                 await hands.delete(leftover)
                 await hands.record(Outcome(todo.pop(0), "done", work.source, release))
             if work.create:
-                release = await hands.target.create_release(
-                    hands.repo, work.create.fields, work.create.mark
-                )
+                release = await self._create_release(work.create, work.source.tag)
                 await hands.record(Outcome(todo.pop(0), "done", work.source, release))
         except MirrorError as error:
             await hands.fail(todo, work.source, error)
             return
         if release:
             await Assembly(work, release, hands).run()
+
+    async def _create_release(self, action: CreateRelease, tag: str) -> Release:
+        hands = self._hands
+        try:
+            return await hands.target.create_release(hands.repo, action.fields, action.mark)
+        except ValidationFailed as error:
+            # A server may call a repository empty that has tags and no branch.
+            if hands.history is None or "Repository is empty" not in str(error):
+                raise
+            async with self._root_lock:
+                if not self._branch_given:
+                    await hands.history.push_branch(self._branch or "main", tag)
+                    self._branch_given = True
+        return await hands.target.create_release(hands.repo, action.fields, action.mark)
 
     async def _create_tag(self, tag: CreateTag) -> None:
         hands, commit = self._hands, tag.commit

@@ -12,14 +12,32 @@ from mirror.core.release import fingerprint
 from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from mirror.core.release import Release, RepoRef
     from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
     from mirror.sync.copier import Copier
     from mirror.sync.stop import Stop
+    from mirror.transfer.git import Place, TagPusher
     from mirror.transfer.slots import Slots
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The way that tags take from one repository to another."""
+
+    pusher: TagPusher
+    source: Place
+    target: Place
+
+    async def push(self, tags: Sequence[str]) -> Mapping[str, MirrorError]:
+        """Bring tags; why one is not there, for those that are not."""
+        return await self.pusher.push(self.source, self.target, tags)
+
+    async def push_branch(self, branch: str, tag: str) -> None:
+        """Give the target a branch at a tag that was brought."""
+        await self.pusher.push_branch(self.source, self.target, branch, tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,7 @@ class Hands:
         per_release: Transfers into one release at the same time.
         stop: Once it is requested, nothing new is started.
         record: Called with each outcome as soon as it is known.
+        history: Brings tags with their history, where that is wanted.
     """
 
     target: ReleaseStore
@@ -44,6 +63,7 @@ class Hands:
     clock: Clock
     stop: Stop
     record: Callable[[Outcome], Awaitable[None]]
+    history: History | None = None
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
         """Delete what was seen when the plan was made, and nothing that took its place."""

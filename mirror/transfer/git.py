@@ -142,7 +142,12 @@ class TagPusher:
         if not (valid_name(branch) and valid_name(tag)):
             raise Unmirrorable(f"git cannot have a branch of this name: {branch!r}")
 
+        there = (await self._tags(source, "read")).get(tag)
+        if there is None:
+            raise Waiting(f"waits: the source has no tag {tag}")
+
         async def bring(copy: Path) -> dict[str, MirrorError]:
+            await self._fetch(copy, source, {tag: there})
             await self._push(copy, target, [f"refs/tags/{tag}^{{commit}}:refs/heads/{branch}"])
             return {}
 

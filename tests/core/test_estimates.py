@@ -94,7 +94,7 @@ def test_a_new_repository_costs_three_requests_more() -> None:
 
 
 def test_pushed_tags_cost_no_request() -> None:
-    """git is not the API; a repository that history is pushed into gets no commit of ours."""
+    """Git is not the API; a repository that history is pushed into gets no commit of ours."""
     tag = ReleaseWork(0, a_release(), None, tag=PushTag("v1", "a" * 40))
     create = CreateRepository("private", "", "", without_actions=True)
     assert requests_of(Plan(repository=create, releases=(tag,))) == {"source": 0, "target": 2}
