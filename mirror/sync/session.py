@@ -16,6 +16,7 @@ from mirror.core.selection import select
 from mirror.errors import HostStopped, Unmirrorable
 from mirror.sync.copier import Copier
 from mirror.sync.executor import Executor
+from mirror.sync.fetcher import Fetcher
 from mirror.sync.hands import Hands
 from mirror.sync.snapshots import Snapshots
 from mirror.sync.tally import Tally, planned_report
@@ -102,6 +103,8 @@ class Session:
         self._entry.pages = listing.pages
         self._entry.succeeded_at = self._started.timestamp()
         entry = self._entry
+        if not entry.quarantined:
+            entry.error = ""  # what kept the last pass from looking is over
         return RepositoryReport(
             self._mirror.name,
             str(self._mirror.target),
@@ -210,6 +213,8 @@ class Session:
             response_timeout=self._target.response_timeout,
             observer=tools.observer,
             mirror_name=self._mirror.name,
+            fetcher=await self._fetcher(),
+            bandwidth=tools.bandwidth,
         )
         hands = Hands(
             target=self._target.store,
@@ -228,6 +233,22 @@ class Session:
         except HostStopped as error:
             tally.stopped = str(error)
         tally.interrupted = tools.stop.requested and tally.unfinished
+
+    async def _fetcher(self) -> Fetcher:
+        limits = await self._target.store.client.capabilities()
+        sizes = (self._mirror.policy.selection.asset_max_size, limits.max_asset_size)
+        return Fetcher(
+            self._source.store,
+            self._mirror.source,
+            f"{self._target.api_url} {self._mirror.key}",
+            self._tools.spool,
+            self._tools.bandwidth,
+            everything=self._tools.spooled,
+            archive_limit=min((size for size in sizes if size is not None), default=None),
+            clock=self._tools.clock,
+            backoff=self._tools.backoff,
+            stall_timeout=self._source.stall_timeout,
+        )
 
     async def _record(self, work: Plan, ledger: Ledger, tally: Tally, listing: Listing) -> None:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.emulator import AssetSpec, GitHubState
+from mirror.config import load_config
+from mirror.emulator import AssetSpec, Fault, GitHubState
+from mirror.overview import read_status
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -324,3 +326,17 @@ async def test_the_rest_of_an_upload_at_the_source_holds_nothing_for_ever(tmp_pa
         assert report.status == "ok"
         assert any("late.bin" in text for text in only(report).warnings)
         assert set(world.published()) == {"v1"}
+
+
+async def test_a_failure_that_is_over_is_forgotten(tmp_path: Path) -> None:
+    """After a pass that could not read the source, an idle pass makes the status good again."""
+    async with World(tmp_path) as world:
+        release(world)
+        await world.sync()
+        world.source.faults.add(Fault(kind="status", route="list-releases", status=403, times=None))
+        assert (await world.sync()).failed
+        config = load_config(world.config_file, world.environ)
+        assert [status.state for status in await read_status(config)] == ["failed"]
+        world.source.faults.clear()
+        assert not (await world.sync()).failed
+        assert [status.state for status in await read_status(config)] == ["ok"]
