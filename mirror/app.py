@@ -14,11 +14,13 @@ from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.protocol import is_github_dot_com
 from mirror.overview import rules_of
 from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.spool import Spool
 from mirror.sync.check import Checker, CheckResult
 from mirror.sync.discovery import check_patterns
 from mirror.sync.run import Pass
 from mirror.sync.side import Side, Tools
 from mirror.sync.stop import Stop
+from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.slots import Slots
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ GITHUB_WRITES_PER_MINUTE = 80
 """What github.com takes of requests that create content.
 
 Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+"""
+
+LARGEST_ASSET = 2**31
+"""Bytes of the largest asset that GitHub takes: the spool has room for one a transfer.
+
+Source: https://docs.github.com/repositories/releasing-projects-on-github/about-releases
 """
 
 
@@ -62,6 +70,12 @@ class App:
         self._clock = clock
         self._observer = observer
         self._rules = rules_of(config)
+        self._bandwidth = Bandwidth(config.sync.bandwidth, clock)
+        self._spool = Spool(
+            config.sync.spool_directory or config.ledger.directory / "spool",
+            self._transfers() * LARGEST_ASSET,
+            clock,
+        )
         self._pass: Pass | None = None
         self.stop = Stop()
 
@@ -81,6 +95,7 @@ class App:
         """
         check_patterns(self._rules, patterns)
         async with self._ledgers.lock(wait):
+            await self._spool.sweep()
             return await self._run("sync", patterns, full=full)
 
     async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
@@ -115,6 +130,9 @@ class App:
             backoff=Backoff(attempts=sync.attempts),
             transfers_per_release=sync.transfers_per_release,
             audit_interval=sync.audit_interval.total_seconds(),
+            spool=self._spool,
+            spooled=sync.transfer == "spool",
+            bandwidth=self._bandwidth,
             full=full,
         )
         self._pass = Pass(

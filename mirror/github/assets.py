@@ -10,11 +10,13 @@ from urllib.parse import quote
 from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
 from mirror.github.decode import asset_of
 from mirror.github.streams import StorageError
+from mirror.github.wire import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from mirror.core.archives import SourceArchive
     from mirror.core.release import Asset, RepoRef
     from mirror.github.client import GitHubClient
     from mirror.github.streams import Stream
@@ -171,6 +173,27 @@ class AssetSource:
                 yield chunk if before >= offset else chunk[offset - before :]
         if position < self.size:
             raise ShortRead(f"{self._what} ended after {position} of {self.size} bytes")
+
+
+@asynccontextmanager
+async def open_archive(
+    client: GitHubClient, repo: RepoRef, archive: SourceArchive
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Read the archive of a tag; nobody says how long it is.
+
+    Raises (on entry and while iterating):
+        NotFound: The source has no such tag.
+        Stalled: No byte came for the stall time-out.
+        GitHubError: The host answered with an error, or the connection broke.
+
+    Source: https://docs.github.com/rest/repos/contents ("Download a repository archive"); a full
+    ref, so that a branch of the tag's name is not taken for it.
+    """
+    path = f"repos/{repo}/{archive.form}/refs/tags/{quote(archive.tag)}"
+    # An API that knows no such answer refuses to be asked for plain bytes; the archive's host
+    # sends it whatever it is asked for.
+    async with client.open_stream(path, {"Accept": MEDIA_TYPE}) as stream:
+        yield stream.chunks
 
 
 class AssetSink:

@@ -139,12 +139,12 @@ class Spool:
                 self._freed.set()
 
     async def sweep(self) -> int:
-        """Remove what nobody came back for; how many files that were.
-
-        Raises:
-            SpoolError: The directory cannot be read.
-        """
-        return await unbroken(self._sweep)
+        """Remove what nobody came back for; how many files that were."""
+        try:
+            return await unbroken(self._sweep)
+        except SpoolError as error:  # told again by whoever needs the room
+            log.warning("spool.not_swept", error=str(error))
+            return 0
 
     async def _room_for(self, name: str, size: int) -> None:
         while True:

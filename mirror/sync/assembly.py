@@ -307,7 +307,8 @@ def _perhaps_later(error: ValidationFailed) -> MirrorError:
 
 
 def _expected(action: UploadAsset | ReplaceAsset, copied: Copied) -> _Expected:
-    return _Expected(action.asset.name, copied.asset.id, action.asset.size, copied.sha256)
+    size = action.asset.size if copied.size is None else copied.size
+    return _Expected(action.asset.name, copied.asset.id, size, copied.sha256)
 
 
 def _wrong(item: _Expected, here: Mapping[int, Asset]) -> MirrorError | None:

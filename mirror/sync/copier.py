@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.archives import SourceArchive
 from mirror.core.matching import guessed_name
 from mirror.errors import (
     ConnectionLost,
@@ -27,13 +29,16 @@ from mirror.github.throttle import LONGEST_WAIT
 from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from mirror.core.release import Asset, Release, RepoRef
     from mirror.core.report import Observer
     from mirror.core.retry import Backoff
     from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
+    from mirror.storage.spool import SpoolFile
+    from mirror.sync.fetcher import Fetcher
+    from mirror.transfer.bandwidth import Bandwidth
 
 log = structlog.get_logger()
 
@@ -58,11 +63,13 @@ class Copied:
         asset: As the target told it.
         sha256: Of the bytes that went through; ``None`` where they were found there.
         attempts: Tries that it took.
+        size: Bytes that it has to have, where more is known of it than its source's list says.
     """
 
     asset: Asset
     sha256: str | None
     attempts: int = 1
+    size: int | None = None
 
 
 class Copier:
@@ -76,6 +83,8 @@ class Copier:
         backoff: How often a copy is tried and how long to wait between.
         stall_timeout: Seconds without a byte moved after which a transfer is given up.
         response_timeout: Seconds from an upload's last byte to its answer.
+        fetcher: Brings to disk what has to go over it.
+        bandwidth: The budget of all transfers.
     """
 
     def __init__(
@@ -91,6 +100,8 @@ class Copier:
         response_timeout: float,
         observer: Observer,
         mirror_name: str,
+        fetcher: Fetcher,
+        bandwidth: Bandwidth,
     ) -> None:
         self._source = source
         self._target = target
@@ -102,6 +113,8 @@ class Copier:
         self._response_timeout = response_timeout
         self._observer = observer
         self._mirror_name = mirror_name
+        self._fetcher = fetcher
+        self._bandwidth = bandwidth
 
     async def copy(
         self, release: Release, asset: Asset, name: str, claimed: Collection[int], *, ours: bool
@@ -118,17 +131,35 @@ class Copier:
         Raises:
             Unmirrorable: The target can never take it.
             Waiting: It vanished or changed at the source; the next pass will know more.
+            SpoolError: It has to go over the disk, and that cannot take it.
             MirrorError: It failed to the end.
         """
+        async with self._fetcher.hold(asset) as held:
+            return await self._copy(release, asset, name, claimed, held, ours=ours)
+
+    async def _copy(
+        self,
+        release: Release,
+        asset: Asset,
+        name: str,
+        claimed: Collection[int],
+        held: SpoolFile | None,
+        *,
+        ours: bool,
+    ) -> Copied:
         attempts = 0
         while True:
             attempts += 1
             try:
-                copied = await self._once(release, asset, name)
+                copied = await self._once(release, asset, name, held)
             except MirrorError as error:
                 if self._is_gone(error):
                     raise _vanished(asset, error) from error
-                again = await self._after(error, release, asset, name, claimed, ours=ours)
+                known = _as_fetched(asset, held)
+                if known is None:
+                    again: Copied | bool = self._may_fetch_again(error)
+                else:
+                    again = await self._after(error, release, known, name, claimed, ours=ours)
                 if isinstance(again, Copied):
                     return again
                 if not again or attempts >= self._tries(error):
@@ -137,39 +168,67 @@ class Copier:
                 log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
                 await self._clock.sleep(self._delay(error, attempts))
             else:
-                return Copied(copied.asset, copied.sha256, attempts)
+                return replace(copied, attempts=attempts)
 
-    async def _once(self, release: Release, asset: Asset, name: str) -> Copied:
+    async def _once(
+        self, release: Release, asset: Asset, name: str, held: SpoolFile | None
+    ) -> Copied:
         number = next(_numbers)
         started = self._observer.transfer_started
         started(number, self._mirror_name, release.tag, asset.name, asset.size)
+        moved = partial(self._observer.transfer_moved, number)
         good = False
         try:
-            piped = await pipe(
-                AssetSource(self._source.client, self._source_repo, asset),
-                AssetSink(
-                    self._target.client, release.upload_url, name, asset.label, asset.content_type
-                ),
-                sha256=asset.sha256,
-                clock=self._clock,
-                backoff=self._backoff,
-                stall_timeout=self._stall_timeout,
-                response_timeout=self._response_timeout,
-                moved=lambda done: self._observer.transfer_moved(number, done),
-            )
-            copy = piped.reply
-            if copy.uploaded and (
-                copy.size != asset.size or copy.sha256 not in {None, piped.sha256}
-            ):
-                await self._target.delete_asset(self._target_repo, copy.id)
-                raise DigestMismatch(
-                    f"the target stored other bytes than were sent ({copy.size} of {asset.size},"
-                    f" SHA-256 {copy.sha256} instead of {piped.sha256})"
+            if held is None:
+                copied = await self._send(release, asset, name, None, moved)
+            else:
+                # Over the disk the bytes move twice: each way is half of the transfer.
+                if held.sha256 is None:
+                    await self._fetcher.fetch(asset, held, lambda done: moved(done // 2))
+                asset = _as_fetched(asset, held) or asset
+                size = asset.size
+                copied = await self._send(
+                    release, asset, name, held, lambda done: moved((size + done) // 2)
                 )
             good = True
-            return Copied(copy, piped.sha256)
+            return copied
         finally:
             self._observer.transfer_finished(number, good=good)
+
+    async def _send(
+        self,
+        release: Release,
+        asset: Asset,
+        name: str,
+        held: SpoolFile | None,
+        moved: Callable[[int], None],
+    ) -> Copied:
+        """Upload an asset, from disk or from its source."""
+        piped = await pipe(
+            held or AssetSource(self._source.client, self._source_repo, asset),
+            AssetSink(
+                self._target.client, release.upload_url, name, asset.label, asset.content_type
+            ),
+            sha256=asset.sha256,
+            clock=self._clock,
+            backoff=self._backoff,
+            stall_timeout=self._stall_timeout,
+            response_timeout=self._response_timeout,
+            moved=moved,
+            pace=self._bandwidth.lane().pace if self._bandwidth.piece else None,
+            piece=self._bandwidth.piece,
+            hashed=held.sha256 if held else None,
+        )
+        copy = piped.reply
+        if copy.uploaded and (copy.size != asset.size or copy.sha256 not in {None, piped.sha256}):
+            await self._target.delete_asset(self._target_repo, copy.id)
+            if held:
+                held.doubt()
+            raise DigestMismatch(
+                f"the target stored other bytes than were sent ({copy.size} of {asset.size},"
+                f" SHA-256 {copy.sha256} instead of {piped.sha256})"
+            )
+        return Copied(copy, piped.sha256, size=piped.size)
 
     async def _after(
         self,
@@ -196,7 +255,7 @@ class Copier:
                 f"the target would name it {found.name}, as it named another asset of this release"
             ) from error
         if found.size == asset.size and found.sha256 in {None, asset.sha256 or found.sha256}:
-            return Copied(found, None)
+            return Copied(found, None, size=asset.size)
         if not ours:
             raise NameTaken(
                 f"the target's release has another asset named {found.name}, which is not of this"
@@ -236,6 +295,12 @@ class Copier:
             await self._target.delete_asset(self._target_repo, copy.id)
         return None
 
+    def _may_fetch_again(self, error: MirrorError) -> bool:
+        """Whether another try can help where the target has not heard of the asset yet."""
+        if isinstance(error, RateLimited):
+            return self._delay(error, 1) <= LONGEST_WAIT
+        return error.retryable
+
     def _tries(self, error: MirrorError) -> int:
         """How often a copy is begun when this is what it fails with.
 
@@ -261,7 +326,20 @@ class Copier:
         return self._backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret
 
 
-def _vanished(asset: Asset, error: MirrorError) -> Waiting:
+def _as_fetched(asset: Asset, held: SpoolFile | None) -> Asset | None:
+    """The asset with what was learnt of it on its way to disk; ``None`` while it is on it."""
+    if held is None:
+        return asset
+    if held.sha256 is None:
+        return None
+    return replace(asset, size=held.size, sha256=asset.sha256 or held.sha256)
+
+
+def _vanished(asset: Asset, error: MirrorError) -> MirrorError:
+    if isinstance(asset, SourceArchive):
+        status = error.status if isinstance(error, GitHubError) else None
+        text = f"the source has no {asset.form} of the tag {asset.tag} ({error})"
+        return NotFound(text, status=status)
     return Waiting(
         f"waits: {asset.name} was replaced or removed at the source while it was copied"
         f" ({error}); the next pass takes what is there then"

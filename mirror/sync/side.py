@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from mirror.core.retry import Backoff
     from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
+    from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
+    from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.slots import Slots
 
 
@@ -39,7 +41,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all sessions of a pass share."""
+    """What all sessions of a pass share.
+
+    Attributes:
+        spool: Room on disk for assets in flight.
+        spooled: All assets go over the disk, not only those whose length nobody knows.
+        bandwidth: The budget of all transfers.
+    """
 
     ledgers: LedgerStore
     index: Index
@@ -50,4 +58,7 @@ class Tools:
     backoff: Backoff
     transfers_per_release: int
     audit_interval: float
+    spool: Spool
+    bandwidth: Bandwidth
+    spooled: bool = False
     full: bool = False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mirror.core.action import Action, Obstacle, Plan
     from mirror.core.ledger import Ledger
-    from mirror.core.release import Release
+    from mirror.core.release import Asset, Release
 
 
 class Tally:
@@ -164,7 +164,7 @@ def _action_report(outcome: Outcome) -> ActionReport:
         release=_tag(outcome.source, action),
         asset=name,
         target_asset=outcome.asset.name if outcome.asset else None,
-        bytes=_bytes(action),
+        bytes=_bytes(action, outcome.asset),
         sha256=outcome.sha256,
     )
 
@@ -173,5 +173,8 @@ def _tag(source: Release | None, action: Action) -> str | None:
     return source.tag if source else getattr(action, "tag", None)
 
 
-def _bytes(action: Action) -> int | None:
-    return action.asset.size if isinstance(action, UploadAsset | ReplaceAsset) else None
+def _bytes(action: Action, copy: Asset | None = None) -> int | None:
+    """Bytes that an action moves; ``None`` for none, and for what nobody knows beforehand."""
+    if not isinstance(action, UploadAsset | ReplaceAsset):
+        return None
+    return action.asset.size or (copy.size if copy else None)
