@@ -11,7 +11,8 @@ from mirror.core.report import NullObserver
 from mirror.core.retry import Backoff
 from mirror.errors import ConfigError, Problem
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
-from mirror.github.protocol import is_github_dot_com
+from mirror.github.connection import Proxies
+from mirror.github.protocol import is_github_dot_com, origin
 from mirror.overview import rules_of
 from mirror.storage.ledgers import FileLedgerStore
 from mirror.storage.spool import Spool
@@ -21,6 +22,7 @@ from mirror.sync.run import Pass
 from mirror.sync.side import Side, Tools
 from mirror.sync.stop import Stop
 from mirror.transfer.bandwidth import Bandwidth
+from mirror.transfer.git import GitRemote, TagPusher
 from mirror.transfer.slots import Slots
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
     from mirror.core.expansion import Rule
+    from mirror.core.release import RepoRef
     from mirror.core.report import Observer, Report
     from mirror.core.timetable import Clock
     from mirror.github import Auth, RequestSeen
@@ -70,6 +73,9 @@ class App:
         self._clock = clock
         self._observer = observer
         self._rules = rules_of(config)
+        self._pusher = TagPusher(
+            config.ledger.directory / "git", clock, Backoff(attempts=config.sync.attempts)
+        )
         self._bandwidth = Bandwidth(config.sync.bandwidth, clock)
         self._spool = Spool(
             config.sync.spool_directory or config.ledger.directory / "spool",
@@ -134,6 +140,7 @@ class App:
             spooled=sync.transfer == "spool",
             bandwidth=self._bandwidth,
             full=full,
+            git=self._pusher,
         )
         self._pass = Pass(
             command,
@@ -176,7 +183,7 @@ async def open_app(
         for name, host in config.hosts.items():
             auth = _auth(name, host, config, secrets, clock)
             client = _client(name, host, auth, clock, backoff, on_request)
-            sides[name] = _side(name, host, await stack.enter_async_context(client))
+            sides[name] = _side(name, host, auth, await stack.enter_async_context(client))
         target = sides.pop("target")
         yield App(config, ledgers, sides, target, clock, observer or NullObserver())
 
@@ -270,7 +277,22 @@ def _read_secret(secrets: Secrets, ref: SecretRef) -> str:
         return secrets[ref]
 
 
-def _side(name: str, host: Host, client: GitHubClient) -> Side:
+def _git(name: str, host: Host, auth: Auth, client: GitHubClient) -> GitRemote:
+    async def authorization(repo: RepoRef) -> str | None:
+        return await auth.header(f"{client.api_url}/repos/{repo}")
+
+    return GitRemote(
+        name,
+        host.url,
+        authorization,
+        ca_file=host.ca_file,
+        proxy=Proxies(host.proxy).address(origin(host.url)) or "",
+        stall_timeout=host.stall_timeout.total_seconds(),
+        response_timeout=host.response_timeout.total_seconds(),
+    )
+
+
+def _side(name: str, host: Host, auth: Auth, client: GitHubClient) -> Side:
     return Side(
         name=name,
         url=host.url,
@@ -279,4 +301,5 @@ def _side(name: str, host: Host, client: GitHubClient) -> Side:
         store=ReleaseStore(client),
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
+        git=_git(name, host, auth, client),
     )

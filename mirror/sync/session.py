@@ -17,9 +17,10 @@ from mirror.errors import HostStopped, Unmirrorable
 from mirror.sync.copier import Copier
 from mirror.sync.executor import Executor
 from mirror.sync.fetcher import Fetcher
-from mirror.sync.hands import Hands
+from mirror.sync.hands import Hands, History
 from mirror.sync.snapshots import Snapshots
 from mirror.sync.tally import Tally, planned_report
+from mirror.transfer.git import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,7 @@ class Session:
         tally = Tally(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
         try:
-            await self._execute(work, ledger, tally, target)
+            await self._execute(work, ledger, tally, source, target)
         finally:
             await self._record(work, ledger, tally, listing)
         return tally.report(ledger)
@@ -189,7 +190,12 @@ class Session:
             await self._tools.ledgers.save_index(self._tools.index)
 
     async def _execute(
-        self, work: Plan, ledger: Ledger, tally: Tally, target: Snapshot | None
+        self,
+        work: Plan,
+        ledger: Ledger,
+        tally: Tally,
+        source: Snapshot,
+        target: Snapshot | None,
     ) -> None:
         learn(ledger, work.learned)
         tools = self._tools
@@ -225,6 +231,7 @@ class Session:
             clock=tools.clock,
             stop=tools.stop,
             record=note,
+            history=self._history(source, target),
         )
         branch = target.repository.default_branch if target else ""
         tools.observer.bytes_planned(tally.planned_bytes)
@@ -249,6 +256,14 @@ class Session:
             backoff=self._tools.backoff,
             stall_timeout=self._source.stall_timeout,
         )
+
+    def _history(self, source: Snapshot, target: Snapshot | None) -> History | None:
+        """The way of pushed tags, between the two repositories as they are called now."""
+        git, there, here = self._tools.git, self._source.git, self._target.git
+        if self._mirror.policy.tags != "push" or not (git and there and here):
+            return None
+        repo = target.repository.ref if target else self._mirror.target
+        return History(git, Place(there, source.repository.ref), Place(here, repo))
 
     async def _record(self, work: Plan, ledger: Ledger, tally: Tally, listing: Listing) -> None:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
     from mirror.transfer.bandwidth import Bandwidth
+    from mirror.transfer.git import GitRemote, TagPusher
     from mirror.transfer.slots import Slots
 
 
@@ -28,6 +29,7 @@ class Side:
         credential: A fingerprint of the credential: ETags differ by it.
         response_timeout: Seconds from an upload's last byte to its answer.
         stall_timeout: Seconds without a byte moved.
+        git: The same host, as git reaches it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Side:
     store: ReleaseStore
     stall_timeout: float = 60.0
     response_timeout: float = 900.0
+    git: GitRemote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +65,4 @@ class Tools:
     bandwidth: Bandwidth
     spooled: bool = False
     full: bool = False
+    git: TagPusher | None = None
