@@ -47,8 +47,6 @@ def rules_of(config: Config) -> list[Rule]:
 def _policy(mirror: MirrorSettings) -> Policy:
     releases, assets = mirror.releases, mirror.assets
     since = releases.since
-    if mirror.tags == "push":
-        raise AssertionError('tags = "push" is refused when the configuration is read')
     return Policy(
         selection=Selection(
             include=releases.include,
@@ -67,6 +65,7 @@ def _policy(mirror: MirrorSettings) -> Policy:
         ),
         incomplete=mirror.incomplete,
         tags=mirror.tags,
+        allow_actions=mirror.allow_actions,
         create_repository=mirror.create_repository,
         visibility=mirror.visibility,
         existing=mirror.existing,

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 NOT_YET: dict[str, tuple[object, ...] | None] = {
     "mirrors.assets.source_archives": None,
-    "mirrors.tags": ("push",),
-    "mirrors.allow_actions": None,
     "mirrors.interval": None,
     "sync.bandwidth": None,
     "sync.transfer": ("spool",),
