@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 NOT_YET: dict[str, tuple[object, ...] | None] = {
-    "mirrors.assets.source_archives": None,
     "mirrors.interval": None,
-    "sync.bandwidth": None,
-    "sync.transfer": ("spool",),
-    "sync.spool_directory": None,
     "daemon.interval": None,
     "daemon.schedule": None,
     "daemon.jitter": None,

@@ -252,7 +252,9 @@ class Assets(Settings):
         description="Mirror assets of the newest N releases only; older ones get their text alone.",
     )
     source_archives: bool = Field(
-        default=False, description="Attach the source's `.tar.gz` and `.zip` of the tag as well."
+        default=False,
+        description="Attach the source's `.tar.gz` and `.zip` of the tag as well, once. The filters"
+        " of names are not for them.",
     )
 
 
@@ -443,7 +445,8 @@ class Sync(Settings):
     attempts: Few = Field(default=6, description="How often a thing is tried in one pass.")
     bandwidth: Bandwidth = Field(
         default=0,
-        description='The bandwidth of all transfers together; `"0"` is unlimited.',
+        description='The bandwidth of all transfers together; `"0"` is unlimited. What goes over'
+        " the disk counts when it comes and when it goes.",
         json_schema_extra={"default": "0"},
     )
     transfer: Literal["stream", "spool"] = Field(
@@ -452,7 +455,9 @@ class Sync(Settings):
         " check the digest, then upload.",
     )
     spool_directory: FilePath | None = Field(
-        default=None, description='Where `transfer = "spool"` keeps assets in flight.'
+        default=None,
+        description='Where assets in flight are kept: all of them with `transfer = "spool"`,'
+        " otherwise only source archives. By default `spool` in the ledger's directory.",
     )
     audit_interval: Duration = Field(
         default=timedelta(hours=24),

@@ -325,7 +325,6 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(
 @pytest.mark.parametrize(
     "text",
     [
-        "assets.source_archives = true",
         'interval = "1h"',
     ],
 )
