@@ -6,7 +6,7 @@ carries actions out as they stand here and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 if TYPE_CHECKING:
@@ -238,6 +238,25 @@ class ReleaseWork:
 
 
 @dataclass(frozen=True, slots=True)
+class Examined:
+    """A release that a plan looked into, whether or not there is work on it.
+
+    Attributes:
+        source: The source's release.
+        copy: The target's; ``None`` where there is none.
+        assets: Those of the source that the target is to have, and can.
+        present: Copies that are right as far as both hosts tell, by the id of the source's asset.
+        changes: What the others need, what cannot be done left out.
+    """
+
+    source: Release
+    copy: Release | None
+    assets: tuple[Asset, ...]
+    present: Mapping[int, AssetEntry]
+    changes: tuple[AssetAction, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What would bring a target up to its source.
 
@@ -245,6 +264,7 @@ class Plan:
         repository: Makes the target repository first.
         releases: The newest first.
         learned: Copies that were found at the target and need no work: for the ledger.
+        examined: What was compared to come to this.
         obstacles: What cannot be done.
         warnings: What an operator should know.
         wake_at: When there will be more to do although nothing changes.
@@ -253,6 +273,7 @@ class Plan:
     repository: CreateRepository | None = None
     releases: tuple[ReleaseWork, ...] = ()
     learned: tuple[ReleaseEntry, ...] = ()
+    examined: tuple[Examined, ...] = field(default=(), compare=False, repr=False)
     obstacles: tuple[Obstacle, ...] = ()
     warnings: tuple[str, ...] = ()
     wake_at: datetime | None = None

@@ -9,6 +9,7 @@ from mirror.core.action import (
     CreateRepository,
     CreateTag,
     DeleteRelease,
+    Examined,
     Obstacle,
     Plan,
     PublishRelease,
@@ -65,6 +66,7 @@ class _Draft:
 
     releases: list[ReleaseWork] = field(default_factory=list)
     learned: list[ReleaseEntry] = field(default_factory=list)
+    examined: list[Examined] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     placeholders: int = 0
@@ -136,6 +138,7 @@ class _Planner:
             repository=create,
             releases=tuple(draft.releases),
             learned=tuple(draft.learned),
+            examined=tuple(draft.examined),
             obstacles=tuple(draft.obstacles),
             warnings=tuple(dict.fromkeys(draft.warnings)),
             wake_at=next_ripe(self._source.releases, selection, now),
@@ -179,8 +182,9 @@ class _Planner:
             if tag not in self._draft.obstacles:  # what holds all of them is told once
                 self._draft.obstacles.append(tag)
             return
+        takeable = intake.takeable(wanted)
         matched = match_assets(
-            intake.takeable(wanted),
+            takeable,
             (*release.assets, *self._archives(wanted, entry)),
             copy.assets if copy else (),
             entry.assets if entry else {},
@@ -188,6 +192,11 @@ class _Planner:
             follow=self._policy.on_change == "follow",
         )
         intake.settle(matched, copy)
+        barred = {obstacle.asset_id for obstacle in intake.obstacles}
+        assets = tuple(asset for asset in takeable if asset.id not in barred)
+        self._draft.examined.append(
+            Examined(release, copy, assets, matched.present, tuple(matched.actions))
+        )
         self._draft.obstacles.extend(intake.obstacles)
         warnings = (*intake.warnings, *matched.warnings)
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)

@@ -14,6 +14,7 @@ SCHEMA = 1
 
 Status = Literal["ok", "unchanged", "failed", "interrupted"]
 ActionStatus = Literal["planned", "done", "failed", "skipped"]
+Kind = Literal["missing", "differing", "extra"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,43 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """An asset that is not at the target as it is at the source.
+
+    Attributes:
+        release: The tag.
+        asset: Its name at the source.
+        kind: ``missing`` at the target; ``differing`` bytes; ``extra``: a copy of this mirror of
+            what the source no longer has, or what is no longer selected.
+    """
+
+    release: str
+    asset: str
+    kind: Kind
+
+    def to_json(self) -> dict[str, str]:
+        """As it stands in the report document."""
+        return {"release": self.release, "asset": self.asset, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification of one mirror found.
+
+    Attributes:
+        differences: Those that are there now; what was repaired is told by actions.
+        compared: Assets that were compared.
+        read: Of these, those whose bytes were read.
+        bytes_read: From both sides together.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    compared: int = 0
+    read: int = 0
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryReport:
     """What a pass did for one mirror.
 
@@ -96,6 +134,7 @@ class RepositoryReport:
         source: ``NAME:OWNER/REPO``.
         target: ``OWNER/REPO``, or ``None`` for a wildcard whose listing failed.
         estimated_requests: In a plan: what ``sync`` would add, by host.
+        verified: By ``verify`` only.
     """
 
     source: str
@@ -106,10 +145,16 @@ class RepositoryReport:
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     estimated_requests: Mapping[str, int] = field(default_factory=dict)
+    verified: Verified | None = None
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What a verification found; nothing without one."""
+        return self.verified.differences if self.verified else ()
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document."""
-        return {
+        document = {
             "source": self.source,
             "target": self.target,
             "status": self.status,
@@ -118,6 +163,9 @@ class RepositoryReport:
             "warnings": list(self.warnings),
             "quarantined": [item.to_json() for item in self.quarantined],
         }
+        if self.verified:
+            document["differences"] = [item.to_json() for item in self.differences]
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +208,9 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether something failed, waits or is quarantined."""
+        """Whether something failed, waits, is quarantined or differs."""
         return any(
-            repo.status == "failed" or repo.failures or repo.quarantined
+            repo.status == "failed" or repo.failures or repo.quarantined or repo.differences
             for repo in self.repositories
         )
 
@@ -198,6 +246,12 @@ class Report:
                 totals[name] += 1
             if action.action in {"upload-asset", "replace-asset"}:
                 totals["bytes_uploaded"] += action.bytes or 0
+        if self.command == "verify":
+            found = [repo.verified for repo in self.repositories if repo.verified]
+            totals["differences"] = sum(len(one.differences) for one in found)
+            totals["assets_compared"] = sum(one.compared for one in found)
+            totals["assets_read"] = sum(one.read for one in found)
+            totals["bytes_read"] = sum(one.bytes_read for one in found)
         return totals
 
     def _counted(self) -> Iterable[ActionReport]:
@@ -220,6 +274,9 @@ class Report:
         if self.command == "plan":
             document["estimated_requests"] = self.estimated_requests()
         document["repositories"] = [repo.to_json() for repo in self.repositories]
+        if self.command == "verify":
+            for repository in document["repositories"]:
+                repository.setdefault("differences", [])  # it could not be verified
         return document
 
     def estimated_requests(self) -> dict[str, int]:
