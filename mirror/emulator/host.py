@@ -76,6 +76,7 @@ class Host:
         secondary_limit: Requests a minute that create content; 0 is no limit.
         isolated_uploads: GHES with subdomain isolation: uploads at an origin of their own.
         private_mode: GHES in private mode: nothing without a token.
+        branch_for_releases: A repository with tags and no branch is empty to whoever makes a release.
         discard: Keep no bytes of uploads larger than `discard_above`, only size and digest.
         discard_above: See `discard`.
         renames_on_patch: Give an asset that a client renames a name of the server's own.
@@ -102,6 +103,7 @@ class Host:
         secondary_limit: int = 0,
         isolated_uploads: bool = False,
         private_mode: bool = False,
+        branch_for_releases: bool = False,
         discard: bool = False,
         discard_above: int = 0,
         renames_on_patch: bool = False,
@@ -126,6 +128,7 @@ class Host:
         self.upload_rate = upload_rate
         self.isolated_uploads = isolated_uploads
         self.private_mode = private_mode
+        self.branch_for_releases = branch_for_releases
         self.clock = clock
         if rate_limit is None:
             rate_limit = 5000 if kind == "github" else 0

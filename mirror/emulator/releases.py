@@ -73,7 +73,7 @@ def create(
     asked = _checked(state, document)
     if not asked.get("tag_name"):
         raise invalid(item("Release", "missing_field", "tag_name"))
-    if repository.empty:
+    if repository.empty or (state.branch_for_releases and repository.head() is None):
         raise invalid(item("Release", "custom", None, "Repository is empty."))
     tag, draft = asked["tag_name"], asked.get("draft", False)
     made = state.new_release(
