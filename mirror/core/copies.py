@@ -41,14 +41,22 @@ class Copies:
         self._alive = alive if source.complete else alive | set(ledger.releases)
 
     def of(self, release: Release) -> Release | None:
-        """The copy: what the ledger recorded, else a published one of its tag, else our draft."""
+        """The copy: what the ledger recorded, else a published one of its tag, else our draft.
+
+        A published one of its tag comes before a draft, even one that was recorded: while it is
+        there, no draft of the tag can be published.
+        """
         entry = self._ledger.releases.get(release.id)
         recorded = self._by_id.get(entry.target_id) if entry else None
-        if entry and recorded and self._still(release, entry, recorded):
+        if not (entry and recorded and self._still(release, entry, recorded)):
+            recorded = None
+        if recorded and not recorded.draft:
             return recorded
         published = self._published.get(release.tag)
         if published and not self.taken(release):
             return published
+        if recorded:
+            return recorded
         # Of several drafts of ours the fullest is kept: its assets need not be sent again.
         drafts = self.drafts.get(release.id, [])
         return max(drafts, key=lambda draft: (len(draft.assets), -draft.id), default=None)

@@ -213,6 +213,19 @@ def test_a_draft_beside_a_published_copy_goes() -> None:
     assert work.releases[0].actions() == (DeleteRelease(draft),)
 
 
+def test_a_recorded_draft_makes_way_for_a_published_release_of_its_tag() -> None:
+    """Where others published it meanwhile, theirs is the copy: no second one can be published."""
+    draft = a_draft(V1, 75, COPIES[0])
+    record = a_record(V1, draft)
+    theirs = replace(COPY, body="Their own words", assets=COPIES[:1])
+    work = planned(a_source(V1), a_target(theirs, draft, latest=COPY.id), a_ledger(record))
+    assert [action.name for action in work.releases[0].actions()] == [
+        "delete-release",
+        "upload-asset",
+    ]
+    assert work.releases[0].target == theirs
+
+
 def test_an_orphaned_draft_of_ours_goes() -> None:
     """Its release vanished at the source before it was published; only a whole list says so."""
     draft = a_draft(V1, 75)
