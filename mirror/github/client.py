@@ -158,6 +158,7 @@ class GitHubClient:
             name,
             self._once,
             self._count_retry,
+            lambda: self.stopped is not None,
             backoff=backoff or Backoff(),
             clock=clock,
             jitter=jitter,
@@ -172,6 +173,7 @@ class GitHubClient:
         self._auth.begin(self)
         self._probing = asyncio.Lock()
         self._proving = asyncio.Lock()
+        self._last_straw: GitHubError | None = None  # whoever it is raised to tells of the stop
         self._credential_good = False
 
     def __repr__(self) -> str:
@@ -494,15 +496,16 @@ class GitHubClient:
         if not down or isinstance(error, HostStopped):
             return
         async with self._probing:
-            if self.stopped is error:  # it stopped the host itself: a certificate, a proxy
+            # It stopped the host itself (a certificate, a proxy), or on its way through here.
+            if error in {self.stopped, self._last_straw}:
                 return
             self.throttle.check()  # others were told already: one failure is enough
             try:
                 await self._once(Call("GET", self.address("meta")))
-            except (Unreachable, ConnectionLost) as failure:
-                self.throttle.stop(failure)
             except GitHubError as failure:
-                if failure.status == 503:
+                down = isinstance(failure, (Unreachable, ConnectionLost))
+                if down or failure.status == 503:
+                    self._last_straw = error
                     self.throttle.stop(failure)
 
     # --- streams ---------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ class Repeater:
         host: The host's configured name, for logs.
         once: Sends a call once.
         again: Told before a call is sent again.
+        stopped: Whether the host was given up.
         backoff: How often, and how long to wait.
         clock: For every wait.
         jitter: A random number from 0 to 1.
@@ -105,6 +106,7 @@ class Repeater:
         host: str,
         once: Callable[[Call], Awaitable[Answer]],
         again: Callable[[], None],
+        stopped: Callable[[], bool],
         *,
         backoff: Backoff,
         clock: Clock,
@@ -113,6 +115,7 @@ class Repeater:
         self._host = host
         self._once = once
         self._again = again
+        self._stopped = stopped
         self._backoff = backoff
         self._clock = clock
         self._jitter = jitter
@@ -175,13 +178,15 @@ class Repeater:
         return min(delay, LONGEST_WAIT)
 
     def _may_repeat(self, call: Call, error: GitHubError) -> bool:
-        if not error.retryable or (isinstance(error, Unreachable) and error.permanent):
+        if not error.retryable or call.unsettled:
+            return False
+        if isinstance(error, Unreachable) and error.permanent:
             return False
         if isinstance(error, RateLimited):
             return (error.retry_at - self._clock.now()).total_seconds() <= LONGEST_WAIT
         if not error.ambiguous:
             return True
-        return not call.unsettled and (call.repeatable or call.settle is not None)
+        return call.repeatable or call.settle is not None
 
     async def _try(self, call: Call) -> Answer:
         try:
@@ -207,5 +212,7 @@ class Repeater:
                 call.check(found)
         except GitHubError:
             call.unsettled = True
+            if self._stopped():
+                raise  # it tells why nobody can ask any more
             raise failure from None
         return found

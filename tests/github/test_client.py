@@ -299,6 +299,25 @@ async def test_a_post_that_cannot_be_settled_is_not_sent_again(host: Mocked) -> 
     assert len(host.sent) == 1
 
 
+async def test_a_host_that_is_given_up_while_a_post_is_settled_is_told_of(host: Mocked) -> None:
+    """Somebody gets the failure itself: were all told that others know, nobody would."""
+    host.answers("POST", X, 503)
+    host.answers("GET", META, 503)
+    host.answers("GET", API + "/looks", *[503] * 6)
+
+    async with client(VirtualClock()) as github:
+
+        async def look() -> object:
+            return (await github.get("looks")).data
+
+        with pytest.raises(ServerError, match="looks answered 503"):
+            await github.post("x", {}, settle=look)
+        assert github.stopped is not None
+        with pytest.raises(HostStopped):
+            await github.get("x")
+    assert host.sent.count(("POST", X)) == 1
+
+
 async def test_a_refusal_after_a_doubt_is_looked_into(host: Mocked) -> None:
     """A refusal on the second try may be the first try's work, seen late."""
     host.answers("POST", X, 502, {"status": 422, "json": {"message": "name already exists"}})
