@@ -109,6 +109,33 @@ class App:
         check_patterns(self._rules, patterns)
         return await self._run("plan", patterns, full=full)
 
+    async def verify(
+        self,
+        patterns: Sequence[str] = (),
+        *,
+        full: bool = False,
+        repair: bool = False,
+        wait: float = 0.0,
+    ) -> Report:
+        """Compare every mirrored asset with its source.
+
+        Args:
+            patterns: Which mirrors; none for all.
+            full: Believe no digest that a host gives: read all bytes of both sides.
+            repair: Send again what differs; without it nothing is locked and nothing is written.
+            wait: Seconds to wait for another run that holds the lock.
+
+        Raises:
+            UsageError: A pattern matches nothing.
+            LedgerLocked: Another run held the lock to the end.
+        """
+        check_patterns(self._rules, patterns)
+        if not repair:
+            return await self._run("verify", patterns, full=full)
+        async with self._ledgers.lock(wait):
+            await self._spool.sweep()
+            return await self._run("verify", patterns, full=full, repair=True)
+
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
         interval = self._config.daemon.interval.total_seconds()
@@ -124,7 +151,9 @@ class App:
         connections = (host.max_connections for host in self._config.hosts.values())
         return min(self._config.sync.transfers, *connections)
 
-    async def _run(self, command: str, patterns: Sequence[str], *, full: bool) -> Report:
+    async def _run(
+        self, command: str, patterns: Sequence[str], *, full: bool, repair: bool = False
+    ) -> Report:
         sync = self._config.sync
         tools = Tools(
             ledgers=self._ledgers,
@@ -150,6 +179,7 @@ class App:
             self._target,
             tools,
             at_once=sync.repositories,
+            repair=repair,
         )
         return await self._pass.run()
 

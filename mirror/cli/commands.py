@@ -19,6 +19,7 @@ from mirror.cli.options import (
     Patterns,
     Quiet,
     Version,
+    Wait,
 )
 
 if TYPE_CHECKING:
@@ -59,16 +60,7 @@ def sync(
     full: Full = False,
     no_progress: NoProgress = False,
     quiet: Quiet = False,
-    wait: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            metavar="SECONDS",
-            min=0,
-            help="Wait so long for another run to end. Default: not at all.",
-            show_default=False,
-        ),
-    ] = 0.0,
+    wait: Wait = 0.0,
     config: ConfigFile = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
@@ -299,10 +291,48 @@ def schema(
     _finish(work)
 
 
-def verify(context: typer.Context) -> None:
-    """Compare every mirrored asset with its source (not available yet)."""
-    del context
-    _finish(lambda: _not_yet("verify"))
+def verify(
+    context: typer.Context,
+    patterns: Patterns = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Send again what differs or is missing.")
+    ] = False,
+    json: Json = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Believe no digest that a host gives: read all bytes."),
+    ] = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    wait: Wait = 0.0,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    r"""Compare every mirrored asset with its source, by digest.
+
+    Where both hosts give a digest, and it is the one that was recorded, that is enough; otherwise
+    all bytes of both sides are read. Writes nothing, unless --repair is given.
+
+    \b
+    Examples:
+      release-mirror verify
+      release-mirror verify cli/cli --full
+      release-mirror verify --repair --quiet   # for cron: weekly
+    """
+    del version
+    _pass(
+        _common(context, config, log_level, log_format),
+        command="verify",
+        patterns=tuple(patterns or ()),
+        as_json=json,
+        full=full,
+        progress=not no_progress,
+        quiet=quiet,
+        wait=wait,
+        repair=repair,
+    )
 
 
 def daemon(context: typer.Context) -> None:
@@ -316,7 +346,6 @@ def _not_yet(what: str) -> int:
 
     instead = {
         "daemon": "run sync by cron or a systemd timer",
-        "verify": "sync --full looks at both sides of every mirror",
         "status --html": "use status, or status --json",
     }
     raise UsageError(f"{what} is not available yet; until then, {instead[what]}")

@@ -80,6 +80,16 @@ Full = Annotated[
     bool,
     typer.Option("--full", help="Look at both sides of every mirror, whatever is remembered."),
 ]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long for another run to end. Default: not at all.",
+        show_default=False,
+    ),
+]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress display.")]
 Quiet = Annotated[
     bool,

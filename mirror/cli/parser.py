@@ -66,15 +66,15 @@ def _before(
 _VERBS: dict[Callable[..., None], str] = {
     commands.sync: "Bring the selected mirrors up to date, once.",
     commands.plan: "Tell what sync would do; writes nothing.",
+    commands.verify: "Compare mirrored assets with their sources.",
     commands.status: "Show what the ledger knows; touches no network.",
     commands.check: "Check the configuration, then the hosts.",
     commands.demo: "See it at work, without an account.",
     commands.emulator: "Run one emulated GitHub host, for tests.",
     commands.schema: "Print the JSON Schema of the configuration.",
-    commands.verify: "Compare assets by digest (not available yet).",
     commands.daemon: "Mirror on a schedule (not available yet).",
 }
-_NOT_YET = (commands.verify, commands.daemon)
+_NOT_YET = (commands.daemon,)
 
 for _verb, _short in _VERBS.items():
     _settings = _ANYTHING if _verb in _NOT_YET else _NAMES

@@ -1,4 +1,4 @@
-"""``sync`` and ``plan``: from the configuration file to a report that is printed."""
+"""``sync``, ``plan`` and ``verify``: from the configuration file to a report that is printed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Wish:
     """What was asked for.
 
     Attributes:
-        command: ``sync`` or ``plan``.
+        command: ``sync``, ``plan`` or ``verify``.
+        repair: Of ``verify``: send again what differs.
         wait: Seconds to wait for the lock.
         detailed: Exit with 3 where a plan holds work.
     """
@@ -47,6 +48,7 @@ class Wish:
     quiet: bool = False
     wait: float = 0.0
     detailed: bool = False
+    repair: bool = False
 
     @property
     def level(self) -> Level:
@@ -54,6 +56,11 @@ class Wish:
         if self.quiet:
             return "error"
         return "warning" if self.shown or self.command == "plan" else "info"
+
+    @property
+    def title(self) -> str:
+        """What the progress display begins with."""
+        return "Comparing" if self.command == "verify" else ""
 
     @property
     def shown(self) -> bool:
@@ -91,7 +98,7 @@ def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> 
     config = common.load(environ)
     common.log(config, wish.level)
     secrets = resolve_secrets(config, environ, only=SECRETS)
-    watcher = Live() if wish.shown else Silent()
+    watcher = Live(wish.title) if wish.shown else Silent()
     ended = asyncio.run(_pass(config, secrets, wish, watcher))
     return conclude(ended, wish, started)
 
@@ -122,6 +129,8 @@ async def _pass(config: Config, secrets: Secrets, wish: Wish, watcher: Watcher) 
 async def _begin(app: App, wish: Wish) -> Report:
     if wish.command == "plan":
         return await app.plan(wish.patterns, full=wish.full)
+    if wish.command == "verify":
+        return await app.verify(wish.patterns, full=wish.full, repair=wish.repair, wait=wish.wait)
     return await app.sync(wish.patterns, full=wish.full, wait=wish.wait)
 
 
@@ -161,7 +170,11 @@ def _print_tables(report: Report, wish: Wish) -> None:
     from mirror.cli.tables import news, summary  # noqa: PLC0415
     from mirror.cli.terminal import show  # noqa: PLC0415
 
-    if wish.quiet:
+    if wish.command == "verify":
+        from mirror.cli.verify_table import verify_tables  # noqa: PLC0415
+
+        show(*verify_tables(report, quiet=wish.quiet))
+    elif wish.quiet:
         show(*news(report))
     elif wish.command == "plan":
         show(*plan_tables(report))

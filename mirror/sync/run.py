@@ -13,6 +13,7 @@ from mirror.core.report import Failure, Report, RepositoryReport
 from mirror.errors import GitHubError, HostStopped, MirrorError
 from mirror.sync.discovery import discover
 from mirror.sync.session import Session
+from mirror.sync.verify import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +31,10 @@ class Pass:
     """One pass over the selected mirrors.
 
     Args:
-        command: ``sync`` or ``plan``.
+        command: ``sync``, ``plan`` or ``verify``.
         sources: By name.
         at_once: Mirrors at the same time.
+        repair: Of ``verify``: send again what differs.
 
     Its report can be had at any time, also after it was cancelled.
     """
@@ -47,6 +49,7 @@ class Pass:
         tools: Tools,
         *,
         at_once: int,
+        repair: bool = False,
     ) -> None:
         self._command = command
         self._rules = rules
@@ -55,6 +58,7 @@ class Pass:
         self._target = target
         self._tools = tools
         self._at_once = at_once
+        self._repair = repair
         self._started = tools.clock.now()
         self._saved_at = tools.clock.monotonic()
         self._undiscovered: tuple[RepositoryReport, ...] = ()
@@ -117,7 +121,13 @@ class Pass:
 
     async def _session(self, mirror: Mirror) -> RepositoryReport:
         try:
-            session = Session(mirror, self._sources[mirror.source_name], self._target, self._tools)
+            source = self._sources[mirror.source_name]
+            if self._command == "verify":
+                verification = Verification(
+                    mirror, source, self._target, self._tools, repair=self._repair
+                )
+                return await verification.run()
+            session = Session(mirror, source, self._target, self._tools)
             if self._command == "plan":
                 return await session.preview()
             return await session.sync()
@@ -140,7 +150,7 @@ class Pass:
         self._tools.index.mirrors.setdefault(mirror.key, blank).error = str(error)
 
     async def _save_index(self) -> None:
-        if self._command == "plan":
+        if self._command != "sync":
             return
         self._saved_at = self._tools.clock.monotonic()
         self._tools.index.finished_at = self._tools.clock.now().timestamp()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mirror.core.action import Outcome, Plan
     from mirror.core.expansion import Mirror
+    from mirror.core.policy import Policy
     from mirror.core.release import Release, Snapshot
     from mirror.github import Listing
     from mirror.sync.side import Side, Tools
@@ -78,6 +79,37 @@ class Session:
         cost = requests_of(work)
         requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
         return planned_report(self._mirror.name, str(self._mirror.target), work, ledger, requests)
+
+    # -- for a verification -------------------------------------------------------------------
+
+    async def look(self, *, write: bool) -> tuple[Snapshot, Snapshot | None, Ledger]:
+        """Both sides in full, whatever is known, and the ledger.
+
+        Args:
+            write: A document that belongs elsewhere is set aside; else it is only not believed.
+        """
+        listing = await self._source.store.list_releases(self._mirror.source)
+        return await self._look(listing, write=write)
+
+    async def plan(
+        self, source: Snapshot, target: Snapshot | None, ledger: Ledger, policy: Policy
+    ) -> Plan:
+        """Plan with another policy; what is quarantined stays so."""
+        return plan(source, target, ledger, policy, await self._about(retry=False))
+
+    async def repair(
+        self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
+    ) -> Tally:
+        """Carry out a part of a plan: it proves nothing of the rest, so that the next pass looks."""
+        tally = Tally(self._mirror.name, str(self._mirror.target), work)
+        if self._entry.pages:
+            self._entry.pages = ()
+            await self._tools.ledgers.save_index(self._tools.index)
+        try:
+            await self._execute(work, ledger, tally, source, target)
+        finally:
+            await self._tools.ledgers.save(self._mirror.key, ledger)
+        return tally
 
     # -- what is there ------------------------------------------------------------------------
 
@@ -162,14 +194,17 @@ class Session:
         return ""
 
     async def _plan(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
-        about = Circumstances(
+        about = await self._about(retry=self._audit)
+        return plan(source, target, ledger, self._mirror.policy, about)
+
+    async def _about(self, *, retry: bool) -> Circumstances:
+        return Circumstances(
             source_url=self._source.url,
             source_address=f"{self._source.url}/{self._mirror.source}",
             now=self._started,
             capabilities=await self._target.store.client.capabilities(),
-            retry=self._audit,
+            retry=retry,
         )
-        return plan(source, target, ledger, self._mirror.policy, about)
 
     def _selected(self, listing: Listing) -> list[Release]:
         """The source's releases that this mirror is about, the newest first."""

@@ -48,6 +48,15 @@ class Tally:
         """Some action has not even failed: the host was given up, or somebody asked to stop."""
         return len(self._outcomes) < len(self._plan.actions())
 
+    def arrived(self) -> list[Outcome]:
+        """Assets that were uploaded or replaced, and verified."""
+        kinds = UploadAsset | ReplaceAsset
+        return [
+            outcome
+            for outcome in self._outcomes
+            if outcome.status == "done" and isinstance(outcome.action, kinds)
+        ]
+
     def obstacles(self) -> list[Obstacle]:
         """What could not be done, known beforehand or learnt on the way."""
         learnt = [outcome.obstacle for outcome in self._outcomes if outcome.obstacle]

@@ -1,0 +1,96 @@
+"""What ``verify`` found, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from mirror.cli.sanitise import shorten
+from mirror.cli.tables import LONGEST_NAME, STYLES, plain_table, problems, requests
+from mirror.cli.wording import count, duration, size
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mirror.core.report import Report, RepositoryReport
+
+LINES = 200
+"""Differences up to which each is listed."""
+
+_WORDS = {
+    "missing": "missing at the target",
+    "differing": "other bytes",
+    "extra": "no longer wanted from the source",
+}
+_MENDED = {"upload-asset": "uploaded", "replace-asset": "replaced"}
+
+
+def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType]:
+    """A table of differences, one of what was repaired, what is in the way, and the totals.
+
+    Args:
+        report: Of a verification.
+        quiet: Tell nothing where all is well and was so before; what is known to be quarantined
+            is no news.
+    """
+    if quiet and not (report.interrupted or any(map(_is_news, report.repositories))):
+        return []
+    parts: list[RenderableType] = []
+    found = [
+        (repo.source, item.release, item.asset, _WORDS[item.kind])
+        for repo in report.repositories
+        for item in repo.differences
+    ]
+    mended = [
+        (repo.source, action.release or "", action.asset or "", _MENDED[action.action])
+        for repo in report.repositories
+        for action in repo.actions
+        if action.status == "done" and action.action in _MENDED
+    ]
+    parts += _table("Differs", STYLES["failed"], found)
+    parts += _table("Repaired", STYLES["ok"], mended)
+    parts += problems(report, quarantined=not quiet)
+    parts.append(Padding(_sum(report, len(mended)), (1 if parts else 0, 0, 0, 0)))
+    return parts
+
+
+def _is_news(repo: RepositoryReport) -> bool:
+    if repo.failures or repo.differences or repo.actions:
+        return True
+    return repo.status == "failed" and not repo.quarantined
+
+
+def _table(title: str, style: str, rows: list[tuple[str, str, str, str]]) -> list[RenderableType]:
+    if not rows:
+        return []
+    table = plain_table("Source", "Release", "Asset", title)
+    for row in rows[:LINES]:
+        *names, word = row
+        table.add_row(*(shorten(name, LONGEST_NAME) for name in names), Text(word, style=style))
+    if len(rows) <= LINES:
+        return [table]
+    return [table, Text(f"and {len(rows) - LINES:,} more (--json has all)", style="dim")]
+
+
+def _sum(report: Report, mended: int) -> Text:
+    totals = report.totals()
+    seconds = (report.finished_at - report.started_at).total_seconds()
+    word, style = ("In sync", "ok") if report.status == "ok" else ("Not all is well", "failed")
+    if report.status == "interrupted":
+        word, style = "Interrupted", "interrupted"
+    compared = count(totals["assets_compared"], "asset") + " compared"
+    if totals["assets_read"]:
+        read = f"{totals['assets_read']:,} by reading {size(totals['bytes_read'])}"
+        compared += f", {read}"
+    parts = [compared, count(totals["differences"], "difference")]
+    if mended:
+        parts.append(f"{mended:,} repaired")
+    if totals["failures"]:
+        parts.append(count(totals["failures"], "failure"))
+    mirrors = count(totals["repositories"], "mirror")
+    line = Text(f"{word}: ", style=STYLES[style])
+    looked = f"{mirrors}, {requests(report)}, {duration(seconds)}"
+    line.append(f"{', '.join(parts)}; {looked}", style="not bold")
+    return line
