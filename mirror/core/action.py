@@ -266,7 +266,8 @@ class Plan:
         learned: Copies that were found at the target and need no work: for the ledger.
         examined: What was compared to come to this.
         obstacles: What cannot be done.
-        warnings: What an operator should know.
+        warnings: What an operator should know for as long as it is so: every report repeats it.
+        news: What an operator should know of this plan's work: told once.
         wake_at: When there will be more to do although nothing changes.
     """
 
@@ -276,6 +277,7 @@ class Plan:
     examined: tuple[Examined, ...] = field(default=(), compare=False, repr=False)
     obstacles: tuple[Obstacle, ...] = ()
     warnings: tuple[str, ...] = ()
+    news: tuple[str, ...] = ()
     wake_at: datetime | None = None
 
     def actions(self) -> list[tuple[Release | None, Action]]:

@@ -38,13 +38,15 @@ class Matched:
         actions: In the order of the wanted assets.
         present: Copies that are right already, by the source asset's id.
         leftovers: Rests of uploads that broke.
-        warnings: What an operator should know.
+        warnings: What an operator should know for as long as it is so.
+        news: What an operator should know once.
     """
 
     actions: list[AssetAction] = field(default_factory=list)
     present: dict[int, AssetEntry] = field(default_factory=dict)
     leftovers: list[DeleteAsset] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
 
 
 def temporary_name(asset: Asset) -> str:
@@ -200,7 +202,7 @@ class _Matcher:
             self._result.present[entry.source_id] = entry
             return
         if old:
-            self._result.warnings.append(
+            self._result.news.append(
                 f"asset {asset.name} was replaced at the source under the same name"
             )
         name = old.name if old else asset.name

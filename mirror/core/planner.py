@@ -69,6 +69,7 @@ class _Draft:
     examined: list[Examined] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
     placeholders: int = 0
 
 
@@ -116,7 +117,7 @@ class _Planner:
             )
         if draft.placeholders:
             count = draft.placeholders
-            draft.warnings.append(
+            draft.news.append(
                 f"{count} {'tag stands at a placeholder commit' if count == 1 else 'tags stand at placeholder commits'},"
                 " because the target does not have the source's commits"
             )
@@ -141,6 +142,7 @@ class _Planner:
             examined=tuple(draft.examined),
             obstacles=tuple(draft.obstacles),
             warnings=tuple(dict.fromkeys(draft.warnings)),
+            news=tuple(dict.fromkeys(draft.news)),
             wake_at=next_ripe(self._source.releases, selection, now),
         )
 
@@ -200,6 +202,7 @@ class _Planner:
         self._draft.obstacles.extend(intake.obstacles)
         warnings = (*intake.warnings, *matched.warnings)
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)
+        self._draft.news.extend(f"{release.tag}: {text}" for text in matched.news)
         followed = True
         self._note_moved_tag(release, entry)
         if copy:

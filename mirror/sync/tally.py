@@ -105,7 +105,7 @@ class Tally:
         elif not self._outcomes:
             status = "unchanged"
         told = (f"{o.source.tag}: {o.warning}" for o in self._outcomes if o.warning and o.source)
-        warnings = (*self._plan.warnings, *told)
+        warnings = (*self._plan.warnings, *self._plan.news, *told)
         if self.stopped:
             warnings += (f"not finished: {self.stopped}",)
         return RepositoryReport(
@@ -141,7 +141,7 @@ def planned_report(
         "failed" if failures or quarantined else status,
         actions=actions,
         failures=failures,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *plan.news),
         quarantined=quarantined,
         estimated_requests=requests,
     )

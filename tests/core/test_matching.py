@@ -67,7 +67,7 @@ def test_a_replaced_asset_is_exchanged(one: str | None, other: str | None) -> No
     copy = an_asset(50, "a.zip")
     found = matched([new], [copy], an_entry(old, copy))
     assert found.actions == [ReplaceAsset(new, copy, "a.zip", "release-mirror-tmp-2-a.zip")]
-    assert "replaced at the source" in found.warnings[0]
+    assert "replaced at the source" in found.news[0]
 
 
 def test_a_new_id_with_the_same_digest_is_no_replacement() -> None:

@@ -134,7 +134,7 @@ def test_a_repository_that_is_missing_is_made_first() -> None:
     assert work.repository
     assert work.repository.visibility == "internal"
     assert f"{SOURCE_URL}/{SOURCE}" in work.repository.readme
-    assert "placeholder" in work.warnings[0]
+    assert "placeholder" in work.news[0]
 
 
 def test_no_repository_is_made_for_nothing() -> None:
@@ -275,7 +275,7 @@ def test_a_replaced_asset_is_exchanged_in_place() -> None:
     work = planned(source, a_target(COPY, latest=COPY.id), a_ledger(RECORD))
     (item,) = work.releases
     assert item.actions() == (ReplaceAsset(new, COPIES[1], "small.txt", temporary_name(new), None),)
-    assert "replaced at the source" in work.warnings[0]
+    assert "replaced at the source" in work.news[0]
 
 
 def test_what_vanished_at_the_source_stays() -> None:
@@ -439,7 +439,7 @@ def test_a_placeholder_names_what_it_stands_for() -> None:
     assert tag
     assert tag.date == V1.created_at
     assert all(t in tag.message for t in (f"{SOURCE_URL}/{SOURCE}", "v1", commit_of("v1")))
-    assert "placeholder" in work.warnings[0]
+    assert "placeholder" in work.news[0]
 
 
 def test_no_placeholder_in_a_repository_of_others() -> None:
