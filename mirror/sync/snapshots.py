@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from mirror.core.expansion import Mirror
     from mirror.core.ledger import Ledger
+    from mirror.core.release import Release
     from mirror.github import Listing
     from mirror.sync.side import Side
 
@@ -51,7 +53,7 @@ class Snapshots:
             latest=await store.latest(repo) if listing.releases else None,
             complete=listing.complete,
         )
-        target = await self._take_target()
+        target = await self._take_target(source, ledger)
         source = await self._confirm_gone(source, ledger)
         policy = self._mirror.policy
         needed = tags_needed(source, target, ledger, policy, self._source.url, now)
@@ -83,20 +85,41 @@ class Snapshots:
             gone_assets=frozenset(gone_assets),
         )
 
-    async def _take_target(self) -> Snapshot | None:
+    async def _take_target(self, source: Snapshot, ledger: Ledger) -> Snapshot | None:
         store, repo = self._target.store, self._mirror.target
         try:
             repository = await store.repository(repo)
         except NotFound:
             return None
         listing = await store.list_releases(repo)
-        published = any(not release.draft for release in listing.releases)
+        releases = listing.releases
+        if ledger.target_id == repository.id:
+            releases += await self._unlisted(source, releases, ledger)
+        published = any(not release.draft for release in releases)
         return Snapshot(
             repository=repository,
-            releases=listing.releases,
+            releases=releases,
             latest=await store.latest(repo) if published else None,
             complete=listing.complete,
         )
+
+    async def _unlisted(
+        self, source: Snapshot, listed: Collection[Release], ledger: Ledger
+    ) -> tuple[Release, ...]:
+        """Copies that were recorded and are there, although the list does not show them (yet).
+
+        Else each would be made a second time. Source:
+        https://github.com/thiscallnet/Xtra/issues/167 (the list lags).
+        """
+        seen = {release.id for release in listed}
+        found = []
+        for release in source.releases:
+            entry = ledger.releases.get(release.id)
+            if entry and entry.target_id not in seen:
+                with suppress(NotFound):
+                    number = entry.target_id
+                    found.append(await self._target.store.release(self._mirror.target, number))
+        return tuple(found)
 
     async def _with_tags(
         self, target: Snapshot, ledger: Ledger, source: Snapshot, needed: Collection[str]

@@ -274,3 +274,22 @@ async def test_a_limit_of_days_is_not_waited_for(tmp_path: Path) -> None:
         world.clock.advance(1_000_000)
         assert (await world.sync()).status == "ok"
         assert world.same() == []
+
+
+async def test_a_copy_that_the_list_does_not_show_is_not_made_again(tmp_path: Path) -> None:
+    """The target's list lags behind; what was recorded is asked for before it is given up."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"tool.bin": ASSET})
+        await world.sync()
+        world.source.edit_release("octo/tool", "v1", body="Another text.")
+        world.target.faults.add(
+            Fault(kind="status", route="list-releases", status=200, body="[]", times=1)
+        )
+        world.target.reset_requests()
+        assert (await world.sync()).status == "ok"
+        assert world.target.count(route="create-release") == 0
+        assert world.same() == []
+        world.target.delete_release("mirrors/tool", "v1")
+        assert (await world.sync(full=True)).totals()["releases_created"] == 1
+        assert world.same() == []
