@@ -139,7 +139,14 @@ class App:
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
         interval = self._config.daemon.interval.total_seconds()
-        checker = Checker(self._rules, self._sources, self._target, self._clock, interval=interval)
+        checker = Checker(
+            self._rules,
+            self._sources,
+            self._target,
+            self._clock,
+            interval=interval,
+            pusher=self._pusher,
+        )
         return await checker.run()
 
     def report(self) -> Report | None:

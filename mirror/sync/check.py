@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mirror.core.ledger import Index
 from mirror.errors import MirrorError, NotFound
+from mirror.sync.check_git import GitCheck
 from mirror.sync.check_host import CheckResult, HostCheck, State, failure
 from mirror.sync.discovery import discover
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mirror.core.release import RepoRef
     from mirror.core.timetable import Clock
     from mirror.sync.side import Side
+    from mirror.transfer.git import TagPusher
 
 __all__ = ["CheckResult", "Checker"]
 
@@ -44,6 +46,7 @@ class Checker:
         target: The host that is written to.
         clock: The time.
         interval: Seconds between two passes, for the requests an hour.
+        pusher: Runs git, for mirrors that push tags.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class Checker:
         clock: Clock,
         *,
         interval: float = 900.0,
+        pusher: TagPusher | None = None,
     ) -> None:
         self._rules = [rule for rule in rules if rule.enabled]
         self._sources = sources
         self._target = target
         self._clock = clock
         self._interval = interval
+        self._pusher = pusher
         self._mirrors: tuple[Mirror, ...] = ()
 
     async def run(self) -> list[CheckResult]:
@@ -76,6 +81,9 @@ class Checker:
             results.append(_not_tried("target", "repositories"))
         else:
             results += [*await self._owners(), *await self._targets()]
+        if self._pusher:
+            looked = self._mirrors[:MOST_REPOSITORIES]
+            results += await GitCheck(looked, self._sources, self._target, self._pusher).run()
         results += [await self._budget(side) for side in hosts]
         results.append(_UNPROVEN)
         order = [side.name for side in hosts]

@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import ConnectionLost, GitError, MirrorError, Unmirrorable, Waiting
@@ -86,6 +86,17 @@ class TagPusher:
         self._locks: dict[Path, asyncio.Lock] = {}
         self._swept = False
 
+    async def look(self, place: Place) -> int:
+        """Ask a repository for its tags, and keep nothing; how many there are.
+
+        Raises:
+            GitError: git failed, or there is none.
+            GitHubError: The host cannot be reached, or refuses.
+            Stalled: Nothing moved any more.
+        """
+        with _told(self._directory):
+            return len(await self._tags(place, "read"))
+
     async def push(
         self, source: Place, target: Place, tags: Sequence[str]
     ) -> dict[str, MirrorError]:
@@ -104,6 +115,12 @@ class TagPusher:
             GitHubError: One of the hosts cannot be reached, or refuses.
             Stalled: Nothing moved any more.
         """
+        with _told(self._directory):
+            return await self._bring(source, target, tags)
+
+    async def _bring(
+        self, source: Place, target: Place, tags: Sequence[str]
+    ) -> dict[str, MirrorError]:
         if not self._swept:  # before anything of this pass is there
             self._git.sweep()
             self._swept = True
@@ -151,7 +168,8 @@ class TagPusher:
             await self._push(copy, target, [f"refs/tags/{tag}^{{commit}}:refs/heads/{branch}"])
             return {}
 
-        await self._with_copy(source, bring)
+        with _told(self._directory):
+            await self._with_copy(source, bring)
 
     # -- the copy on disk -------------------------------------------------------------------------
 
@@ -338,6 +356,16 @@ class TagPusher:
                 raise error
             await self._clock.sleep(self._backoff.delay(attempt, self._jitter()))
             attempt += 1
+
+
+@contextmanager
+def _told(directory: Path) -> Iterator[None]:
+    """Tell what the disk refused as an error of git, whose work it is."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or directory
+        raise GitError(f"git cannot work in {where}: {error.strerror or error}") from error
 
 
 def _exists(path: Path) -> bool:

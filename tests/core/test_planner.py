@@ -436,7 +436,7 @@ def test_a_placeholder_names_what_it_stands_for() -> None:
     """Source, tag and commit, at the date of the source's commit."""
     work = planned(a_source(V1), a_target())
     tag = work.releases[0].tag
-    assert tag
+    assert isinstance(tag, CreateTag)
     assert tag.date == V1.created_at
     assert all(t in tag.message for t in (f"{SOURCE_URL}/{SOURCE}", "v1", commit_of("v1")))
     assert "placeholder" in work.news[0]
