@@ -11,6 +11,8 @@ import random
 import re
 import shutil
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import ConnectionLost, GitError, MirrorError, Unmirrorable, Waiting
@@ -19,7 +21,6 @@ from mirror.transfer.git_program import Finished, GitProgram, GitRemote, Place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
-    from pathlib import Path
 
     from mirror.core.retry import Backoff
     from mirror.core.timetable import Clock
@@ -87,15 +88,16 @@ class TagPusher:
         self._swept = False
 
     async def look(self, place: Place) -> int:
-        """Ask a repository for its tags, and keep nothing; how many there are.
+        """Ask a repository for its tags; how many there are. Nothing is kept, or is left on the disk.
 
         Raises:
             GitError: git failed, or there is none.
             GitHubError: The host cannot be reached, or refuses.
             Stalled: Nothing moved any more.
         """
-        with _told(self._directory):
-            return len(await self._tags(place, "read"))
+        with _told(self._directory), TemporaryDirectory(prefix="release-mirror-git-") as directory:
+            elsewhere = TagPusher(Path(directory), self._clock, self._backoff, self._jitter)
+            return len(await elsewhere._tags(place, "read"))
 
     async def push(
         self, source: Place, target: Place, tags: Sequence[str]
