@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from mirror.app import open_app
+from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Fault, GitHubState, PushRule
+from support.process import run
 from support.world import SOURCE_TOKEN, TARGET_TOKEN, World, only
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.core.report import Report
+    from mirror.emulator import RequestRecord
 
 MIRROR = '[[mirrors]]\nsource = "octo/tool"\ntarget = "mirrors/tool"\ntags = "push"\n'
 WORKFLOW = {".github/workflows/release.yml": "on: [push, release]\n"}
@@ -342,3 +347,68 @@ async def test_placeholders_are_told_once_a_repository(tmp_path: Path) -> None:
         (warning,) = only(report).warnings
         assert warning.startswith("3 tags stand at placeholder commits")
         assert world.source.count(origin="web") == 0
+
+
+async def checked(world: World) -> dict[tuple[str, str], tuple[str, str]]:
+    config = load_config(world.config_file, world.environ)
+    async with open_app(config, resolve_secrets(config, world.environ), clock=world.clock) as app:
+        return {(r.host, r.what): (r.status, r.detail) for r in await app.check()}
+
+
+async def test_a_check_looks_by_git_and_at_actions(tmp_path: Path) -> None:
+    """What would stop a pass is found before one: both hosts by git, Actions, git itself."""
+    async with World(tmp_path, MIRROR) as world:
+        seed(world)
+        results = await checked(world)
+        assert results["github", "git"] == ("ok", "git sees 4 tags of octo/tool")
+        assert ("target", "git") not in results
+        world.target.add_repository("mirrors/tool")
+        world.source.faults.add(Fault(kind="status", route="git-refs", status=403, times=None))
+        results = await checked(world)
+        assert results["github", "git"][0] == "failed"
+        assert results["target", "git"][0] == "ok"
+        assert "allow_actions" in results["target", "mirrors/tool actions"][1]
+        assert not [r for r in world.target.requests if r.method != "GET" and r.origin != "web"]
+        assert world.target.count(route="git-receive-pack") == 0
+        assert not world.ledger.exists()
+
+
+async def test_a_mirror_that_pushes_nothing_needs_no_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a check nor a pass looks for the program."""
+    async with World(tmp_path, MIRROR.replace("push", "create")) as world:
+        seed(world)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert not [what for _, what in await checked(world) if what == "git"]
+        assert (await world.sync()).status == "ok"
+
+
+async def test_killed_while_git_works(tmp_path: Path) -> None:
+    """`kill -9` in the middle of a push; the next run does the rest and removes what was left."""
+    async with World(tmp_path, MIRROR) as world:
+        seed(world)
+        world.target.faults.add(
+            Fault(kind="delay", route="git-receive-pack", seconds=None, times=1)
+        )
+        pushing = asyncio.Event()
+
+        def look(record: RequestRecord) -> None:
+            if record.route == "git-receive-pack":
+                pushing.set()
+
+        world.target.on_request(look)
+
+        async def kill(process: asyncio.subprocess.Process) -> None:
+            await pushing.wait()
+            process.kill()
+
+        killed = await run(world, "sync", during=kill)
+        assert killed.status == -9
+        left = list((world.ledger / "git").glob("private-*"))
+        assert left
+        again = await run(world, "sync")
+        assert again.status == 0, again.out + again.err
+        assert world.same() == []
+        assert tags(world.target, "mirrors/tool") == wanted(world, *TAGS)
+        assert not list((world.ledger / "git").glob("private-*"))

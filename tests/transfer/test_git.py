@@ -490,6 +490,13 @@ async def test_what_a_killed_run_left_is_removed(scene: Scene) -> None:
     assert not left.exists()
 
 
+async def test_what_the_disk_refuses_is_an_error_with_its_place(scene: Scene) -> None:
+    """Not a traceback: the directory and the reason."""
+    scene.copies.write_text("a file where a directory should be")
+    with pytest.raises(GitError, match="git cannot work in .*git"):
+        await scene.push("v1")
+
+
 async def test_an_empty_target_gets_a_branch_where_that_is_wanted(scene: Scene) -> None:
     """At the commit of a tag, for hosts that make no release in a repository without a branch."""
     await scene.push("v1")
