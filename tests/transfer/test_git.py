@@ -493,7 +493,7 @@ async def test_what_a_killed_run_left_is_removed(scene: Scene) -> None:
 async def test_what_the_disk_refuses_is_an_error_with_its_place(scene: Scene) -> None:
     """Not a traceback: the directory and the reason."""
     scene.copies.write_text("a file where a directory should be")
-    with pytest.raises(GitError, match="git cannot work in .*git"):
+    with pytest.raises(GitError, match=r"git cannot work in .*git"):
         await scene.push("v1")
 
 
