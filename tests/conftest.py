@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
+
+
+# On a developer's machine properties look for new counterexamples; where a change is judged, the
+# same ones are tried every time.
+settings.register_profile("judge", derandomize=True)
+if os.environ.get(MUST_RUN):
+    settings.load_profile("judge")
 
 
 @pytest.hookimpl(trylast=True)
