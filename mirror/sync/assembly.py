@@ -18,6 +18,7 @@ from mirror.core.action import (
     UpdateAsset,
     UploadAsset,
 )
+from mirror.core.matching import guessed_name
 from mirror.errors import (
     DigestMismatch,
     HostStopped,
@@ -28,7 +29,7 @@ from mirror.errors import (
     ValidationFailed,
     Waiting,
 )
-from mirror.sync.copier import LAG, Copied
+from mirror.sync.copier import LAG, Copied, NameTaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,10 @@ class Assembly:
         self._hands = hands
         self._arrived: dict[int, tuple[UploadAsset | ReplaceAsset, Copied]] = {}
         self._claimed = {entry.target_id for entry in work.present}
+        # The name of what is exchanged is its own until the end, also while nothing has it.
+        replaced = [action for action in work.assets if isinstance(action, ReplaceAsset)]
+        self._claimed |= {action.old.id for action in replaced if action.old}
+        self._reserved = {guessed_name(action.target_name).casefold() for action in replaced}
         self._missing = False  # what should be there is not, and may yet come
         self._never = False  # something can never come
         self._lost: MirrorError | None = None  # what is wrong with a copy that was there before
@@ -113,6 +118,7 @@ class Assembly:
         try:
             match action:
                 case UploadAsset():
+                    self._refuse_reserved(action.asset.name)
                     await self._upload(action, action.asset.name)
                 case ReplaceAsset(temporary=None):
                     await self._upload(action, action.temporary_name)
@@ -127,6 +133,12 @@ class Assembly:
                     await self._record(action)
         except MirrorError as error:
             await self._fail(action, error)
+
+    def _refuse_reserved(self, name: str) -> None:
+        if guessed_name(name).casefold() in self._reserved:
+            raise NameTaken(
+                f"the target would name it {guessed_name(name)}, as another asset of this release"
+            )
 
     async def _upload(self, action: UploadAsset | ReplaceAsset, name: str) -> None:
         asset = action.asset

@@ -107,6 +107,26 @@ async def test_names_that_the_server_changes_are_followed(tmp_path: Path) -> Non
         assert {r.method for r in world.target.requests} == {"GET"}
 
 
+@pytest.mark.parametrize("incomplete", ["publish", "hold"])
+async def test_a_name_is_not_taken_while_its_asset_is_replaced(
+    incomplete: str, tmp_path: Path
+) -> None:
+    """Of two names that become one the first copy keeps it, also through an exchange cut off."""
+    async with World(tmp_path, f'{ONE}incomplete = "{incomplete}"\n') as world:
+        release(world, assets={"a.b.bin": b"the larger one", "a b.bin": b"small"})
+        await world.sync()
+        world.source.replace_asset("octo/tool", "v1", "a.b.bin", b"the larger one, anew")
+        world.target.faults.add(Fault(kind="status", route="update-asset", status=500, times=None))
+        await world.sync(full=True)
+        world.target.faults.clear()
+        report = await world.sync(full=True)
+        assert report.totals()["assets_replaced"] == 1
+        (copied,) = world.target.releases("mirrors/tool")
+        (copy,) = copied.assets
+        assert (copy.name, copy.size) == ("a.b.bin", len(b"the larger one, anew"))
+        assert [item.asset for item in only(report).quarantined] == ["a b.bin"]
+
+
 async def test_two_names_that_become_one_are_told(tmp_path: Path) -> None:
     """The first keeps the name; the other is named as what can never arrive, and stays so."""
     async with World(tmp_path) as world:
