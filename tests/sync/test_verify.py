@@ -288,6 +288,21 @@ async def test_a_first_copy_that_is_kept_on_purpose(world: World) -> None:
     assert only(report).actions == ()
 
 
+async def test_archives_are_held_against_what_was_recorded(world: World) -> None:
+    """A source makes other bytes of an archive each time: only the copy itself can be damaged."""
+    world.write_config(world.mirrors + "assets.source_archives = true\n")
+    assert (await world.sync()).status == "ok"
+    reset(world)
+    report = await verify(world, full=True)
+    assert report.status == "ok"
+    assert report.totals()["assets_compared"] == 7
+    assert world.source.count(route="download-asset") == 3
+    flip(world.target, TARGET, "v1", "tool-v1.tar.gz")
+    report = await verify(world, full=True, repair=True)
+    assert differences(report) == [("v1", "tool-v1.tar.gz", "differing")]
+    assert writes(world) == []
+
+
 async def test_without_a_ledger(old: World) -> None:
     """What is recorded is a witness, not a condition: damage is found without it."""
     for file in old.ledger.rglob("*.json"):
