@@ -706,6 +706,7 @@ RELEASE = st.builds(
     st.booleans(),
     st.booleans(),
     PERHAPS,
+    PERHAPS,
     st.lists(ASSET, max_size=3).map(lambda found: {asset.source_id: asset for asset in found}),
 )
 QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS)
