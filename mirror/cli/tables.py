@@ -158,7 +158,10 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
     kept = [(repo, item) for repo in report.repositories for item in _known(repo)]
     if kept and quarantined:
         parts.append(
-            _heading("Quarantined: not tried again until it or the settings change", "yellow")
+            _heading(
+                "Quarantined: tried again when it or the settings change, once a day, and with --full",
+                "yellow",
+            )
         )
         parts += [_quarantined(repo, item) for repo, item in kept]
     warnings = [(repo, text) for repo in report.repositories for text in repo.warnings]

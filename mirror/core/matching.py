@@ -84,6 +84,7 @@ def match_assets(
     *,
     ours: bool,
     follow: bool,
+    followed: bool = False,
 ) -> Matched:
     """Find each wanted asset's copy at the target, and what it needs.
 
@@ -94,8 +95,10 @@ def match_assets(
         entries: What the ledger knows of the release, by the source asset's id.
         ours: This mirror made the copy; otherwise what differs is left alone.
         follow: An asset that was replaced at the source is replaced at the target.
+        followed: The copy is kept equal to the source's, although it may be others'.
     """
-    return _Matcher(source, target, entries, ours=ours, follow=follow).match(wanted)
+    matcher = _Matcher(source, target, entries, ours=ours, follow=follow, followed=followed)
+    return matcher.match(wanted)
 
 
 class _Matcher:
@@ -109,11 +112,13 @@ class _Matcher:
         *,
         ours: bool,
         follow: bool,
+        followed: bool,
     ) -> None:
         self._source = sorted(source, key=lambda asset: (-asset.size, asset.id))
         self._entries = entries
         self._ours = ours
         self._follow = follow
+        self._followed = followed
         self._here = {asset.id: asset for asset in target}
         self._temporaries = _temporaries(target)
         ids = {asset.id for asset in source}
@@ -155,7 +160,8 @@ class _Matcher:
             elif _intact(entry, copy) and same_content(entry, asset):
                 self._keep(asset, copy, entry)
             else:
-                self._replace(asset, copy, entry, mine=entry.created)
+                # What was equal to the source's follows it from then on, whoever made it.
+                self._replace(asset, copy, entry, mine=entry.created or self._followed)
             return
         temporary = self._temporary(asset)
         if found is None and temporary is None:

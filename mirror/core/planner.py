@@ -192,6 +192,7 @@ class _Planner:
             entry.assets if entry else {},
             ours=ours or copy is None,
             follow=self._policy.on_change == "follow",
+            followed=entry.followed if entry else False,
         )
         intake.settle(matched, copy)
         barred = {obstacle.asset_id for obstacle in intake.obstacles}

@@ -229,6 +229,10 @@ class Assembly:
                         " it was uploaded anew under its own name, and was missing meanwhile"
                     )
                     asset = await self._upload_in_place(action, asset)
+            except ValidationFailed as error:
+                # The old asset may be gone already: this cannot be left as it is for a day.
+                await self._fail(action, Waiting(f"waits: the exchange is not finished ({error})"))
+                return
             except MirrorError as error:
                 await self._fail(action, error)
                 return

@@ -283,7 +283,7 @@ class Copier:
             named = [copy for copy in assets if name in {copy.name, copy.label}]
             named += [copy for copy in assets if copy.name == guessed_name(name)]
             free = [copy for copy in named if copy.id not in claimed]
-            broken = [copy for copy in free if not copy.uploaded]
+            broken = [c for c in free if not c.uploaded and c.name in {name, guessed_name(name)}]
             complete = [copy for copy in free if copy.uploaded]
             if complete:
                 return complete[0]

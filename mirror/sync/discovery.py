@@ -12,7 +12,7 @@ from mirror.core.ledger import ListingEntry
 from mirror.core.release import RepoRef
 from mirror.core.report import Failure, RepositoryReport
 from mirror.core.selection import could_match, matches_source
-from mirror.errors import GitHubError, HostStopped, MirrorError, UsageError
+from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +78,8 @@ async def discover(
         key = rule.listing
         if rule.wildcard and rule.enabled and key not in listings and key not in failed:
             if not _possible(rule, patterns):
+                # Not asked for, but what it held last time may win a repository, or clash.
+                listings[key] = _listed(index.listings.get(key))
                 continue
             try:
                 listings[key] = await _list(rule, sources[rule.source_name], index, full=full)
@@ -109,15 +111,26 @@ async def _list(rule: Rule, side: Side, index: Index, *, full: bool) -> Sequence
     if known is None or known.credential != side.credential or full:
         known = ListingEntry(side.credential)
     found = await side.store.owner_repositories(rule.owner, known.pages)
+    if not found.complete:
+        shown = ", ".join(str(item.ref) for item in found.repositories[:3]) or "nothing"
+        raise BadAnswer(
+            f"the list of {rule.owner}'s repositories is not complete (it shows {shown}): the token"
+            " may have to be authorized for single sign-on; nothing was concluded from it",
+            host=side.name,
+        )
     if not found.unchanged:
         known.repositories = tuple(
             (str(item.ref), item.id, item.fork, item.archived) for item in found.repositories
         )
     known.pages = found.pages
     index.listings[rule.listing] = known
+    return _listed(known)
+
+
+def _listed(known: ListingEntry | None) -> Sequence[Listed]:
     return [
         Listed(RepoRef.parse(name), number, fork, archived)
-        for name, number, fork, archived in known.repositories
+        for name, number, fork, archived in (known.repositories if known else ())
     ]
 
 

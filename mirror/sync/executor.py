@@ -23,6 +23,11 @@ log = structlog.get_logger()
 RELEASES_AT_ONCE = 8
 """Releases of one mirror that are put together at the same time."""
 
+_ACTIONS_STAY = (
+    "GitHub Actions could not be disabled in the repository that was created: the token may not, or"
+    " the owner decides; disable them, so that no release starts a workflow"
+)
+
 
 class Executor:
     """Carries out the plan of one mirror.
@@ -87,7 +92,8 @@ class Executor:
             await hands.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False
         log.info("repository.created", target=str(hands.repo))
-        await hands.record(Outcome(action, "done", repository_id=made.id))
+        warning = "" if off else _ACTIONS_STAY
+        await hands.record(Outcome(action, "done", repository_id=made.id, warning=warning))
         return True
 
     async def _check_actions(self) -> None:

@@ -332,7 +332,7 @@ class Session:
         )
         if not undone:
             entry.succeeded_at = self._started.timestamp()
-        if self._audit and not tally.unfinished:
-            entry.audited_at = self._started.timestamp()
+        if self._audit:
+            entry.audited_at = 0.0 if tally.unfinished else self._started.timestamp()
         self._entry = self._tools.index.mirrors[self._mirror.key] = entry
         log.info("mirror.synced", source=self._mirror.name, **tally.summary())

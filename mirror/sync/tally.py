@@ -104,7 +104,11 @@ class Tally:
             status = "failed"
         elif not self._outcomes:
             status = "unchanged"
-        told = (f"{o.source.tag}: {o.warning}" for o in self._outcomes if o.warning and o.source)
+        told = (
+            f"{outcome.source.tag}: {outcome.warning}" if outcome.source else outcome.warning
+            for outcome in self._outcomes
+            if outcome.warning
+        )
         warnings = (*self._plan.warnings, *self._plan.news, *told)
         if self.stopped:
             warnings += (f"not finished: {self.stopped}",)

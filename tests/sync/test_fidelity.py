@@ -417,3 +417,52 @@ async def test_an_exchange_that_is_cut_off_is_finished(
         await world.sync()
         assert world.same() == []
         assert len(world.published()["v0"].assets) == 2
+
+
+async def test_after_a_lost_ledger_what_is_equal_is_followed_in_full(tmp_path: Path) -> None:
+    """A release that equals its source follows it: its text, and its assets when they change."""
+    async with World(tmp_path, ONE) as world:
+        seed(world, 2)
+        await world.sync()
+        for path in sorted(world.ledger.rglob("*.json")):
+            path.unlink()
+        await world.sync()
+        world.source.replace_asset("octo/tool", "v0", "a.bin", b"new bytes")
+        world.source.edit_release("octo/tool", "v1", name="Edited")
+        report = await world.sync()
+        assert report.totals()["assets_replaced"] == 1
+        assert world.same() == []
+
+
+async def test_a_refused_rename_is_tried_in_the_next_pass(tmp_path: Path) -> None:
+    """Once the old asset is gone, an exchange is not left for a day, whatever was answered."""
+    async with World(tmp_path, ONE) as world:
+        seed(world, 1)
+        await world.sync()
+        world.source.replace_asset("octo/tool", "v0", "a.bin", b"new bytes")
+        world.target.faults.add(Fault(kind="status", route="update-asset", status=422, body="{}"))
+        report = await world.sync()
+        assert "not finished" in only(report).failures[0].error
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+
+
+async def test_a_partial_list_of_repositories_is_a_failure(tmp_path: Path) -> None:
+    """A wildcard whose list is cut by single sign-on is an entry without a target, and exit 1."""
+    pattern = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
+    async with World(tmp_path, pattern) as world:
+        seed(world, 1)
+        world.source.faults.add(
+            Fault(
+                kind="status",
+                route="list-org-repositories",
+                status=200,
+                body="[]",
+                headers={"X-GitHub-SSO": "partial-results; organizations=1"},
+            )
+        )
+        report = await world.sync()
+        (entry,) = report.repositories
+        assert (entry.target, entry.status) == (None, "failed")
+        assert "single sign-on" in entry.failures[0].error
+        assert (await world.sync()).status == "ok"
