@@ -55,18 +55,19 @@ async def test_an_app_gets_a_token_for_an_hour(start: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "token",
+    "make",
     [
-        signed(ahead=-1),
-        signed(back=-120),
-        signed(ahead=900),
-        signed("8"),
-        signed(key=OTHER),
-        "a.b.c",
+        lambda: signed(ahead=-1),
+        lambda: signed(back=-120),
+        lambda: signed(ahead=900),
+        lambda: signed("8"),
+        lambda: signed(key=OTHER),
+        lambda: "a.b.c",
     ],
 )
-async def test_a_wrong_signature_is_401(host: Any, token: str) -> None:
+async def test_a_wrong_signature_is_401(host: Any, make: Callable[[], str]) -> None:
     """Expired, issued in the future, too long, of nobody, by another key, and no token at all."""
+    token = make()
     host.state.add_app(7, installations={"octo": "read"}, public_key=(NUMBERS.n, NUMBERS.e))
     assert (await host.get("/app", token=token)).status == 401
     assert (await host.get("/app")).status == 401

@@ -276,7 +276,7 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
         (301, BadAnswer, False, True),
         (400, ValidationFailed, True, False),
         (401, AuthError, False, False),
-        (403, AuthError, False, False),
+        (403, AuthError, True, False),
         (404, NotFound, False, False),
         (408, ServerError, False, True),
         (409, ValidationFailed, True, False),
