@@ -15,6 +15,7 @@ Kind = Literal[
     "lost-reply",
     "lost-reply-status",
     "reset-midway",
+    "upload-failed",
     "truncate",
     "stall",
     "slow",
@@ -52,6 +53,8 @@ class Fault:
             - `lost-reply-status`: executed, then answered with `status`
             - `reset-midway`: reset after `at_byte` bytes of the body (of an upload: of what was
               read, which leaves a `starter`)
+            - `upload-failed`: the body of an upload is read to its end and lost, which leaves a
+              `starter`; answered with `status`
             - `truncate`: the body ends cleanly at `at_byte`; `keep_length` says whether the
               `Content-Length` still announces all of it
             - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes; of an

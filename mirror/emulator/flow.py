@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mirror.emulator.content import CHUNK, Content, ContentLost, chunks
+from mirror.emulator.errors import ApiError
 from mirror.emulator.faults import SHAPING
 
 if TYPE_CHECKING:
@@ -73,15 +74,24 @@ async def receive(call: Call, length: int) -> Content:
 
     Raises:
         ConnectionError: It broke; what came is forgotten.
+        ApiError: It was read and lost, as scripted.
     """
     intake = call.state.contents.take(length)
     await call.welcome()
     try:
         await _fill(call, intake, length)
+        _lose(call)
         return intake.finish()
     except BaseException:
         intake.abandon()
         raise
+
+
+def _lose(call: Call) -> None:
+    """Where that is scripted, what was read whole is not stored."""
+    for fault in call.faults:
+        if fault.kind == "upload-failed":
+            raise ApiError(fault.status, "Error saving asset")
 
 
 async def _fill(call: Call, intake: Intake, length: int) -> None:

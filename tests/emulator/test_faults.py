@@ -274,4 +274,4 @@ def test_a_fault_that_cannot_happen_is_refused(host: Any) -> None:
         Fault(kind="redirect")
     with pytest.raises(ValueError, match="unknown keys"):
         Fault.from_json({"kind": "reset", "rout": "*"})
-    assert len(KINDS) == 16
+    assert len(KINDS) == 17

@@ -84,6 +84,12 @@ CASES = [
         more_target={"upload-asset": 1, "list-assets": 6, "delete-asset": 1},
     ),
     Case(
+        "502 with a starter left",
+        target=(Fault(kind="upload-failed", route="upload-asset", status=502),),
+        more_source={"download-asset": 1, "storage-download": 1},
+        more_target={"upload-asset": 1, "list-assets": 1, "delete-asset": 1},
+    ),
+    Case(
         "502 after the upload was read",
         target=(Fault(kind="lost-reply-status", route="upload-asset", status=502),),
         more_target={"list-assets": 1},
