@@ -52,6 +52,7 @@ class IndexEntry:
         releases, assets, bytes: What the target holds of this mirror.
         newest: The publication of the newest selected release at the source (ISO 8601).
         newest_visible: When it was seen published at the target; ``None`` while it is not.
+        since: When the mirror was first looked at (seconds since the epoch).
         wake_at: When a release that is too young now will be old enough (seconds since the
             epoch); 0 for none.
         warnings, quarantined: What every report repeats.
@@ -72,6 +73,7 @@ class IndexEntry:
     bytes: int = 0
     newest: str | None = None
     newest_visible: str | None = None
+    since: float = 0.0
     wake_at: float = 0.0
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
@@ -189,6 +191,7 @@ def _index_entry(document: Any) -> IndexEntry:
             "warnings": tuple(map(text_of, list_of(document["warnings"]))),
             "audited_at": number_of(document["audited_at"]),
             "succeeded_at": number_of(document["succeeded_at"]),
+            "since": number_of(document.get("since", 0.0)),
             "wake_at": number_of(document.get("wake_at", 0.0)),
         }
     )

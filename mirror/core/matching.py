@@ -148,7 +148,8 @@ class _Matcher:
         """The copy that the ledger knows: of this asset, or of a former one of its name."""
         entry = self._entries.get(asset.id) or self._former.get(asset.name)
         copy = self._here.get(entry.target_id) if entry else None
-        return (entry, copy) if entry and copy and copy.uploaded else None
+        good = entry and copy and copy.uploaded and _is_recorded(entry, copy, asset)
+        return (entry, copy) if entry and copy and good else None
 
     def _match(self, asset: Asset, found: Asset | None) -> None:
         if recorded := self._recorded(asset):
@@ -185,12 +186,25 @@ class _Matcher:
         if asset.name not in names and guessed_name(asset.name) != copy.name:
             # Until the copy has it, the ledger does not know the new name either.
             self._result.present[asset.id] = replace(fresh, source_name=entry.source_name)
-            self._result.actions.append(RenameAsset(asset, copy, asset.name))
+            former = self._former.get(asset.name)
+            old = self._here.get(former.target_id) if former else None
+            if former and old and old.uploaded and _is_recorded(former, old, asset):
+                # It took the name of another, which is gone: an exchange without an upload.
+                mine = former.created or self._followed
+                self._replace(asset, old, former, mine=mine, temporary=copy)
+            else:
+                self._result.actions.append(RenameAsset(asset, copy, asset.name))
         elif copy.label != _label(asset, copy) and (asset.label or copy.label != asset.name):
             self._result.actions.append(UpdateAsset(asset, copy, _label(asset, copy)))
 
     def _replace(
-        self, asset: Asset, old: Asset | None, entry: AssetEntry | None, *, mine: bool
+        self,
+        asset: Asset,
+        old: Asset | None,
+        entry: AssetEntry | None,
+        *,
+        mine: bool,
+        temporary: Asset | None = None,
     ) -> None:
         if old and not mine:
             self._result.warnings.append(
@@ -207,12 +221,16 @@ class _Matcher:
                 entry = replace(_entry(asset, old, created=mine), source_digest=None)
             self._result.present[entry.source_id] = entry
             return
-        if old:
+        if old and entry and same_content(entry, asset):
+            self._result.news.append(
+                f"asset {asset.name} had changed at the target; it is made anew"
+            )
+        elif old:
             self._result.news.append(
                 f"asset {asset.name} was replaced at the source under the same name"
             )
         name = old.name if old else asset.name
-        temporary = self._temporary(asset)
+        temporary = temporary or self._temporary(asset)
         self._result.actions.append(
             ReplaceAsset(asset, old, name, temporary_name(asset), temporary)
         )
@@ -282,6 +300,16 @@ def _temporaries(target: Collection[Asset]) -> dict[int, Asset]:
         if parts := _TEMPORARY.match(asset.name):
             found[int(parts.group(1))] = asset
     return found
+
+
+def _is_recorded(entry: AssetEntry, copy: Asset, asset: Asset) -> bool:
+    """Whether an asset of the target is what was recorded, and not only of the same number.
+
+    A target that was restored from an older backup gives numbers a second time.
+    """
+    names = {entry.target_name, asset.name, guessed_name(asset.name)}
+    proven = copy.sha256 is not None and copy.sha256 == entry.sha256
+    return copy.name in names or proven or is_temporary(copy.name)
 
 
 def _intact(entry: AssetEntry, copy: Asset) -> bool:

@@ -30,6 +30,7 @@ class MirrorStatus:
         releases, assets, bytes: What the target holds of this mirror.
         newest: When the newest selected release was published at the source.
         visible: When it was seen published at the target; ``None`` while it is not.
+        since: When the mirror was first looked at.
         error: What made the last pass fail; empty if it did not.
     """
 
@@ -45,12 +46,17 @@ class MirrorStatus:
     warnings: tuple[str, ...]
     newest: datetime | None = None
     visible: datetime | None = None
+    since: datetime | None = None
 
     def lag(self, now: datetime) -> timedelta | None:
-        """How long the newest release took to be seen at the target; it grows while it is not."""
+        """How long the newest release took to be seen at the target; it grows while it is not.
+
+        What was published before there was a mirror is counted from the mirror's beginning.
+        """
         if self.newest is None:
             return None
-        return max(timedelta(0), (self.visible or now) - self.newest)
+        start = max(self.newest, self.since) if self.since else self.newest
+        return max(timedelta(0), (self.visible or now) - start)
 
     def to_json(self, now: datetime) -> dict[str, Any]:
         """As ``status --json`` prints it."""
@@ -114,6 +120,7 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         warnings=entry.warnings,
         newest=_moment(entry.newest),
         visible=_moment(entry.newest_visible),
+        since=datetime.fromtimestamp(entry.since, UTC) if entry.since else None,
     )
 
 

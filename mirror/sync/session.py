@@ -170,6 +170,8 @@ class Session:
         ledger.source = self._mirror.name
         ledger.source_id = source.repository.id
         ledger.target_id = target.repository.id if target else 0
+        # The next one of this name may be anybody's.
+        ledger.created_repository = ledger.created_repository and target is not None
         self._commits = source.tags
         note_commits(ledger, source.tags)
         return source, target, ledger
@@ -326,6 +328,7 @@ class Session:
             bytes=size,
             newest=iso(newest.published_at) if newest and newest.published_at else None,
             newest_visible=shown.published if shown else None,
+            since=self._entry.since or self._started.timestamp(),
             wake_at=work.wake_at.timestamp() if work.wake_at else 0.0,
             warnings=work.warnings,
             quarantined=tuple(item.report() for item in ledger.quarantined.values()),
