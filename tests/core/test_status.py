@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mirror.core.expansion import Rule
@@ -54,3 +55,22 @@ def test_an_index_with_nonsense_in_it_is_shown_without_it() -> None:
     known = index(("octo/tool", "a/tool"))
     known.mirrors["x/y"] = IndexEntry("no source at all", "x/y")
     assert told(known, rule("octo/tool", "a/tool")) == [("a/tool", "ok")]
+
+
+def test_a_lag_is_counted_from_the_mirror_s_beginning() -> None:
+    """A release that is older than its mirror is not late by years; one that waits grows later."""
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    entry = IndexEntry(
+        "github:octo/tool",
+        "octo/tool",
+        newest="2025-01-01T00:00:00Z",
+        newest_visible="2026-11-01T00:05:00Z",
+        since=start.timestamp(),
+        succeeded_at=start.timestamp(),
+    )
+    known, rules = Index(mirrors={"octo/tool": entry}), [rule("octo/tool", "octo/tool")]
+    (status,) = mirror_statuses(known, rules)
+    assert status.lag(start + timedelta(days=9)) == timedelta(minutes=5)
+    entry.newest, entry.newest_visible = "2026-11-03T00:00:00Z", None
+    (status,) = mirror_statuses(known, rules)
+    assert status.lag(start + timedelta(days=9)) == timedelta(days=7)
