@@ -33,7 +33,11 @@ class Copies:
                 self.drafts.setdefault(source_id, []).append(release)
         alive = {release.id for release in source.releases}
         self._owners: dict[int, ReleaseEntry] = {}
+        originals = {release.id: release for release in source.releases}
         for entry in sorted(ledger.releases.values(), key=lambda entry: entry.source_id):
+            copy = self._by_id.get(entry.target_id)
+            if copy and not is_recorded(entry, copy, originals.get(entry.source_id)):
+                continue
             # What a living release is recorded for is not to be taken by another.
             known = self._owners.get(entry.target_id)
             if known is None or known.source_id not in alive:
@@ -84,7 +88,8 @@ class Copies:
         if copy.draft:
             return self.is_ours(release, copy)
         # One of others is the copy because of its tag alone.
-        return copy.tag == release.tag or entry.created or entry.followed
+        ours = entry.created or entry.followed
+        return copy.tag == release.tag or (ours and is_recorded(entry, copy, release))
 
     def is_ours(self, release: Release, draft: Release) -> bool:
         """Whether a draft carries our marker for this release; any other is never touched."""
@@ -94,3 +99,11 @@ class Copies:
         """Drafts of ours for this release beyond the one that is used."""
         drafts = self.drafts.get(release.id, [])
         return tuple(DeleteRelease(d) for d in drafts if kept is None or d.id != kept.id)
+
+
+def is_recorded(entry: ReleaseEntry, copy: Release, release: Release | None) -> bool:
+    """Whether a release of the target is what was recorded, and not only of the same number.
+
+    A target that was restored from an older backup gives numbers a second time.
+    """
+    return copy.draft or copy.tag in {entry.tag, release.tag if release else entry.tag}

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from mirror.core.action import DeleteAsset, DeleteRelease, Obstacle
 from mirror.core.archives import is_archive, with_archives
+from mirror.core.copies import is_recorded
+from mirror.core.matching import is_temporary
 from mirror.core.selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from mirror.core.copies import Copies
     from mirror.core.ledger import AssetEntry, Ledger, ReleaseEntry
@@ -65,7 +68,12 @@ def vanished(source: Snapshot, ledger: Ledger, policy: Policy) -> tuple[list[int
 
 
 def deletions(
-    source: Snapshot, target: Snapshot | None, ledger: Ledger, policy: Policy, copies: Copies
+    source: Snapshot,
+    target: Snapshot | None,
+    ledger: Ledger,
+    policy: Policy,
+    copies: Copies,
+    now: datetime,
 ) -> Deletions:
     """Decide what is deleted at the target.
 
@@ -75,11 +83,12 @@ def deletions(
         ledger: What this mirror made; nothing else is ever deleted.
         policy: What the operator wants.
         copies: Which release of the target belongs to which of the source.
+        now: The time, for ``min_age``.
     """
     found = Deletions()
     if target is None or not source.complete or not target.complete:
         return found
-    chooser = _Chooser(source, target, policy, copies)
+    chooser = _Chooser(source, target, policy, copies, now)
     for entry in list(ledger.releases.values()):
         chooser.consider(entry, found)
     count = len(found.releases) + sum(map(len, found.assets.values()))
@@ -93,7 +102,14 @@ def deletions(
 
 
 class _Chooser:
-    def __init__(self, source: Snapshot, target: Snapshot, policy: Policy, copies: Copies) -> None:
+    def __init__(
+        self,
+        source: Snapshot,
+        target: Snapshot,
+        policy: Policy,
+        copies: Copies,
+        now: datetime,
+    ) -> None:
         self._source = {release.id: release for release in source.releases}
         deletes = policy.on_delete == "delete"
         self._gone_releases = source.gone_releases if deletes else frozenset()
@@ -101,26 +117,25 @@ class _Chooser:
         self._target = {release.id: release for release in target.releases}
         self._policy = policy
         self._used = {copy.id for r in source.releases if (copy := copies.of(r))}
-        # A release that is too young is not deselected: it waits, and its copy with it.
-        patient = replace(policy.selection, min_age=None)
-        self._wanted = {
-            wanted.release.id: {asset.id for asset in wanted.assets}
-            for wanted in with_archives(
-                select(source.releases, patient), source.repository.ref, patient
-            )
-        }
+        # A release that is too young is not deselected: it waits, and its copy with it. Nor does
+        # it take the place of an older one among the newest before it can be there itself.
+        self._wanted: dict[int, set[int]] = {}
+        for moment in (None, now):
+            chosen = select(source.releases, policy.selection, moment)
+            for wanted in with_archives(chosen, source.repository.ref, policy.selection):
+                ids = {asset.id for asset in wanted.assets}
+                self._wanted.setdefault(wanted.release.id, set()).update(ids)
 
     def consider(self, entry: ReleaseEntry, found: Deletions) -> None:
         """One release that this mirror once copied."""
         copy = self._target.get(entry.target_id)
         release = self._source.get(entry.source_id)
-        if copy is None or not entry.created:
+        if copy is None or not entry.created or not is_recorded(entry, copy, release):
             return
         if release is None:
             certain = entry.source_id in self._gone_releases and copy.id not in self._used
             if certain and not copy.draft:
-                gone = replace(copy, id=entry.source_id)
-                found.releases.append((gone, DeleteRelease(copy)))
+                self._delete_release(replace(copy, id=entry.source_id), copy, entry, found)
         elif release.draft and not copy.draft:
             found.warnings.append(
                 f"release {release.tag} was un-published at the source; its copy was kept"
@@ -128,6 +143,22 @@ class _Chooser:
         elif release.id in self._wanted:
             self._consider_assets(release, copy, entry, found)
         elif self._policy.on_deselect == "delete":
+            self._delete_release(release, copy, entry, found)
+
+    @staticmethod
+    def _delete_release(
+        release: Release, copy: Release, entry: ReleaseEntry, found: Deletions
+    ) -> None:
+        """Delete a copy, unless others keep something of their own in it."""
+        ours = {asset.target_id for asset in entry.assets.values() if asset.created}
+        theirs = [a.name for a in copy.assets if a.id not in ours and a.uploaded]
+        theirs = sorted(name for name in theirs if not is_temporary(name))
+        if theirs:
+            found.warnings.append(
+                f"release {copy.tag} would be deleted, but holds what is not of this mirror"
+                f" ({', '.join(theirs[:3])}{', …' if len(theirs) > 3 else ''}); it was kept"
+            )
+        else:
             found.releases.append((release, DeleteRelease(copy)))
 
     def _consider_assets(
@@ -154,7 +185,7 @@ class _Chooser:
         found: Deletions,
     ) -> None:
         copy = here.get(entry.target_id)
-        if copy and entry.created:
+        if copy and entry.created and copy.name == entry.target_name:
             found.assets.setdefault(release.id, []).append(DeleteAsset(copy))
 
 

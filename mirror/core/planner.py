@@ -88,7 +88,7 @@ class _Planner:
         self._policy = policy
         self._about = circumstances
         self._copies = Copies(source, target, ledger, circumstances.source_url)
-        self._deletions = deletions(source, target, ledger, policy, self._copies)
+        self._deletions = deletions(source, target, ledger, policy, self._copies, circumstances.now)
         self._draft = _Draft()
 
     def plan(self) -> Plan:

@@ -14,6 +14,7 @@ from mirror.core.report import Difference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from mirror.core.action import Plan
     from mirror.core.ledger import AssetEntry, Ledger
@@ -88,7 +89,12 @@ def verifying(policy: Policy) -> Policy:
 
 
 def compare(
-    plan: Plan, source: Snapshot, target: Snapshot | None, ledger: Ledger, policy: Policy
+    plan: Plan,
+    source: Snapshot,
+    target: Snapshot | None,
+    ledger: Ledger,
+    policy: Policy,
+    now: datetime,
 ) -> Comparison:
     """Find out what is to be compared.
 
@@ -98,6 +104,7 @@ def compare(
         target: What the target says now.
         ledger: What was recorded.
         policy: The mirror's own.
+        now: The time.
     """
     found = Comparison()
     recorded = {
@@ -112,7 +119,7 @@ def compare(
     }
     for rank, item in enumerate(plan.examined):
         _compare_release(rank, item, recorded, others, policy, found)
-    found.extra = _extra(source, target, ledger, policy, recorded)
+    found.extra = _extra(source, target, ledger, policy, recorded, now)
     return found
 
 
@@ -158,13 +165,14 @@ def _extra(
     ledger: Ledger,
     policy: Policy,
     recorded: Mapping[int, AssetEntry],
+    now: datetime,
 ) -> list[Difference]:
     """What a mirror that deletes would delete: from complete listings, and of its own alone."""
     strict = replace(policy, on_delete="delete", on_deselect="delete", max_deletes=ANY_NUMBER)
     releases, assets = vanished(source, ledger, strict)
     gone = replace(source, gone_releases=frozenset(releases), gone_assets=frozenset(assets))
     copies = Copies(gone, target, ledger, "")
-    found = deletions(gone, target, ledger, strict, copies)
+    found = deletions(gone, target, ledger, strict, copies, now)
     tags = {release.id: release.tag for release in source.releases}
     named = [(work.target.tag, copy) for _, work in found.releases for copy in work.target.assets]
     named += [

@@ -77,7 +77,7 @@ class Verification:
         source, target, ledger = await self._session.look(write=self._repair)
         policy = self._mirror.policy
         plan = await self._session.plan(source, target, ledger, verifying(policy))
-        found = compare(plan, source, target, ledger, policy)
+        found = compare(plan, source, target, ledger, policy, self._tools.clock.now())
         await self._compare(found.pairs)
         name, repo = self._mirror.name, str(self._mirror.target)
         damaged = {asset.id for _, asset in found.missing}

@@ -466,3 +466,104 @@ async def test_a_partial_list_of_repositories_is_a_failure(tmp_path: Path) -> No
         assert (entry.target, entry.status) == (None, "failed")
         assert "single sign-on" in entry.failures[0].error
         assert (await world.sync()).status == "ok"
+
+
+# -- what only looks like a copy ----------------------------------------------------------------
+
+
+async def test_a_young_release_does_not_push_an_old_one_out(tmp_path: Path) -> None:
+    """One that `min_age` still holds back takes no place among the newest N that are kept."""
+    settings = ONE + 'on_deselect = "delete"\nreleases = { latest = 1, min_age = "3d" }\n'
+    async with World(tmp_path, settings) as world:
+        seed(world, 1)
+        world.clock.advance(5 * 86400)
+        await world.sync()
+        young = world.clock.now() - timedelta(hours=1)
+        world.source.add_release("octo/tool", "young", date=f"{young:%Y-%m-%dT%H:%M:%SZ}")
+        await world.sync()
+        assert set(world.published()) == {"v0"}
+        world.clock.advance(4 * 86400)
+        await world.sync()
+        await world.sync(full=True)
+        assert set(world.published()) == {"young"}
+
+
+async def test_a_copy_that_holds_what_others_added_is_kept(tmp_path: Path) -> None:
+    """Deleting a release deletes its assets: one with an asset of others stays, and is told."""
+    async with World(tmp_path, DELETE) as world:
+        seed(world)
+        await world.sync()
+        world.target.add_asset("mirrors/tool", "v1", "people.txt", b"theirs")
+        world.source.delete_release("octo/tool", "v1")
+        report = await world.sync()
+        assert any("people.txt" in text for text in only(report).warnings)
+        assert "v1" in world.published()
+
+
+@pytest.mark.parametrize("settings", [ONE, DELETE])
+async def test_a_number_that_was_given_again_is_nobodys_copy(settings: str, tmp_path: Path) -> None:
+    """A restored target gives ids anew: a release of others under a recorded id is left alone."""
+    async with World(tmp_path, settings) as world:
+        seed(world)
+        await world.sync()
+        number = world.published()["v2"].id
+        world.target.delete_release("mirrors/tool", "v2", delete_tag=True)
+        theirs = world.target.add_release("mirrors/tool", "theirs", body="Mine.")
+        releases = world.target.repository("mirrors/tool").releases
+        releases[number] = releases.pop(theirs.id)
+        theirs.id = number
+        if settings == DELETE:
+            world.source.delete_release("octo/tool", "v2")
+        await world.sync(full=True)
+        assert world.published()["theirs"].body == "Mine."
+        assert ("v2" in world.published()) == (settings == ONE)
+
+
+@pytest.mark.parametrize("settings", [ONE, DELETE])
+async def test_a_number_of_an_asset_that_was_given_again(settings: str, tmp_path: Path) -> None:
+    """An asset of others under a recorded id is neither replaced nor deleted."""
+    async with World(tmp_path, settings) as world:
+        seed(world, 1)
+        await world.sync()
+        number = world.target.asset("mirrors/tool", "v0", "a.bin").id
+        world.target.delete_asset("mirrors/tool", "v0", "a.bin")
+        theirs = world.target.add_asset("mirrors/tool", "v0", "people.txt", b"theirs")
+        world.target.assets[number] = world.target.assets.pop(theirs.id)
+        theirs.id = number
+        if settings == DELETE:
+            world.source.delete_asset("octo/tool", "v0", "a.bin")
+        await world.sync(full=True)
+        names = {asset.name for asset in world.published()["v0"].assets}
+        assert names == {"b.bin", "people.txt"} | ({"a.bin"} if settings == ONE else set())
+
+
+@pytest.mark.parametrize("settings", [ONE, DELETE])
+async def test_an_asset_that_takes_the_name_of_a_former_one(settings: str, tmp_path: Path) -> None:
+    """Upload under another name, delete, rename: the target follows, and sends no byte twice."""
+    async with World(tmp_path, settings) as world:
+        seed(world, 1)
+        await world.sync()
+        world.source.add_asset("octo/tool", "v0", "a.bin.new", b"newer")
+        await world.sync()
+        world.source.delete_asset("octo/tool", "v0", "a.bin")
+        world.source.asset("octo/tool", "v0", "a.bin.new").name = "a.bin"
+        world.source.edit_release("octo/tool", "v0")
+        world.target.reset_requests()
+        assert (await world.sync()).totals()["assets_replaced"] == 1
+        assert world.same() == []
+        assert not [r for r in world.target.requests if r.route == "upload-asset"]
+        assert (await world.sync(full=True)).status == "unchanged"
+
+
+async def test_a_repository_that_was_made_again_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """Where ours is gone, another of its name gets no placeholder commits."""
+    async with World(tmp_path, ONE) as world:
+        seed(world, 1)
+        await world.sync()
+        world.target.delete_repository("mirrors/tool")
+        world.write_config(ONE + "create_repository = false\n")
+        assert (await world.sync(full=True)).failed
+        world.target.add_repository("mirrors/tool")
+        report = await world.sync(full=True)
+        assert "waits" in only(report).failures[0].error
+        assert not world.published()
