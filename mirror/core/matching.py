@@ -180,10 +180,12 @@ class _Matcher:
     def _keep(self, asset: Asset, copy: Asset, entry: AssetEntry) -> None:
         fresh = _entry(asset, copy, created=entry.created, sha256=entry.sha256)
         self._result.present[asset.id] = fresh
-        if not (entry.created or self._ours):
-            return
+        ours = entry.created or self._ours
         names = {entry.source_name, copy.name}
-        if asset.name not in names and guessed_name(asset.name) != copy.name:
+        renamed = asset.name not in names and guessed_name(asset.name) != copy.name
+        if not ours and not (renamed and self._followed):
+            return
+        if renamed:
             # Until the copy has it, the ledger does not know the new name either.
             self._result.present[asset.id] = replace(fresh, source_name=entry.source_name)
             former = self._former.get(asset.name)

@@ -173,9 +173,15 @@ class Assembly:
         label: str | None = None,
     ) -> None:
         target = self._hands.target
-        changed = await target.update_asset(
-            self._hands.repo, action.target.id, name=name, label=label
-        )
+        try:
+            changed = await target.update_asset(
+                self._hands.repo, action.target.id, name=name, label=label
+            )
+        except ValidationFailed as error:
+            if name and error.has(code="already_exists"):
+                # What has the name may be on its way to another one.
+                raise Waiting(f"waits: the name {name} is still taken ({error})") from error
+            raise
         await self._record(action, asset=changed)
 
     # -- assets are verified --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -567,3 +568,29 @@ async def test_a_repository_that_was_made_again_is_not_taken_for_ours(tmp_path: 
         report = await world.sync(full=True)
         assert "waits" in only(report).failures[0].error
         assert not world.published()
+
+
+async def test_a_rename_is_followed_after_a_lost_ledger(tmp_path: Path) -> None:
+    """What is followed gets its new name, though nothing proves any more who uploaded it."""
+    async with World(tmp_path, ONE) as world:
+        seed(world, 1)
+        await world.sync()
+        shutil.rmtree(world.ledger)
+        await world.sync()
+        world.source.asset("octo/tool", "v0", "a.bin").name = "c.bin"
+        world.source.edit_release("octo/tool", "v0")
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+
+
+async def test_names_that_move_on_by_one_arrive_in_the_end(tmp_path: Path) -> None:
+    """A name that another copy is about to give up is waited for, not given up for a day."""
+    async with World(tmp_path, ONE) as world:
+        seed(world, 1)
+        await world.sync()
+        world.source.asset("octo/tool", "v0", "b.bin").name = "c.bin"
+        world.source.asset("octo/tool", "v0", "a.bin").name = "b.bin"
+        world.source.edit_release("octo/tool", "v0")
+        reports = [await world.sync() for _ in range(2)]
+        assert not any(only(report).quarantined for report in reports)
+        assert world.same() == []
