@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +27,12 @@ Exit status:
   130  stopped by Ctrl-C (143: by SIGTERM), after a clean stop
 """
 
+
+def _help(text: str | None) -> str:
+    """A docstring as help: its mark of a block (backslash, b) becomes the character itself."""
+    return cleandoc(text or "").replace("\\b\n", "\b\n")
+
+
 parser = typer.Typer(
     name="release-mirror",
     add_completion=False,
@@ -36,7 +43,6 @@ parser = typer.Typer(
 )
 
 
-@parser.callback(invoke_without_command=True)
 def _before(
     context: typer.Context,
     config: ConfigFile = None,
@@ -63,6 +69,8 @@ def _before(
         typer.echo(context.get_help())
 
 
+parser.callback(invoke_without_command=True, help=_help(_before.__doc__))(_before)
+
 _VERBS: dict[Callable[..., None], str] = {
     commands.sync: "Bring the selected mirrors up to date, once.",
     commands.plan: "Tell what sync would do; writes nothing.",
@@ -78,4 +86,4 @@ _NOT_YET = (commands.daemon,)
 
 for _verb, _short in _VERBS.items():
     _settings = _ANYTHING if _verb in _NOT_YET else _NAMES
-    parser.command(context_settings=_settings, short_help=_short)(_verb)
+    parser.command(context_settings=_settings, short_help=_short, help=_help(_verb.__doc__))(_verb)
