@@ -220,16 +220,20 @@ def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
 def _last_line(report: Report) -> RenderableType:
     totals = report.totals()
     seconds = (report.finished_at - report.started_at).total_seconds()
+    planned = report.command == "plan"
+    updated, deleted, sent = (
+        ("to update", "to delete", "to upload") if planned else ("updated", "deleted", "uploaded")
+    )
     changed = [
         count(totals["releases_created"], "new release") if totals["releases_created"] else "",
-        f"{totals['releases_updated']:,} updated" if totals["releases_updated"] else "",
-        f"{totals['releases_deleted']:,} deleted" if totals["releases_deleted"] else "",
+        f"{totals['releases_updated']:,} {updated}" if totals["releases_updated"] else "",
+        f"{totals['releases_deleted']:,} {deleted}" if totals["releases_deleted"] else "",
     ]
     uploaded = totals["assets_uploaded"] + totals["assets_replaced"]
     if uploaded:
         moved = totals["bytes_uploaded"]
-        speed = f", {size(moved / seconds)}/s" if seconds >= 1 else ""
-        changed.append(f"{count(uploaded, 'asset')} uploaded ({size(moved)}{speed})")
+        speed = f", {size(moved / seconds)}/s" if seconds >= 1 and not planned else ""
+        changed.append(f"{count(uploaded, 'asset')} {sent} ({size(moved)}{speed})")
     if totals["failures"]:
         changed.append(count(totals["failures"], "failure"))
     said = ", ".join(text for text in changed if text) or "nothing to do"

@@ -86,6 +86,15 @@ def test_quiet_tells_news_only() -> None:
     assert "Interrupted" in text(news(report(repo(1, "interrupted"), interrupted=True)))
 
 
+def test_a_quiet_plan_tells_no_past() -> None:
+    """What `plan --quiet` tells is still to be done."""
+    action = ActionReport("upload-asset", "planned", "v1", "a.zip", bytes=1000)
+    odd = repo(1, "failed", actions=(action,), failures=(Failure("no", "upload-asset", "v2"),))
+    shown = text(news(report(odd, command="plan")))
+    assert "1 asset to upload (1.0 kB)" in shown
+    assert "uploaded" not in shown
+
+
 @pytest.mark.parametrize("releases", [2, LINES])
 def test_plan(releases: int) -> None:
     """A small plan lists each action, a large one a line for each release; both tell the cost."""
