@@ -280,10 +280,10 @@ class Copier:
         for pause in LAG if lost or taken else LAG[:1]:
             await self._clock.sleep(pause)
             assets = await self._target.assets(self._target_repo, release.id)
-            named = [copy for copy in assets if name in {copy.name, copy.label}]
-            named += [copy for copy in assets if copy.name == guessed_name(name)]
+            # By name alone: a label may say anything, also another asset's name.
+            named = [copy for copy in assets if copy.name in {name, guessed_name(name)}]
             free = [copy for copy in named if copy.id not in claimed]
-            broken = [c for c in free if not c.uploaded and c.name in {name, guessed_name(name)}]
+            broken = [copy for copy in free if not copy.uploaded]
             complete = [copy for copy in free if copy.uploaded]
             if complete:
                 return complete[0]

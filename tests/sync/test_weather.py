@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.emulator import Fault
+from mirror.emulator import AssetSpec, Fault
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -298,4 +298,20 @@ async def test_a_copy_that_the_list_does_not_show_is_not_made_again(tmp_path: Pa
         assert world.same() == []
         world.target.delete_release("mirrors/tool", "v1")
         assert (await world.sync(full=True)).totals()["releases_created"] == 1
+        assert world.same() == []
+
+
+async def test_a_label_is_not_taken_for_a_name(tmp_path: Path) -> None:
+    """After a failed upload an asset that is only labelled so is neither its copy nor in its way."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release(
+            "octo/tool",
+            "v1",
+            assets={"x.bin": AssetSpec(ASSET, label="y.bin"), "y.bin": b"small"},
+        )
+        world.target.faults.add(
+            Fault(kind="status", route="upload-asset", match="name=y.bin", status=500, times=2)
+        )
+        assert (await world.sync()).status == "ok"
         assert world.same() == []
