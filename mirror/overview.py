@@ -39,6 +39,7 @@ def rules_of(config: Config) -> list[Rule]:
             enabled=mirror.enabled,
             forks=mirror.forks,
             archived=mirror.archived,
+            interval=mirror.interval.total_seconds() if mirror.interval else 0.0,
         )
         for mirror in config.mirrors
     ]

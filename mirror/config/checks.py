@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from mirror.config.lines import label
-from mirror.config.model import Settings
 from mirror.config.values import SOURCE_NAME_PATTERN, alternatives, is_loopback, quote
 
 if TYPE_CHECKING:
@@ -17,53 +16,11 @@ if TYPE_CHECKING:
     from mirror.config.model import Host, Mirror
 
 
-NOT_YET: dict[str, tuple[object, ...] | None] = {
-    "mirrors.interval": None,
-    "daemon.interval": None,
-    "daemon.schedule": None,
-    "daemon.jitter": None,
-    "daemon.listen": None,
-    "daemon.webhook_secret": None,
-    "daemon.drain_timeout": None,
-    "notify.urls": None,
-    "notify.heartbeat_url": None,
-}
-"""What parses and is described, but has no feature behind it yet.
-
-By key (``hosts`` stands for the target and every source, ``mirrors`` for every mirror and
-``[defaults]``): the values that are not available, or ``None`` for all but the default. Whoever
-builds a feature deletes its row.
-"""
-
-
 class Sink(Protocol):
     """Takes a mistake and the path of its key."""
 
     def __call__(self, path: Path, message: str) -> None:
         """Note a mistake."""
-
-
-def check_available(section: str, path: Path, settings: Settings, add: Sink) -> None:
-    """Refuse settings whose feature is not available yet.
-
-    Args:
-        section: The first part of the keys in ``NOT_YET``.
-        path: Where these settings are in the file.
-        settings: What the file says, before defaults are merged in.
-        add: Takes the mistakes.
-    """
-    for name in sorted(settings.model_fields_set):
-        field = type(settings).model_fields[name]
-        value = getattr(settings, name)
-        key, here = f"{section}.{name}", (*path, field.alias or name)
-        if key in NOT_YET:
-            missing = NOT_YET[key]
-            if missing is None and value != field.get_default(call_default_factory=True):
-                add(here, "not available yet in this version: leave it out")
-            elif missing is not None and value in missing:
-                add(here, f"{quote(str(value))} is not available yet in this version")
-        elif isinstance(value, Settings):
-            check_available(key, here, value, add)
 
 
 def check_credential(path: Path, table: object, add: Sink) -> None:

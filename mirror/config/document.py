@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from mirror.config.checks import NOT_YET
 from mirror.config.model import File, Settings
 from mirror.config.values import Address, alternatives, format_duration
 
@@ -138,25 +137,13 @@ def _rows(section: str, prefix: str, table: Json) -> Iterator[tuple[str, str, st
             continue
         required = name in table.get("required", ())
         default = f"`{dumps(node['default'])}`" if "default" in node else "none"
-        meaning = node["description"] + _availability(f"{section}.{key}")
+        meaning = node["description"]
         cells = (f"`{key}`", _value(node), _required(prefix) if required else default, meaning)
         yield tuple(cell.replace("|", "\\|") for cell in cells)  # type: ignore[misc]
 
 
 def _required(prefix: str) -> str:
     return f"required in `{prefix.rstrip('.')}`" if prefix else "required"
-
-
-def _availability(key: str) -> str:
-    while key not in NOT_YET and "." in key:
-        key = key.rpartition(".")[0]
-    values = NOT_YET.get(key, ())
-    if values is None:
-        return " *Not available yet.*"
-    if values:
-        listed = alternatives([f"`{dumps(value)}`" for value in values])
-        return f" *Not available yet: {listed}.*"
-    return ""
 
 
 def _value(node: Json) -> str:

@@ -216,10 +216,7 @@ class _Reader:
         )
 
     def _section(self, name: str, model: type[S]) -> S | None:
-        settings = self._table((name,), model, self._raw.get(name, {})).settings
-        if settings is not None:
-            checks.check_available(name, (name,), settings, self.add)
-        return settings
+        return self._table((name,), model, self._raw.get(name, {})).settings
 
     def _default_directory(self) -> None:
         table = self._raw.setdefault("ledger", {})
@@ -251,14 +248,11 @@ class _Reader:
         checks.check_credential(path, table, self.add)
         if host is None:
             return None
-        checks.check_available("hosts", path, host, self.add)
         checks.check_plaintext(path, host, self.add)
         return host
 
     def _mirrors(self, names: Sequence[str], hosts: Mapping[str, Host]) -> tuple[Mirror, ...]:
         defaults = self._table(("defaults",), MirrorSettings, self._raw.get("defaults", {}))
-        if defaults.settings is not None:
-            checks.check_available("mirrors", ("defaults",), defaults.settings, self.add)
         tables = self._raw.get("mirrors", [])
         if not isinstance(tables, list):
             self.add(
@@ -283,7 +277,6 @@ class _Reader:
             checks.check_from(path, table.get("from"), names, self.add)
         if own.settings is None:
             return None
-        checks.check_available("mirrors", path, own.settings, self.add)
         checks.check_pattern_keys(path, own.settings, self.add)
         merged = merge(defaults, own.table)
         if len(names) == 1:

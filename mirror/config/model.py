@@ -499,7 +499,9 @@ class Daemon(Settings):
         " `interval`.",
     )
     jitter: Duration = Field(
-        default=timedelta(seconds=30), description="The most that a pass is put off by chance."
+        default=timedelta(seconds=30),
+        description="The most that a pass is put off by chance; never more than half of the"
+        " interval.",
     )
     listen: Listen = Field(
         default=values.Address("127.0.0.1", 8321),

@@ -25,6 +25,7 @@ class Rule:
         target: ``OWNER/REPO``, where ``{owner}`` and ``{repo}`` stand for the source's.
         exclude: Globs of ``OWNER/REPO`` that a pattern leaves out, ignoring case.
         settings: A fingerprint of the settings that matter.
+        interval: Seconds from one look to the next; 0 for the service's own timetable.
     """
 
     source_name: str
@@ -36,6 +37,7 @@ class Rule:
     enabled: bool = True
     forks: bool = False
     archived: bool = True
+    interval: float = 0.0
 
     @property
     def wildcard(self) -> bool:
@@ -59,13 +61,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """One pair: a source repository and the target repository that follows it."""
+    """One pair: a source repository and the target repository that follows it.
+
+    Attributes:
+        settings: A fingerprint of the settings that matter.
+        interval: Seconds from one look to the next; 0 for the service's own timetable.
+    """
 
     source_name: str
     source: RepoRef
     target: RepoRef
     policy: Policy
     settings: str
+    interval: float = 0.0
 
     @property
     def name(self) -> str:
@@ -164,5 +172,7 @@ def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
             except ValueError as error_:
                 impossible.append(Impossible(name, text, f"its target is {error_}"))
                 continue
-            mirrors.append(Mirror(rule.source_name, source, target, rule.policy, rule.settings))
+            mirrors.append(
+                Mirror(rule.source_name, source, target, rule.policy, rule.settings, rule.interval)
+            )
     return Expansion(tuple(mirrors), tuple(impossible))

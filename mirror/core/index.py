@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirror.core.document import (
     MALFORMED,
@@ -19,6 +19,9 @@ from mirror.core.document import (
 )
 from mirror.core.report import Quarantined
 from mirror.errors import LedgerCorrupt
+
+if TYPE_CHECKING:
+    from mirror.core.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class IndexEntry:
         wake_at: When a release that is too young now will be old enough (seconds since the
             epoch); 0 for none.
         warnings, quarantined: What every report repeats.
+        told: People were told that it is in trouble, and not yet that it is well again.
     """
 
     source: str
@@ -77,6 +81,7 @@ class IndexEntry:
     wake_at: float = 0.0
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
+    told: bool = False
 
     @classmethod
     def from_json(cls, document: Any) -> IndexEntry:
@@ -98,6 +103,46 @@ class IndexEntry:
             "warnings": list(self.warnings),
             "quarantined": [item.to_json() for item in self.quarantined],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One pass of the past, for a picture of the last ones.
+
+    Attributes:
+        started_at: Seconds since the epoch.
+        seconds: How long it took.
+        mirrors: Those that it was about.
+        unchanged, failed: How many of them.
+        bytes: That were uploaded.
+        requests: To all hosts.
+    """
+
+    started_at: float
+    seconds: float
+    mirrors: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    bytes: int = 0
+    requests: int = 0
+
+    @classmethod
+    def of(cls, report: Report) -> PassRecord:
+        """What is worth remembering of a pass."""
+        totals = report.totals()
+        return cls(
+            started_at=round(report.started_at.timestamp(), 3),
+            seconds=round((report.finished_at - report.started_at).total_seconds(), 3),
+            mirrors=totals["repositories"],
+            unchanged=totals["unchanged"],
+            failed=sum(repo.status == "failed" for repo in report.repositories),
+            bytes=totals["bytes_uploaded"],
+            requests=sum(count.total for count in report.requests.values()),
+        )
+
+
+PASSES_KEPT = 60
+"""Passes of the past that the index remembers."""
 
 
 @dataclass(slots=True)
@@ -148,11 +193,18 @@ class Index:
 
     Attributes:
         finished_at: When a pass last ended (seconds since the epoch).
+        passes: The last ones, the newest at the end.
     """
 
     mirrors: dict[str, IndexEntry] = field(default_factory=dict)
     listings: dict[str, ListingEntry] = field(default_factory=dict)
     finished_at: float = 0.0
+    passes: tuple[PassRecord, ...] = ()
+
+    def remember(self, report: Report) -> None:
+        """Note a pass that ended."""
+        self.finished_at = report.finished_at.timestamp()
+        self.passes = (*self.passes, PassRecord.of(report))[-PASSES_KEPT:]
 
     @classmethod
     def from_json(cls, document: Any) -> Index:
@@ -168,6 +220,7 @@ class Index:
                 mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
                 listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
                 finished_at=number_of(document["finished_at"]),
+                passes=tuple(map(_pass, list_of(document.get("passes", [])))),
             )
         except MALFORMED as error:
             raise LedgerCorrupt(f"not an index: {error!r}") from error
@@ -177,6 +230,7 @@ class Index:
         return {
             "version": VERSION,
             "finished_at": self.finished_at,
+            "passes": [fields_of(item) for item in self.passes],
             "mirrors": {k: v.to_json() for k, v in self.mirrors.items()},
             "listings": {k: v.to_json() for k, v in self.listings.items()},
         }
@@ -193,6 +247,7 @@ def _index_entry(document: Any) -> IndexEntry:
             "succeeded_at": number_of(document["succeeded_at"]),
             "since": number_of(document.get("since", 0.0)),
             "wake_at": number_of(document.get("wake_at", 0.0)),
+            "told": flag(document.get("told", False)),
         }
     )
     for text in (
@@ -209,6 +264,15 @@ def _index_entry(document: Any) -> IndexEntry:
     perhaps_text(entry.newest)
     perhaps_text(entry.newest_visible)
     return entry
+
+
+def _pass(item: Any) -> PassRecord:
+    record = PassRecord(**item)
+    for number in (record.started_at, record.seconds):
+        number_of(number)
+    for whole in (record.mirrors, record.unchanged, record.failed, record.bytes, record.requests):
+        integer(whole)
+    return record
 
 
 def _quarantined(item: Any) -> Quarantined:

@@ -135,6 +135,8 @@ class RepositoryReport:
         target: ``OWNER/REPO``, or ``None`` for a wildcard whose listing failed.
         estimated_requests: In a plan: what ``sync`` would add, by host.
         verified: By ``verify`` only.
+        stopped: Why its host was given up meanwhile; empty where it was not. No part of the JSON:
+            the failure itself is reported once.
     """
 
     source: str
@@ -146,6 +148,7 @@ class RepositoryReport:
     quarantined: tuple[Quarantined, ...] = ()
     estimated_requests: Mapping[str, int] = field(default_factory=dict)
     verified: Verified | None = None
+    stopped: str = ""
 
     @property
     def differences(self) -> tuple[Difference, ...]:

@@ -219,9 +219,18 @@ class GitHubClient:
         """Why the host was given up in this pass, or ``None``."""
         return self.throttle.stopped
 
+    @property
+    def paused_until(self) -> datetime | None:
+        """Before when the host wants no requests, or ``None``."""
+        return self.throttle.paused_until
+
     def reset(self) -> None:
         """Begin a new pass: count from 0, and try again what was stopped."""
         self._wire.counter = Counter()
+        self.revive()
+
+    def revive(self) -> None:
+        """Try again what was stopped; counts go on."""
         self.throttle.reset()
         self._auth.begin(self)
         self._credential_good = False

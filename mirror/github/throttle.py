@@ -66,6 +66,12 @@ class Throttle:
         self._stopped: GitHubError | None = None
 
     @property
+    def paused_until(self) -> datetime | None:
+        """Before when nothing is let through, or ``None``."""
+        until = self._paused_until
+        return until if until is not None and until > self._clock.now() else None
+
+    @property
     def stopped(self) -> GitHubError | None:
         """Why no request passes any more, or ``None``."""
         return self._stopped

@@ -15,7 +15,7 @@ from mirror.core.selection import could_match, matches_source
 from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mirror.core.expansion import Mirror, Rule
     from mirror.core.ledger import Index
@@ -58,6 +58,7 @@ async def discover(
     index: Index,
     *,
     full: bool,
+    wanted: Callable[[Rule], bool] | None = None,
 ) -> Discovery:
     """Expand the rules by what their sources hold, and select by the command line's patterns.
 
@@ -67,6 +68,7 @@ async def discover(
         sources: By name.
         index: Knows the listings of the last pass; it is brought up to date.
         full: Trust no stored listing.
+        wanted: Which wildcards are listed; of others, what they held last time. ``None`` for all.
 
     Raises:
         UsageError: A pattern matches nothing.
@@ -77,7 +79,7 @@ async def discover(
     for rule in rules:
         key = rule.listing
         if rule.wildcard and rule.enabled and key not in listings and key not in failed:
-            if not _possible(rule, patterns):
+            if not _possible(rule, patterns) or (wanted and not wanted(rule)):
                 # Not asked for, but what it held last time may win a repository, or clash.
                 listings[key] = _listed(index.listings.get(key))
                 continue
@@ -145,11 +147,15 @@ def _selected(patterns: Sequence[str], source_name: str, source: RepoRef) -> boo
 def _failure(name: str, target: str | None, error: MirrorError) -> RepositoryReport:
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
+    stopped = ""
     if isinstance(error, HostStopped):
+        stopped = str(error)
         warnings = (f"not tried: {error}",)  # the failure itself is reported once
     else:
         status = error.status if isinstance(error, GitHubError) else None
         failures = (
             Failure(str(error), "list-repositories", status_code=status, attempts=error.attempts),
         )
-    return RepositoryReport(name, target, "failed", failures=failures, warnings=warnings)
+    return RepositoryReport(
+        name, target, "failed", failures=failures, warnings=warnings, stopped=stopped
+    )

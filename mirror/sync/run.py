@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
-
-from mirror.core.ledger import IndexEntry
-from mirror.core.report import Failure, Report, RepositoryReport
-from mirror.errors import GitHubError, HostStopped, MirrorError
+from mirror.core.report import Report, RepositoryReport
 from mirror.sync.discovery import discover
 from mirror.sync.session import Session
+from mirror.sync.standing import attempt, log_change, trouble_of
 from mirror.sync.verify import Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from mirror.core.expansion import Mirror, Rule
     from mirror.sync.side import Side, Tools
-
-log = structlog.get_logger()
 
 SAVE_INDEX_EVERY = 10.0
 """Seconds between two saves of the index while a pass runs; what is lost costs requests only."""
@@ -86,7 +82,7 @@ class Pass:
                 for _ in range(min(self._at_once, len(found.mirrors))):
                     group.create_task(self._work_off())
         finally:
-            await self._save_index()
+            await self._save_index(ended=True)
         return self.report()
 
     def report(self) -> Report:
@@ -113,53 +109,26 @@ class Pass:
                 mirror.name, str(mirror.target), "interrupted"
             )
             self._tools.observer.mirror_started(mirror.name)
-            report = await self._session(mirror)
+            report = await attempt(mirror, partial(self._session, mirror), self._tools.index)
             self._reports[mirror.key] = report
+            log_change(report, "", trouble_of(self._tools.index, mirror) if report.failures else "")
             self._tools.observer.mirror_finished(report)
             if self._tools.clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
                 await self._save_index()
 
-    async def _session(self, mirror: Mirror) -> RepositoryReport:
-        try:
-            source = self._sources[mirror.source_name]
-            if self._command == "verify":
-                verification = Verification(
-                    mirror, source, self._target, self._tools, repair=self._repair
-                )
-                return await verification.run()
-            session = Session(mirror, source, self._target, self._tools)
-            if self._command == "plan":
-                return await session.preview()
-            return await session.sync()
-        except HostStopped as error:
-            self._note_error(mirror, error)
-            return _failed(mirror, warnings=(f"not tried: {error}",))
-        except MirrorError as error:
-            log.warning("mirror.failed", source=mirror.name, error=str(error))
-            self._note_error(mirror, error)
-            status = error.status if isinstance(error, GitHubError) else None
-            failure = Failure(str(error), "sync", status_code=status, attempts=error.attempts)
-            return _failed(mirror, failures=(failure,))
-        except Exception as error:
-            log.exception("mirror.crashed", source=mirror.name)
-            text = f"internal error, please report it: {type(error).__name__}: {error}"
-            return _failed(mirror, failures=(Failure(text, "sync"),))
+    def _session(self, mirror: Mirror) -> Awaitable[RepositoryReport]:
+        source = self._sources[mirror.source_name]
+        if self._command == "verify":
+            return Verification(
+                mirror, source, self._target, self._tools, repair=self._repair
+            ).run()
+        session = Session(mirror, source, self._target, self._tools)
+        return session.preview() if self._command == "plan" else session.sync()
 
-    def _note_error(self, mirror: Mirror, error: MirrorError) -> None:
-        blank = IndexEntry(mirror.name, str(mirror.target))
-        self._tools.index.mirrors.setdefault(mirror.key, blank).error = str(error)
-
-    async def _save_index(self) -> None:
+    async def _save_index(self, *, ended: bool = False) -> None:
         if self._command != "sync":
             return
         self._saved_at = self._tools.clock.monotonic()
-        self._tools.index.finished_at = self._tools.clock.now().timestamp()
+        if ended:
+            self._tools.index.remember(self.report())
         await self._tools.ledgers.save_index(self._tools.index)
-
-
-def _failed(
-    mirror: Mirror, *, failures: tuple[Failure, ...] = (), warnings: tuple[str, ...] = ()
-) -> RepositoryReport:
-    return RepositoryReport(
-        mirror.name, str(mirror.target), "failed", failures=failures, warnings=warnings
-    )

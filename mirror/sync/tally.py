@@ -120,6 +120,7 @@ class Tally:
             failures=failures,
             warnings=warnings,
             quarantined=quarantined,
+            stopped=self.stopped,
         )
 
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.config import load_config, schema
-from mirror.config.checks import NOT_YET
 from mirror.config.document import reference
-from mirror.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,31 +128,10 @@ def test_every_key_is_in_the_full_file() -> None:
     assert complaints(schema(), document) == []
 
 
-def test_what_is_commented_out_is_not_available_yet(tmp_path: Path) -> None:
-    """A key is commented out when its feature is not available yet, and for no other reason."""
-    file = tmp_path / "full.toml"
-    text = re.sub(r"^# or: .*$", "#", FULL.read_text(), flags=re.MULTILINE)
-    file.write_text(COMMENTED.sub("", text))
-    with pytest.raises(ConfigError) as caught:
-        load_config(file, {})
-    problems = caught.value.problems
-    assert [p for p in problems if "not available yet in this version" not in p.message] == []
-    commented = {n for n, line in enumerate(text.splitlines(), 1) if COMMENTED.match(line)}
-    assert {problem.line for problem in problems} == commented
-
-
-def test_comments_say_what_is_not_available_yet() -> None:
-    """Above each key that is commented out stand the words that say why."""
-    for block in FULL.read_text().split("\n\n"):
-        if COMMENTED.search(block):
-            assert "not available yet" in block, block
-
-
-def test_rows_of_not_yet_name_keys() -> None:
-    """Every row of the table is a key of the model, so that none outlives its key."""
-    known = set(names(tomllib.loads(uncommented())))
-    for row in NOT_YET:
-        assert re.sub("^hosts", "target", row) in known
+def test_only_alternatives_are_commented_out() -> None:
+    """A key of the full file is commented out where another stands for it, and nowhere else."""
+    commented = [line for line in FULL.read_text().splitlines() if COMMENTED.match(line)]
+    assert [line for line in commented if not line.startswith("# or: ")] == []
 
 
 def test_the_schema_is_closed_and_described() -> None:

@@ -322,22 +322,8 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(
     assert not any("S3CRET" in str(problem) for problem in problems)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'interval = "1h"',
-    ],
-)
-@pytest.mark.parametrize("place", [MIRROR, "[defaults]\n"])
-def test_what_is_not_available_yet(wrong: Wrong, place: str, text: str) -> None:
-    """A setting whose feature comes later is refused, in a mirror as in [defaults]."""
-    (problem,) = wrong(place + text + "\n")
-    assert "not available yet in this version" in problem.message
-    assert problem.key.endswith(text.split(" ", maxsplit=1)[0])
-
-
-def test_a_default_is_always_available(load: Load) -> None:
-    """To write a default down changes nothing, so it is allowed before its feature is there."""
+def test_a_default_may_be_written_down(load: Load) -> None:
+    """To write a default down changes nothing."""
     config = load(
         '[defaults]\non_delete = "keep"\nmax_deletes = 10\nreleases.min_age = "0s"\n'
         '[sync]\nbandwidth = "0"\ntransfer = "stream"\n'
