@@ -4,126 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mirror.cli.sanitise import shorten
 from mirror.cli.wording import count, duration, size
+from mirror.core.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from rich.console import ConsoleRenderable
 
-    from mirror.core.report import RepositoryReport
+    from mirror.core.progress import Transfer
 
 SHOWN = 8
 """Transfers that are shown; the others are counted."""
 
-WINDOW = 5.0
-"""Seconds that a speed is measured over."""
-
 PER_SECOND = 8
 _BAR = 10
-
-
-@dataclass(slots=True)
-class Speed:
-    """Bytes a second over the last seconds."""
-
-    _samples: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def add(self, now: float, total: int) -> None:
-        """So many bytes in all at this moment."""
-        samples = self._samples
-        samples.append((now, total))
-        while len(samples) > 2 and samples[1][0] <= now - WINDOW:
-            samples.popleft()
-
-    def at(self, now: float) -> float:
-        """The speed; 0 where it is not known yet."""
-        if not self._samples:
-            return 0.0
-        (first, before), (_, after) = self._samples[0], self._samples[-1]
-        passed = now - first
-        return (after - before) / passed if passed >= 0.5 else 0.0
-
-
-@dataclass(slots=True)
-class Transfer:
-    """One asset on its way."""
-
-    source: str
-    release: str
-    asset: str
-    size: int
-    done: int = 0
-    speed: Speed = field(default_factory=Speed)
-
-
-class Progress:
-    """Watches a pass and counts; implements :class:`~mirror.core.report.Observer`.
-
-    Attributes:
-        begun: Mirrors that were begun: from then on there is something to finish.
-        transfers: What moves, by number.
-    """
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self.mirrors = self.begun = self.finished = self.failed = 0
-        self.planned = self.done = self._moved = 0
-        self.transfers: dict[int, Transfer] = {}
-        self.speed = Speed()
-
-    def mirrors_found(self, count: int) -> None:
-        """This many more mirrors are part of the pass."""
-        self.mirrors += count
-
-    def mirror_started(self, source: str) -> None:
-        """A session began."""
-        del source
-        self.begun += 1
-
-    def mirror_finished(self, report: RepositoryReport) -> None:
-        """A session ended."""
-        self.finished += 1
-        self.failed += report.status == "failed"
-
-    def bytes_planned(self, count: int) -> None:
-        """This many more bytes are to be transferred."""
-        self.planned += count
-
-    def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
-    ) -> None:
-        """An asset's bytes begin to move."""
-        self.transfers[number] = Transfer(source, release, asset, size)
-        self.transfers[number].speed.add(self._monotonic(), 0)
-
-    def transfer_moved(self, number: int, done: int) -> None:
-        """So many bytes in all have been handed to the target."""
-        transfer = self.transfers.get(number)
-        if transfer is None:
-            return
-        now = self._monotonic()
-        self._moved += max(0, done - transfer.done)
-        transfer.done = done
-        transfer.speed.add(now, done)
-        self.speed.add(now, self._moved)
-
-    def transfer_finished(self, number: int, *, good: bool) -> None:
-        """No more bytes move; those of a failed transfer will have to move again."""
-        transfer = self.transfers.pop(number, None)
-        if transfer is not None and good:
-            self.done += transfer.size
-
-    def bytes_done(self) -> int:
-        """Bytes that have arrived, with those of the transfers in flight."""
-        return self.done + sum(transfer.done for transfer in self.transfers.values())
 
 
 class Watcher(Protocol):
@@ -149,7 +48,7 @@ class Silent:
     """Shows nothing, but knows what moves."""
 
     def __init__(self) -> None:
-        self.progress = Progress()
+        self.progress = Progress(time.monotonic)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -175,7 +74,7 @@ class Live:
 
         from mirror.cli.terminal import console  # noqa: PLC0415
 
-        self.progress = Progress()
+        self.progress = Progress(time.monotonic)
         self._title = title
         self._console = console(sys.stderr)
         self._live = RichLive(

@@ -9,8 +9,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mirror.cli.display import SHOWN, Progress, draw
+from mirror.cli.display import SHOWN, draw
 from mirror.cli.wording import age, count, duration, size
+from mirror.core.progress import Progress
 from mirror.core.report import RepositoryReport
 
 
