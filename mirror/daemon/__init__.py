@@ -1,0 +1,1 @@
+"""The service: its timetable, its life, and what it tells of itself."""

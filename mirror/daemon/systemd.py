@@ -1,0 +1,164 @@
+"""What the service manager is told: ready, reloading, stopping, alive, and how things stand.
+
+A message is one datagram of ``NAME=value`` lines to the socket that ``$NOTIFY_SOCKET`` names.
+Nobody waits for an answer, and nothing here ever waits, fails or is logged: the mirrors are the
+work, and whether anybody hears of them must not matter to it.
+
+Source: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import unicodedata
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+LONGEST_STATUS = 400
+"""Bytes of a status. The manager drops a datagram of more than 4096 bytes as a whole."""
+
+_KEPT = 16
+_MICRO = 1_000_000
+_DIGITS = 20
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class SdNotify:
+    """Tells the service manager; says nothing where there is none.
+
+    What changes the service's state (ready, reloading, stopping) is kept while the manager is too
+    busy to take it, and goes before the next message: without it a start would time out. What is
+    only true now (alive, the status) is not kept.
+
+    The environment is left as it is. Children that inherit it cannot speak for the service
+    (``NotifyAccess=main``), and the ``git`` program is given an environment of its own anyway.
+
+    Args:
+        address: Of the socket: a path, or ``@NAME`` for an abstract one; any other is none.
+        watchdog_interval: See the property.
+        monotonic_ns: ``CLOCK_MONOTONIC`` in nanoseconds, which the manager compares with its own.
+    """
+
+    def __init__(
+        self,
+        address: str = "",
+        *,
+        watchdog_interval: float | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._address = _address(address)
+        self._watchdog_interval = watchdog_interval
+        self._monotonic_ns = monotonic_ns
+        self._kept: deque[bytes] = deque(maxlen=_KEPT)
+        self._status = ""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], *, pid: int | None = None) -> Self:
+        """Find the manager in the environment that it gave to the service.
+
+        Args:
+            environ: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are looked at.
+            pid: The process that asks; this one unless given.
+        """
+        address = environ.get("NOTIFY_SOCKET", "")
+        interval = _watchdog_interval(environ, os.getpid() if pid is None else pid)
+        return cls(address, watchdog_interval=interval if _address(address) else None)
+
+    @property
+    def watchdog_interval(self) -> float | None:
+        """Seconds from one :meth:`watchdog` to the next; ``None`` where nobody waits for it.
+
+        It is a third of the time after which the manager ends the service, so that one message may
+        be late or lost.
+        """
+        return self._watchdog_interval
+
+    def ready(self) -> None:
+        """The service runs: after the start, and after a reload, whether or not that was good."""
+        self._change("READY=1")
+
+    def status(self, text: str) -> None:
+        """How things stand, in one line for ``systemctl status``; the same again is not sent.
+
+        Args:
+            text: Names from servers may be in it: it is made one line of what can be seen, and cut.
+        """
+        line = _one_line(text)
+        if line != self._status and self._send(f"STATUS={line}".encode()):
+            self._status = line
+
+    def reloading(self) -> None:
+        """The configuration is read again; :meth:`ready` ends it."""
+        self._change("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
+
+    def stopping(self, within: float = 0.0) -> None:
+        """The service begins to stop.
+
+        Args:
+            within: Seconds that this may take. Where it is more than the unit's
+                ``TimeoutStopSec``, the manager waits for it nevertheless; it never waits for less.
+        """
+        extend = [f"EXTEND_TIMEOUT_USEC={round(within * _MICRO)}"] if within > 0 else []
+        self._change("STOPPING=1", *extend)
+
+    def watchdog(self) -> None:
+        """The service is alive: to be called by what would hang if it were not."""
+        self._send(b"WATCHDOG=1")
+
+    def _change(self, *lines: str) -> None:
+        message = "\n".join(lines).encode()
+        if not self._send(message) and self._address:
+            self._kept.append(message)
+
+    def _send(self, message: bytes) -> bool:
+        """Send what was kept, then a message; whether all of it has been taken."""
+        if not self._address:
+            return False
+        try:
+            # As sd_notify(3) does it: a socket a message holds no file open in between, and finds
+            # the manager after it was started anew.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                while self._kept:
+                    sender.sendto(self._kept[0], self._address)
+                    self._kept.popleft()
+                sender.sendto(message, self._address)
+        except OSError:
+            return False
+        return True
+
+
+def _address(text: str) -> bytes:
+    """A socket's address as the kernel takes it; empty for none."""
+    if text.startswith("/"):
+        return os.fsencode(text)
+    if text.startswith("@") and len(text) > 1:
+        return b"\0" + os.fsencode(text[1:])
+    return b""
+
+
+def _watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
+    """A third of ``WATCHDOG_USEC``, where it is meant for this process."""
+    for_whom = environ.get("WATCHDOG_PID", "")
+    if for_whom and for_whom != str(pid):
+        return None
+    given = environ.get("WATCHDOG_USEC", "")
+    if not (given.isascii() and given.isdigit() and len(given) < _DIGITS and int(given)):
+        return None
+    return int(given) / 3 / _MICRO
+
+
+def _one_line(text: str) -> str:
+    """Visible characters alone, in one line of UTF-8 that is short enough."""
+    seen = "".join(c if unicodedata.category(c) not in _UNSEEN else " " for c in text)
+    line = " ".join(seen.split())
+    data = line.encode()
+    if len(data) <= LONGEST_STATUS:
+        return line
+    return data[: LONGEST_STATUS - 3].decode(errors="ignore").rstrip() + "…"
