@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from mirror.sync.check import Checker, CheckResult
 from mirror.sync.discovery import check_patterns
 from mirror.sync.run import Pass
 from mirror.sync.side import Side, Tools
+from mirror.sync.standing import Standing
 from mirror.sync.stop import Stop
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.git import GitRemote, TagPusher
@@ -27,11 +29,13 @@ from mirror.transfer.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
     from mirror.core.expansion import Rule
+    from mirror.core.ledger import Index
     from mirror.core.release import RepoRef
     from mirror.core.report import Observer, Report
     from mirror.core.timetable import Clock
@@ -50,11 +54,64 @@ Source: https://docs.github.com/repositories/releasing-projects-on-github/about-
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all transfers share, also while one app takes over from another.
+
+    Attributes:
+        transfers, rate: What the slots and the bandwidth were made for.
+        git_directory, spool_directory: No directory ever has two owners.
+    """
+
+    transfers: int
+    rate: int
+    git_directory: Path
+    spool_directory: Path
+    slots: Slots
+    bandwidth: Bandwidth
+    pusher: TagPusher
+    spool: Spool
+
+    @classmethod
+    def of(cls, config: Config, clock: Clock, before: Shared | None) -> Shared:
+        """Made as configured; what was there before is kept where its settings are the same."""
+        sync = config.sync
+        # A transfer holds a connection of both of its hosts to its end.
+        connections = (host.max_connections for host in config.hosts.values())
+        transfers = min(sync.transfers, *connections)
+        git_directory = config.ledger.directory / "git"
+        spool_directory = sync.spool_directory or config.ledger.directory / "spool"
+        slots = before.slots if before and before.transfers == transfers else Slots(transfers)
+        if before and before.rate == sync.bandwidth:
+            bandwidth = before.bandwidth
+        else:
+            bandwidth = Bandwidth(sync.bandwidth, clock)
+        if before and before.git_directory == git_directory:
+            pusher = before.pusher
+        else:
+            pusher = TagPusher(git_directory, clock, Backoff(attempts=sync.attempts))
+        if before and before.spool_directory == spool_directory:
+            spool = before.spool
+        else:
+            spool = Spool(spool_directory, transfers * LARGEST_ASSET, clock)
+        return cls(
+            transfers,
+            sync.bandwidth,
+            git_directory,
+            spool_directory,
+            slots,
+            bandwidth,
+            pusher,
+            spool,
+        )
+
+
 class App:
     """What the commands and the service do, with the objects that the configuration asks for.
 
     Attributes:
         stop: Ask it to stop, and nothing new is started.
+        shared: What a successor takes over.
     """
 
     def __init__(
@@ -65,6 +122,7 @@ class App:
         target: Side,
         clock: Clock,
         observer: Observer,
+        shared: Shared,
     ) -> None:
         self._config = config
         self._ledgers = ledgers
@@ -73,15 +131,7 @@ class App:
         self._clock = clock
         self._observer = observer
         self._rules = rules_of(config)
-        self._pusher = TagPusher(
-            config.ledger.directory / "git", clock, Backoff(attempts=config.sync.attempts)
-        )
-        self._bandwidth = Bandwidth(config.sync.bandwidth, clock)
-        self._spool = Spool(
-            config.sync.spool_directory or config.ledger.directory / "spool",
-            self._transfers() * LARGEST_ASSET,
-            clock,
-        )
+        self.shared = shared
         self._pass: Pass | None = None
         self.stop = Stop()
 
@@ -101,7 +151,7 @@ class App:
         """
         check_patterns(self._rules, patterns)
         async with self._ledgers.lock(wait):
-            await self._spool.sweep()
+            await self.shared.spool.sweep()
             return await self._run("sync", patterns, full=full)
 
     async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
@@ -133,7 +183,7 @@ class App:
         if not repair:
             return await self._run("verify", patterns, full=full)
         async with self._ledgers.lock(wait):
-            await self._spool.sweep()
+            await self.shared.spool.sweep()
             return await self._run("verify", patterns, full=full, repair=True)
 
     async def check(self) -> list[CheckResult]:
@@ -145,50 +195,55 @@ class App:
             self._target,
             self._clock,
             interval=interval,
-            pusher=self._pusher,
+            pusher=self.shared.pusher,
         )
         return await checker.run()
+
+    def standing(self, index: Index) -> Standing:
+        """What the service runs on, one mirror at a time; whoever asks holds the ledger's lock.
+
+        Args:
+            index: Kept in memory, also when other settings come into force.
+        """
+        return Standing(self._rules, self._sources, self._target, self._tools(index))
 
     def report(self) -> Report | None:
         """What the pass that runs, or ran last, has done so far."""
         return self._pass.report() if self._pass else None
 
-    def _transfers(self) -> int:
-        """Transfers at once: each holds a connection of both of its hosts to its end."""
-        connections = (host.max_connections for host in self._config.hosts.values())
-        return min(self._config.sync.transfers, *connections)
-
     async def _run(
         self, command: str, patterns: Sequence[str], *, full: bool, repair: bool = False
     ) -> Report:
-        sync = self._config.sync
-        tools = Tools(
-            ledgers=self._ledgers,
-            index=await self._ledgers.load_index(),
-            slots=Slots(self._transfers()),
-            clock=self._clock,
-            observer=self._observer,
-            stop=self.stop,
-            backoff=Backoff(attempts=sync.attempts),
-            transfers_per_release=sync.transfers_per_release,
-            audit_interval=sync.audit_interval.total_seconds(),
-            spool=self._spool,
-            spooled=sync.transfer == "spool",
-            bandwidth=self._bandwidth,
-            full=full,
-            git=self._pusher,
-        )
         self._pass = Pass(
             command,
             self._rules,
             patterns,
             self._sources,
             self._target,
-            tools,
-            at_once=sync.repositories,
+            self._tools(await self._ledgers.load_index(), full=full),
+            at_once=self._config.sync.repositories,
             repair=repair,
         )
         return await self._pass.run()
+
+    def _tools(self, index: Index, *, full: bool = False) -> Tools:
+        sync = self._config.sync
+        return Tools(
+            ledgers=self._ledgers,
+            index=index,
+            slots=self.shared.slots,
+            clock=self._clock,
+            observer=self._observer,
+            stop=self.stop,
+            backoff=Backoff(attempts=sync.attempts),
+            transfers_per_release=sync.transfers_per_release,
+            audit_interval=sync.audit_interval.total_seconds(),
+            spool=self.shared.spool,
+            spooled=sync.transfer == "spool",
+            bandwidth=self.shared.bandwidth,
+            full=full,
+            git=self.shared.pusher,
+        )
 
 
 @asynccontextmanager
@@ -199,6 +254,8 @@ async def open_app(
     clock: Clock | None = None,
     observer: Observer | None = None,
     on_request: Callable[[RequestSeen], None] | None = None,
+    ledgers: FileLedgerStore | None = None,
+    before: Shared | None = None,
 ) -> AsyncIterator[App]:
     """Construct everything, and close it at the end.
 
@@ -208,13 +265,15 @@ async def open_app(
         clock: The time; the machine's by default.
         observer: Who watches; nobody by default.
         on_request: Told of every request to a host.
+        ledgers: As :func:`hold_ledger` gave them; else the app takes the lock when it needs it.
+        before: Of the app that this one takes over from.
 
     Raises:
         ConfigError: An App's private key is none.
     """
     clock = clock or SystemClock()
     backoff = Backoff(attempts=config.sync.attempts)
-    ledgers = FileLedgerStore(config.ledger.directory, clock)
+    ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
     async with AsyncExitStack() as stack:
         sides = {}
         for name, host in config.hosts.items():
@@ -222,7 +281,28 @@ async def open_app(
             client = _client(name, host, auth, clock, backoff, on_request)
             sides[name] = _side(name, host, auth, await stack.enter_async_context(client))
         target = sides.pop("target")
-        yield App(config, ledgers, sides, target, clock, observer or NullObserver())
+        shared = Shared.of(config, clock, before)
+        yield App(config, ledgers, sides, target, clock, observer or NullObserver(), shared)
+
+
+@asynccontextmanager
+async def hold_ledger(
+    config: Config, *, clock: Clock | None = None, wait: float = 0.0
+) -> AsyncIterator[FileLedgerStore]:
+    """Hold the ledger's lock for as long as the block runs: the service does for its whole life.
+
+    Args:
+        config: The settings: the directory is taken from them.
+        clock: The time; the machine's by default.
+        wait: Seconds to wait for another run that holds it.
+
+    Raises:
+        LedgerLocked: Another run held it to the end.
+        LedgerError: The directory cannot be made or written.
+    """
+    ledgers = FileLedgerStore(config.ledger.directory, clock or SystemClock())
+    async with ledgers.lock(wait):
+        yield ledgers
 
 
 def check_keys(config: Config, secrets: Secrets) -> None:
