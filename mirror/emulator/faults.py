@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ Kind = Literal[
     "reset-midway",
     "upload-failed",
     "truncate",
+    "wrong-length",
     "stall",
     "slow",
     "corrupt",
@@ -35,8 +36,22 @@ INSTEAD = frozenset({"status", "reset", "html", "redirect", "early-answer"})
 AFTER = frozenset({"lost-reply", "lost-reply-status"})
 """Kinds that execute the request and lose its answer."""
 
-SHAPING = frozenset({"reset-midway", "truncate", "stall", "slow", "corrupt"})
+SHAPING = frozenset({"reset-midway", "truncate", "wrong-length", "stall", "slow", "corrupt"})
 """Kinds that change how a body flows."""
+
+LAGGING = frozenset(
+    {
+        "list-releases",
+        "get-release",
+        "list-assets",
+        "get-asset",
+        "get-ref",
+        "list-refs",
+        "list-matching-refs",
+        "list-tags",
+    }
+)
+"""Routes that may show what was made only after a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +72,7 @@ class Fault:
               `starter`; answered with `status`
             - `truncate`: the body ends cleanly at `at_byte`; `keep_length` says whether the
               `Content-Length` still announces all of it
+            - `wrong-length`: `Content-Length` announces `at_byte` bytes, whatever follows
             - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes; of an
               upload: nothing more is read
             - `slow`: the body flows at `rate` bytes a second, either way
@@ -64,7 +80,8 @@ class Fault:
             - `html`: 200 with a page
             - `broken-json`, `wrong-types`: executed; the answer is cut in half, or every value in
               it has another type
-            - `redirect`: `status` (302 unless it is one of 3xx) to `location`
+            - `redirect`: `status` (302 unless it is one of 3xx) to `location`, in which `{path}`
+              and `{query}` are those of the request and `{n}` is the number of the hit
             - `early-answer`: answered with `status` before the body is read; the connection stays
               open, unread, for `seconds`
             - `lag`: what was made after the fault was set is not seen yet: the newest such item
@@ -74,6 +91,8 @@ class Fault:
         match: A part of path and query; `None` matches all.
         nth: The first matching request that is hit, from 1.
         times: How many are hit; `None` is for ever.
+        way: Which body breaks, stalls or is slow: `in` (the request's) or `out` (the answer's);
+            empty is `in` for an upload and `out` for all else.
     """
 
     kind: Kind
@@ -90,6 +109,7 @@ class Fault:
     rate: int = 0
     keep_length: bool = True
     location: str = ""
+    way: Literal["", "in", "out"] = ""
 
     def __post_init__(self) -> None:
         """Refuse what could never happen, so that a test does not pass for nothing."""
@@ -101,6 +121,12 @@ class Fault:
             raise ValueError("a slow fault needs a rate in bytes a second")
         if self.kind == "redirect" and not self.location:
             raise ValueError("a redirect fault needs a location")
+        if self.kind == "lag" and self.route not in {"*", *LAGGING}:
+            raise ValueError(f"nothing lags at {self.route}: only at {', '.join(sorted(LAGGING))}")
+
+    def inward(self, route: str) -> bool:
+        """Whether it is the body of a request of this route that breaks, stalls or is slow."""
+        return self.way == "in" or (not self.way and route == "upload-asset")
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Fault:
@@ -126,6 +152,14 @@ class _Armed:
 
     def matches(self, route: str, target: str) -> bool:
         return self.fault.route in ("*", route) and (self.fault.match or "") in target
+
+    def shown(self, target: str) -> Fault:
+        """The fault with its location for this request."""
+        if "{" not in self.fault.location:
+            return self.fault
+        path, _, query = target.partition("?")
+        location = self.fault.location.replace("{path}", path).replace("{query}", query)
+        return replace(self.fault, location=location.replace("{n}", str(self.hits)))
 
     def due(self) -> bool:
         """Count a hit and say whether it is one of those that are affected."""
@@ -176,7 +210,7 @@ class Faults:
         if not self._armed:
             return []
         return [
-            armed.fault
+            armed.shown(target)
             for armed in self._armed
             if armed.fault.kind != "lag" and armed.matches(route, target) and armed.due()
         ]

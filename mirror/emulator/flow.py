@@ -69,6 +69,28 @@ async def drain(call: Call) -> None:
         call.record.bytes_in += len(chunk)
 
 
+async def whole(call: Call) -> bytes:
+    """Read a small body to its end, broken as scripted.
+
+    Raises:
+        ConnectionError: It broke.
+    """
+    await call.welcome()
+    faults = [f for f in call.faults if f.inward(call.route.name)]
+    stops = [f for f in faults if f.kind in ("reset-midway", "stall")]
+    rate = next((f.rate for f in faults if f.kind == "slow"), 0)
+    data = b""
+    async for chunk in call.request.content.iter_any():
+        data += chunk
+        call.record.bytes_in = len(data)
+        await paced(rate, len(chunk))
+        while stops and len(data) >= stops[0].at_byte:
+            if stops[0].kind == "reset-midway":
+                raise reset(call.request)
+            await hang(stops.pop(0).seconds)
+    return data
+
+
 async def receive(call: Call, length: int) -> Content:
     """Take the body of an upload.
 
@@ -96,8 +118,9 @@ def _lose(call: Call) -> None:
 
 async def _fill(call: Call, intake: Intake, length: int) -> None:
     """Read until all is there, broken as scripted."""
-    stop = next((f for f in call.faults if f.kind in ("reset-midway", "stall")), None)
-    slow = next((f.rate for f in call.faults if f.kind == "slow"), call.state.upload_rate)
+    faults = [f for f in call.faults if f.inward(call.route.name)]
+    stop = next((f for f in faults if f.kind in ("reset-midway", "stall")), None)
+    slow = next((f.rate for f in faults if f.kind == "slow"), call.state.upload_rate)
     # At a rate, small pieces keep the pace even.
     largest = max(1, int(slow * _TICK)) if slow else CHUNK
     record, log, name = call.record, call.state.log, call.route.name
@@ -132,7 +155,7 @@ async def send(call: Call, answer: Answer) -> web.StreamResponse:
 
 
 async def _send(call: Call, answer: Answer) -> web.StreamResponse:
-    faults = [f for f in call.faults if f.kind in SHAPING and call.route.name != "upload-asset"]
+    faults = [f for f in call.faults if f.kind in SHAPING and not f.inward(call.route.name)]
     length = answer.stop - answer.start if answer.content is not None else len(answer.body)
     head = call.request.method == "HEAD"
     if head or (not faults and answer.stream is None and length <= CHUNK):
@@ -141,6 +164,9 @@ async def _send(call: Call, answer: Answer) -> web.StreamResponse:
     if answer.content_type is not None:
         response.headers["Content-Type"] = answer.content_type
     cut = next((f for f in faults if f.kind == "truncate" and not f.keep_length), None)
+    wrong = next((f for f in faults if f.kind == "wrong-length"), None)
+    if wrong is not None:
+        return await _misannounced(call, answer, response, wrong.at_byte)
     if cut is None and answer.stream is None:
         response.content_length = length
     await response.prepare(call.request)
@@ -148,6 +174,27 @@ async def _send(call: Call, answer: Answer) -> web.StreamResponse:
     call.state.log.end(call.record, answer.status)
     await response.write_eof()
     return response
+
+
+async def _misannounced(
+    call: Call, answer: Answer, response: web.StreamResponse, announced: int
+) -> web.StreamResponse:
+    """Announce another length than the body has, and send all of it."""
+    response.content_length = announced
+    await response.prepare(call.request)
+    body = b"".join(_parts(answer))
+    await response.write(body[:announced])
+    transport = call.request.transport
+    await _flush(transport)
+    await asyncio.sleep(_FLUSH)  # a client reads what was announced before it sees more
+    if transport is not None and not transport.is_closing():
+        transport.write(body[announced:])  # past the server's writer, which keeps to the length
+    call.record.bytes_out = len(body)
+    await _flush(transport)
+    call.state.log.end(call.record, answer.status)
+    if transport is not None:
+        transport.close()
+    raise ConnectionResetError("scripted")
 
 
 def _at_once(call: Call, answer: Answer, length: int, *, head: bool) -> web.StreamResponse:

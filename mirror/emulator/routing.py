@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlencode
 from mirror.emulator.access import require
 from mirror.emulator.documents import dumps
 from mirror.emulator.errors import ApiError, bad_request, not_found
+from mirror.emulator.flow import whole
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -272,11 +273,7 @@ class Call:
 
     async def body(self) -> bytes:
         """The whole body of a small request."""
-        await self.welcome()
-        parts = [chunk async for chunk in self.request.content.iter_any()]
-        data = b"".join(parts)
-        self.record.bytes_in = len(data)
-        return data
+        return await whole(self)
 
     async def welcome(self) -> None:
         """Tell a client that waits for it to send its body."""

@@ -178,6 +178,39 @@ async def test_corrupt(host: Any) -> None:
     assert (await download(host)).body == b"hell" + bytes([ord("o") ^ 0xFF]) + b" world"
 
 
+@pytest.mark.parametrize(("announced", "seen"), [(5, b"hello"), (99, None)])
+async def test_wrong_length(host: Any, announced: int, seen: bytes | None) -> None:
+    """Announced too small, the rest is not read as another answer; too large, the end is missing."""
+    host.state.faults.add(Fault(kind="wrong-length", route="download-asset", at_byte=announced))
+    if seen is None:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await download(host)
+    else:
+        assert (await download(host)).body == seen
+    assert (await download(host)).body == BODY
+
+
+async def test_the_answer_to_an_upload_breaks(host: Any) -> None:
+    """Its body was read; the answer's is what is cut."""
+    draft = await host.draft()
+    host.state.faults.add(Fault(kind="truncate", route="upload-asset", at_byte=5, way="out"))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await host.upload(draft["id"], "a")
+    assert host.state.asset("octo/tool", "v9", "a").state == "uploaded"
+
+
+@pytest.mark.parametrize("kind", ["reset-midway", "stall"])
+async def test_the_body_of_a_request_breaks(host: Any, kind: Any) -> None:
+    """Some of it is read, and nothing is done."""
+    host.state.faults.add(Fault(kind=kind, route="create-release", at_byte=5, way="in"))
+    with pytest.raises((aiohttp.ClientConnectionError, TimeoutError)):
+        async with asyncio.timeout(0.1):
+            await host.send("POST", R, json={"tag_name": "v2"})
+    assert len(host.state.releases("octo/tool")) == 1
+    host.state.faults.add(Fault(kind="slow", route="create-release", rate=10_000, way="in"))
+    assert (await host.send("POST", R, json={"tag_name": "v2"})).status == 201
+
+
 async def test_html(host: Any) -> None:
     """200 with a page where JSON or bytes should be."""
     host.state.faults.add(Fault(kind="html"))
@@ -206,6 +239,18 @@ async def test_redirect(host: Any) -> None:
     host.state.faults.add(Fault(kind="redirect", status=307, location="http://elsewhere.invalid/"))
     reply = await host.get(R)
     assert (reply.status, reply.headers["Location"]) == (307, "http://elsewhere.invalid/")
+
+
+async def test_a_redirect_without_an_end(host: Any) -> None:
+    """Each hop leads to another address, which is hit again."""
+    endless = "{path}?{query}&hop={n}"
+    host.state.faults.add(Fault(kind="redirect", location=endless, times=2))
+    first = await host.get(f"{R}?page=1")
+    assert first.headers["Location"].endswith(f"{R}?page=1&hop=1")
+    there = host.emulator.url + first.headers["Location"]
+    second = await host.get(there)
+    assert second.headers["Location"].endswith("?page=1&hop=1&hop=2")
+    assert (await host.get(there)).status == 200
 
 
 async def test_early_answer(host: Any) -> None:
@@ -272,6 +317,8 @@ def test_a_fault_that_cannot_happen_is_refused(host: Any) -> None:
         Fault(kind="slow")
     with pytest.raises(ValueError, match="location"):
         Fault(kind="redirect")
+    with pytest.raises(ValueError, match="nothing lags"):
+        Fault(kind="lag", route="upload-asset")
     with pytest.raises(ValueError, match="unknown keys"):
         Fault.from_json({"kind": "reset", "rout": "*"})
-    assert len(KINDS) == 17
+    assert len(KINDS) == 18
