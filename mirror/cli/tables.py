@@ -84,7 +84,14 @@ def news(report: Report) -> list[RenderableType]:
     """
     if not (report.interrupted or any(_is_news(repo) for repo in report.repositories)):
         return []
-    return [*problems(report, quarantined=False), _last_line(report)]
+    return from_the_top([*problems(report, quarantined=False), _last_line(report)])
+
+
+def from_the_top(parts: list[RenderableType]) -> list[RenderableType]:
+    """Without the empty line before the first part: it is for the room between two."""
+    if parts and isinstance(parts[0], Padding):
+        parts[0].top = 0
+    return parts
 
 
 def _is_news(repo: RepositoryReport) -> bool:

@@ -8,7 +8,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mirror.cli.sanitise import shorten
-from mirror.cli.tables import LONGEST_NAME, STYLES, plain_table, problems, requests
+from mirror.cli.tables import (
+    LONGEST_NAME,
+    STYLES,
+    from_the_top,
+    plain_table,
+    problems,
+    requests,
+)
 from mirror.cli.wording import count, duration, size
 
 if TYPE_CHECKING:
@@ -53,7 +60,7 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
     parts += _table("Repaired", STYLES["ok"], mended)
     parts += problems(report, quarantined=not quiet)
     parts.append(Padding(_sum(report, len(mended)), (1 if parts else 0, 0, 0, 0)))
-    return parts
+    return from_the_top(parts)
 
 
 def _is_news(repo: RepositoryReport) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 from mirror.cli.advice import advice
 from mirror.cli.plan_table import LINES, plan_tables
 from mirror.cli.tables import news, summary
+from mirror.cli.verify_table import verify_tables
 from mirror.core.report import (
     ActionReport,
     Failure,
@@ -84,6 +85,26 @@ def test_quiet_tells_news_only() -> None:
     stopped = repo(2, "failed", warnings=("not tried: the token was refused",))
     assert "not tried" in text(news(report(stopped)))
     assert "Interrupted" in text(news(report(repo(1, "interrupted"), interrupted=True)))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        repo(1, "failed", failures=(Failure("no", "upload-asset", "v1", "a.zip"),)),
+        repo(1, "failed", warnings=("not tried: the token was refused",)),
+        repo(1, "interrupted"),
+    ],
+)
+def test_quiet_begins_at_once(odd: RepositoryReport) -> None:
+    """What cron mails begins with what is wrong, not with an empty line; room between stays."""
+    stopped = odd.status == "interrupted"
+    for parts in (
+        news(report(odd, interrupted=stopped)),
+        verify_tables(report(odd, command="verify", interrupted=stopped), quiet=True),
+    ):
+        shown = "\n".join(line.rstrip() for line in text(parts).split("\n"))
+        assert shown[0] not in "\n "
+        assert stopped or "\n\nNot all is well" in shown
 
 
 def test_a_quiet_plan_tells_no_past() -> None:
