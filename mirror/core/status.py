@@ -85,10 +85,11 @@ def mirror_statuses(
 
     A mirror that was never begun is told as well, where it is not a pattern.
     """
+    configured = _Configured(rules)
     found = {
         _pair(entry.source, entry.target): _status(entry)
         for entry in index.mirrors.values()
-        if _configured(entry, rules)
+        if entry in configured
     }
     for rule in rules:
         if rule.enabled and not rule.wildcard:
@@ -135,20 +136,33 @@ def _never(source: str, target: str) -> MirrorStatus:
     return MirrorStatus(source, target, "never", None, 0, 0, 0, "", (), ())
 
 
-def _configured(entry: IndexEntry, rules: Sequence[Rule]) -> bool:
-    name, _, address = entry.source.partition(":")
-    owner, _, repo = address.partition("/")
-    found = [
-        rule
-        for rule in rules
-        if rule.source_name.casefold() == name.casefold()
-        and could_match(address, rule.source_name, rule.source)
-    ]
-    explicit = [rule for rule in found if not rule.wildcard]
-    return any(
-        rule.enabled and rule.target_of(RepoRef(owner, repo)).casefold() == entry.target.casefold()
-        for rule in explicit or found
-    )
+class _Configured:
+    """Tells which entries the rules still name; made once, since there may be thousands of both."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._explicit: dict[str, list[Rule]] = {}
+        self._wildcards: list[Rule] = []
+        for rule in rules:
+            if rule.wildcard:
+                self._wildcards.append(rule)
+            else:
+                name = f"{rule.source_name}:{rule.source}".casefold()
+                self._explicit.setdefault(name, []).append(rule)
+
+    def __contains__(self, entry: IndexEntry) -> bool:
+        name, _, address = entry.source.partition(":")
+        owner, _, repo = address.partition("/")
+        found = self._explicit.get(entry.source.casefold()) or [
+            rule
+            for rule in self._wildcards
+            if rule.source_name.casefold() == name.casefold()
+            and could_match(address, rule.source_name, rule.source)
+        ]
+        target = entry.target.casefold()
+        return any(
+            rule.enabled and rule.target_of(RepoRef(owner, repo)).casefold() == target
+            for rule in found
+        )
 
 
 def _selected(status: MirrorStatus, patterns: Sequence[str]) -> bool:
