@@ -141,6 +141,21 @@ class PassRecord:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people were told is in trouble, where there is no entry to remember it by.
+
+    Attributes:
+        command: ``sync``, or ``verify`` for what a repair left.
+        source: ``NAME:OWNER/REPO``, or a wildcard.
+        target: ``OWNER/REPO``; ``None`` for a wildcard.
+    """
+
+    command: str
+    source: str
+    target: str | None
+
+
 PASSES_KEPT = 60
 """Passes of the past that the index remembers."""
 
@@ -194,12 +209,14 @@ class Index:
     Attributes:
         finished_at: When a pass last ended (seconds since the epoch).
         passes: The last ones, the newest at the end.
+        told: What people were told of beside the mirrors.
     """
 
     mirrors: dict[str, IndexEntry] = field(default_factory=dict)
     listings: dict[str, ListingEntry] = field(default_factory=dict)
     finished_at: float = 0.0
     passes: tuple[PassRecord, ...] = ()
+    told: tuple[Told, ...] = ()
 
     def remember(self, report: Report) -> None:
         """Note a pass that ended."""
@@ -221,6 +238,7 @@ class Index:
                 listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
                 finished_at=number_of(document["finished_at"]),
                 passes=tuple(map(_pass, list_of(document.get("passes", [])))),
+                told=tuple(map(_told, list_of(document.get("told", [])))),
             )
         except MALFORMED as error:
             raise LedgerCorrupt(f"not an index: {error!r}") from error
@@ -231,6 +249,7 @@ class Index:
             "version": VERSION,
             "finished_at": self.finished_at,
             "passes": [fields_of(item) for item in self.passes],
+            "told": [fields_of(item) for item in self.told],
             "mirrors": {k: v.to_json() for k, v in self.mirrors.items()},
             "listings": {k: v.to_json() for k, v in self.listings.items()},
         }
@@ -273,6 +292,14 @@ def _pass(item: Any) -> PassRecord:
     for whole in (record.mirrors, record.unchanged, record.failed, record.bytes, record.requests):
         integer(whole)
     return record
+
+
+def _told(item: Any) -> Told:
+    told = Told(**item)
+    text_of(told.command)
+    text_of(told.source)
+    perhaps_text(told.target)
+    return told
 
 
 def _quarantined(item: Any) -> Quarantined:

@@ -85,7 +85,7 @@ def mirror_statuses(
 
     A mirror that was never begun is told as well, where it is not a pattern.
     """
-    configured = _Configured(rules)
+    configured = Configured(rules)
     found = {
         _pair(entry.source, entry.target): _status(entry)
         for entry in index.mirrors.values()
@@ -136,7 +136,7 @@ def _never(source: str, target: str) -> MirrorStatus:
     return MirrorStatus(source, target, "never", None, 0, 0, 0, "", (), ())
 
 
-class _Configured:
+class Configured:
     """Tells which entries the rules still name; made once, since there may be thousands of both."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:

@@ -1,0 +1,137 @@
+"""The ways to people: addresses that Apprise sends to, from a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirror.notify import apprise_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.core.notices import Notice
+    from mirror.core.timetable import Clock
+
+INSTALL = "pip install 'release-mirror[notify]'"
+
+LIMIT = 30.0
+"""Seconds that one attempt to send may take, over all ways."""
+
+
+def is_installed() -> bool:
+    """Whether Apprise is there; it is not imported."""
+    return importlib.util.find_spec("apprise") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One address to send to.
+
+    Attributes:
+        name: Where it is kept (``env:MIRROR_NOTIFY_URL``): logs tell this.
+        url: The address itself, a secret.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+
+class Ways:
+    """Sends by Apprise without waiting longer than a limit, whatever a service does.
+
+    Args:
+        clock: For the limit.
+        limit: Seconds for one call.
+        program: What is run.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        limit: float = LIMIT,
+        program: Path = Path(apprise_program.__file__),
+    ) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._program = program
+
+    async def send(self, ways: Sequence[Way], notice: Notice) -> list[str]:
+        """Send a notice to each of some ways, at the same time.
+
+        Returns:
+            For each way why it was not sent; empty where it was.
+
+        Raises:
+            OSError: No process could be started.
+        """
+        return await self._run(ways, asdict(notice))
+
+    async def unreadable(self, ways: Sequence[Way]) -> list[Way]:
+        """Those whose address Apprise cannot read; nothing is sent.
+
+        Raises:
+            OSError: No process could be started.
+        """
+        answers = await self._run(ways, None)
+        return [
+            way for way, why in zip(ways, answers, strict=True) if why == apprise_program.UNREADABLE
+        ]
+
+    async def _run(self, ways: Sequence[Way], notice: dict[str, Any] | None) -> list[str]:
+        wish = {"urls": [way.url for way in ways], "limit": self._limit, "notice": notice}
+        answers: dict[int, str] = {}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the directory of the script holds nothing to import
+            str(self._program),
+            # By no command line: others could read it there.
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                end = group.create_task(self._end(process))
+                await _talk(process, json.dumps(wish).encode(), answers)
+                late = end.done()
+                end.cancel()
+        finally:
+            _kill(process)
+            await process.wait()
+        unanswered = "no answer in time" if late else "Apprise ended without an answer"
+        return [answers.get(number, unanswered) for number in range(len(ways))]
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        await self._clock.sleep(self._limit)
+        _kill(process)
+
+
+async def _talk(process: asyncio.subprocess.Process, given: bytes, answers: dict[int, str]) -> None:
+    """Say what is wanted, and hear the answers until the process ends."""
+    if process.stdin is None or process.stdout is None:
+        return
+    with suppress(ConnectionError):
+        process.stdin.write(given)
+        await process.stdin.drain()
+    process.stdin.close()
+    while line := await process.stdout.readline():
+        answer = json.loads(line)
+        answers[answer["way"]] = "" if answer["sent"] else answer["why"]
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it, and whatever it has started."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
