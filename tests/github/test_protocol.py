@@ -27,6 +27,8 @@ from mirror.github.protocol import (
     api_url,
     decode_response,
     is_loopback,
+    is_signature,
+    is_signed,
     next_link,
     origin,
     public,
@@ -441,3 +443,20 @@ def test_texts_for_people_are_one_short_line() -> None:
     text = without_secrets("a\x1b[31m\r\nb" + "x" * 10_000)
     assert text.startswith("a [31m b")
     assert len(text) <= 500
+
+
+def test_a_webhook_is_signed_as_github_says() -> None:
+    """The example of GitHub's documentation, and nothing that differs from it.
+
+    Source: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+    """
+    secret, body = "It's a Secret to Everybody", b"Hello, World!"
+    right = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert is_signed(body, right, secret)
+    assert not is_signed(body + b"\n", right, secret)
+    assert not is_signed(body, right, secret + " ")
+    assert not is_signed(body, right, "")
+    for wrong in (None, "", right[7:], right.upper(), right[:-1] + "8", f" {right}", "sha256=é"):
+        assert not is_signed(body, wrong, secret)
+    assert is_signature(right)
+    assert not is_signature(right.replace("sha256", "sha1"))

@@ -1,0 +1,303 @@
+"""What the service answers over HTTP: the page, its data, health, metrics, and the webhook.
+
+Every address reads, but the webhook, which asks for a sync and cannot do more. The handlers know
+the service by a protocol alone; what may go wrong in it becomes a plain 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from aiohttp import web
+
+from mirror.daemon.listener import HEADERS, Bound, Patience, serve
+from mirror.daemon.metrics import CONTENT_TYPE
+from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
+from mirror.github.protocol import is_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mirror.core.timetable import Clock
+    from mirror.daemon.webhook import Decision
+
+__all__ = ["Backend", "Bound", "Intake", "Patience", "make_web_app", "serve"]
+
+log = structlog.get_logger(__name__)
+
+_QUIET = 60.0
+"""Seconds in which the same trouble is logged once: strangers must not fill the log."""
+
+
+class Backend(Protocol):
+    """What the handlers ask of the service; nothing waits, but what :meth:`metrics` gives may compute."""
+
+    def alive(self) -> bool:
+        """Whether the scheduler's loop has turned lately."""
+        ...
+
+    def not_ready(self) -> str:
+        """Why the service is not ready; empty when it is."""
+        ...
+
+    def data(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """What the page shows, for a query of the page."""
+        ...
+
+    def render(self, data: dict[str, Any]) -> str:
+        """The page."""
+        ...
+
+    def policy(self, page: str) -> str:
+        """The page's ``Content-Security-Policy``."""
+        ...
+
+    def metrics(self) -> Callable[[], bytes]:
+        """The metrics of this moment; their text is made by the call of it, in another thread."""
+        ...
+
+    def webhook_secret(self) -> str | None:
+        """The secret as it is now; ``None`` for no webhook."""
+        ...
+
+    def release_changed(self, host: str | None, repository: str) -> bool:
+        """Ask for a sync; ``False`` where nothing mirrors that repository.
+
+        Args:
+            host: The source's host in lower case; ``None`` for github.com, or the only source.
+            repository: ``OWNER/REPO``.
+        """
+        ...
+
+    def on_webhook(self, outcome: str) -> None:
+        """A delivery was answered; one of :data:`mirror.daemon.metrics.WEBHOOK_OUTCOMES`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """How much of a delivery is read before its signature can be looked at.
+
+    A release's text has up to 125,000 characters (an ``edited`` one is sent with the text before
+    it), and up to 1000 assets of 2 kB each, long names included: 2 x 750 kB and 2 MB as JSON,
+    twice that in a form. GitHub itself sends no more than 25 MB.
+
+    Attributes:
+        body: Bytes of one delivery.
+        all_bodies: Bytes of all deliveries that are being read, so that strangers who send many
+            at once fill no memory.
+        seconds: For one body. GitHub gives up after 10 s, older servers after 30 s.
+    """
+
+    body: int = 8 * 1024**2
+    all_bodies: int = 32 * 1024**2
+    seconds: float = 30.0
+
+
+def make_web_app(
+    backend: Backend, clock: Clock, *, intake: Intake | None = None
+) -> web.Application:
+    """The service's addresses.
+
+    Args:
+        backend: The service.
+        clock: For how often trouble is logged.
+        intake: How much of a delivery is read.
+    """
+    trouble = _Trouble(clock)
+
+    @web.middleware
+    async def plainly(request: web.Request, handler: Any) -> web.StreamResponse:
+        """Whatever fails is told in the log, and nothing of it to who asked."""
+        try:
+            response: web.StreamResponse = await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - no page may end the service
+            trouble.tell("web.failed", path=request.path[:100], error=repr(error)[:500])
+            return _text("internal error", 500)
+        return response
+
+    app = web.Application(middlewares=[plainly])
+    app.on_response_prepare.append(_guard)
+    pages = _Pages(backend)
+    app.router.add_get("/", pages.page)
+    app.router.add_get("/api/status", pages.status)
+    app.router.add_get("/healthz", pages.health)
+    app.router.add_get("/readyz", pages.readiness)
+    app.router.add_get("/metrics", pages.metrics)
+    hook = _Webhook(backend, trouble, intake or Intake())
+    app.router.add_route("*", "/webhooks/github", hook.take)
+    return app
+
+
+async def _guard(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the security headers on every answer."""
+    del request
+    for name, value in HEADERS.items():
+        if name == "Server":
+            response.headers[name] = value
+        else:
+            response.headers.setdefault(name, value)
+
+
+def _text(text: str, status: int = 200) -> web.Response:
+    return web.Response(status=status, text=f"{text}\n")
+
+
+class _Trouble:
+    """Tells of trouble in the log: the same event not twice a minute, with a count of the others."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def tell(self, event: str, **facts: object) -> None:
+        now = self._clock.monotonic()
+        since, unsaid = self._told.get(event, (now - _QUIET, 0))
+        if now - since < _QUIET:
+            self._told[event] = since, unsaid + 1
+            return
+        self._told[event] = now, 0
+        log.warning(event, **facts, **({"more_before": unsaid} if unsaid else {}))
+
+
+class _Pages:
+    """What can be read."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._scrape = asyncio.Lock()
+
+    async def page(self, request: web.Request) -> web.Response:
+        page = self._backend.render(self._backend.data(dict(request.query)))
+        return web.Response(
+            body=page.encode("utf-8", "replace"),  # a name may hold half a character
+            content_type="text/html",
+            charset="utf-8",
+            headers={"Content-Security-Policy": self._backend.policy(page)},
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        text = json.dumps(self._backend.data(dict(request.query)), allow_nan=False)
+        return web.Response(text=text, content_type="application/json")
+
+    async def health(self, request: web.Request) -> web.Response:
+        del request
+        if self._backend.alive():
+            return _text("ok")
+        return _text("the scheduler stands still", 503)
+
+    async def readiness(self, request: web.Request) -> web.Response:
+        del request
+        reason = self._backend.not_ready()
+        return _text(reason, 503) if reason else _text("ready")
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """In a thread: with ten thousand mirrors it takes most of a second; one at a time."""
+        del request
+        async with self._scrape:
+            body = await asyncio.to_thread(self._backend.metrics())
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+class _NotRead(Exception):
+    """A body was not read to its end."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.refused = refused
+
+
+class _Webhook:
+    """What can be asked for."""
+
+    def __init__(self, backend: Backend, trouble: _Trouble, intake: Intake) -> None:
+        self._backend = backend
+        self._trouble = trouble
+        self._intake = intake
+        self._held = 0
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Read a delivery, decide, queue, answer: nothing is waited for but its bytes."""
+        secret = self._backend.webhook_secret()
+        if not secret:
+            raise web.HTTPNotFound
+        if request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        body = await self._body(request)
+        decision = body if isinstance(body, Refused) else decide(request.headers, body, secret)
+        return self._answer(request, decision)
+
+    async def _body(self, request: web.Request) -> bytes | Refused:
+        """The delivery's bytes; who cannot have signed them is not read."""
+        if not is_signature(request.headers.get("X-Hub-Signature-256")):
+            return Refused(401)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._intake.seconds):
+                await self._read(request, body)
+        except _NotRead as error:
+            return error.refused
+        except TimeoutError:
+            return Refused(408, "the body did not arrive in time")
+        except web.RequestPayloadError:
+            return Refused(400, "the body is broken")
+        finally:
+            self._held -= len(body)
+        return bytes(body)
+
+    async def _read(self, request: web.Request, body: bytearray) -> None:
+        too_large = _NotRead(Refused(413, "the body is too large"))
+        if (request.content_length or 0) > self._intake.body:
+            raise too_large
+        async for chunk in request.content.iter_any():
+            if len(body) + len(chunk) > self._intake.body:
+                raise too_large
+            if self._held + len(chunk) > self._intake.all_bodies:
+                raise _NotRead(Refused(503, "too many deliveries at once"))
+            self._held += len(chunk)
+            body += chunk
+
+    def _answer(self, request: web.Request, decision: Decision) -> web.Response:
+        if isinstance(decision, Refused):
+            self._backend.on_webhook(_REFUSALS.get(decision.status, "malformed"))
+            self._trouble.tell(
+                "webhook.refused",
+                status=decision.status,
+                reason=decision.reason or "the signature is missing or wrong",
+                sender=request.remote,
+            )
+            response = _text(decision.reason or "unauthorized", decision.status)
+            if not request.content.is_eof():
+                response.force_close()
+            return response
+        if isinstance(decision, Ping):
+            self._backend.on_webhook("ping")
+            log.info("webhook.ping")
+            return _text("pong")
+        if isinstance(decision, Ignored):
+            self._backend.on_webhook("ignored")
+            return _text(decision.reason)
+        return self._changed(decision)
+
+    def _changed(self, change: ReleaseChanged) -> web.Response:
+        queued = self._backend.release_changed(change.host, change.repository)
+        self._backend.on_webhook("queued" if queued else "unknown")
+        log.info(
+            "webhook.received",
+            repository=change.repository,
+            host=change.host or "github.com",
+            action=change.action,
+            queued=queued,
+        )
+        if queued:
+            return _text(f"{change.repository} will be synced", 202)
+        return _text(f"nothing mirrors {change.repository}")
+
+
+_REFUSALS = {401: "unauthorized", 408: "timeout", 413: "too_large", 503: "busy"}

@@ -1,0 +1,152 @@
+"""What a webhook delivery asks for: headers and bytes in, a decision out; no socket, no clock.
+
+Nothing of a delivery is believed but that a repository's releases changed: the sync that follows
+looks for itself. So deliveries may be lost, repeated, late and out of order, and no address that a
+payload names is ever asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
+
+from mirror.core.release import RepoRef
+from mirror.github.protocol import is_signed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RELEASE_ACTIONS = frozenset(
+    {"created", "published", "prereleased", "released", "edited", "unpublished", "deleted"}
+)
+"""All that may happen to a release; what the target needs of it, the sync finds out.
+
+Source: https://docs.github.com/webhooks/webhook-events-and-payloads#release
+"""
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[0-9]{1,5})?")
+_MOST_FIELDS = 16
+
+
+class Refused(NamedTuple):
+    """Not taken.
+
+    Attributes:
+        status: The HTTP status of the answer.
+        reason: For the sender; empty where it is to learn nothing.
+    """
+
+    status: int
+    reason: str = ""
+
+
+class Ping(NamedTuple):
+    """GitHub tries the address out."""
+
+
+class Ignored(NamedTuple):
+    """Taken, and nothing to do."""
+
+    reason: str
+
+
+class ReleaseChanged(NamedTuple):
+    """The releases of a repository changed.
+
+    Attributes:
+        host: Of the source, in lower case; ``None`` for github.com, which sends no name.
+        repository: ``OWNER/REPO``.
+        action: What happened, as the sender calls it.
+    """
+
+    host: str | None
+    repository: str
+    action: str
+
+
+Decision = Refused | Ping | Ignored | ReleaseChanged
+
+
+class _Malformed(Exception):
+    """A signed delivery that is none of GitHub's."""
+
+
+def decide(headers: Mapping[str, str], body: bytes, secret: str) -> Decision:
+    """What to do with a delivery.
+
+    Args:
+        headers: A mapping that ignores case.
+        body: As it came, byte for byte.
+        secret: The webhook's.
+
+    Source: https://docs.github.com/webhooks/webhook-events-and-payloads#delivery-headers
+    """
+    if not is_signed(body, headers.get("X-Hub-Signature-256"), secret):
+        return Refused(401)
+    event = headers.get("X-GitHub-Event", "")
+    if event == "ping":
+        return Ping()
+    if not event:
+        return Refused(400, "X-GitHub-Event is missing")
+    if event != "release":
+        return Ignored(f"nothing is done for the event {_quoted(event)}")
+    try:
+        return _release(headers, _payload(headers.get("Content-Type", ""), body))
+    except _Malformed as error:
+        return Refused(400, str(error))
+
+
+def _payload(content_type: str, body: bytes) -> dict[str, Any]:
+    """The JSON of a delivery, which comes as such or in a form's field ``payload``."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        body = _field(body)
+    elif kind != "application/json":
+        raise _Malformed("the content type must be application/json, or a form's")
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _Malformed("the payload is no JSON") from None
+    if not isinstance(payload, dict):
+        raise _Malformed("the payload is no JSON object")
+    return payload
+
+
+def _field(body: bytes) -> bytes:
+    try:
+        found = parse_qs(body, max_num_fields=_MOST_FIELDS).get(b"payload", [])
+    except ValueError:
+        found = []
+    if len(found) != 1:
+        raise _Malformed("the form has not one field payload")
+    return found[0]
+
+
+def _release(headers: Mapping[str, str], payload: dict[str, Any]) -> Decision:
+    action, repository = payload.get("action"), payload.get("repository")
+    name = repository.get("full_name") if isinstance(repository, dict) else None
+    if not isinstance(action, str) or not isinstance(name, str):
+        raise _Malformed("action or repository.full_name is missing or no text")
+    try:
+        repo = RepoRef.parse(name)
+    except ValueError:
+        raise _Malformed("repository.full_name is not a repository's OWNER/NAME") from None
+    if action not in RELEASE_ACTIONS:
+        return Ignored(f"nothing is done for the action {_quoted(action)}")
+    return ReleaseChanged(_host(headers.get("X-GitHub-Enterprise-Host")), str(repo), action)
+
+
+def _host(header: str | None) -> str | None:
+    """The host that sent it: its name is not signed, so it chooses among the sources and no more."""
+    if header is None:
+        return None
+    if not _HOST.fullmatch(header.strip()):
+        raise _Malformed("X-GitHub-Enterprise-Host is not a host's name")
+    return header.strip().lower()
+
+
+def _quoted(word: str) -> str:
+    """A sender's word in an answer: short, and of plain letters only."""
+    return "".join(c for c in word[:40] if c.isascii() and (c.isalnum() or c in "_-."))
