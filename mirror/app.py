@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mirror.core.report import Observer, Report
     from mirror.core.timetable import Clock
     from mirror.github import Auth, RequestSeen
+    from mirror.notify import Notifications
 
 GITHUB_WRITES_PER_MINUTE = 80
 """What github.com takes of requests that create content.
@@ -206,6 +207,24 @@ class App:
             index: Kept in memory, also when other settings come into force.
         """
         return Standing(self._rules, self._sources, self._target, self._tools(index))
+
+    async def tell(
+        self,
+        notifications: Notifications,
+        report: Report,
+        patterns: Sequence[str] = (),
+        *,
+        good: bool = True,
+    ) -> None:
+        """Tell people of a pass that ended, and the heartbeat of a good one; raises nothing.
+
+        Args:
+            notifications: Whom to tell.
+            report: Of the pass.
+            patterns: What it was about.
+            good: Nothing beside the report went wrong.
+        """
+        await notifications.after(report, self._ledgers, self._rules, patterns, good=good)
 
     def report(self) -> Report | None:
         """What the pass that runs, or ran last, has done so far."""

@@ -15,6 +15,7 @@ from mirror.cli.main import FAILED, OK, PENDING, USAGE, first_known, sentence, t
 from mirror.cli.stopping import Stopper
 from mirror.cli.terminal import is_terminal, print_text
 from mirror.core.report import Report
+from mirror.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from mirror.cli.logs import Level
     from mirror.cli.options import Common
     from mirror.config import Config, Secrets
+    from mirror.notify import Notifications
 
 SECRETS = frozenset({"target", "sources"})
-"""The tables whose secrets a pass needs."""
+"""The tables whose secrets every pass needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,16 @@ class Wish:
         if self.quiet:
             return "error"
         return "warning" if self.shown or self.command == "plan" else "info"
+
+    @property
+    def telling(self) -> bool:
+        """Whether people are told what came of it: only of what writes."""
+        return self.command == "sync" or self.repair
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The tables whose secrets it needs."""
+        return SECRETS | {"notify"} if self.telling else SECRETS
 
     @property
     def title(self) -> str:
@@ -97,13 +109,29 @@ def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> 
     started = datetime.now(UTC)
     config = common.load(environ)
     common.log(config, wish.level)
-    secrets = resolve_secrets(config, environ, only=SECRETS)
+    secrets = resolve_secrets(config, environ, only=wish.secrets)
+    notifications = _notifications(config, secrets) if wish.telling else None
     watcher = Live(wish.title) if wish.shown else Silent()
-    ended = asyncio.run(_pass(config, secrets, wish, watcher))
+    ended = asyncio.run(_pass(config, secrets, wish, watcher, notifications))
     return conclude(ended, wish, started)
 
 
-async def _pass(config: Config, secrets: Secrets, wish: Wish, watcher: Watcher) -> Ended:
+def _notifications(config: Config, secrets: Secrets) -> Notifications | None:
+    if not config.notify.urls and config.notify.heartbeat_url is None:
+        return None
+    from mirror.clock import SystemClock  # noqa: PLC0415
+    from mirror.notify import Notifications  # noqa: PLC0415 - takes its time
+
+    return Notifications.of(config, secrets, SystemClock())
+
+
+async def _pass(
+    config: Config,
+    secrets: Secrets,
+    wish: Wish,
+    watcher: Watcher,
+    notifications: Notifications | None,
+) -> Ended:
     from mirror.app import open_app  # noqa: PLC0415 - takes its time
 
     async with open_app(config, secrets, observer=watcher.progress) as app:
@@ -123,7 +151,14 @@ async def _pass(config: Config, secrets: Secrets, wish: Wish, watcher: Watcher) 
         report = report or app.report()
         if stopper.signal and report and not report.interrupted and stopper.cancelled:
             report = replace(report, interrupted=True)
-        return Ended(report, error, stopper.signal)
+        number = stopper.signal
+        # Who was stopped says nothing more: what there is to tell is told after the next pass.
+        if notifications and report and number is None and not isinstance(error, UsageError):
+            telling = Stopper()
+            good = error is None
+            await telling.run(app.tell(notifications, report, wish.patterns, good=good))
+            number = telling.signal
+        return Ended(report, error, number)
 
 
 async def _begin(app: App, wish: Wish) -> Report:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mirror.core.index import IndexEntry, Told
+from mirror.core.report import Failure, RepositoryReport
 from mirror.core.sanitise import ELLIPSIS, clean, shorten
 from mirror.core.status import Configured
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from mirror.core.expansion import Rule
     from mirror.core.index import Index
-    from mirror.core.report import RepositoryReport
 
 NAMED = 10
 """Mirrors that one notice names; of more it gives the number."""
@@ -108,6 +108,34 @@ def find_news(
         notice = Notice("success", _title("success", command, good, place), _body(lines, place))
         news.append(News(notice, tuple(good)))
     return tuple(news)
+
+
+def as_known(index: Index, rules: Sequence[Rule]) -> list[RepositoryReport]:
+    """What the index knows of each configured mirror that is in trouble, or was: as reports.
+
+    For the service, whose mirrors have their sessions at any time and not in one pass.
+    """
+    configured = Configured(rules)
+    return [
+        RepositoryReport(
+            entry.source,
+            entry.target,
+            "failed" if entry.error or entry.quarantined else "ok",
+            failures=(Failure(entry.error),) if entry.error else (),
+            quarantined=entry.quarantined,
+        )
+        for entry in index.mirrors.values()
+        if (entry.told or entry.error or entry.quarantined) and entry in configured
+    ]
+
+
+def without_entry(index: Index, reports: Sequence[RepositoryReport]) -> list[RepositoryReport]:
+    """Those that the index has no entry for: wildcards, and mirrors that cannot be or never began."""
+    return [
+        report
+        for report in reports
+        if _entry(index, Told("sync", report.source, report.target)) is None
+    ]
 
 
 def mark(index: Index, news: News) -> None:

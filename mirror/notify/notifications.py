@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.core.notices import find_news, forget, mark
+from mirror.core.notices import as_known, find_news, forget, mark, without_entry
 from mirror.core.retry import Backoff
 from mirror.core.selection import could_match
-from mirror.errors import LedgerLocked, MirrorError
-from mirror.notify.ways import Ways
+from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
+from mirror.github.connection import Proxies
+from mirror.notify.heartbeat import Heartbeat, usable
+from mirror.notify.ways import INSTALL, Way, Ways, is_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
+    from mirror.config import Config, Secrets
     from mirror.core.expansion import Rule
     from mirror.core.index import Index
     from mirror.core.ledger import LedgerStore
     from mirror.core.notices import News
     from mirror.core.report import Report, RepositoryReport
     from mirror.core.timetable import Clock
-    from mirror.notify.heartbeat import Heartbeat
-    from mirror.notify.ways import Way
 
 log = structlog.get_logger()
 
@@ -56,6 +58,31 @@ class Notifications:
         self._place = place
         self._sender = sender or Ways(clock)
 
+    @classmethod
+    def of(cls, config: Config, secrets: Secrets, clock: Clock) -> Notifications:
+        """As configured; nothing is contacted.
+
+        Raises:
+            ConfigError: Apprise is not installed, or the heartbeat's address is none.
+        """
+        urls, beat = config.notify.urls, config.notify.heartbeat_url
+        problems = []
+        if urls and not is_installed():
+            text = f"needs Apprise, which is not installed: {INSTALL}"
+            problems.append(_problem(config, ("notify", "urls"), text))
+        address = secrets.get(beat)
+        if address is not None and not usable(address):
+            text = "what is there is no address that begins with https:// or http:// (not shown)"
+            problems.append(_problem(config, ("notify", "heartbeat_url"), text))
+        if problems:
+            raise ConfigError(str(config.file), problems)
+        return cls(
+            [Way(str(ref), url) for ref in urls if (url := secrets.get(ref)) is not None],
+            Heartbeat(address, clock, proxies=Proxies().of) if address is not None else None,
+            clock=clock,
+            place=urlsplit(config.target.url).netloc,
+        )
+
     async def after(
         self,
         report: Report,
@@ -88,41 +115,37 @@ class Notifications:
                 log.warning("notify.failed", reason=str(error))
         well = good and not (report.failed or report.interrupted)
         if well and report.command == "sync" and not patterns:
-            await self.beat()
+            await self.heartbeat()
 
     async def tell(
         self,
         index: Index,
-        reports: Sequence[RepositoryReport],
+        rules: Sequence[Rule],
+        reports: Sequence[RepositoryReport] = (),
         *,
-        command: str = "sync",
         listed: Collection[str] = (),
     ) -> bool:
-        """Tell what is new, and note in the index that people know. Raises nothing.
-
-        A notice counts as sent when one way has taken it: a way that is broken for good would
-        else make the others repeat it after each pass.
+        """Tell what is new since people were told last: for the service. Raises nothing.
 
         Args:
-            index: Of the ledger, in memory.
-            reports: What became of the mirrors of a pass.
-            command: ``sync`` or ``verify``.
-            listed: The wildcards that the pass listed, or tried to.
+            index: In memory; what people know is noted there.
+            rules: All configured mirrors.
+            reports: Of a pass: for the wildcards that could not be listed, which the index does
+                not know of.
+            listed: The wildcards that this pass listed, or tried to (:func:`wildcards`).
 
         Returns:
             Whether the index changed: it is to be saved.
         """
-        changed = False
         if not self._ways:
-            return changed
-        for news in find_news(index, reports, command=command, listed=listed, place=self._place):
-            if await self._send(news):
-                mark(index, news)
-                changed = True
-        return changed
+            return False
+        changed = forget(index, rules)
+        known = [*as_known(index, rules), *without_entry(index, reports)]
+        told = await self._tell(index, known, listed=listed)
+        return changed or told
 
-    async def beat(self) -> None:
-        """Call the heartbeat, if there is one. Raises nothing."""
+    async def heartbeat(self) -> None:
+        """Call the heartbeat, if there is one: a pass was good. Raises nothing."""
         if self._heartbeat is not None:
             await self._heartbeat.beat()
 
@@ -143,7 +166,7 @@ class Notifications:
         rules: Sequence[Rule],
         patterns: Sequence[str],
     ) -> None:
-        listed = _listed(rules, patterns)
+        listed = wildcards(rules, patterns)
         command = report.command
         # Most passes have no news: they take no lock.
         index = await ledgers.load_index()
@@ -153,9 +176,29 @@ class Notifications:
         async with ledgers.lock(0):
             index = await ledgers.load_index()
             changed = forget(index, rules)
-            told = await self.tell(index, report.repositories, command=command, listed=listed)
+            told = await self._tell(index, report.repositories, command=command, listed=listed)
             if changed or told:
                 await ledgers.save_index(index)
+
+    async def _tell(
+        self,
+        index: Index,
+        reports: Sequence[RepositoryReport],
+        *,
+        command: str = "sync",
+        listed: Collection[str] = (),
+    ) -> bool:
+        """Send what is new; whether the index changed.
+
+        A notice counts as sent when one way has taken it: a way that is broken for good would
+        else make the others repeat it after each pass.
+        """
+        changed = False
+        for news in find_news(index, reports, command=command, listed=listed, place=self._place):
+            if await self._send(news):
+                mark(index, news)
+                changed = True
+        return changed
 
     async def _send(self, news: News) -> bool:
         """Whether one way at least took it."""
@@ -178,8 +221,8 @@ class Notifications:
         return bool(sent)
 
 
-def _listed(rules: Sequence[Rule], patterns: Sequence[str]) -> set[str]:
-    """The wildcards that a pass over these patterns asks its sources for."""
+def wildcards(rules: Iterable[Rule], patterns: Sequence[str] = ()) -> set[str]:
+    """The names of those wildcards that a pass over these patterns asks its sources for."""
     return {
         f"{rule.source_name}:{rule.source}"
         for rule in rules
@@ -187,3 +230,7 @@ def _listed(rules: Sequence[Rule], patterns: Sequence[str]) -> set[str]:
         and rule.wildcard
         and (not patterns or any(could_match(p, rule.source_name, rule.source) for p in patterns))
     }
+
+
+def _problem(config: Config, path: tuple[str, ...], text: str) -> Problem:
+    return Problem(".".join(path), text, config.lines.find(path))
