@@ -219,6 +219,19 @@ def test_the_packaged_configuration(tmp_path: Path) -> None:
     assert len(secrets) == 5
 
 
+def test_the_guide_fits() -> None:
+    """The guide installs what the units start, and names every secret that they ask for."""
+    guide = (ROOT / "docs" / "guides" / "service.md").read_text()
+    assert f"ln -s {PROGRAM} /usr/local/bin/release-mirror" in guide
+    assert set(re.findall(r"(?m)^\| `(release-mirror\.[a-z-]+)`", guide)) == {
+        *settings(SERVICES[0])["LoadCredential"]
+    }
+    named = {ROOT / path for path in re.findall(r"(?<![\w/.])(?:systemd|config)/[\w.-]+\w", guide)}
+    assert len(named) >= 4
+    for path in named:
+        assert path.exists() or list(path.parent.glob(f"{path.name}*")), path
+
+
 def crontab() -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The environment of the example, and its lines: when and what."""
     environ: dict[str, str] = {}
