@@ -65,6 +65,7 @@ def show_check(
     config = common.load(environ)
     common.log(config, "critical")
     secrets = resolve_secrets(config, environ)
+    told = _check_notifications(config, secrets)
     if offline:
         if any(host.app for host in config.hosts.values()):
             from mirror.app import check_keys  # noqa: PLC0415 - takes its time
@@ -72,6 +73,7 @@ def show_check(
             check_keys(config, secrets)
         return _show_offline(config, len(secrets), as_json=as_json)
     results, number = asyncio.run(_check(config, secrets))
+    results += told
     if number is not None:
         return 128 + number
     if as_json:
@@ -81,6 +83,29 @@ def show_check(
 
         show(*check_tables(results))
     return FAILED if any(result.status == "failed" for result in results) else OK
+
+
+def _check_notifications(config: Config, secrets: Secrets) -> list[CheckResult]:
+    """What can be told of notifications without sending one.
+
+    Raises:
+        ConfigError: They cannot be sent as they are configured.
+    """
+    if not config.notify.urls and config.notify.heartbeat_url is None:
+        return []
+    from mirror.clock import SystemClock  # noqa: PLC0415
+    from mirror.errors import ConfigError, Problem  # noqa: PLC0415
+    from mirror.notify import Notifications  # noqa: PLC0415
+    from mirror.sync.check import CheckResult  # noqa: PLC0415
+
+    notifications = Notifications.of(config, secrets, SystemClock())
+    line = config.lines.find(("notify", "urls"))
+    if bad := asyncio.run(notifications.unreadable()):
+        text = "Apprise cannot read the address in {}, or lacks a library for it (not shown)"
+        problems = [Problem("notify.urls", text.format(name), line) for name in bad]
+        raise ConfigError(str(config.file), problems)
+    detail = f"{notifications.configured}; that they arrive cannot be proven without sending"
+    return [CheckResult("notify", "notifications", "unknown", detail)]
 
 
 def _show_offline(config: Config, secrets: int, *, as_json: bool) -> int:

@@ -149,6 +149,13 @@ class Notifications:
         if self._heartbeat is not None:
             await self._heartbeat.beat()
 
+    @property
+    def configured(self) -> str:
+        """What there is, for a person: ``2 ways to people, a heartbeat``; empty for nothing."""
+        number = len(self._ways)
+        ways = f"{number} way{'' if number == 1 else 's'} to people" if number else ""
+        return ", ".join(filter(None, (ways, "a heartbeat" if self._heartbeat else "")))
+
     async def unreadable(self) -> list[str]:
         """Where the addresses are kept that Apprise cannot read; nothing is sent.
 

@@ -83,9 +83,7 @@ class Ways:
             OSError: No process could be started.
         """
         answers = await self._run(ways, None)
-        return [
-            way for way, why in zip(ways, answers, strict=True) if why == apprise_program.UNREADABLE
-        ]
+        return [way for way, why in zip(ways, answers, strict=True) if why]
 
     async def _run(self, ways: Sequence[Way], notice: dict[str, Any] | None) -> list[str]:
         wish = {"urls": [way.url for way in ways], "limit": self._limit, "notice": notice}
