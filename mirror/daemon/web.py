@@ -82,9 +82,9 @@ class Backend(Protocol):
 class Intake:
     """How much of a delivery is read before its signature can be looked at.
 
-    A release's text has up to 125,000 characters (an ``edited`` one is sent with the text before
-    it), and up to 1000 assets of 2 kB each, long names included: 2 x 750 kB and 2 MB as JSON,
-    twice that in a form. GitHub itself sends no more than 25 MB.
+    GitHub sends no more than 25 MB, and a release never comes near: its text has up to 125,000
+    characters (twice in an ``edited`` one, which is sent with the text before it), each at most 16
+    bytes when it is escaped for JSON and then for a form, and up to 1000 assets of 3 kB each: 7 MB.
 
     Attributes:
         body: Bytes of one delivery.

@@ -38,12 +38,12 @@ def delivery(
 ) -> tuple[CIMultiDict[str], bytes]:
     """Headers and body, signed; a header of ``None`` is left out."""
     body = json.dumps(payload).encode() if body is None else body
-    all_headers = {
+    all_headers: dict[str, str | None] = {
         "Content-Type": "application/json",
         "X-GitHub-Event": "release",
         "X-Hub-Signature-256": sign(body),
     }
-    all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}  # type: ignore[misc]
+    all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
     return CIMultiDict({k: v for k, v in all_headers.items() if v is not None}), body
 
 
