@@ -14,6 +14,7 @@ from mirror.emulator import Emulator, GitHubState
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -39,11 +40,13 @@ class World:
         target: GitHubState | None = None,
         extra: str = "",
         hosts: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.directory = directory
         self.mirrors = mirrors
         self.extra = extra
         self.hosts = hosts
+        self.tls = tls
         self.source = source or GitHubState(kind="github")
         self.target = target or GitHubState(kind="ghes", version="3.17")
         self.clock = VirtualClock()
@@ -55,8 +58,12 @@ class World:
         self.source.add_token(SOURCE_TOKEN, login="reader", admin=True)
         self.target.add_token(TARGET_TOKEN, login="mirror-bot", admin=True)
         self.target.add_organization("mirrors")
-        self.source_host = await self._stack.enter_async_context(Emulator(self.source))
-        self.target_host = await self._stack.enter_async_context(Emulator(self.target))
+        self.source_host = await self._stack.enter_async_context(
+            Emulator(self.source, ssl_context=self.tls)
+        )
+        self.target_host = await self._stack.enter_async_context(
+            Emulator(self.target, ssl_context=self.tls)
+        )
         self.write_config()
         return self
 

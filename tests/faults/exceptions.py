@@ -1,0 +1,88 @@
+"""Where a broken route does not come to what the matrix expects, and why that is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faults.cells import Cell
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a pass comes to.
+
+    Attributes:
+        passes: It succeeds; ``None`` where either is right.
+        same: Where it succeeds, everything is at the target.
+        others: What has nothing to do with the broken route is mirrored.
+    """
+
+    passes: bool | None
+    same: bool = True
+    others: bool = True
+
+
+LAGS = "list that lags"
+
+LOST = {
+    "reset in the answer",
+    "stall in the answer",
+    "truncated",
+    "truncated, no length",
+    "wrong length",
+    "broken JSON",
+    "wrong JSON types",
+    "lost reply",
+    "lost reply, 502",
+}
+"""The request is carried out, and its answer is not seen."""
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """Cells that come to something else, and why."""
+
+    why: str
+    which: Callable[[Cell], bool]
+    expected: Expected
+
+
+EXCEPTIONS = (
+    Exemption(
+        "What is slow moves, and what moves is waited for.",
+        lambda cell: cell.kind.name.startswith("slow"),
+        Expected(passes=True),
+    ),
+    Exemption(
+        "A list shows what is new at last; where nothing is new, there is nothing to hide.",
+        lambda cell: cell.kind.name == LAGS and cell.hits == "ever",
+        Expected(passes=None),
+    ),
+    Exemption(
+        "An App gets another token after a 401, once.",
+        lambda cell: cell.kind.name == "401" and cell.story.app and cell.used.origin != "storage",
+        Expected(passes=None, others=False),
+    ),
+    Exemption(
+        "A 401 stops the credential: more of them would lock it out.",
+        lambda cell: cell.kind.name == "401" and cell.used.origin != "storage",
+        Expected(passes=False, others=False),
+    ),
+    Exemption(
+        "What was carried out is found by looking, whatever became of the answer.",
+        lambda cell: cell.used.write and cell.kind.name in LOST and cell.hits == "ever",
+        Expected(passes=None),
+    ),
+)
+
+
+def expectation(cell: Cell) -> Expected:
+    """What a cell's pass comes to."""
+    for exemption in EXCEPTIONS:
+        if exemption.which(cell):
+            return exemption.expected
+    return Expected(passes=cell.hits != "ever")
