@@ -9,6 +9,7 @@ import structlog
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mirror.core.report import RequestCount
     from mirror.core.timetable import Clock
     from mirror.errors import GitHubError
 
@@ -42,6 +43,11 @@ class HostClient(Protocol):
         """Before when the host wants no requests, or ``None``."""
         ...
 
+    @property
+    def counts(self) -> RequestCount:
+        """Requests to it so far."""
+        ...
+
     def revive(self) -> None:
         """Try again what was stopped."""
         ...
@@ -66,6 +72,7 @@ class HostGate:
         self._clock = clock
         self._tries = 0
         self._revived_at = float("-inf")
+        self._requests = 0
         self._retry_at: float | None = None
         self._pause: tuple[datetime, float] | None = None
         self._told = False
@@ -101,13 +108,14 @@ class HostGate:
             self._revive()
 
     def answered(self, since: float) -> None:
-        """Note a session that was not stopped by the host.
+        """Note work that was not stopped by the host.
 
         Args:
-            since: When it began, monotonic; one that was under way before the host was tried
-                again proves nothing.
+            since: When it began, monotonic; what was under way before the host was tried again
+                proves nothing, nor does what did not ask it at all.
         """
-        if self._client.stopped is None and since >= self._revived_at:
+        asked = self._client.counts.total != self._requests
+        if self._client.stopped is None and since >= self._revived_at and asked:
             self._tries = 0
             self._tell(None)
 
@@ -115,6 +123,7 @@ class HostGate:
         self._client.revive()
         self._retry_at = None
         self._revived_at = self._clock.monotonic()
+        self._requests = self._client.counts.total
 
     def _paused_for(self) -> float:
         until = self._client.paused_until
