@@ -25,9 +25,13 @@ import re
 import signal
 import sys
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 UNREADABLE = "Apprise cannot read the address, or lacks a library for it"
+
+# Apprise hands it on to threads of its own.
+_WAY: ContextVar[int] = ContextVar("way", default=-1)
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
@@ -40,9 +44,9 @@ class Statuses(logging.Handler):
         self.found: dict[int, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the status of a failure, by the thread that met it."""
+        """Keep the status of a failure, by the way that met it."""
         if status := _STATUS.search(record.getMessage()):
-            self.found[threading.get_ident()] = status[1]
+            self.found[_WAY.get()] = status[1]
 
 
 def main() -> None:
@@ -109,6 +113,7 @@ def _plugin(url: str) -> Any:
 def _send(out: int, number: int, plugin: Any, notice: dict[str, str], statuses: Statuses) -> None:
     import apprise  # noqa: PLC0415 - as above
 
+    _WAY.set(number)
     why = ""
     try:
         ways = apprise.Apprise()
@@ -120,7 +125,7 @@ def _send(out: int, number: int, plugin: Any, notice: dict[str, str], statuses: 
             body_format=apprise.NotifyFormat.TEXT,
         )
         if not sent:
-            status = statuses.found.get(threading.get_ident())
+            status = statuses.found.get(number)
             why = f"HTTP {status}" if status else "not reached, or refused"
     except Exception as error:  # noqa: BLE001 - as above
         why = type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -99,12 +100,10 @@ class Heartbeat:
             return f"no answer within {self._limit:g} s", True
         except aiohttp.ClientConnectorCertificateError:
             return "its certificate is not trusted", False
-        # Their texts hold the address.
-        except aiohttp.ClientError as error:
-            system = getattr(error, "os_error", None)
-            return getattr(system, "strerror", None) or type(error).__name__, True
-        except (OSError, ValueError) as error:
-            return type(error).__name__, True
+        except aiohttp.ClientConnectorDNSError:
+            return "its name is not known here", True
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _reason(error), True
 
     async def _follow(self, session: aiohttp.ClientSession, url: URL) -> tuple[str, bool]:
         """Ask, and follow to the same origin: the address is nobody else's business."""
@@ -129,3 +128,9 @@ class Heartbeat:
             if not usable(str(url)) or url.origin() != origin:
                 return "it redirects to another origin, which is not followed", False
         return "it redirects in a circle", False
+
+
+def _reason(error: Exception) -> str:
+    """What kind of error it is, and no more: its text may hold the address."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number and number > 0 else type(error).__name__

@@ -1,0 +1,223 @@
+"""After a pass: what is new is told and remembered, and nothing here ever fails a pass."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from mirror.core.expansion import Rule
+from mirror.core.index import Index, IndexEntry
+from mirror.core.policy import Policy
+from mirror.core.report import Failure, Report, RepositoryReport
+from mirror.notify import Heartbeat, Notifications, Way, Ways, wildcards
+from mirror.storage.ledgers import FileLedgerStore
+from support.clock import START, VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mirror.core.notices import Notice
+    from support.bell import Bell
+
+WAYS = (Way("env:ONE", "json://one"), Way("env:TWO", "json://two"))
+RULES = (Rule("github", "octo/tool", "mirrors/tool", Policy(), ""),)
+FAILED = RepositoryReport(
+    "github:octo/tool", "mirrors/tool", "failed", failures=(Failure("it broke"),)
+)
+WELL = RepositoryReport("github:octo/tool", "mirrors/tool", "ok")
+
+
+class Post(Ways):
+    """Takes notices, and answers as it is told: by attempt, one answer for each way."""
+
+    def __init__(self, *answers: list[str] | Exception) -> None:
+        super().__init__(VirtualClock())
+        self.answers = list(answers)
+        self.sent: list[tuple[list[str], Notice]] = []
+
+    async def send(self, ways: Sequence[Way], notice: Notice) -> list[str]:
+        self.sent.append(([way.name for way in ways], notice))
+        answer = self.answers.pop(0) if self.answers else [""] * len(ways)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+async def ledgers(tmp_path: Path) -> FileLedgerStore:
+    store = FileLedgerStore(tmp_path / "ledger", VirtualClock())
+    async with store.lock():
+        entry = IndexEntry("github:octo/tool", "mirrors/tool")
+        await store.save_index(Index({"mirrors/tool": entry}))
+    return store
+
+
+def report(*repositories: RepositoryReport, command: str = "sync", **more: Any) -> Report:
+    return Report(command, START, START, repositories, **more)
+
+
+def notifications(post: Ways, heartbeat: Heartbeat | None = None) -> Notifications:
+    return Notifications(WAYS, heartbeat, clock=VirtualClock(), sender=post)
+
+
+async def told(ledgers: FileLedgerStore) -> bool:
+    return (await ledgers.load_index()).mirrors["mirrors/tool"].told
+
+
+async def test_once_each_over_passes_of_their_own(ledgers: FileLedgerStore) -> None:
+    """Each pass is a process: what people know is in the index."""
+    kinds = []
+    for item in (FAILED, FAILED, WELL, WELL):
+        post = Post()
+        await notifications(post).after(report(item), ledgers, RULES)
+        kinds.append([notice.kind for _, notice in post.sent])
+    assert kinds == [["failure"], [], ["success"], []]
+
+
+async def test_what_failed_is_tried_again_and_the_rest_is_not(ledgers: FileLedgerStore) -> None:
+    """A second attempt goes to the ways that failed; one that took it is enough to remember."""
+    post = Post(["", "HTTP 500"], ["HTTP 500"])
+    with capture_logs() as logs:
+        await notifications(post).after(report(FAILED), ledgers, RULES)
+    assert [names for names, _ in post.sent] == [["env:ONE", "env:TWO"], ["env:TWO"]]
+    assert await told(ledgers)
+    assert [entry for entry in logs if entry["event"] == "notify.failed"] == [
+        {"event": "notify.failed", "log_level": "error", "way": "env:TWO", "reason": "HTTP 500"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "answers", [(["no", "no"], ["no", "no"]), (OSError("secret"), OSError("secret"))]
+)
+async def test_what_nobody_took_is_said_by_the_next_pass(
+    ledgers: FileLedgerStore, answers: tuple[Any, ...]
+) -> None:
+    """Nothing is lost by a service that is down, and the pass is none the worse for it."""
+    with capture_logs() as logs:
+        await notifications(Post(*answers)).after(report(FAILED), ledgers, RULES)
+    assert "secret" not in str(logs)
+    assert not await told(ledgers)
+    post = Post()
+    await notifications(post).after(report(FAILED), ledgers, RULES)
+    assert [notice.kind for _, notice in post.sent] == ["failure"]
+    assert await told(ledgers)
+
+
+async def test_while_another_run_holds_the_ledger_nothing_is_said(
+    ledgers: FileLedgerStore, tmp_path: Path
+) -> None:
+    """What it does not remember is not said: the other run has the same to say, or the next."""
+    post = Post()
+    async with FileLedgerStore(tmp_path / "ledger", VirtualClock()).lock():
+        await notifications(post).after(report(FAILED), ledgers, RULES)
+    assert not post.sent
+    await notifications(post).after(report(FAILED), ledgers, RULES)
+    assert len(post.sent) == 1
+
+
+async def test_without_news_the_ledger_is_only_read(
+    ledgers: FileLedgerStore, tmp_path: Path
+) -> None:
+    """A pass with nothing to tell takes no lock: it can be told while another run holds it."""
+    index = tmp_path / "ledger/index.json"
+    before = index.stat().st_mtime_ns
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(FileLedgerStore(tmp_path / "ledger", VirtualClock()).lock())
+        with capture_logs() as logs:
+            await notifications(Post()).after(report(WELL), ledgers, RULES)
+    assert logs == []
+    assert index.stat().st_mtime_ns == before
+
+
+async def test_a_mirror_that_is_no_longer_configured_is_forgotten(
+    ledgers: FileLedgerStore,
+) -> None:
+    """It is not said to be well again, now or when it is configured again."""
+    await notifications(Post()).after(report(FAILED), ledgers, RULES)
+    post = Post()
+    await notifications(post).after(report(), ledgers, ())
+    assert not await told(ledgers)
+    await notifications(post).after(report(WELL), ledgers, RULES)
+    assert not post.sent
+
+
+@pytest.mark.parametrize(
+    ("about", "patterns", "good", "beats"),
+    [
+        (report(WELL), (), True, 1),
+        (report(), (), True, 1),
+        (report(FAILED), (), True, 0),
+        (report(WELL), (), False, 0),
+        (report(WELL), ("octo/*",), True, 0),
+        (report(WELL, interrupted=True), (), True, 0),
+        (report(WELL, command="verify"), (), True, 0),
+    ],
+    ids=["good", "empty", "failed", "error", "part", "interrupted", "verify"],
+)
+async def test_the_heartbeat_is_of_good_passes_over_everything(
+    ledgers: FileLedgerStore,
+    bell: Bell,
+    about: Report,
+    patterns: tuple[str, ...],
+    *,
+    good: bool,
+    beats: int,
+) -> None:
+    """Nothing that failed, no part and no comparison says that all is well."""
+    beat = Heartbeat(bell.url("ping"), VirtualClock())
+    await Notifications(heartbeat=beat, clock=VirtualClock()).after(
+        about, ledgers, RULES, patterns, good=good
+    )
+    assert len(bell.rings) == beats
+
+
+async def test_a_heart_beats_although_nobody_can_be_told(
+    ledgers: FileLedgerStore, bell: Bell
+) -> None:
+    """A way that is broken does not make a pass a bad one."""
+    async with ledgers.lock():
+        index = await ledgers.load_index()
+        index.mirrors["mirrors/tool"].told = True
+        await ledgers.save_index(index)
+    post = Post(["no", "no"], ["no", "no"])
+    beat = Heartbeat(bell.url("ping"), VirtualClock())
+    await notifications(post, beat).after(report(WELL), ledgers, RULES)
+    assert len(bell.rings) == 1
+    assert await told(ledgers), "the recovery is not yet told"
+
+
+async def test_the_service_tells_from_its_index() -> None:
+    """What is in memory is told, with wildcards from the reports of a pass, and noted there."""
+    index = Index({"mirrors/tool": IndexEntry("github:octo/tool", "mirrors/tool", error="down")})
+    rules = (*RULES, Rule("github", "acme/*", "acme/{repo}", Policy(), ""))
+    lost = RepositoryReport("github:acme/*", None, "failed", failures=(Failure("no list"),))
+    post = Post()
+    service = notifications(post)
+    listed = wildcards(rules)
+    assert listed == {"github:acme/*"}
+    assert await service.tell(index, rules, [lost], listed=listed)
+    assert not await service.tell(index, rules, [lost], listed=listed)
+    assert not await service.tell(index, rules), "of a pass that listed nothing"
+    index.mirrors["mirrors/tool"].error = ""
+    assert await service.tell(index, rules, listed=listed)
+    bad, good = (notice for _, notice in post.sent)
+    assert "2 mirrors failed" in bad.title
+    assert "2 mirrors are well again" in good.title
+    assert not await Notifications(clock=VirtualClock()).tell(index, rules)
+
+
+def test_only_what_is_asked_for_is_listed() -> None:
+    """A pattern of the command line says which wildcards a pass knows anything of."""
+    rules = [
+        Rule("github", "acme/*", "a/{repo}", Policy(), ""),
+        Rule("github", "octo/*", "o/{repo}", Policy(), "", enabled=False),
+        Rule("ghe", "octo/*", "o/{repo}", Policy(), ""),
+        *RULES,
+    ]
+    assert wildcards(rules) == {"github:acme/*", "ghe:octo/*"}
+    assert wildcards(rules, ["github:*/*"]) == {"github:acme/*"}
+    assert wildcards(rules, ["octo/tool"]) == {"ghe:octo/*"}

@@ -1,0 +1,154 @@
+"""Apprise, in a process of its own: whatever a service does, people's other ways stay open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.clock import SystemClock
+from mirror.core.notices import Notice
+from mirror.notify import Way, Ways, is_installed
+from mirror.notify.apprise_program import UNREADABLE
+from support.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from support.bell import Bell
+
+SECRET = "T0SECRETPATH9f8e7d"
+NOTICE = Notice("failure", "release-mirror: 1 mirror failed", "a → b: <!channel> *it* broke\n\nEnd")
+
+
+class HeldClock(VirtualClock):
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await self.over.wait()
+
+
+def way(bell: Bell, path: str, scheme: str = "json") -> Way:
+    return Way(f"env:{path}", bell.url(f"{path}/{SECRET}", scheme))
+
+
+async def test_a_notice_arrives_as_it_is(bell: Bell) -> None:
+    """Title, text and kind, in plain text."""
+    assert await Ways(SystemClock()).send([way(bell, "a")], NOTICE) == [""]
+    (ring,) = bell.rings
+    assert ring.message["title"] == NOTICE.title
+    assert ring.message["message"] == NOTICE.body
+    assert ring.message["type"] == "failure"
+    assert "caronc" not in ring.body.decode(), "no picture is fetched from elsewhere by a reader"
+
+
+async def test_each_way_has_an_answer_of_its_own(bell: Bell) -> None:
+    """What one refuses another takes; the HTTP status is told, and never the address."""
+    bell.status("refused", 403)
+    ways = [
+        way(bell, "good"),
+        way(bell, "refused"),
+        Way("env:nonsense", f"nosuchservice://{SECRET}"),
+        Way("env:gone", f"json://127.0.0.1:1/{SECRET}"),
+        Way("env:odd", f"\u00fc {SECRET}"),
+    ]
+    answers = await Ways(SystemClock()).send(ways, NOTICE)
+    assert answers == ["", "HTTP 403", UNREADABLE, "not reached, or refused", UNREADABLE]
+    assert SECRET not in str(answers) + repr(ways)
+
+
+async def test_one_that_hangs_holds_up_no_other_and_is_ended(bell: Bell) -> None:
+    """The time is up when the clock says so: the process is gone, and what was sent is known."""
+    bell.hang("slow")
+    clock = HeldClock()
+
+    async def wait() -> None:
+        while not (bell.of("good") and bell.of("slow")):
+            bell.rung.clear()
+            await bell.rung.wait()
+        clock.over.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wait())
+        ways = [way(bell, "slow"), way(bell, "good")]
+        answers = await Ways(clock, limit=7.0).send(ways, NOTICE)
+    assert answers[0] == "no answer in time"
+    assert clock.slept == [7.0]
+
+
+async def test_a_cancelled_sending_leaves_no_process(bell: Bell, tmp_path: Path) -> None:
+    """Whoever stops waiting takes the process along."""
+    program = tmp_path / "program.py"
+    pid = tmp_path / "pid"
+    program.write_text(
+        "import os, signal, urllib.request\n"
+        f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        f"urllib.request.urlopen({bell.url('started')!r})\n"
+        "signal.pause()\n"
+    )
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(
+            Ways(SystemClock(), program=program).send([way(bell, "a")], NOTICE)
+        )
+        await bell.rung.wait()
+        sending.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+async def test_a_process_that_dies_is_told(bell: Bell, tmp_path: Path) -> None:
+    """No answer is not good news."""
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit(3)\n")
+    ways = Ways(SystemClock(), program=program)
+    assert await ways.send([way(bell, "a")], NOTICE) == ["Apprise ended without an answer"]
+    assert await ways.unreadable([way(bell, "a")])
+
+
+async def test_addresses_are_read_without_sending(bell: Bell) -> None:
+    """A look at the configuration rings no bell."""
+    ways = [way(bell, "good"), Way("env:bad", "mailto//nobody"), way(bell, "fine", "xml")]
+    assert await Ways(SystemClock()).unreadable(ways) == [ways[1]]
+    assert not bell.rings
+
+
+async def test_nothing_else_leaves_the_process(bell: Bell) -> None:
+    """Whatever Apprise and its libraries say, what comes out are answers without an address."""
+    bell.status("refused", 500)
+    wish = {
+        "urls": [bell.url(f"{path}/{SECRET}", "json") for path in ("good", "refused")]
+        + [f"json://{SECRET}.invalid/{SECRET}", f"slack://{SECRET}"],
+        "limit": 20,
+        "notice": {"title": "t", "body": "b", "kind": "success"},
+    }
+    from mirror.notify import apprise_program  # noqa: PLC0415
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        str(Path(apprise_program.__file__)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+    out, err = await process.communicate(json.dumps(wish).encode())
+    assert process.returncode == 0
+    assert SECRET not in out.decode() + err.decode()
+    assert err == b""
+    assert sorted(json.loads(line)["way"] for line in out.splitlines()) == [0, 1, 2, 3]
+    assert [json.loads(line)["way"] for line in out.splitlines() if b"true" in line] == [0]
+
+
+def test_it_is_looked_for_without_being_imported() -> None:
+    """A process that tells nobody pays nothing for it."""
+    assert is_installed()
+    assert "apprise" not in sys.modules
