@@ -335,17 +335,41 @@ def verify(
     )
 
 
-def daemon(context: typer.Context) -> None:
-    """Mirror on a schedule, until told to stop (not available yet)."""
-    del context
-    _finish(lambda: _not_yet("daemon"))
+def daemon(
+    context: typer.Context,
+    config: ConfigFile = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    version: Version = False,
+) -> None:
+    r"""Mirror on a schedule, with a status page, metrics and webhooks, until told to stop.
+
+    \b
+    Signals:
+      SIGTERM, SIGINT   finish what is in flight, then exit; again: exit at once
+      SIGHUP            read the configuration again
+      SIGUSR1           start every mirror now
+
+    \b
+    Examples:
+      release-mirror daemon
+      release-mirror daemon --log-level debug
+    """
+    del version
+    common = _common(context, config, log_level, log_format)
+
+    def work() -> int:
+        from mirror.cli.service import run  # noqa: PLC0415 - heavy, and not for every verb
+
+        return run(common)
+
+    _finish(work)
 
 
 def _not_yet(what: str) -> int:
     from mirror.errors import UsageError  # noqa: PLC0415
 
     instead = {
-        "daemon": "run sync by cron or a systemd timer",
         "status --html": "use status, or status --json",
     }
     raise UsageError(f"{what} is not available yet; until then, {instead[what]}")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
-_ANYTHING: dict[str, Any] = _NAMES | {"ignore_unknown_options": True, "allow_extra_args": True}
 
 _EXIT_STATUSES = """\
 \b
@@ -80,10 +79,8 @@ _VERBS: dict[Callable[..., None], str] = {
     commands.demo: "See it at work, without an account.",
     commands.emulator: "Run one emulated GitHub host, for tests.",
     commands.schema: "Print the JSON Schema of the configuration.",
-    commands.daemon: "Mirror on a schedule (not available yet).",
+    commands.daemon: "Mirror on a schedule, until told to stop.",
 }
-_NOT_YET = (commands.daemon,)
 
 for _verb, _short in _VERBS.items():
-    _settings = _ANYTHING if _verb in _NOT_YET else _NAMES
-    parser.command(context_settings=_settings, short_help=_short, help=_help(_verb.__doc__))(_verb)
+    parser.command(context_settings=_NAMES, short_help=_short, help=_help(_verb.__doc__))(_verb)

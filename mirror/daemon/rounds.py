@@ -95,6 +95,10 @@ class Rounds:
         """Seconds to the next tick; infinity for none."""
         return min((ticker.wait(moment) for _, ticker in self._groups.values()), default=math.inf)
 
+    def mirror(self, key: str) -> Mirror | None:
+        """The mirror that is known by a key."""
+        return self._known.mirrors.get(key)
+
     def until_run(self, mirror: Mirror, moment: Moment) -> float:
         """Seconds to a mirror's next run, as far as that can be told; infinity for never."""
         job = self.jobs.get(mirror.key)

@@ -127,6 +127,10 @@ class Scheduler:
         self._rounds.replace(groups, hands, self._moment(), self._chance)
         self._wake.set()
 
+    def mirror(self, key: str) -> Mirror | None:
+        """The mirror that is known by a key."""
+        return self._rounds.mirror(key)
+
     def next_run(self, mirror: Mirror) -> datetime | None:
         """When a mirror is run next, as far as that can be told; ``None`` for never."""
         return self._after(self._rounds.until_run(mirror, self._moment()))

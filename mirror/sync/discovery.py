@@ -108,6 +108,14 @@ async def discover(
     return Discovery(mirrors, tuple(reports))
 
 
+def known_mirrors(rules: Sequence[Rule], index: Index) -> tuple[Mirror, ...]:
+    """The mirrors that can be told without asking a host: by what the listings held last."""
+    listings = {
+        rule.listing: _listed(index.listings.get(rule.listing)) for rule in rules if rule.wildcard
+    }
+    return expand(rules, listings).mirrors
+
+
 async def _list(rule: Rule, side: Side, index: Index, *, full: bool) -> Sequence[Listed]:
     known = index.listings.get(rule.listing)
     if known is None or known.credential != side.credential or full:

@@ -258,6 +258,7 @@ class Session:
             mirror_name=self._mirror.name,
             fetcher=await self._fetcher(),
             bandwidth=tools.bandwidth,
+            ways=tools.ways,
         )
         hands = Hands(
             target=self._target.store,
@@ -338,4 +339,6 @@ class Session:
         if self._audit:
             entry.audited_at = 0.0 if tally.unfinished else self._started.timestamp()
         self._entry = self._tools.index.mirrors[self._mirror.key] = entry
-        log.info("mirror.synced", source=self._mirror.name, **tally.summary())
+        counts = tally.summary()
+        tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
+        tell("mirror.synced", source=self._mirror.name, **counts)

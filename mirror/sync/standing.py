@@ -10,7 +10,7 @@ import structlog
 from mirror.core.ledger import IndexEntry
 from mirror.core.report import Failure, RepositoryReport
 from mirror.errors import GitHubError, HostStopped, MirrorError
-from mirror.sync.discovery import discover
+from mirror.sync.discovery import discover, known_mirrors
 from mirror.sync.session import Session
 
 if TYPE_CHECKING:
@@ -52,13 +52,21 @@ class Standing:
         """What is known of each mirror."""
         return self._tools.index
 
-    async def discover(self, wanted: Callable[[Rule], bool]) -> Discovery:
+    def known(self) -> tuple[Mirror, ...]:
+        """The mirrors that can be told without asking a host."""
+        return known_mirrors(self.rules, self._tools.index)
+
+    async def discover(self, wanted: Callable[[Rule], bool], *, full: bool = False) -> Discovery:
         """Find the mirrors of all rules; only wildcards that are wanted are listed anew.
 
         Of the others, what they held last time is told again, and no failure.
+
+        Args:
+            wanted: Which rules to ask a host for.
+            full: Trust no stored listing.
         """
         return await discover(
-            self.rules, (), self._sources, self._tools.index, full=False, wanted=wanted
+            self.rules, (), self._sources, self._tools.index, full=full, wanted=wanted
         )
 
     async def sync(self, mirror: Mirror, *, full: bool = False) -> RepositoryReport:

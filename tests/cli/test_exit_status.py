@@ -66,7 +66,6 @@ async def test_1_a_host_that_is_not_there(world: World) -> None:
         ("sync", "--jsn"),
         ("sync", "--wait", "soon"),
         ("sync", "someone/else"),
-        ("daemon",),
         ("status", "--html", "x.html"),
         ("emulator", "--kind", "gitlab"),
     ],
