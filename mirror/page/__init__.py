@@ -1,0 +1,19 @@
+"""The status page: what the service and the ledger know, as data and as HTML."""
+
+from __future__ import annotations
+
+from mirror.page.query import EVERYTHING, Query
+from mirror.page.render import policy, render
+from mirror.page.view import HostView, RunningView, ServiceView, TransferView, page_data
+
+__all__ = [
+    "EVERYTHING",
+    "HostView",
+    "Query",
+    "RunningView",
+    "ServiceView",
+    "TransferView",
+    "page_data",
+    "policy",
+    "render",
+]

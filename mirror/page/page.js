@@ -1,0 +1,81 @@
+"use strict";
+// Asks for news every two seconds; where there are some, the fresh page is carried over node by node, so
+// that focus, scroll position, selected text and open details stay. Without a script, all is there as well.
+(() => {
+  const EVERY = 2000, PATIENCE = 10000;
+  const lost = document.getElementById("lost");
+  const version = document.documentElement.dataset.version;
+  let seen = "", misses = 0, last = new Date(), asking = false;
+
+  const get = async (address) => {
+    const signal = AbortSignal.timeout(PATIENCE);
+    const answer = await fetch(address, { cache: "no-store", redirect: "error", signal });
+    if (!answer.ok) throw new Error(answer.statusText);
+    return answer;
+  };
+
+  const carry = (old, fresh) => {
+    if (old === lost) return;
+    if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) return old.replaceWith(fresh);
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    for (const { name } of [...old.attributes])
+      if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes)
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    const named = new Map([...old.children].filter((node) => node.id).map((node) => [node.id, node]));
+    let place = old.firstChild;
+    for (const node of [...fresh.childNodes]) {
+      const match = named.get(node.id) ?? (place?.id ? null : place);
+      if (!match) old.insertBefore(node, place);
+      else {
+        if (match === place) place = place.nextSibling;
+        else old.insertBefore(match, place);
+        carry(match, node);
+      }
+    }
+    while (place) {
+      const rest = place.nextSibling;
+      place.remove();
+      place = rest;
+    }
+  };
+
+  const ask = async () => {
+    const data = await (await get("api/status" + location.search)).json();
+    if (data.version !== version) return location.reload();
+    // What ticks by itself is no news until the minute is over.
+    const news = JSON.stringify({ ...data, generated_at: data.generated_at.slice(0, 16) });
+    if (news !== seen) {
+      const text = await (await get(location.pathname + location.search)).text();
+      const fresh = new DOMParser().parseFromString(text, "text/html");
+      if (!fresh.getElementById("main")) throw new Error("not this page");
+      const focus = document.activeElement;
+      carry(document.body, fresh.body);
+      if (focus !== document.activeElement && focus?.isConnected) focus.focus({ preventScroll: true });
+      document.title = fresh.title;
+      seen = news;
+    }
+    last = new Date();
+  };
+
+  const turn = async () => {
+    if (asking || document.hidden) return;
+    asking = true;
+    try {
+      await ask();
+      misses = 0;
+      lost.textContent = "";
+    } catch {
+      misses += 1;
+      if (misses === 2)
+        lost.textContent = `The service has not answered since ${last.toLocaleTimeString()}: what you see may be old.`;
+    }
+    asking = false;
+  };
+
+  setInterval(turn, EVERY);
+  document.addEventListener("visibilitychange", turn);
+})();

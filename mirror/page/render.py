@@ -1,0 +1,149 @@
+"""The page's data → one HTML document that needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mirror.core.sanitise import clean, shorten
+from mirror.core.wording import age, count, duration, size
+from mirror.page.picture import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LISTED = 20
+"""Quarantined items and warnings of one mirror that are listed; the others are counted."""
+
+STATE_NAMES = {
+    "ok": "Up to date",
+    "failed": "Failed",
+    "never": "No copy yet",
+    "running": "Running",
+}
+"""States of a mirror, for people."""
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """Write the page.
+
+    Args:
+        data: Of :func:`~mirror.page.view.page_data`. Without a service the page holds no script
+            and no form: nobody would answer.
+    """
+    now = datetime.fromisoformat(data["generated_at"])
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            **data,
+            relative=_relative_to(now),
+            absolute=_absolute,
+            picture=picture(data["passes"]),
+            link=_link_to(data["page"]),
+            key=_key,
+            state_names=STATE_NAMES,
+            listed=LISTED,
+            style=_text("style.css"),
+            script=_text("page.js") if data["service"] else "",
+            policy=policy("", within=True),
+        )
+    )
+
+
+def policy(page: str, *, within: bool = False) -> str:
+    """The ``Content-Security-Policy`` of a page: its own style and script, by their hashes.
+
+    Args:
+        page: The script is allowed where it is this program's own and the page holds it.
+        within: For the page itself to hold, which cannot say who may frame it.
+    """
+    script = _text("page.js")
+    scripted = script in page
+    rules = {
+        "default-src": "'none'",
+        "style-src": _hash(_text("style.css")),
+        "script-src": _hash(script) if scripted else "",
+        "connect-src": "'self'" if scripted else "",
+        "img-src": "data:",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "" if within else "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items() if value)
+
+
+@cache
+def _text(name: str) -> Markup:
+    """A file of this package; it is ours, and stands in the page as it is."""
+    file = resources.files(__package__) / name
+    return Markup(file.read_text("utf-8"))  # noqa: S704 - no part of it comes from others
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        finalize=_visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
+    return made
+
+
+def _visible(value: object) -> object:
+    """Names of others turn no text around and hide none; what is markup has been through here."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _short(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    return " ".join(duration(seconds).split()[:2])
+
+
+def _relative_to(now: datetime) -> Callable[[str], str]:
+    def relative(text: str) -> str:
+        """``3 min ago``, or ``in 3 min``."""
+        moment = datetime.fromisoformat(text)
+        if moment > now:
+            return f"in {_short((moment - now).total_seconds())}"
+        return age(moment, now)
+
+    return relative
+
+
+def _absolute(text: str) -> str:
+    """A moment as logs have it, in UTC."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _link_to(page: Mapping[str, Any]) -> Callable[..., str]:
+    def link(**wishes: object) -> str:
+        """The address of the same page with other wishes: relative, for any path of a proxy."""
+        asked = {"state": page["state"], "search": page["search"], "page": 1} | wishes
+        said = {k: v for k, v in asked.items() if v and (k, v) != ("page", 1)}
+        return f"?{urlencode(said, errors='replace')}"
+
+    return link
+
+
+def _key(mirror: Mapping[str, Any]) -> str:
+    """A name for a mirror's part of the page, by which the script finds it again."""
+    names = f"{mirror['source']}\n{mirror['target']}".casefold()
+    return hashlib.sha256(names.encode("utf-8", "replace")).hexdigest()[:16]

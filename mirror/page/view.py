@@ -1,0 +1,248 @@
+"""What is known → the page's data, which ``/api/status`` gives out as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from mirror.core.report import iso
+from mirror.page.query import Query
+from mirror.page.summary import summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mirror.core.index import PassRecord
+    from mirror.core.status import MirrorStatus
+
+    Pair = tuple[str, str]
+
+SCHEMA = 1
+
+_LONG = 5.0
+"""Seconds that a session lasts until it stands with those that run: most are over before."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferView:
+    """One asset on its way; sizes in bytes."""
+
+    release: str
+    asset: str
+    size: int
+    done: int
+    bytes_per_second: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the data."""
+        return {
+            "release": self.release,
+            "asset": self.asset,
+            "size": self.size,
+            "done": self.done,
+            "bytes_per_second": round(self.bytes_per_second),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunningView:
+    """A session that is under way."""
+
+    since: datetime
+    transfers: Sequence[TransferView] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """The service itself; ``state`` is ``starting``, ``running`` or ``draining``."""
+
+    state: str
+    ready: bool
+    started_at: datetime
+    next_run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One host, and whether it takes work.
+
+    Attributes:
+        name: Of a source, or ``target``.
+        url: Its web address.
+        limit, remaining: Requests an hour, and what is left of them; ``None`` where it tells none.
+        resets_at: When ``remaining`` is ``limit`` again.
+        paused_until: A limit is waited out until then.
+        stopped: Why it is given up for now; empty if it is not.
+    """
+
+    name: str
+    url: str
+    limit: int | None = None
+    remaining: int | None = None
+    resets_at: datetime | None = None
+    paused_until: datetime | None = None
+    stopped: str = ""
+
+
+def page_data(
+    *,
+    now: datetime,
+    statuses: Sequence[MirrorStatus],
+    links: Mapping[str, str],
+    passes: Sequence[PassRecord] = (),
+    version: str,
+    service: ServiceView | None = None,
+    hosts: Sequence[HostView] = (),
+    running: Mapping[Pair, RunningView] | None = None,
+    next_run: Callable[[str, str], datetime | None] | None = None,
+    notices: Sequence[str] = (),
+    query: Query | None = None,
+) -> dict[str, Any]:
+    """Put together what the page shows.
+
+    Args:
+        now: The present, which everything relative is told from.
+        statuses: Of all mirrors; their order stays within one state.
+        links: The web address of every source by its name, and of ``target``.
+        passes: The last ones, the newest at the end.
+        version: Of this program.
+        service: ``None`` where there is none: the page is a file then, and asks for nothing.
+        hosts: In the order to show.
+        running: Sessions under way, by source (``NAME:OWNER/REPO``) and target.
+        next_run: Tells when a mirror is due, by the same; asked only of those that are shown.
+        notices: What else people should know: sentences.
+        query: Which mirrors to show; the first page unless given.
+
+    Returns:
+        What can be written as JSON.
+    """
+    query = query or Query()
+    under_way = {_key(pair): view for pair, view in (running or {}).items()}
+    ranked: list[tuple[int, MirrorStatus, RunningView | None]] = []
+    for status in statuses:
+        view = under_way.get(_key((status.source, status.target)))
+        ranked.append((_rank(status, view, now), status, view))
+    matching = [item for item in ranked if _asked_for(query, item[1], item[2])]
+    number, shown = query.cut(sorted(matching, key=lambda item: item[0]))
+    return {
+        "schema": SCHEMA,
+        "generated_at": iso(now),
+        "version": version,
+        "service": _service(service) if service else None,
+        "summary": summary_of(
+            statuses, now, passes, [view for _, _, view in ranked if view is not None]
+        ),
+        "notices": list(notices),
+        "mirrors": [
+            {
+                **status.to_json(now),
+                "source_url": _source_link(links, status.source),
+                "target_url": _repository_link(links.get("target", ""), status.target),
+                "running_since": iso(view.since) if view else None,
+                "next_run_at": _moment(next_run(status.source, status.target))
+                if next_run
+                else None,
+                "transfers": [one.to_json() for one in view.transfers] if view else [],
+            }
+            for _, status, view in shown
+        ],
+        "hosts": [_host(host) for host in hosts],
+        "passes": [_pass(record) for record in passes],
+        "page": {
+            "number": number,
+            "pages": query.pages(len(matching)),
+            "size": query.size,
+            "shown": len(shown),
+            "matching": len(matching),
+            "state": query.state,
+            "search": query.search,
+        },
+    }
+
+
+def _key(pair: Pair) -> Pair:
+    """Names of repositories are compared ignoring case."""
+    return pair[0].casefold(), pair[1].casefold()
+
+
+def _rank(status: MirrorStatus, view: RunningView | None, now: datetime) -> int:
+    """What moves and what failed comes first; what is over in a moment does not jump about."""
+    if view and (view.transfers or (now - view.since).total_seconds() >= _LONG):
+        return 0
+    return {"failed": 1, "never": 2}.get(status.state, 3)
+
+
+def _asked_for(query: Query, status: MirrorStatus, view: RunningView | None) -> bool:
+    if query.state == "running":
+        if view is None:
+            return False
+    elif query.state and status.state != query.state:
+        return False
+    if not query.search:
+        return True
+    names = f"{status.source}\n{status.target}".casefold()
+    return all(word in names for word in query.search.casefold().split())
+
+
+def web_address(url: str) -> str | None:
+    """An address that may stand in a link: http or https, a host, and no password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    good = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+    return url if good else None
+
+
+def _source_link(links: Mapping[str, str], source: str) -> str | None:
+    name, _, repository = source.partition(":")
+    return _repository_link(links.get(name, ""), repository)
+
+
+def _repository_link(base: str, repository: str) -> str | None:
+    """A repository's web address; ``None`` where there is none to be trusted."""
+    address = web_address(base)
+    owner, slash, name = repository.partition("/")
+    if address is None or not slash or {owner, name} & {"", ".", ".."}:
+        return None
+    escaped = "/".join(quote(part, safe="", errors="replace") for part in (owner, name))
+    return f"{address.rstrip('/')}/{escaped}"
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None
+
+
+def _service(service: ServiceView) -> dict[str, Any]:
+    return {
+        "state": service.state,
+        "ready": service.ready,
+        "started_at": iso(service.started_at),
+        "next_run_at": _moment(service.next_run_at),
+    }
+
+
+def _host(host: HostView) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "url": web_address(host.url),
+        "limit": host.limit,
+        "remaining": host.remaining,
+        "resets_at": _moment(host.resets_at),
+        "paused_until": _moment(host.paused_until),
+        "stopped": host.stopped or None,
+    }
+
+
+def _pass(record: PassRecord) -> dict[str, Any]:
+    return {
+        "started_at": iso(datetime.fromtimestamp(record.started_at, UTC)),
+        "seconds": record.seconds,
+        "mirrors": record.mirrors,
+        "unchanged": record.unchanged,
+        "failed": record.failed,
+        "bytes": record.bytes,
+        "requests": record.requests,
+    }
