@@ -23,6 +23,7 @@ from mirror.sync.run import Pass
 from mirror.sync.side import Side, Tools
 from mirror.sync.standing import Standing
 from mirror.sync.stop import Stop
+from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.git import GitRemote, TagPusher
 from mirror.transfer.slots import Slots
@@ -260,6 +261,7 @@ class App:
             spool=self.shared.spool,
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
+            ways=Ways(self._clock),
             full=full,
             git=self.shared.pusher,
         )

@@ -20,6 +20,7 @@
     │   ├── ShortRead
     │   ├── SourceChanged       the asset was replaced while it was read
     │   └── Stalled
+    ├── NotTried                the way that its bytes take was given up; nothing was sent
     ├── Waiting                 not now, but perhaps later by itself (a tag, an upload in progress)
     ├── Unmirrorable            the target can never take this as it is
     ├── LedgerError
@@ -229,7 +230,19 @@ class SourceChanged(TransferError):
 
 
 class Stalled(TransferError):
-    """No byte moved for the stall time-out while bytes were left to move."""
+    """No byte moved for the stall time-out while bytes were left to move.
+
+    Attributes:
+        at_target: It was the target that took none.
+    """
+
+    def __init__(self, message: str, *, at_target: bool = False) -> None:
+        super().__init__(message)
+        self.at_target = at_target
+
+
+class NotTried(MirrorError):
+    """The way that its bytes take was given up; nothing was sent."""
 
 
 class Waiting(MirrorError):

@@ -300,6 +300,7 @@ class Outcome:
         obstacle: Why it failed.
         repository_id: Of a repository that was created.
         warning: What an operator should know of how it was done.
+        later: Why it was not tried; the next pass will.
     """
 
     action: Action
@@ -311,3 +312,4 @@ class Outcome:
     obstacle: Obstacle | None = None
     repository_id: int = 0
     warning: str = ""
+    later: str = ""

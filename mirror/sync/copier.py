@@ -13,14 +13,18 @@ import structlog
 from mirror.core.archives import SourceArchive
 from mirror.core.matching import guessed_name
 from mirror.errors import (
+    BadAnswer,
     ConnectionLost,
     DigestMismatch,
     GitHubError,
     MirrorError,
     NotFound,
     RateLimited,
+    ServerError,
     SourceChanged,
+    Stalled,
     Unmirrorable,
+    Unreachable,
     ValidationFailed,
     Waiting,
 )
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from mirror.github import ReleaseStore
     from mirror.storage.spool import SpoolFile
     from mirror.sync.fetcher import Fetcher
+    from mirror.sync.ways import Ways
     from mirror.transfer.bandwidth import Bandwidth
 
 log = structlog.get_logger()
@@ -47,6 +52,9 @@ LAG = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 WRONG_BYTES = 3
 """How often an asset is fetched whose bytes are not what its digest promises."""
+
+_NO_WAY = (ServerError, ConnectionLost, Unreachable, BadAnswer)
+"""What is rarely the fault of the one asset that it happens to."""
 
 _numbers = itertools.count(1)
 
@@ -85,6 +93,7 @@ class Copier:
         response_timeout: Seconds from an upload's last byte to its answer.
         fetcher: Brings to disk what has to go over it.
         bandwidth: The budget of all transfers.
+        ways: Whether bytes get through at all.
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class Copier:
         mirror_name: str,
         fetcher: Fetcher,
         bandwidth: Bandwidth,
+        ways: Ways,
     ) -> None:
         self._source = source
         self._target = target
@@ -115,6 +125,7 @@ class Copier:
         self._mirror_name = mirror_name
         self._fetcher = fetcher
         self._bandwidth = bandwidth
+        self._ways = ways
 
     async def copy(
         self, release: Release, asset: Asset, name: str, claimed: Collection[int], *, ours: bool
@@ -132,10 +143,22 @@ class Copier:
             Unmirrorable: The target can never take it.
             Waiting: It vanished or changed at the source; the next pass will know more.
             SpoolError: It has to go over the disk, and that cannot take it.
+            NotTried: So many others failed on the way there that it was given up.
             MirrorError: It failed to the end.
         """
-        async with self._fetcher.hold(asset) as held:
-            return await self._copy(release, asset, name, claimed, held, ours=ours)
+        ways = (self._way_in(asset), self._way_out)
+        for way in ways:
+            self._ways.check(way)
+        try:
+            async with self._fetcher.hold(asset) as held:
+                copied = await self._copy(release, asset, name, claimed, held, ours=ours)
+        except MirrorError as error:
+            if way := self._blamed(error, asset):
+                self._ways.failed(way, (self._source_repo.key, asset.id), error)
+            raise
+        for way in ways:
+            self._ways.arrived(way)
+        return copied
 
     async def _copy(
         self,
@@ -162,7 +185,7 @@ class Copier:
                     again = await self._after(error, release, known, name, claimed, ours=ours)
                 if isinstance(again, Copied):
                     return again
-                if not again or attempts >= self._tries(error):
+                if not again or attempts >= self._tries(error, asset):
                     error.attempts = max(attempts, error.attempts)
                     raise
                 log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
@@ -301,16 +324,36 @@ class Copier:
             return self._delay(error, 1) <= LONGEST_WAIT
         return error.retryable
 
-    def _tries(self, error: MirrorError) -> int:
+    def _tries(self, error: MirrorError, asset: Asset) -> int:
         """How often a copy is begun when this is what it fails with.
 
         What was tried to the end below (a source that broke, a request) is not begun again; bytes
-        that differ from their digest will rarely change by being fetched over and over.
+        that differ from their digest will rarely change by being fetched over and over. Where all
+        assets fail, none is begun again.
         """
+        way = self._blamed(error, asset)
+        if way and not self._ways.hopeful(way):
+            return 0
         if error.attempts >= self._backoff.attempts:
             return 0
         limit = WRONG_BYTES if isinstance(error, DigestMismatch) else self._backoff.attempts
         return min(limit, self._backoff.attempts)
+
+    def _way_in(self, asset: Asset) -> str:
+        kind = "source archives" if isinstance(asset, SourceArchive) else "assets"
+        return f"reading {kind} of {self._source.client.name}"
+
+    @property
+    def _way_out(self) -> str:
+        return f"uploading to {self._target.client.name}"
+
+    def _blamed(self, error: MirrorError, asset: Asset) -> str:
+        """The way that an asset failed on; empty where that was its own fault."""
+        if isinstance(error, Stalled):
+            return self._way_out if error.at_target else self._way_in(asset)
+        if not isinstance(error, _NO_WAY) or error.status in {404, 410}:
+            return ""
+        return self._way_in(asset) if self._of_source(error) else self._way_out
 
     def _is_gone(self, error: MirrorError) -> bool:
         """Whether the source no longer has what its listing showed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mirror.core.action import Action, DeleteAsset, DeleteRelease, Obstacle, Outcome
 from mirror.core.matching import asset_facts
 from mirror.core.release import fingerprint
-from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound
+from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -90,6 +90,10 @@ class Hands:
         """
         if isinstance(error, HostStopped):
             raise error
+        if isinstance(error, NotTried):
+            for action in todo:
+                await self.record(Outcome(action, "skipped", source, later=str(error)))
+            return
         first, *others = todo
         obstacle = _obstacle(error, first, source)
         await self.record(Outcome(first, "failed", source, obstacle=obstacle))

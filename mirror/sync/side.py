@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
+    from mirror.sync.ways import Ways
     from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.git import GitRemote, TagPusher
     from mirror.transfer.slots import Slots
@@ -50,6 +51,7 @@ class Tools:
         spool: Room on disk for assets in flight.
         spooled: All assets go over the disk, not only those whose length nobody knows.
         bandwidth: The budget of all transfers.
+        ways: Whether bytes get through at all.
     """
 
     ledgers: LedgerStore
@@ -63,6 +65,7 @@ class Tools:
     audit_interval: float
     spool: Spool
     bandwidth: Bandwidth
+    ways: Ways
     spooled: bool = False
     full: bool = False
     git: TagPusher | None = None

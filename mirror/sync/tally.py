@@ -65,7 +65,11 @@ class Tally:
     @property
     def undone(self) -> bool:
         """Whether the next pass has to look again: something failed for now, or waits."""
-        return self.unfinished or any(not obstacle.final for obstacle in self.obstacles())
+        return (
+            self.unfinished
+            or any(not obstacle.final for obstacle in self.obstacles())
+            or any(outcome.later for outcome in self._outcomes)
+        )
 
     @property
     def error(self) -> str:
@@ -74,7 +78,7 @@ class Tally:
             return self.stopped
         for obstacle in self.obstacles():
             return f"{_place(obstacle)}{obstacle.error}"
-        return ""
+        return next((outcome.later for outcome in self._outcomes if outcome.later), "")
 
     def summary(self) -> dict[str, Any]:
         """Counts for one line of a log."""
@@ -98,9 +102,10 @@ class Tally:
         quarantined = tuple(entry.report() for entry in ledger.quarantined.values())
         failures = tuple(self.failures())
         status: Status = "ok"
+        later = Counter(outcome.later for outcome in self._outcomes if outcome.later)
         if self.interrupted:
             status = "interrupted"
-        elif failures or quarantined or self.unfinished:
+        elif failures or quarantined or later or self.unfinished:
             status = "failed"
         elif not self._outcomes:
             status = "unchanged"
@@ -110,6 +115,7 @@ class Tally:
             if outcome.warning
         )
         warnings = (*self._plan.warnings, *self._plan.news, *told)
+        warnings += tuple(_not_tried(count, reason) for reason, count in later.items())
         if self.stopped:
             warnings += (f"not finished: {self.stopped}",)
         return RepositoryReport(
@@ -161,6 +167,10 @@ def _failure(obstacle: Obstacle) -> Failure:
         status_code=obstacle.status_code,
         attempts=obstacle.attempts,
     )
+
+
+def _not_tried(count: int, reason: str) -> str:
+    return f"not tried: {count} {'asset' if count == 1 else 'assets'}: {reason}"
 
 
 def _place(obstacle: Obstacle) -> str:

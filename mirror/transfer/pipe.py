@@ -387,7 +387,8 @@ class _Feed:
                 return ConnectionLost(f"no answer for {waited} after the last byte", ambiguous=True)
             return Stalled(
                 f"the target took no byte for {_span(self._stall_timeout)},"
-                f" after {self.handed} of {self._size}"
+                f" after {self.handed} of {self._size}",
+                at_target=True,
             )
         if self._last_out and isinstance(error, GitHubError) and error.status is None:
             error.ambiguous = True
