@@ -83,8 +83,11 @@ def _trust_the_system() -> None:
     """As everywhere else in this program, the system's certificates are trusted."""
     import ssl  # noqa: PLC0415 - after the alarm is set
 
-    roots = ssl.get_default_verify_paths().cafile
-    if roots and "CURL_CA_BUNDLE" not in os.environ:
+    paths = ssl.get_default_verify_paths()
+    roots = paths.cafile or paths.capath
+    if not roots or (os.path.isdir(roots) and not os.listdir(roots)):  # noqa: PTH112, PTH208
+        return  # a machine without any: those that come with the library
+    if "CURL_CA_BUNDLE" not in os.environ:
         os.environ.setdefault("REQUESTS_CA_BUNDLE", roots)
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from mirror.clock import SystemClock
 from mirror.core.notices import Notice
 from mirror.notify import Way, Ways, is_installed
 from mirror.notify.apprise_program import UNREADABLE
+from support.bell import Bell
 from support.clock import VirtualClock
-
-if TYPE_CHECKING:
-    from support.bell import Bell
 
 SECRET = "T0SECRETPATH9f8e7d"
 NOTICE = Notice("failure", "release-mirror: 1 mirror failed", "a → b: <!channel> *it* broke\n\nEnd")
@@ -111,6 +110,37 @@ async def test_a_process_that_dies_is_told(bell: Bell, tmp_path: Path) -> None:
     ways = Ways(SystemClock(), program=program)
     assert await ways.send([way(bell, "a")], NOTICE) == ["Apprise ended without an answer"]
     assert await ways.unreadable([way(bell, "a")])
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_who_is_trusted_is_the_system_s_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """An authority of a company's own is added in one place, for this too; else nobody trusts it."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    file = tmp_path / "roots.pem"
+    authority.cert_pem.write_to_path(file)
+    async with Bell(tls) as bell:
+        ways = [way(bell, "a", "jsons")]
+        assert await Ways(SystemClock()).send(ways, NOTICE) == ["not reached, or refused"]
+        if variable == "SSL_CERT_DIR":
+            (tmp_path / "roots").mkdir()
+            (tmp_path / "roots" / f"{await _hash_of(file)}.0").symlink_to(file)
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+            file = tmp_path / "roots"
+        monkeypatch.setenv(variable, str(file))
+        assert await Ways(SystemClock()).send(ways, NOTICE) == [""]
+
+
+async def _hash_of(certificate: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        "openssl", "x509", "-hash", "-noout", "-in", certificate, stdout=asyncio.subprocess.PIPE
+    )
+    return (await process.communicate())[0].decode().strip()
 
 
 async def test_addresses_are_read_without_sending(bell: Bell) -> None:
