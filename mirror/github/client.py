@@ -37,6 +37,7 @@ from mirror.github.protocol import (
     Context,
     RateLimit,
     RefusedAddress,
+    RefusedRedirect,
     accepted_upload_origins,
     decode_response,
     moment_of,
@@ -385,7 +386,7 @@ class GitHubClient:
             if response.status not in REDIRECTS:
                 return self._decode(call, url, response, content)
             url = self._wire.redirected(call.method, url, response)
-        raise RefusedAddress(
+        raise RefusedRedirect(
             f"{self.name}: {public(call.url)} redirects more than {MAX_REDIRECTS} times",
             host=self.name,
         )
@@ -402,7 +403,7 @@ class GitHubClient:
         except AuthError as error:
             if origin(url) == self._wire.origin:
                 raise
-            raise RefusedAddress(str(error), host=self.name, status=status) from None
+            raise RefusedRedirect(str(error), host=self.name, status=status) from None
         except BadAnswer as error:
             error.ambiguous = error.ambiguous or status < 300
             raise

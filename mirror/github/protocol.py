@@ -45,6 +45,12 @@ class RefusedAddress(BadAnswer):
     retryable = False
 
 
+class RefusedRedirect(RefusedAddress):
+    """A redirect that is not followed; what redirects may be in between, and gone in a moment."""
+
+    retryable = True
+
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_TEXT = 500
 

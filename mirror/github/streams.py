@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from mirror.errors import BadAnswer, GitHubError, ServerError, ShortRead, Stalled
-from mirror.github.protocol import Context, RefusedAddress, decode_response, origin
+from mirror.github.protocol import Context, RefusedRedirect, decode_response, origin
 from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Streams:
             if response.status not in REDIRECTS:
                 raise self._refused(url, response, content)
             url = self._wire.redirected("GET", url, response)
-        raise RefusedAddress(
+        raise RefusedRedirect(
             f"{self._wire.name}: a download redirects more than {MAX_REDIRECTS} times",
             host=self._wire.name,
         )

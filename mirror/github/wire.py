@@ -17,7 +17,7 @@ from mirror.errors import AuthError, GitHubError, Unreachable
 from mirror.github.connection import Proxies, network_error, open_session
 from mirror.github.protocol import (
     RateLimit,
-    RefusedAddress,
+    RefusedRedirect,
     is_github_dot_com,
     is_loopback,
     origin,
@@ -272,7 +272,7 @@ class Wire:
             return target
         else:
             reason = f"a write to {public(target)!r}"
-        raise RefusedAddress(
+        raise RefusedRedirect(
             f"{self.name}: {method} {public(url)} redirects ({response.status}) {reason};"
             " not followed",
             host=self.name,
