@@ -1,33 +1,27 @@
-"""What Prometheus is told: counters that watch, and gauges made of the present when it asks.
+"""What Prometheus is told: counters that watch. The gauges are made when it asks (:mod:`.scrape`).
 
-What is known by mirror is never kept here but taken from the statuses of the moment: a mirror that
-is gone from the configuration is gone from the gauges. Counters are cheap, since some are moved
-with every chunk of a transfer.
+Counters are cheap, since some are moved with every chunk of a transfer.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Counts
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from mirror.github import RateLimit
+from mirror.daemon.scrape import PREFIX, HostState, Present, Scrape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from prometheus_client.metrics_core import Metric
+    from collections.abc import Sequence
 
     from mirror.core.report import RepositoryReport
-    from mirror.core.status import MirrorStatus
     from mirror.github import RequestSeen
+
+__all__ = ["CONTENT_TYPE", "WEBHOOK_OUTCOMES", "HostState", "Metrics", "PassEnded", "Present"]
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
@@ -44,8 +38,6 @@ WEBHOOK_OUTCOMES = (
 )
 """What may become of a delivery; ``unknown`` is a repository that nothing mirrors."""
 
-_PREFIX = "release_mirror"
-_STATES = ("ok", "failed", "never")
 _PASS_STATUSES = ("ok", "unchanged", "failed", "interrupted")
 _PASS_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 180, 600, 1800, 3600, 7200, 21600)
 _SESSION_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200)
@@ -64,39 +56,6 @@ class PassEnded(Protocol):
     def reports(self) -> Sequence[RepositoryReport]:
         """Of its sessions, and of the wildcards whose listing failed."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class HostState:
-    """One host, now.
-
-    Attributes:
-        name: As the configuration calls it.
-        up: It is asked; ``False`` while it was given up (a bad token, maintenance).
-        limit: What it last said of its rate limit; ``None`` where it never did.
-        retried: Requests sent again since the service has known it.
-    """
-
-    name: str
-    up: bool = True
-    limit: RateLimit | None = None
-    retried: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """The service, now; nothing of it changes any more, so that another thread may read it.
-
-    Attributes:
-        ready: As ``/readyz`` says it.
-        interval: Seconds between passes; ``None`` for a ``schedule``.
-    """
-
-    now: datetime
-    ready: bool
-    statuses: Sequence[MirrorStatus] = ()
-    hosts: Sequence[HostState] = ()
-    interval: float | None = None
 
 
 class Metrics:
@@ -156,17 +115,15 @@ class Metrics:
         _begin(self._reloads, ("success", "failure"))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self._registry)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
-        return Histogram(
-            f"{_PREFIX}_{name}", text, labels, registry=self._registry, buckets=buckets
-        )
+        return Histogram(f"{PREFIX}_{name}", text, labels, registry=self._registry, buckets=buckets)
 
     # --- what is told while it happens ----------------------------------------------------------
 
@@ -239,7 +196,7 @@ class Metrics:
 
     # --- what is asked for ----------------------------------------------------------------------
 
-    def scrape(self, present: Present) -> _Scrape:
+    def scrape(self, present: Present) -> Scrape:
         """The metrics of this moment; calling it gives their text, also in another thread.
 
         What is counted for mirrors that are gone is forgotten; for wildcards it stays.
@@ -248,7 +205,7 @@ class Metrics:
         for source in gone:
             if not _is_pattern(source):
                 del self._failures[source]
-        return _Scrape(
+        return Scrape(
             self._registry, present, dict(self._failures), self._moved, len(self._transfers)
         )
 
@@ -272,113 +229,3 @@ def _status(reports: Sequence[RepositoryReport]) -> str:
     ):
         return "failed"
     return "unchanged" if all(report.status == "unchanged" for report in reports) else "ok"
-
-
-class _Scrape:
-    """One answer to Prometheus."""
-
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        present: Present,
-        failures: Mapping[str, int],
-        moved: int,
-        in_flight: int,
-    ) -> None:
-        self._registry = registry
-        self._present = present
-        self._failures = failures
-        self._moved = moved
-        self._in_flight = in_flight
-
-    def __call__(self) -> bytes:
-        return generate_latest(self._registry) + generate_latest(self)
-
-    def collect(self) -> Iterator[Metric]:
-        """All that is made of the present; the library asks for it."""
-        yield from self._service()
-        yield from self._hosts()
-        yield from self._mirrors()
-
-    def _service(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(
-            f"{_PREFIX}_transferred_bytes",
-            "Bytes that were handed to the target, also those of transfers that failed.",
-            value=self._moved,
-        )
-        yield _gauge("transfers_in_flight", "Assets whose bytes move now.", self._in_flight)
-        yield _gauge("ready", "Whether /readyz says so: 1 or 0.", int(self._present.ready))
-        if self._present.interval:
-            yield _gauge(
-                "interval_seconds",
-                "Time between passes; none with a schedule.",
-                self._present.interval,
-            )
-
-    def _hosts(self) -> Iterator[Metric]:
-        up = _family("host_up", "0 while a host is given up, else 1.", "host")
-        most = _family("rate_limit_limit", "Requests of a window.", "host")
-        remaining = _family("rate_limit_remaining", "Requests left in this window.", "host")
-        reset = _family(
-            "rate_limit_reset_timestamp_seconds", "When a window ends, by the host's clock.", "host"
-        )
-        retries = CounterMetricFamily(
-            f"{_PREFIX}_retries", "Requests that were sent again after a failure.", labels=["host"]
-        )
-        for host in self._present.hosts:
-            up.add_metric([host.name], int(host.up))
-            retries.add_metric([host.name], host.retried)
-            limit = host.limit or RateLimit()
-            for family, value in (
-                (most, limit.limit),
-                (remaining, limit.remaining),
-                (reset, limit.reset),
-            ):
-                if value is not None:
-                    family.add_metric([host.name], value)
-        yield from (up, most, remaining, reset, retries)
-
-    def _mirrors(self) -> Iterator[Metric]:
-        statuses, now = self._present.statuses, self._present.now
-        states = Counts(status.state for status in statuses)
-        count = _family("mirrors", "Mirrors, by state.", "state")
-        for state in _STATES:
-            count.add_metric([state], states[state])
-        yield count
-        success = _family(
-            "last_success_timestamp_seconds",
-            "When a pass last left nothing undone; none before the first.",
-            *_MIRROR,
-        )
-        lag = _family(
-            "lag_seconds", "How long the newest release took, or has been waited for.", *_MIRROR
-        )
-        failed = _family("mirror_failed", "Whether the last pass failed for it: 1 or 0.", *_MIRROR)
-        quarantined = _family("quarantined", "What failed for good.", *_MIRROR)
-        failures = CounterMetricFamily(
-            f"{_PREFIX}_failures", "Failures that were reported.", labels=["source"]
-        )
-        for status in statuses:
-            labels = [status.source, status.target]
-            failed.add_metric(labels, int(bool(status.error)))
-            quarantined.add_metric(labels, len(status.quarantined))
-            if status.last_success is not None:
-                success.add_metric(labels, status.last_success.timestamp())
-            behind = status.lag(now)
-            if behind is not None:
-                lag.add_metric(labels, behind.total_seconds())
-        known = dict.fromkeys((status.source for status in statuses), 0)
-        for source, number in {**known, **self._failures}.items():
-            failures.add_metric([source], number)
-        yield from (success, lag, failed, quarantined, failures)
-
-
-_MIRROR = ("source", "target")
-
-
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
-
-
-def _family(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
