@@ -11,7 +11,7 @@ import errno
 import socket
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
 from aiohttp import web
@@ -99,8 +99,7 @@ class _Connection(web.RequestHandler):
         if len(self._server.connections) >= self._patience.connections:
             self._refused = True
             self.force_close()  # it is none of aiohttp's
-            if isinstance(transport, asyncio.Transport):
-                transport.write(_BUSY)
+            cast("asyncio.Transport", transport).write(_BUSY)  # uvloop's is none by its class
             transport.close()
             return
         super().connection_made(transport)
