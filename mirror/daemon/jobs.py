@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -108,6 +109,11 @@ class _Lane:
     urgent: list[tuple[int, int, Job]] = field(default_factory=list)
     plain: list[tuple[int, int, Job]] = field(default_factory=list)
 
+    @property
+    def taken(self) -> bool:
+        """Whether there are entries, be they passed over."""
+        return bool(self.urgent or self.plain)
+
 
 class Jobs:
     """The mirrors that are known, wait and run, by their keys.
@@ -158,13 +164,16 @@ class Jobs:
 
         Returns:
             ``asked``: the pass of the ask waits for it. ``running``: it runs, and is run once
-            more after that, for which no pass waits. ``busy``: an earlier pass waits for it.
-            ``held``: the same, but its host takes no work; or it is held back after failures.
+            more after that, for which no pass waits. ``busy``: it has just begun to run, or an
+            earlier pass waits for it.
+            ``held``: the same, but its host took no work; or it is held back after failures.
         """
         job = self._known(mirror)
         if not (ask.explicit or ask.at >= job.not_before):
             return "held"
         if job.run is not None:
+            if ask.at <= job.since and (job.run.full or not ask.full):
+                return "held" if job.stops else "busy"  # it began after the wish
             job.ask = replace(ask, of=()).merged(job.ask)
             return "running"
         before = job.ask
@@ -211,8 +220,13 @@ class Jobs:
         Args:
             now: Monotonic.
         """
+        self._lanes = {gates: lane for gates, lane in self._lanes.items() if lane.taken}
         open_lanes = [lane for gates, lane in self._lanes.items() if not closed_for(gates)]
-        free = self.at_once - sum(not job.closed_for() for job in self.running.values())
+        if not open_lanes:
+            return []
+        counts = Counter(job.gates for job in self.running.values())
+        busy = sum(count for gates, count in counts.items() if not closed_for(gates))
+        free = self.at_once - busy
         started: list[Job] = []
         while free > 0 and (job := self._next(open_lanes)) is not None:
             job.run, job.ask, job.since = job.ask, None, now
