@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
+from mirror.emulator.content import MemoryContent
 from mirror.storage.ledgers import FileLedgerStore
 from support.bell import Bell
 from support.process import Finished, run
@@ -133,6 +134,24 @@ async def test_who_only_looks_tells_nobody(
     del told.environ["NOTIFY_URL"], told.environ["HEARTBEAT_URL"]
     assert (await run(told, *arguments)).status == 1
     assert not bell.rings
+
+
+async def test_what_a_repair_could_not_mend(told: World, bell: Bell) -> None:
+    """It is told once, no pass that does not see it calls it well, and a repair that works does."""
+    assert (await run(told, "sync")).status == 0
+    beats = len(bell.of("beat"))
+    asset = told.target.asset("mirrors/tool", "v1.0.0", "tool.txt")
+    asset.content = MemoryContent(b"jello\n", asset.sha256)
+    told.target.faults.add(Fault(kind="status", route="upload-asset", status=422, times=None))
+    repair = ("verify", "--repair", "--full")
+    for _ in range(2):
+        assert (await run(told, *repair)).status == 1
+    assert len(bell.of("beat")) == beats
+    told.target.faults.clear()
+    assert (await run(told, "sync")).status == 0
+    assert kinds(bell) == ["failure"]
+    assert (await run(told, *repair)).status == 0
+    assert kinds(bell) == ["failure", "success"]
 
 
 async def test_another_run_and_a_usage_error_tell_nobody(told: World, bell: Bell) -> None:
