@@ -6,7 +6,7 @@ Apart from ``app``, so that a look at the ledger loads no HTTP client.
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.clock import SystemClock
 from mirror.core.expansion import Rule
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mirror.config import Config
     from mirror.config.model import Mirror as MirrorSettings
+    from mirror.core.index import PassRecord
     from mirror.core.status import MirrorStatus
     from mirror.core.timetable import Clock
 
@@ -79,9 +80,16 @@ def _policy(mirror: MirrorSettings) -> Policy:
     )
 
 
-async def read_status(
+class Overview(NamedTuple):
+    """What the ledger knows: of each mirror, and of the last passes (the newest at the end)."""
+
+    statuses: list[MirrorStatus]
+    passes: tuple[PassRecord, ...]
+
+
+async def read_overview(
     config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
-) -> list[MirrorStatus]:
+) -> Overview:
     """Tell what the ledger knows; no host is contacted and nothing is written.
 
     Raises:
@@ -98,4 +106,4 @@ async def read_status(
             " another [ledger] directory, or you may not read it"
         )
     index = await ledgers.load_index()
-    return mirror_statuses(index, rules, patterns)
+    return Overview(mirror_statuses(index, rules, patterns), index.passes)

@@ -131,7 +131,12 @@ def status(
     json: Json = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Not available yet.", show_default=False),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write the status page as one file (- is standard output).",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigFile = None,
     log_level: LogLevelOption = None,
@@ -144,6 +149,7 @@ def status(
     Examples:
       release-mirror status
       release-mirror status 'cli/*' --json
+      release-mirror status --html /var/www/html/mirror.html   # for cron
     """
     del version
     common = _common(context, config, log_level, log_format)
@@ -151,9 +157,7 @@ def status(
     def work() -> int:
         from mirror.cli.looks import show_status  # noqa: PLC0415
 
-        if html is not None:
-            return _not_yet("status --html")
-        return show_status(common, patterns or (), as_json=json)
+        return show_status(common, patterns or (), as_json=json, html=html)
 
     _finish(work)
 
@@ -364,12 +368,3 @@ def daemon(
         return run(common)
 
     _finish(work)
-
-
-def _not_yet(what: str) -> int:
-    from mirror.errors import UsageError  # noqa: PLC0415
-
-    instead = {
-        "status --html": "use status, or status --json",
-    }
-    raise UsageError(f"{what} is not available yet; until then, {instead[what]}")

@@ -6,17 +6,22 @@ import asyncio
 import json
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirror.cli.main import FAILED, OK
-from mirror.cli.terminal import print_text, show
+from mirror.cli.terminal import print_bytes, print_text, show
+from mirror.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mirror.cli.options import Common
     from mirror.config import Config, Secrets
+    from mirror.overview import Overview
     from mirror.sync.check import CheckResult
+
+STDOUT = Path("-")
 
 CHECK_ATTEMPTS = 2
 """Tries of a request in a check: whoever looks wants to know now."""
@@ -27,29 +32,58 @@ def show_status(
     patterns: Sequence[str],
     *,
     as_json: bool,
+    html: Path | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
-    """Print what the ledger knows.
+    """Print what the ledger knows, or write it as a page to ``html`` (``-``: standard output).
+
+    With a page nothing is printed but what ``as_json`` asks for.
 
     Raises:
         ConfigError: The configuration is wrong.
-        UsageError: No configured source can match a pattern.
+        UsageError: No configured source can match a pattern; two documents for one output.
         LedgerError: There is no ledger, or it cannot be read.
+        MirrorError: The page cannot be written.
     """
-    from mirror.overview import read_status  # noqa: PLC0415 - takes its time
+    from mirror.overview import read_overview  # noqa: PLC0415 - takes its time
 
+    if html == STDOUT and as_json:
+        raise UsageError("--json and --html - would both write to standard output")
     config = common.load(environ)
     common.log(config, "warning")
-    statuses = asyncio.run(read_status(config, patterns))
-    now = datetime.now(UTC)
+    overview = asyncio.run(read_overview(config, patterns))
+    statuses, now = overview.statuses, datetime.now(UTC)
+    if html is not None:
+        _write_page(html, config, overview, now)
     if as_json:
         document = {"schema": 1, "mirrors": [status.to_json(now) for status in statuses]}
         print_text(json.dumps(document, indent=2) + "\n")
-    else:
+    elif html is None:
         from mirror.cli.status_table import status_tables  # noqa: PLC0415
 
         show(*status_tables(statuses, now))
     return OK
+
+
+def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -> None:
+    from mirror import __version__  # noqa: PLC0415
+    from mirror.cli.publish import publish  # noqa: PLC0415
+    from mirror.page import EVERYTHING, page_data, render  # noqa: PLC0415
+
+    page = render(
+        page_data(
+            now=now,
+            statuses=overview.statuses,
+            links={name: host.url for name, host in config.hosts.items()},
+            passes=overview.passes,
+            version=__version__,
+            query=EVERYTHING,
+        )
+    )
+    if file == STDOUT:
+        print_bytes(page.encode())
+    else:
+        publish(file, page.encode())
 
 
 def show_check(

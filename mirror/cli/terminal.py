@@ -67,6 +67,15 @@ def print_text(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def print_bytes(content: bytes) -> None:
+    """Write a document to standard output, whatever the locale's encoding is."""
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(sentence: str) -> None:
     """Tell a sentence on standard error; it has been made safe already."""
     try:

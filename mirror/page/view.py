@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from mirror.core.release import RepoRef
 from mirror.core.report import iso
 from mirror.page.query import Query
 from mirror.page.summary import summary_of
@@ -204,11 +205,13 @@ def _source_link(links: Mapping[str, str], source: str) -> str | None:
 def _repository_link(base: str, repository: str) -> str | None:
     """A repository's web address; ``None`` where there is none to be trusted."""
     address = web_address(base)
-    owner, slash, name = repository.partition("/")
-    if address is None or not slash or {owner, name} & {"", ".", ".."}:
+    try:
+        named = RepoRef.parse(repository)
+    except ValueError:
         return None
-    escaped = "/".join(quote(part, safe="", errors="replace") for part in (owner, name))
-    return f"{address.rstrip('/')}/{escaped}"
+    if address is None:
+        return None
+    return f"{address.rstrip('/')}/{quote(named.owner, safe='')}/{quote(named.name, safe='')}"
 
 
 def _moment(moment: datetime | None) -> str | None:

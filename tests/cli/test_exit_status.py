@@ -66,7 +66,7 @@ async def test_1_a_host_that_is_not_there(world: World) -> None:
         ("sync", "--jsn"),
         ("sync", "--wait", "soon"),
         ("sync", "someone/else"),
-        ("status", "--html", "x.html"),
+        ("status", "--html", "-", "--json"),
         ("emulator", "--kind", "gitlab"),
     ],
     ids=" ".join,

@@ -9,7 +9,7 @@ import pytest
 
 from mirror.config import load_config
 from mirror.emulator import AssetSpec, Fault, GitHubState
-from mirror.overview import read_status
+from mirror.overview import read_overview
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -356,7 +356,7 @@ async def test_a_failure_that_is_over_is_forgotten(tmp_path: Path) -> None:
         world.source.faults.add(Fault(kind="status", route="list-releases", status=403, times=None))
         assert (await world.sync()).failed
         config = load_config(world.config_file, world.environ)
-        assert [status.state for status in await read_status(config)] == ["failed"]
+        assert [status.state for status in (await read_overview(config)).statuses] == ["failed"]
         world.source.faults.clear()
         assert not (await world.sync()).failed
-        assert [status.state for status in await read_status(config)] == ["ok"]
+        assert [status.state for status in (await read_overview(config)).statuses] == ["ok"]
