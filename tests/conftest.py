@@ -7,6 +7,10 @@ import os
 import pytest
 from hypothesis import settings
 
+from faults.table import pytest_report_header, pytest_terminal_summary
+
+__all__ = ["pytest_report_header", "pytest_terminal_summary"]  # hooks
+
 MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
 
 

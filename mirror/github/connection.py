@@ -22,17 +22,21 @@ if TYPE_CHECKING:
     from mirror.errors import GitHubError
 
 
-def open_session(ca_file: Path | None, user_agent: str) -> aiohttp.ClientSession:
+def open_session(
+    tls: ssl.SSLContext | Literal[True], user_agent: str, *, keep: bool = True
+) -> aiohttp.ClientSession:
     """A session that verifies every certificate, keeps no cookie and reads no ``.netrc``.
 
     It has no ``Authorization`` of its own, so that no redirect can carry one elsewhere, and no
     limit of connections: that is the throttle's.
 
-    Raises:
-        ConfigError: ``ca_file`` holds no certificates.
+    Args:
+        tls: What is trusted: :func:`trust`.
+        user_agent: Hosts refuse requests without one.
+        keep: Keep connections for the next request; else each request has one of its own.
     """
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=_tls(ca_file), limit=0),
+        connector=aiohttp.TCPConnector(ssl=tls, limit=0, force_close=not keep),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": user_agent},
         trust_env=False,  # it would also read ~/.netrc; the environment's proxies are looked up here
@@ -43,7 +47,12 @@ def open_session(ca_file: Path | None, user_agent: str) -> aiohttp.ClientSession
     return session
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:
+def trust(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:
+    """Which certificates are trusted: the system's roots, and what a file adds to them.
+
+    Raises:
+        ConfigError: ``ca_file`` holds no certificates.
+    """
     if ca_file is None:
         return True  # aiohttp's own context: the system's roots, verified; loaded once for all
     context = ssl.create_default_context()

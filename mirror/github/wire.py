@@ -13,8 +13,8 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from mirror.errors import AuthError, GitHubError, Unreachable
-from mirror.github.connection import Proxies, network_error, open_session
+from mirror.errors import AuthError, ConnectionLost, GitHubError, Unreachable
+from mirror.github.connection import Proxies, network_error, open_session, trust
 from mirror.github.protocol import (
     RateLimit,
     RefusedRedirect,
@@ -43,6 +43,13 @@ one. Source: https://docs.github.com/rest/about-the-rest-api/api-versions
 MEDIA_TYPE = "application/vnd.github+json"
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+DISTRUST = 60.0
+"""Seconds for which no connection is kept after one broke.
+
+Something in between may drop what was kept without a word. A request that meets such a connection is
+sent again, and would meet the next one, which was kept of looking whether it was carried out.
+"""
 
 _REPEATED_WRITES = frozenset({301, 307, 308})
 
@@ -135,6 +142,8 @@ class Wire:
         self._user_agent = user_agent
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
+        self._unkept: aiohttp.ClientSession | None = None
+        self._broke_at = float("-inf")
 
     def open(self) -> None:
         """Get ready to send.
@@ -142,13 +151,17 @@ class Wire:
         Raises:
             ConfigError: ``ca_file`` holds no certificates.
         """
-        self._session = open_session(self._ca_file, self._user_agent)
+        tls = trust(self._ca_file)
+        self._session = open_session(tls, self._user_agent)
+        self._unkept = open_session(tls, self._user_agent, keep=False)
 
     async def close(self) -> None:
         """Close all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = (self._session, self._unkept)
+        self._session = self._unkept = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def send(
         self,
@@ -169,7 +182,8 @@ class Wire:
         the credential is chosen by, where that is not ``url``: where a page or a redirect came
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
-        if (session := self._session) is None:
+        distrusted = self._clock.monotonic() - self._broke_at < DISTRUST
+        if (session := self._unkept if distrusted else self._session) is None:
             raise RuntimeError("a GitHubClient is used inside its `async with` block")
         place = self._place(url)
         ours = place in (trusted or {self.origin})
@@ -222,10 +236,15 @@ class Wire:
         return headers
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
-        """What a failure below HTTP means; no trust in a certificate stops the host."""
+        """What a failure below HTTP means; no trust in a certificate stops the host.
+
+        After a connection broke, none is kept for a while.
+        """
         failure = network_error(error, self.name, url, proxy)
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
             self._throttle.stop(failure)
+        if isinstance(failure, ConnectionLost):
+            self._broke_at = self._clock.monotonic()
         return failure
 
     def _learn(self, headers: Mapping[str, str], *, limits: bool) -> None:

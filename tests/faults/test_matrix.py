@@ -12,6 +12,7 @@ from aiohttp import web
 
 from faults.cells import cells
 from faults.laws import live
+from faults.table import PROPERTY
 from support.fakehost import fake_host
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ async def test_a_cell(
     async with cell.story.world(tmp_path, hosts=hosts, tls=tls if cell.kind.tls else None) as world:
         result = await live(cell, world, stranger.url)
     seconds = time.perf_counter() - began
-    record_property(
-        "fault_cell",
-        [cell.kind.name, cell.hits, str(cell), result.requests, seconds, result.outcome],
-    )
+    record_property(PROPERTY, [cell.kind.name, cell.hits, str(cell), result.requests, seconds])
     tokens = [r for r in stranger.seen if "Authorization" in r.headers]
     assert not tokens, "a token left for another origin"
     if cell.kind.tls:

@@ -552,3 +552,35 @@ async def test_a_refused_download_is_the_apis_error() -> None:
             with pytest.raises(kind):
                 async with ghe.open_stream(str(status)):
                     pass
+
+
+async def test_after_a_connection_broke_none_is_kept_for_a_while() -> None:
+    """What drops one kept connection without a word drops the others, too; that passes."""
+    connections: list[object] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.transport not in connections:
+            connections.append(request.transport)
+        if request.path.endswith("/breaks"):
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({})
+
+    clock = VirtualClock()
+    async with (
+        fake_host(handler) as host,
+        client(host.url, clock=clock, backoff=Backoff(1)) as ghe,
+    ):
+        for _ in range(3):
+            await ghe.get("x")
+        assert len(connections) == 1
+        with pytest.raises(ConnectionLost):
+            await ghe.get("breaks")
+        before = len(connections)
+        for _ in range(3):
+            await ghe.get("x")
+        assert len(connections) == before + 3
+        clock.advance(61)
+        for _ in range(3):
+            await ghe.get("x")
+        assert len(connections) <= before + 4
