@@ -152,11 +152,6 @@ class Jobs:
         """What is known of a mirror."""
         return self._jobs.get(key)
 
-    @property
-    def waiting(self) -> int:
-        """Mirrors whose run has not begun."""
-        return sum(job.ask is not None and job.run is None for job in self._jobs.values())
-
     # --- what is asked for -----------------------------------------------------------------------
 
     def ask(self, mirror: Mirror, ask: Ask) -> Answer:

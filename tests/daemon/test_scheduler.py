@@ -581,6 +581,44 @@ async def test_sessions_of_a_host_out_of_limit_hold_no_slot() -> None:
     assert hands.overlapped == []
 
 
+async def test_those_who_wait_for_a_host_keep_their_places() -> None:
+    """When it is open again they are run in the order that they were asked for in."""
+    clock = SteppedClock()
+    mirrors = [a_mirror(f"m{n}") for n in range(9)]
+    hands = FakeHands(clock, mirrors)
+    down = True
+
+    async def work(mirror: Mirror) -> RepositoryReport:
+        await clock.sleep(1.0)
+        if down:
+            hands.clients["github"].stopped = DOWN
+            return a_report(mirror, "failed", stopped="503")
+        return a_report(mirror)
+
+    hands.work = work
+    async with stage(hands, a_group(1000.0), at_once=2) as it:
+        await it.pass_by(5)
+        assert len(hands.sessions) == 2
+        down = False
+        await it.pass_by(60)
+    assert [run.key for run in hands.sessions[2:]] == [mirror.key for mirror in mirrors]
+
+
+async def test_an_interrupted_session_says_nothing() -> None:
+    """It is neither a failure nor the end of a row of them."""
+    clock = SteppedClock()
+    mirror = a_mirror("a")
+    statuses = iter(["failed", "failed", "interrupted", "failed", "ok", "ok"])
+
+    async def work(one: Mirror) -> RepositoryReport:
+        return a_report(one, next(statuses))
+
+    hands = FakeHands(clock, [mirror], work)
+    async with stage(hands) as it:
+        await it.pass_by(560)
+    assert hands.times(mirror) == [0, 60, 180, 240, 480, 540]
+
+
 async def test_a_host_that_stops_everybody_though_it_is_open_is_not_hammered() -> None:
     """A session that is stopped again and again by nobody waits for the next tick."""
     clock = SteppedClock()
@@ -785,7 +823,7 @@ async def test_a_soak_misses_nothing() -> None:
 
     async def work(mirror: Mirror) -> RepositoryReport:
         kind = dice.random()
-        if kind < 0.3:
+        if kind < 0.1:
             await clock.sleep(dice.choice([0.01, 0.05, 0.05, 2.5]))
         if kind > 0.999:
             raise Odd
