@@ -208,7 +208,7 @@ class Facts:
         generation = self._generation
         assert generation is not None  # noqa: S101 - it listens later
         clients = {name: side.store.client for name, side in generation.standing.hosts.items()}
-        daemon = generation.config.daemon
+        intervals = [table.interval for table in generation.timetables().values()]
         present = Present(
             now=self._clock.now(),
             ready=not self.not_ready(),
@@ -222,7 +222,7 @@ class Facts:
                 )
                 for name, client in clients.items()
             ],
-            interval=None if daemon.schedule else daemon.interval.total_seconds(),
+            interval=min((one for one in intervals if one), default=None),
         )
         return self._metrics.scrape(present)
 
@@ -250,7 +250,7 @@ class Facts:
             generation.config.hosts[name].url,
             limit=limit.limit if limit else None,
             remaining=limit.remaining if limit else None,
-            resets_at=datetime.fromtimestamp(limit.reset, UTC) if limit and limit.reset else None,
+            resets_at=_moment(limit.reset) if limit else None,
             paused_until=client.paused_until,
             stopped=str(stopped) if stopped else "",
         )
@@ -274,6 +274,14 @@ class Facts:
             )
             for session in scheduler.running.values()
         }
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    """A moment that a host tells; ``None`` where it is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class Both:

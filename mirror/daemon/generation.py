@@ -115,20 +115,22 @@ class Generation:
         finally:
             await self._stack.aclose()
 
-    def groups(self) -> list[Group]:
-        """The timetables: the service's own, and one for each interval of mirrors' own."""
+    def timetables(self) -> dict[float, Timetable]:
+        """Those that some mirror follows, by the interval that it is set to; 0 for none of its own."""
         daemon = self.config.daemon
         jitter = daemon.jitter.total_seconds()
-        timetables = {
-            seconds: Timetable(seconds, None, jitter)
-            for seconds in sorted({rule.interval for rule in self._rules() if rule.interval})
+        common = None if daemon.schedule else daemon.interval.total_seconds()
+        return {
+            own: Timetable(own, None, jitter) if own else Timetable(common, daemon.schedule, jitter)
+            for own in sorted({rule.interval for rule in self._rules()})
         }
-        interval = None if daemon.schedule else daemon.interval.total_seconds()
-        timetables[0.0] = Timetable(interval, daemon.schedule, jitter)
+
+    def groups(self) -> list[Group]:
+        """The mirrors by their timetables."""
         behind = self._successes()
         return [
-            Group(seconds, timetable, self._sources_of(seconds), behind.get(seconds, 0.0))
-            for seconds, timetable in timetables.items()
+            Group(own, timetable, self._sources_of(own), behind.get(own, 0.0))
+            for own, timetable in self.timetables().items()
         ]
 
     def _rules(self) -> Iterable[Rule]:
@@ -139,11 +141,14 @@ class Generation:
         return tuple(dict.fromkeys(found))
 
     def _successes(self) -> dict[float, float]:
-        """When the mirror of each interval that is most behind last succeeded."""
+        """When the mirror of each interval that is most behind last succeeded; 0 for never.
+
+        One without proof was in the middle of something when the last run ended.
+        """
         behind: dict[float, float] = {}
         for mirror in self.standing.known():
             entry = self.standing.index.mirrors.get(mirror.key)
-            success = entry.succeeded_at if entry else 0.0
+            success = entry.succeeded_at if entry and entry.pages else 0.0
             behind[mirror.interval] = min(success, behind.get(mirror.interval, success))
         return behind
 

@@ -126,6 +126,7 @@ async def attempt(
     except Exception as error:
         log.exception("mirror.crashed", source=mirror.name)
         text = f"internal error, please report it: {type(error).__name__}: {error}"
+        _note(index, mirror, text)
         return _failed(mirror, failures=(Failure(text, "sync"),))
 
 
@@ -137,7 +138,7 @@ def trouble_of(index: Index, mirror: Mirror) -> str:
     return entry.error or (entry.quarantined[0].error if entry.quarantined else "")
 
 
-def _note(index: Index, mirror: Mirror, error: MirrorError) -> None:
+def _note(index: Index, mirror: Mirror, error: MirrorError | str) -> None:
     blank = IndexEntry(mirror.name, str(mirror.target))
     index.mirrors.setdefault(mirror.key, blank).error = str(error)
 
