@@ -32,6 +32,9 @@ one in italics, and every repetition is bounded, so that no text takes long.
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
+_MOST_LINES = 10_000
+"""Of a text whose code is looked for: no person writes more, and each takes its time."""
+
 _MARKER = re.compile(r"<!-- release-mirror ([0-9a-f]{12})/(\d{1,20}) -->")
 _REPOSITORY_MARK = "<!-- release-mirror: this repository was made by a mirror -->"
 
@@ -48,7 +51,7 @@ def render_body(text: str, *, mentions: str = "escape", origin: str = "", footer
     Returns:
         A text of at most :data:`BODY_LIMIT` characters. Rendering it again changes nothing.
     """
-    body = text
+    body = text[: BODY_LIMIT + 1]  # escaping only adds, so that the rest is cut in any case
     end = f"\n\n{footer}" if footer else ""
     if mentions == "escape":
         body, end = escape_mentions(body), escape_mentions(end)
@@ -99,9 +102,12 @@ def _code_lines(text: str) -> list[tuple[int, int]]:
     """Line ranges (first, end) of fenced and indented code, in order."""
     if "```" not in text and "~~~" not in text and "    " not in text and "\t" not in text:
         return []
+    if text.count("\n") > _MOST_LINES:
+        return []
     from markdown_it import MarkdownIt  # noqa: PLC0415 - slow to import, rarely needed
 
-    tokens = MarkdownIt("commonmark").parse(text)
+    # Only blocks matter; what is within a line takes long where a text is made for that.
+    tokens = MarkdownIt("commonmark").disable(["inline", "reference"]).parse(text)
     ranges = [
         (token.map[0], token.map[1])
         for token in tokens

@@ -45,7 +45,7 @@ class Capabilities:
         """
         if installed_version is None:
             return cls()
-        found = re.search(r"\d+\.\d+(?:\.\d+)?", installed_version)
+        found = re.search(r"[0-9]{1,9}\.[0-9]{1,9}(?:\.[0-9]{1,9})?", installed_version)
         version = tuple(int(part) for part in found.group().split(".")) if found else (0,)
         return cls(
             version=version,

@@ -147,11 +147,16 @@ _VERSION_END = re.compile(
 )
 """The longest end of a tag that begins with a number; unambiguous, so it takes no time."""
 
+_LONGEST_VERSION = 1000
+"""Characters of a tag: Python refuses to read numbers of thousands of digits."""
+
 
 def version_of(tag: str) -> Version | None:
     """The version that a tag names: ``v1.2``, ``jq-1.7.1``, ``cli/v2.0.0-rc.1``; else ``None``."""
     from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - as above
 
+    if len(tag) > _LONGEST_VERSION:
+        return None
     found = _VERSION_END.search(tag)
     for text in (tag, found.group(1) if found else ""):
         try:

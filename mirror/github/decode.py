@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LARGEST = 2**63 - 1
+_LAST_YEAR = 9000
+
 
 class Check(Generic[T]):
     """Reads an answer while it can still be asked for again, and keeps the value.
@@ -62,10 +65,16 @@ class Fields:
         )
 
     def integer(self, name: str) -> int:
-        """A number that must be there."""
+        """A number that must be there: an id or a size, hence no negative one."""
         value = self._data.get(name)
         if type(value) is not int:
             raise self._wrong(name, value)
+        if not 0 <= value <= _LARGEST:
+            raise BadAnswer(
+                f"{self._host}: the API's answer has a number that cannot be as {name!r} of a"
+                f" {self._what}",
+                host=self._host,
+            )
         return value
 
     def required(self, name: str) -> str:
@@ -81,26 +90,34 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """A boolean that may be null or absent, which means no."""
+        return self._data.get(name) is not None and self.told(name)
+
+    def told(self, name: str) -> bool:
+        """A boolean that must be there: too much depends on it to take no word for a no."""
         value = self._data.get(name)
-        if value is not None and not isinstance(value, bool):
+        if not isinstance(value, bool):
             raise self._wrong(name, value)
-        return bool(value)
+        return value
 
     def moment(self, name: str) -> datetime | None:
         """A date that may be null or absent."""
         text = self.text(name)
         try:
             moment = datetime.fromisoformat(text) if text else None
-        except ValueError:
+            if moment is None:
+                return None
+            # Whoever counts from it must not come to the end of the calendar, at either side.
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment.replace(year=min(moment.year, _LAST_YEAR))
+        except (ValueError, OverflowError):
             raise self._wrong(name, text) from None
-        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def items(self, name: str, read: Callable[[object, str], T]) -> tuple[T, ...]:
-        """A list that may be null or absent."""
+        """A list that must be there: an absent one is not an empty one."""
         value = self._data.get(name)
-        if value is not None and not isinstance(value, list):
+        if not isinstance(value, list):
             raise self._wrong(name, value)
-        return tuple(read(item, self._host) for item in value or ())
+        return tuple(read(item, self._host) for item in value)
 
     def object(self, name: str) -> Fields:
         """An object that must be there."""
@@ -122,13 +139,13 @@ def asset_of(data: object, host: str) -> Asset:
         BadAnswer: It is none; the field of the wrong type is named.
     """
     fields = Fields(data, "release asset", host)
-    digest = Digest.parse(data.get("digest") if isinstance(data, dict) else None)
+    digest = Digest.parse(fields.text("digest"))
     return Asset(
         id=fields.integer("id"),
         name=fields.required("name"),
         size=fields.integer("size"),
         content_type=fields.text("content_type") or "application/octet-stream",
-        state=fields.text("state", "uploaded"),
+        state=fields.required("state"),
         label=fields.text("label"),
         sha256=digest.sha256 if digest else None,
         updated_at=fields.moment("updated_at"),
@@ -147,8 +164,8 @@ def release_of(data: object, host: str) -> Release:
         tag=fields.required("tag_name"),
         name=fields.text("name"),
         body=fields.text("body"),
-        draft=fields.flag("draft"),
-        prerelease=fields.flag("prerelease"),
+        draft=fields.told("draft"),
+        prerelease=fields.told("prerelease"),
         target_commitish=fields.text("target_commitish"),
         created_at=fields.moment("created_at"),
         published_at=fields.moment("published_at"),
@@ -176,7 +193,7 @@ def repository_of(data: object, host: str) -> Repository:
         id=fields.integer("id"),
         private=fields.flag("private"),
         archived=fields.flag("archived"),
-        fork=fields.flag("fork"),
+        fork=fields.told("fork"),
         default_branch=fields.text("default_branch"),
         html_url=fields.text("html_url"),
         description=fields.text("description"),

@@ -285,7 +285,7 @@ async def test_names_and_labels_arrive_as_they_are(name: str) -> None:
     async def handler(request: web.Request) -> web.Response:
         seen.append((request.query["name"], request.query["label"]))
         await request.read()
-        return web.json_response({"id": 1, "name": "x", "size": 1}, status=201)
+        return web.json_response({"id": 1, "name": "x", "size": 1, "state": "uploaded"}, status=201)
 
     async with fake_host(handler) as host, client(host.url) as github:
         url = f"{host.url}/api/uploads/repos/o/r/releases/1/assets{{?name,label}}"
@@ -319,7 +319,7 @@ async def test_a_content_type_that_is_none_is_not_passed_on(given: str, sent: st
 
     async def handler(request: web.Request) -> web.Response:
         await request.read()
-        return web.json_response({"id": 1, "name": "x", "size": 1}, status=201)
+        return web.json_response({"id": 1, "name": "x", "size": 1, "state": "uploaded"}, status=201)
 
     async with fake_host(handler) as host, client(host.url) as github:
         await AssetSink(github, f"{host.url}/u", "x", content_type=given).send(body(b"x"), 1)

@@ -27,6 +27,12 @@ TOKEN = "t"
 MARKER = "<!-- made by a test -->"
 
 
+def a_release(number: int, tag: str, **facts: Any) -> dict[str, Any]:
+    """What is always there in a release's document."""
+    always = {"id": number, "tag_name": tag, "draft": False, "prerelease": False, "assets": []}
+    return {**always, **facts}
+
+
 def client(url: str, *, token: str = TOKEN, attempts: int = 4) -> GitHubClient:
     auth = TokenAuth((lambda: token) if token else None)
     backoff = Backoff(attempts)
@@ -204,7 +210,7 @@ async def test_a_list_that_is_cut_is_not_complete() -> None:
                 {"message": "Only the first 10000 results are available."}, status=422
             )
         link = f'<{request.url.update_query(page="2")}>; rel="next"'
-        return web.json_response([{"id": 1, "tag_name": "v1"}], headers={"Link": link})
+        return web.json_response([a_release(1, "v1")], headers={"Link": link})
 
     async with faked(handler) as (_, store):
         listing = await store.list_releases(REPO)
@@ -241,11 +247,9 @@ async def test_items_that_shift_while_paging_come_once() -> None:
 
     async def handler(request: web.Request) -> web.Response:
         if "page" in request.query:
-            return web.json_response([{"id": 2, "tag_name": "b"}, {"id": 3, "tag_name": "c"}])
+            return web.json_response([a_release(2, "b"), a_release(3, "c")])
         link = f'<{request.url.update_query(page="2")}>; rel="next"'
-        return web.json_response(
-            [{"id": 1, "tag_name": "a"}, {"id": 2, "tag_name": "b"}], headers={"Link": link}
-        )
+        return web.json_response([a_release(1, "a"), a_release(2, "b")], headers={"Link": link})
 
     async with faked(handler) as (_, store):
         assert [release.id for release in (await store.list_releases(REPO)).releases] == [1, 2, 3]
@@ -257,10 +261,10 @@ async def test_items_that_shift_while_paging_come_once() -> None:
         ({"id": "1", "tag_name": "v"}, "'id' of a release"),
         ({"id": True, "tag_name": "v"}, "'id' of a release"),
         ({"id": 1}, "'tag_name' of a release"),
-        ({"id": 1, "tag_name": "v", "draft": "no"}, "'draft' of a release"),
-        ({"id": 1, "tag_name": "v", "assets": {}}, "'assets' of a release"),
-        ({"id": 1, "tag_name": "v", "assets": [7]}, "a release asset"),
-        ({"id": 1, "tag_name": "v", "published_at": "soon"}, "'published_at' of a release"),
+        (a_release(1, "v", draft="no"), "'draft' of a release"),
+        (a_release(1, "v", assets={}), "'assets' of a release"),
+        (a_release(1, "v", assets=[7]), "a release asset"),
+        (a_release(1, "v", published_at="soon"), "'published_at' of a release"),
         ([], "a release"),
     ],
 )
@@ -292,12 +296,15 @@ async def test_wrong_types_that_pass_are_no_failure() -> None:
 )
 async def test_assets_that_may_be_cut_are_paged(embedded: int, *, asked: bool) -> None:
     """Embedded ones are all there, as far as anyone saw; at the size of a page one better looks."""
-    assets = [{"id": number, "name": f"a{number}", "size": 1} for number in range(embedded + 5)]
+    assets = [
+        {"id": number, "name": f"a{number}", "size": 1, "state": "uploaded"}
+        for number in range(embedded + 5)
+    ]
 
     async def handler(request: web.Request) -> web.Response:
         if request.path.endswith("/assets"):
             return web.json_response(assets)
-        return web.json_response([{"id": 1, "tag_name": "v", "assets": assets[:embedded]}])
+        return web.json_response([a_release(1, "v", assets=assets[:embedded])])
 
     async with faked(handler) as (host, store):
         (release,) = (await store.list_releases(REPO)).releases
@@ -503,7 +510,7 @@ async def test_make_latest_is_a_text(given: object, sent: str) -> None:
 
     async def handler(request: web.Request) -> web.Response:
         seen.append(await request.json())
-        return web.json_response({"id": 1, "tag_name": "v1"})
+        return web.json_response(a_release(1, "v1"))
 
     async with faked(handler) as (_, store):
         await store.update_release(REPO, 1, {"tag_name": "v1", "make_latest": given})
