@@ -140,6 +140,7 @@ class _Matcher:
         found = self._find()
         for asset in wanted:
             self._match(asset, found.get(asset.id))
+        self._untie()
         _mark_collisions(self._result)
         self._collect_leftovers(wanted)
         return self._result
@@ -198,6 +199,23 @@ class _Matcher:
                 self._result.actions.append(RenameAsset(asset, copy, asset.name))
         elif copy.label != _label(asset, copy) and (asset.label or copy.label != asset.name):
             self._result.actions.append(UpdateAsset(asset, copy, _label(asset, copy)))
+
+    def _untie(self) -> None:
+        """Assets that took each other's names are exchanged: as renames each would wait for ever."""
+        result = self._result
+        renames = {a.target.id: a for a in result.actions if isinstance(a, RenameAsset)}
+        holders = {_folded(copy.name): copy for copy in self._here.values()}
+        tied = _in_circles(
+            {n: holders.get(_folded(action.target_name)) for n, action in renames.items()}
+        )
+        for number in tied:
+            result.actions.remove(renames[number])
+            result.present.pop(renames[number].asset.id, None)
+        entries = {entry.target_id: entry for entry in self._entries.values()}
+        for number, holder in tied.items():
+            entry = entries.get(holder.id)
+            mine = self._followed or (entry.created if entry else self._ours)
+            self._replace(renames[number].asset, holder, entry, mine=mine)
 
     def _replace(
         self,
@@ -302,6 +320,33 @@ def _temporaries(target: Collection[Asset]) -> dict[int, Asset]:
         if parts := _TEMPORARY.match(asset.name):
             found[int(parts.group(1))] = asset
     return found
+
+
+def _folded(name: str) -> str:
+    """What servers compare names by, as far as can be guessed."""
+    return guessed_name(name).casefold()
+
+
+def _in_circles(holders: Mapping[int, Asset | None]) -> dict[int, Asset]:
+    """Copies whose wanted name another copy has, which wants a name, too, and so on, back to them.
+
+    Args:
+        holders: Who has the name that a copy wants, by the copy's id.
+    """
+    following = {
+        number: holder
+        for number, holder in holders.items()
+        if holder and holder.id in holders and holder.id != number
+    }
+
+    def returns(start: int) -> bool:
+        at = start
+        for _ in following:
+            if at not in following or (at := following[at].id) == start:
+                break
+        return at == start
+
+    return {number: holder for number, holder in following.items() if returns(number)}
 
 
 def _is_recorded(entry: AssetEntry, copy: Asset, asset: Asset) -> bool:

@@ -94,6 +94,26 @@ def test_the_first_copy_may_be_kept(same_id: bool) -> None:
     assert matched([new], [copy], entry, follow=True).actions != []
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_assets_that_took_each_other_s_names_are_exchanged(count: int) -> None:
+    """As renames each would wait for the other's name for ever; a chain of renames has an end."""
+    names = [f"{number}.zip" for number in range(count)]
+    before = [an_asset(number, name) for number, name in enumerate(names, 1)]
+    copies = [an_asset(50 + number, name) for number, name in enumerate(names, 1)]
+    entries = [an_entry(asset, copy) for asset, copy in zip(before, copies, strict=True)]
+    turned = [an_asset(n, name) for n, name in enumerate((*names[1:], names[0]), 1)]
+    found = matched(turned, copies, *entries)
+    assert sorted(found.actions, key=lambda action: action.name + str(action)) == [
+        ReplaceAsset(asset, holder, asset.name, temporary_name(asset), None)
+        for asset, holder in zip(turned, (*copies[1:], copies[0]), strict=True)
+    ]
+    assert found.leftovers == []
+    chain = [*turned[:-1], an_asset(count, "new.zip")]
+    assert {type(a) for a in matched(chain, copies, *entries).actions} == {RenameAsset}
+    kept = matched(turned, copies, *entries, follow=False)
+    assert (kept.actions, len(kept.warnings)) == ([], count)
+
+
 def test_a_renamed_asset_is_renamed() -> None:
     """The same id under another name moves no bytes; it counts as renamed once it is."""
     old, new = an_asset(1, "a.zip"), an_asset(1, "b.zip")
