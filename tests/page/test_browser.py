@@ -1,0 +1,306 @@
+"""The page in a browser: clicked through, refreshed in place, and looked at by axe-core."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import async_playwright, expect
+
+from mirror.page import EVERYTHING, Query, policy, render
+from support.pages import a_page, a_status, busy, failed, hostile
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from playwright.async_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+EVERY = 2000
+"""Milliseconds between two questions of the page's script."""
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed"),
+]
+
+
+@dataclass
+class Stage:
+    """A service that says what it is told to.
+
+    Attributes:
+        play: Makes the page's data for a query.
+        silent: It answers nothing but errors.
+        asked: Paths with their queries, in order.
+    """
+
+    play: Callable[[Query], dict[str, Any]]
+    silent: bool = False
+    asked: list[str] = field(default_factory=list)
+    address: str = ""
+
+    async def page(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path_qs)
+        if self.silent:
+            return web.Response(status=502)
+        html = render(self.play(Query.of(request.query)))
+        return web.Response(
+            body=html.encode(),
+            content_type="text/html",
+            charset="utf-8",
+            headers={"Content-Security-Policy": policy(html)},
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path_qs)
+        if self.silent:
+            return web.Response(status=502)
+        return web.Response(
+            text=json.dumps(self.play(Query.of(request.query))), content_type="application/json"
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests of this file."""
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=root)
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    """A service under a path, as behind a proxy, that plays :func:`busy`."""
+    made = Stage(lambda query: busy(query, count=250))
+    app = web.Application()
+    app.router.add_get("/mirror/", made.page)
+    app.router.add_get("/mirror/api/status", made.status)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        made.address = f"http://127.0.0.1:{runner.addresses[0][1]}/mirror/"
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A window whose clock stands until a test moves it; any complaint of the browser fails."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    made = await context.new_page()
+    made.set_default_timeout(10_000)
+    complaints: list[str] = []
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    made.on(
+        "console",
+        lambda said: (
+            complaints.append(said.text)
+            if said.type in {"error", "warning"} and "502" not in said.text
+            else None
+        ),
+    )
+    await made.clock.install()
+    yield made
+    await context.close()
+    assert complaints == []
+
+
+async def tick(page: Page, times: int = 1) -> None:
+    """Let the script ask again, and wait until it has its answers."""
+    for _ in range(times):
+        async with page.expect_response("**/api/status*"):
+            await page.clock.run_for(EVERY)
+
+
+def sources(page: Page) -> Any:
+    return page.locator("#mirrors .source")
+
+
+async def test_filter_search_and_pages(page: Page, stage: Stage) -> None:
+    """A click filters, words search, pages turn; each is an address that can be kept."""
+    await page.goto(stage.address)
+    await expect(sources(page)).to_have_count(100)
+    await page.get_by_role("link", name="Failed").click()
+    await expect(sources(page)).to_have_text(["github:octo/broken", "github:octo/partly"])
+    await expect(page.get_by_role("link", name="Failed")).to_have_attribute("aria-current", "true")
+    await page.get_by_role("link", name="Show all").click()
+    await page.get_by_role("link", name="Next").click()
+    await expect(page.get_by_text("Page 2 of 3")).to_be_visible()
+    await page.get_by_role("searchbox").fill("TOOL-24")
+    await page.get_by_role("button", name="Search").click()
+    await expect(sources(page)).to_have_count(10)
+    await expect(page.get_by_role("searchbox")).to_have_value("TOOL-24")
+    await page.get_by_role("link", name="Running").click()
+    await expect(page.get_by_text("No mirror is like that.")).to_be_visible()
+    assert page.url == f"{stage.address}?state=running&search=TOOL-24"
+
+
+async def test_by_keyboard_alone(page: Page, stage: Stage) -> None:
+    """The first stop leads to the mirrors; a failure opens by the keyboard; focus is visible."""
+    await page.goto(stage.address)
+    await page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the mirrors")
+    await expect(skip).to_be_focused()
+    await expect(skip).to_be_in_viewport()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#mirrors")).to_be_focused()
+    details = page.locator("details.trouble").first
+    await expect(details.get_by_role("heading", name="Failure")).not_to_be_visible()
+    await details.locator("summary").focus()
+    await page.keyboard.press("Enter")
+    await expect(details.get_by_role("heading", name="Failure")).to_be_visible()
+    outline = await details.locator("summary").evaluate("node => getComputedStyle(node).outline")
+    assert "solid 2px" in outline
+
+
+async def test_refreshed_in_place(page: Page, stage: Stage) -> None:
+    """News arrive without a new page: focus, scroll position and what is open stay as they are."""
+    await page.goto(f"{stage.address}?search=octo")
+    details = page.locator("details.trouble").first
+    await details.locator("summary").click()
+    await page.get_by_role("searchbox").fill("half typed")
+    await page.evaluate("document.querySelector('#mirrors').marked = true; scrollTo(0, 300)")
+    assert await page.get_by_role("progressbar").get_attribute("value") == "120000000"
+    stage.play = lambda query: busy(query, count=250, done=480_000_000)
+    await tick(page)
+    await expect(page.get_by_role("progressbar")).to_have_attribute("value", "480000000")
+    await expect(page.get_by_text("480.0 MB of 500.0 MB")).to_be_visible()
+    await expect(details).to_have_attribute("open", "")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await expect(page.get_by_role("searchbox")).to_have_value("half typed")
+    assert await page.evaluate("[document.querySelector('#mirrors').marked, scrollY]") == [
+        True,
+        300,
+    ]
+    assert stage.asked[-2:] == ["/mirror/api/status?search=octo", "/mirror/?search=octo"]
+
+
+async def test_mirrors_move_and_come_and_go(page: Page, stage: Stage) -> None:
+    """After any change the page is what a new one would be, and a mirror keeps its node."""
+    plays = [
+        [a_status("o/a"), a_status("o/b"), a_status("o/c")],
+        [a_status("o/a"), failed("o/b"), a_status("o/c"), a_status("o/d")],
+        [a_status("o/d"), a_status("o/a")],
+        [],
+        [failed("o/z"), a_status("o/a")],
+    ]
+    stage.play = lambda query: a_page(plays[0], query=query)
+    await page.goto(stage.address)
+    await page.evaluate("for (const t of document.querySelectorAll('tbody')) t.marked = true")
+    await page.locator("#mirrors .source a", has_text="o/b").focus()
+    for statuses in plays[1:]:
+        stage.play = lambda query, statuses=statuses: a_page(statuses, query=query)  # type: ignore[misc]
+        await tick(page)
+        await expect(page).to_have_title(_title(statuses))
+        fresh = await page.evaluate(
+            """async () => new DOMParser()
+                .parseFromString(await (await fetch(location)).text(), "text/html")
+                .querySelector("main").outerHTML"""
+        )
+        assert await page.locator("main").evaluate("node => node.outerHTML") == fresh
+        if len(statuses) == 4:
+            await expect(page.locator("#mirrors .source a", has_text="o/b")).to_be_focused()
+            marked = "[...document.querySelectorAll('#mirrors tbody')].map(node => !!node.marked)"
+            assert await page.evaluate(marked) == [True, True, True, False]
+
+
+def _title(statuses: list[Any]) -> str:
+    html = render(a_page(statuses))
+    return html.partition("<title>")[2].partition("</title>")[0]
+
+
+async def test_no_news_is_one_question(page: Page, stage: Stage) -> None:
+    """Where nothing changed only the data is asked for; a hidden page asks nothing at all."""
+    await page.goto(stage.address)
+    await tick(page)
+    await page.wait_for_load_state("networkidle")
+    asked = len(stage.asked)
+    await tick(page, 3)
+    assert stage.asked[asked:] == ["/mirror/api/status"] * 3
+    await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    await page.clock.run_for(10 * EVERY)
+    assert stage.asked[asked:] == ["/mirror/api/status"] * 3
+
+
+async def test_a_service_that_does_not_answer_is_told(page: Page, stage: Stage) -> None:
+    """One lost answer is nothing; two are told, aloud too; what was there stays; it comes back."""
+    await page.goto(stage.address)
+    await tick(page)
+    await page.wait_for_load_state("networkidle")
+    stage.silent = True
+    await tick(page)
+    notice = page.get_by_role("alert")
+    await expect(notice).to_be_empty()
+    await tick(page)
+    await expect(notice).to_contain_text("The service has not answered since")
+    await expect(sources(page)).to_have_count(100)
+    stage.silent = False
+    await tick(page)
+    await expect(notice).to_be_empty()
+
+
+async def test_without_script(browser: Browser, stage: Stage) -> None:
+    """All that is told is there without a script; filters and search work."""
+    context = await browser.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(stage.address)
+    await expect(page.get_by_role("status")).to_have_text("2 of 255 mirrors have failed")
+    await expect(page.get_by_role("progressbar")).to_be_visible()
+    await page.get_by_role("searchbox").fill("broken")
+    await page.keyboard.press("Enter")
+    await expect(sources(page)).to_have_text(["github:octo/broken"])
+    assert stage.asked == ["/mirror/", "/mirror/?search=broken"]
+    await context.close()
+
+
+LOOKS = [
+    ("busy", 1280, "light"),
+    ("busy", 1280, "dark"),
+    ("busy", 390, "light"),
+    ("busy", 390, "dark"),
+    ("hostile", 1280, "light"),
+    ("hostile", 390, "dark"),
+    ("empty", 390, "light"),
+    ("file", 1280, "dark"),
+]
+PLAYS = {
+    "busy": lambda: busy() | {"notices": ["the configuration was not reloaded"]},
+    "hostile": hostile,
+    "empty": lambda: a_page([], passes=()),
+    "file": lambda: a_page([failed(), a_status()], service=None, hosts=(), query=EVERYTHING),
+}
+
+
+@pytest.mark.parametrize(("play", "width", "scheme"), LOOKS, ids=str)
+async def test_nothing_to_stumble_over(
+    page: Page, stage: Stage, play: str, width: int, scheme: str
+) -> None:
+    """axe-core finds no violation, and nothing is wider than the window, whatever is open."""
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    stage.play = lambda _query: PLAYS[play]()
+    await page.goto(stage.address)
+    await page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    await page.evaluate(axe)
+    found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    assert [
+        (rule["id"], node["html"][:200], node["failureSummary"][:300])
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ] == []
+    assert len(found["passes"]) > 20

@@ -1,0 +1,237 @@
+"""The page as HTML, read by a parser."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.core.report import Quarantined
+from mirror.page import EVERYTHING, Query, RunningView, TransferView, policy, render
+from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile
+from support.values import NOW
+
+VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "img", "br"}
+
+
+@dataclass
+class Seen(HTMLParser):
+    """Tags with their attributes, text, and whether all was closed in order."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    text: str = ""
+    raw: dict[str, str] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] and self.open[-1] in {"style", "script"}:
+            self.raw[self.open[-1]] = data
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read(data: dict[str, Any]) -> Seen:
+    seen = Seen()
+    seen.feed(render(data))
+    seen.close()
+    assert seen.open == []
+    return seen
+
+
+def shape(seen: Seen) -> set[tuple[str, tuple[str, ...]]]:
+    """Which elements there are, and which attributes they have."""
+    return {(tag, tuple(attributes)) for tag, attributes in seen.tags}
+
+
+PAGES = {
+    "busy": busy(),
+    "hostile": hostile(),
+    "empty": a_page([]),
+    "bare": a_page([], passes=(), hosts=()),
+    "found nothing": a_page([a_status()], query=Query("failed")),
+    "file": a_page([a_status(), failed()], service=None, hosts=(), query=EVERYTHING),
+    "many": a_page([a_status(f"o/{n}") for n in range(300)], query=Query(number=2)),
+}
+every_page = pytest.mark.parametrize("data", PAGES.values(), ids=PAGES)
+
+
+@every_page
+def test_it_stands_alone(data: dict[str, Any]) -> None:
+    """Nothing is fetched from anywhere: what a page needs is in it."""
+    seen = read(data)
+    for tag, attributes in seen.tags:
+        assert "src" not in attributes
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        href = attributes.get("href") or ""
+        if tag == "link":
+            assert href.startswith("data:image/svg+xml,")
+        elif tag == "a":
+            assert href.startswith(("http://", "https://", "?", "#")) or href == "api/status"
+        elif href:
+            assert href.startswith("#i-")
+    assert "url(" not in seen.raw["style"]
+    assert "@import" not in seen.raw["style"]
+
+
+@every_page
+def test_the_policy_allows_what_is_in_the_page_and_nothing_else(data: dict[str, Any]) -> None:
+    """Every inline element has its hash in the policy, and the policy no other."""
+    page, seen = render(data), read(data)
+    said = dict(rule.split(" ", 1) for rule in policy(page).split("; "))
+    hashes = {
+        tag: f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for tag, text in seen.raw.items()
+    }
+    assert said["default-src"] == "'none'"
+    assert said["frame-ancestors"] == "'none'"
+    assert said["style-src"] == hashes["style"]
+    assert said.get("script-src") == hashes.get("script")
+    assert ("connect-src" in said) == ("script" in hashes)
+    assert "unsafe" not in policy(page)
+
+
+def test_a_file_holds_its_policy_and_no_script() -> None:
+    """Who opens a file gets no header; nobody would answer a script or a form."""
+    seen = read(PAGES["file"])
+    (said,) = [
+        attributes["content"]
+        for attributes in seen.all("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert said is not None
+    assert "script-src" not in said
+    assert not seen.all("script") + seen.all("form")
+    assert "https://ghe.example.com/mirrors/tool" in [a["href"] for a in seen.all("a")]
+
+
+@every_page
+def test_order_for_those_who_do_not_see_it(data: dict[str, Any]) -> None:
+    """A language, landmarks, one first heading, named regions, headers with a scope, unique ids."""
+    seen = read(data)
+    assert seen.all("html")[0]["lang"] == "en"
+    for landmark in ("header", "main", "footer", "h1"):
+        assert len(seen.all(landmark)) == 1, landmark
+    ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for attributes in seen.all("section"):
+        assert attributes["aria-labelledby"] in ids
+    for attributes in seen.all("nav") + seen.all("progress"):
+        assert attributes["aria-label"]
+    for attributes in seen.all("th"):
+        assert attributes["scope"] in {"col", "row"}
+    for attributes in seen.all("time"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", attributes["datetime"] or "")
+    assert any(attributes.get("role") == "status" for attributes in seen.all("span"))
+
+
+def test_it_says_what_there_is_to_say() -> None:
+    """State, reason, quarantine, warnings, transfers, hosts and next runs are words, not colours."""
+    text = " ".join(read(busy()).text.split())
+    for words in (
+        "2 of 13 mirrors have failed; the mirror is 3 hours behind.",
+        "the target answered 502",
+        "v1.0.0 empty.bin: 0 bytes: never taken since 2026-11-20T04:00:00Z",
+        "an asset changed under its name: replaced",
+        "120.0 MB of 500.0 MB · 24.0 MB/s · 16 s left",
+        "4,312 of 5,000 requests left, renewed in 31 min",
+        "github:octo/moving to mirrors/moving Up to date Running",
+        "3 h and growing",
+        "Running · next pass in 4 min",
+        "30 passes, the newest at the right; 5 with failures",
+    ):
+        assert words in text, words
+
+
+def test_names_of_others_are_names() -> None:
+    """No name becomes an element, an attribute or a link; none turns text around or hides it."""
+    seen = read(hostile())
+    harmless = a_page(
+        [failed("octo/tool")],
+        hosts=[],
+    )
+    assert not seen.all("img")
+    assert [a for a in seen.all("a") if (a["href"] or "").startswith("javascript")] == []
+    assert len(seen.all("script")) == len(read(harmless).all("script")) == 1
+    for text in HOSTILE[:6]:
+        assert text in seen.text
+    assert "\\u202egnp.exe\\u200b\\x1b[2J" in seen.text
+    assert not re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\x1b\ud800-\udfff]", seen.text)
+    assert "49" not in re.sub(r"\d{3,}", "", seen.text)  # no template in a name is computed
+    render(hostile()).encode()
+
+
+@given(text=st.text(min_size=1, max_size=80))
+def test_whatever_a_name_is_the_page_has_the_same_shape(text: str) -> None:
+    """A property: names are text, whatever characters they hold."""
+
+    def page(name: str) -> dict[str, Any]:
+        status = a_status(
+            "octo/tool",
+            state="failed",
+            error=name,
+            warnings=(name,),
+            quarantined=(Quarantined(name, name, name, name),),
+        )
+        moving = RunningView(NOW, (TransferView(name, name, 10, 5, 1.0),))
+        return a_page(
+            [status],
+            running={(status.source, status.target): moving},
+            notices=(name,),
+            passes=(),
+        )
+
+    assert shape(read(page(text))) == shape(read(page("name")))
+
+
+def test_a_long_list_is_cut_and_counted() -> None:
+    """A mirror with a thousand quarantined assets does not fill the page."""
+    many = tuple(
+        Quarantined("0 bytes", "2026-01-01T00:00:00Z", "v1", f"{n}.zip") for n in range(1000)
+    )
+    text = read(a_page([a_status(state="failed", quarantined=many)])).text
+    assert "1000 quarantined" in text
+    assert "and 980 more" in text
+    assert "20.zip" not in text
+
+
+def test_links_of_filters_keep_what_was_asked() -> None:
+    """Relative, so that any path of a proxy will do; the search stays when the filter changes."""
+    data = a_page([a_status(f"o/&{n}") for n in range(300)], query=Query("ok", "o/&", number=2))
+    links = [a["href"] for a in read(data).all("a")]
+    assert "?state=failed&search=o%2F%26" in links
+    assert "?state=ok&search=o%2F%26" in links  # the first page of the same
+    assert "?state=ok&search=o%2F%26&page=3" in links
+    assert "?search=o%2F%26" in links
+
+
+def test_the_script_is_small_and_writes_no_html() -> None:
+    """A few lines that set text and attributes, and never parse a string into the page."""
+    script = read(busy()).raw["script"]
+    assert len(script.splitlines()) < 100
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert word not in script

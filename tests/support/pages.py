@@ -1,0 +1,154 @@
+"""Made-up states of a mirror for the status page: busy, calm, empty, large, hostile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from mirror.core.index import PassRecord
+from mirror.core.report import Quarantined
+from mirror.core.status import MirrorStatus
+from mirror.page import (
+    HostView,
+    Query,
+    RunningView,
+    ServiceView,
+    TransferView,
+    page_data,
+)
+from support.values import NOW
+
+LINKS = {"github": "https://github.com", "target": "https://ghe.example.com"}
+HOSTS = (
+    HostView("github", "https://github.com", 5000, 4312, NOW + timedelta(minutes=31)),
+    HostView("target", "https://ghe.example.com"),
+)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "{{ 7*7 }}{% raw %}",
+    "</title></style></table>--><!--",
+    "abc\u202egnp.exe\u200b\x1b[2J",
+    "half \ud800 a character",
+    "W" * 400,
+)
+
+
+def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
+    """A mirror that is up to date since three minutes, unless told otherwise."""
+    good = MirrorStatus(
+        source=f"github:{name}",
+        target=f"mirrors/{name.partition('/')[2] or name}",
+        state="ok",
+        last_success=NOW - timedelta(minutes=3),
+        releases=12,
+        assets=240,
+        bytes=73_400_320,
+        error="",
+        quarantined=(),
+        warnings=(),
+        newest=NOW - timedelta(days=2),
+        visible=NOW - timedelta(days=2) + timedelta(seconds=42),
+        since=NOW - timedelta(days=90),
+    )
+    return replace(good, **facts)
+
+
+def failed(name: str = "octo/broken", error: str = "the target answered 502") -> MirrorStatus:
+    """A mirror whose newest release has been awaited for three hours."""
+    newest = NOW - timedelta(hours=3)
+    return a_status(name, state="failed", error=error, newest=newest, visible=None)
+
+
+def never(name: str = "octo/new") -> MirrorStatus:
+    """A mirror that no pass has finished yet."""
+    nothing = {"releases": 0, "assets": 0, "bytes": 0}
+    return a_status(
+        name, state="never", last_success=None, newest=None, visible=None, since=None, **nothing
+    )
+
+
+def passes(count: int = 30) -> tuple[PassRecord, ...]:
+    """A pass each quarter of an hour; every seventh failed, every third uploaded something."""
+    return tuple(
+        PassRecord(
+            started_at=(NOW - timedelta(minutes=15 * (count - number))).timestamp(),
+            seconds=4.0 + number % 5,
+            mirrors=42,
+            unchanged=40,
+            failed=int(number % 7 == 0),
+            bytes=10**8 * (number % 3 == 0),
+            requests=60,
+        )
+        for number in range(count)
+    )
+
+
+def running(*statuses: MirrorStatus, done: int = 120_000_000) -> dict[Any, RunningView]:
+    """Sessions of these mirrors, each with one transfer of 500 MB."""
+    moving = TransferView("v2.0.0", "tool_linux_amd64.tar.gz", 500_000_000, done, 24_000_000)
+    return {
+        (status.source, status.target): RunningView(NOW - timedelta(seconds=42), (moving,))
+        for status in statuses
+    }
+
+
+def busy(query: Query | None = None, *, count: int = 8, done: int = 120_000_000) -> dict[str, Any]:
+    """A service at work: something moves, something failed, something has warnings."""
+    moving = a_status("octo/moving")
+    quarantined = (
+        Quarantined("0 bytes: never taken", "2026-11-20T04:00:00Z", "v1.0.0", "empty.bin"),
+    )
+    statuses = [
+        *(a_status(f"octo/tool-{number:03}") for number in range(count)),
+        moving,
+        failed(),
+        a_status("octo/partly", state="failed", quarantined=quarantined),
+        a_status("octo/warned", warnings=("an asset changed under its name: replaced",)),
+        never(),
+    ]
+    return a_page(statuses, query=query, running=running(moving, done=done))
+
+
+def hostile() -> dict[str, Any]:
+    """Whatever a server could put into names, everywhere at once."""
+    statuses = [
+        a_status(
+            f"octo/{text}",
+            target=f"mirrors/{text}",
+            state="failed",
+            error=text,
+            warnings=(text,),
+            quarantined=(Quarantined(text, text, text, text),),
+        )
+        for text in HOSTILE
+    ]
+    moving = {
+        (status.source, status.target): RunningView(NOW, (TransferView(text, text, 10, 5, 1.0),))
+        for status, text in zip(statuses, HOSTILE, strict=True)
+    }
+    hosts = [HostView(text, text, 10, 5, stopped=text) for text in HOSTILE]
+    return a_page(
+        statuses, running=moving, hosts=hosts, notices=HOSTILE, query=Query(search=HOSTILE[1])
+    ) | {"mirrors": a_page(statuses, running=moving)["mirrors"]}
+
+
+def a_page(statuses: Any = (), **facts: Any) -> dict[str, Any]:
+    """The page's data, of a service that runs unless told otherwise."""
+    service = ServiceView("running", True, NOW - timedelta(days=12), NOW + timedelta(minutes=4))
+    return page_data(
+        **{
+            "now": NOW,
+            "statuses": statuses,
+            "links": LINKS,
+            "passes": passes(),
+            "version": "1.2.3",
+            "service": service,
+            "hosts": HOSTS,
+            "next_run": lambda *_: NOW + timedelta(minutes=4),
+            **facts,
+        }
+    )
