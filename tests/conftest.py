@@ -7,9 +7,11 @@ import os
 import pytest
 from hypothesis import settings
 
-from faults.table import pytest_report_header, pytest_terminal_summary
+from faults import table as faults
+from faults.table import pytest_report_header
+from survival import table as survival
 
-__all__ = ["pytest_report_header", "pytest_terminal_summary"]  # hooks
+__all__ = ["pytest_report_header"]  # hooks
 
 MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
 
@@ -19,6 +21,12 @@ MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
 settings.register_profile("judge", derandomize=True)
 if os.environ.get(MUST_RUN):
     settings.load_profile("judge")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of what was tried, after the tests."""
+    faults.pytest_terminal_summary(terminalreporter)
+    survival.pytest_terminal_summary(terminalreporter)
 
 
 @pytest.hookimpl(trylast=True)
