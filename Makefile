@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: help demo test lint types layers unit format clean
+.PHONY: help demo soak test lint types layers unit bench bench-long format clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -43,6 +44,15 @@ layers: $(VENV)/.developing  ## Who may import whom
 
 unit: $(VENV)/.developing  ## Tests
 	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+soak: $(VENV)/.developing  ## The service for MINUTES (10) with faults: nothing grows, nothing is missed
+	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
+
+bench: $(VENV)/.developing  ## Measure it against what people use instead (15 minutes)
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-long: $(VENV)/.developing  ## Measure what takes longer (half an hour)
+	$(BIN)/python -m benchmarks --long $(BENCH_ARGS)
 
 format: $(VENV)/.developing  ## Bring the code into the project's style
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,72 @@
+"""The ledger's store as it is measured, in a process of its own.
+
+Run as a process: ``python -m benchmarks.ledger_subject``. Its orders:
+
+work: ``open`` (the lock, and the index: all that a pass reads of a ledger at first) or ``save``
+(one document, as after one of its releases).
+directory: where the ledger is.
+fast: with the extra ``fast``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.subject import count_syncs, peak_memory, without_fast
+
+SAVES = 15
+
+
+async def opened(directory: Path) -> dict[str, float]:
+    """Lock a ledger and read its index."""
+    from mirror.clock import SystemClock
+    from mirror.storage.ledgers import FileLedgerStore
+
+    # A thread, and the parser's tables, are there before: they are no part of any ledger.
+    await asyncio.to_thread(json.loads, "{}")
+    before, began = peak_memory(), time.perf_counter()
+    store = FileLedgerStore(directory, SystemClock())
+    async with store.lock():
+        index = await store.load_index()
+        seconds = time.perf_counter() - began
+    mirrors = len(index.mirrors)
+    return {"seconds": seconds, "memory": peak_memory() - before, "mirrors": mirrors}
+
+
+async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
+    """Save a document several times; the median."""
+    from mirror.clock import SystemClock
+    from mirror.storage.ledgers import FileLedgerStore
+
+    store = FileLedgerStore(directory, SystemClock())
+    async with store.lock():
+        ledger = await store.load("mirrors/r00000")
+        if ledger is None:
+            raise AssertionError(directory)
+        await store.save("mirrors/r00000", ledger)
+        times, before = [], syncs[0]
+        for _ in range(SAVES):
+            began = time.perf_counter()
+            await store.save("mirrors/r00000", ledger)
+            times.append(time.perf_counter() - began)
+    return {"seconds": statistics.median(times), "fsyncs": (syncs[0] - before) / SAVES}
+
+
+def main() -> None:
+    """Do what is ordered."""
+    spec = json.loads(sys.stdin.readline())
+    if not spec["fast"]:
+        without_fast()
+    syncs = count_syncs()
+    directory = Path(spec["directory"])
+    work = opened(directory) if spec["work"] == "open" else saved(directory, syncs)
+    sys.stdout.write(json.dumps(asyncio.run(work)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The results as Markdown, for the page in ``docs/``: ``python -m benchmarks.page``.
+
+What was measured first is beside it, from ``before.json``; ``python -m benchmarks.page --keep``
+makes the present results those.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import BEFORE, RESULTS, load, number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_HEAD = "| what | before | median | min to max | goal | |\n| --- | --- | --- | --- | --- | --- |\n"
+
+
+def fragment(results: Sequence[Mapping[str, Any]], before: Mapping[str, float]) -> str:
+    """All rows as Markdown."""
+    return "\n".join(_row(found, before) for found in _in_order(results))
+
+
+def _in_order(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(results, key=lambda found: (float(found["row"].partition("-")[0]), found["row"]))
+
+
+def _row(found: Mapping[str, Any], before: Mapping[str, float]) -> str:
+    machine = found["machine"]
+    lines = "".join(_line(found["row"], line, before) for line in found["lines"])
+    notes = "".join(f"\n{note[0].upper()}{note[1:]}.\n" for note in found["notes"])
+    quick = ", **small sizes: no figures to quote**" if found["quick"] else ""
+    return (
+        f"### {found['row']}. {found['title']}\n\n"
+        f"`{found['command']}`, {found['repetitions']} repetitions, {machine['date']}, load before"
+        f" {machine['load_before']}{quick}\n\n{_HEAD}{lines}{notes}"
+    )
+
+
+def _line(row: str, line: Mapping[str, Any], before: Mapping[str, float]) -> str:
+    first = before.get(f"{row}: {line['what']}")
+    shown = [
+        line["what"].replace("|", "\\|"),
+        number(first, line["unit"]) if first is not None else "",
+        f"**{number(line['median'], line['unit'])}**",
+        f"{number(line['low'])} to {number(line['high'])}",
+        line["goal"] or "",
+        {True: "met", False: "missed", None: ""}[line["met"]],
+    ]
+    return f"| {' | '.join(shown)} |\n"
+
+
+def kept() -> dict[str, float]:
+    """The first figures, by row and what they tell."""
+    if not BEFORE.exists():
+        return {}
+    found: dict[str, float] = json.loads(BEFORE.read_text(encoding="utf-8"))
+    return found
+
+
+def keep() -> None:
+    """Make the present figures the first ones."""
+    medians = {
+        f"{found['row']}: {line['what']}": float(f"{line['median']:.4g}")
+        for found in _in_order(load())
+        for line in found["lines"]
+    }
+    text = json.dumps({**kept(), **medians}, indent=1, ensure_ascii=False)
+    BEFORE.write_text(text + "\n", encoding="utf-8")
+
+
+def write() -> Path:
+    """Write the fragment beside the results; where it is."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / "results.md"
+    path.write_text(fragment(load(), kept()), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    if "--keep" in sys.argv:
+        keep()
+    sys.stdout.write(f"{write()}\n")

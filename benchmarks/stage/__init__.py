@@ -1,0 +1,1 @@
+"""The servers between which everything is measured, each in a process of its own."""

@@ -1,0 +1,33 @@
+"""A link of a given speed, shared by all who use it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+BURST = 0.004
+"""Seconds' worth of bytes that an idle moment saves up."""
+
+
+class Bucket:
+    """So many bytes a second, over all threads.
+
+    Args:
+        rate: Bytes a second; 0 for no limit.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._paid_until = 0.0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Wait until so many bytes have crossed."""
+        if not self._rate:
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._paid_until = max(self._paid_until, now - BURST) + size / self._rate
+            wait = self._paid_until - now
+        if wait > 0:
+            time.sleep(wait)

@@ -1,0 +1,25 @@
+"""The project's emulator as a process. Its orders: ``seed``, the path of a seed document."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stage import life
+from mirror.emulator import ServeOptions, serve
+
+
+def main() -> None:
+    """Serve until killed."""
+    spec = life.orders()
+    life.end_with_parent()
+
+    def announce(document: dict[str, Any]) -> None:
+        life.ready({"url": document["url"], "token": document["token"]})
+
+    asyncio.run(serve(ServeOptions(seed=Path(spec["seed"])), announce))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Everything that a row needs around the program: hosts, bytes, a sink, a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+from benchmarks.machine import in_memory
+from benchmarks.measure import Sample, figures
+from benchmarks.stage import certificates as tls
+from benchmarks.stage import nginx
+from benchmarks.stage.processes import Failed, measured, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ENVIRON = {"BENCH_SOURCE_TOKEN": "source-token", "BENCH_TARGET_TOKEN": "target-token"}
+
+MIB = 1 << 20
+_BLOCK = 8 * MIB
+
+
+@dataclass(slots=True)
+class Scene:
+    """What runs.
+
+    Attributes:
+        api: Addresses of ``source``, ``target`` and ``control``.
+        bytes_url: ``BYTES_URL/SIZE/NAME`` is a download.
+        sink_url: Takes uploads; empty where the target itself does.
+        directory: For ledgers and configurations, on disk.
+        authority: Of the certificates, over TLS.
+        repositories: How many the source has.
+    """
+
+    api: dict[str, str]
+    bytes_url: str
+    sink_url: str
+    directory: Path
+    repositories: int
+    files: Path
+    authority: Path | None = None
+    hashing: bool = True
+    _runs: int = field(default=0)
+
+    def reset(self) -> None:
+        """Have the target forget what it got; the first time it hashes, then it only counts."""
+        upload = f"{self.sink_url}/{'hash' if self.hashing else 'count'}" if self.sink_url else ""
+        request = Request(  # noqa: S310 - loopback
+            f"{self.api['control']}/_reset",
+            json.dumps({"upload_url": upload}).encode(),
+            method="POST",
+        )
+        with urlopen(request, timeout=10):  # noqa: S310
+            pass
+
+    def counts(self) -> dict[str, int]:
+        """Requests to source and target since the last reset."""
+        with urlopen(f"{self.api['control']}/_counts", timeout=10) as answer:  # noqa: S310
+            found: dict[str, int] = json.load(answer)
+        return found
+
+    def new_directory(self) -> Path:
+        """Where one run keeps what it knows."""
+        self._runs += 1
+        made = self.directory / f"run-{self._runs}"
+        made.mkdir()
+        return made
+
+    def config(self, ledger: Path, mirrors: int | None = None, extra: str = "") -> Path:
+        """Write a configuration with one mirror a repository."""
+        trust = f'ca_file = "{self.authority}"' if self.authority else ""
+        source, target = self.api["source"], self.api["target"]
+        text = []
+        text.append(
+            f'[target]\nurl = "{target}"\napi_url = "{target}/api/v3"\n'
+            f'token = "env:BENCH_TARGET_TOKEN"\n{trust}'
+        )
+        if self.sink_url:
+            text.append(f'upload_origin = "{self.sink_url}"')
+        text.append(
+            f'[sources.github]\nurl = "{source}"\napi_url = "{source}/api/v3"\n'
+            f'token = "env:BENCH_SOURCE_TOKEN"\n{trust}'
+        )
+        text.append(f'[ledger]\ndirectory = "{ledger}"\n{extra}')
+        names = [f"r{n:05d}" for n in range(self.repositories if mirrors is None else mirrors)]
+        text += [f'[[mirrors]]\nsource = "octo/{n}"\ntarget = "mirrors/{n}"' for n in names]
+        path = ledger.parent / f"{ledger.name}.toml"
+        path.write_text("\n".join(text) + "\n", encoding="ascii")
+        return path
+
+    def sync(self, *, fast: bool, extra: str = "", profile: str = "") -> Sample:
+        """One whole first ``sync`` into an empty target."""
+        config = self.config(self.new_directory(), extra=extra)
+        self.reset()
+        return self.run(config, fast=fast, profile=profile)
+
+    def run(self, config: Path, *, fast: bool, profile: str = "") -> Sample:
+        """One pass with a configuration.
+
+        Raises:
+            Failed: Something of it failed.
+        """
+        spec = {"config": str(config), "fast": fast, "environ": ENVIRON, "profile": profile}
+        told = measured("benchmarks.subject", spec)
+        if told["failed"]:
+            raise Failed(f"a pass failed: {told['status']}, {told['problems']}")
+        counts = {f"requests_{name}": count for name, count in self.counts().items()}
+        return figures({**told, **told["totals"], **counts})
+
+
+@contextmanager
+def scene(
+    releases: Sequence[Sequence[int]],
+    *,
+    repositories: int = 1,
+    over_tls: bool = False,
+    link: Mapping[str, Any] | None = None,
+    sink: Mapping[str, Any] | None = None,
+    workers: int = 1,
+) -> Iterator[Scene]:
+    """Start everything, and end it.
+
+    Args:
+        releases: The sizes of the assets of each release of every repository.
+        repositories: How many.
+        over_tls: Every connection of the programs that are measured.
+        link: The speed of the source's bytes (``rate``, ``connection_rate``); nginx without.
+        sink: Orders of a sink for uploads; the target itself takes them without.
+        workers: nginx's processes.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=in_memory()))
+        sizes = sorted({size for release in releases for size in release})
+        digests = make_files(Path(memory), sizes)
+        issued = tls.make(directory) if over_tls else None
+        order = {"directory": memory, **(link or {})}
+        if link is None:
+            location = nginx.files(Path(memory))
+            bytes_url = stack.enter_context(nginx.running(location, issued, workers=workers))
+        else:
+            bytes_url = stack.enter_context(served("benchmarks.stage.link", order))["url"]
+        spec: dict[str, Any] = {
+            "repositories": repositories,
+            "releases": [list(release) for release in releases],
+            "digests": digests,
+            "bytes_url": bytes_url,
+            **(issued.spec() if issued else {}),
+        }
+        api = stack.enter_context(served("benchmarks.stage.api", spec))
+        sink_url = ""
+        if sink is not None:
+            orders = {**sink, **(issued.spec() if issued else {})}
+            orders["notify"] = f"{api['control']}/_arrived"
+            sink_url = stack.enter_context(served("benchmarks.stage.sink", orders))["url"]
+        authority = issued.authority if issued else None
+        yield Scene(api, bytes_url, sink_url, directory, repositories, Path(memory), authority)
+
+
+def make_files(directory: Path, sizes: Sequence[int]) -> dict[str, str]:
+    """Write a file of each size, named by it; their SHA-256.
+
+    The bytes are a block of pseudo-random ones over and over: nothing on their way compresses.
+    """
+    block = hashlib.shake_128(b"release-mirror").digest(_BLOCK)
+    digests = {}
+    for size in sizes:
+        digest = hashlib.sha256()
+        with (directory / str(size)).open("wb") as file:
+            left = size
+            while left:
+                piece = block[: min(left, _BLOCK)]
+                file.write(piece)
+                digest.update(piece)
+                left -= len(piece)
+        digests[str(size)] = digest.hexdigest()
+    return digests

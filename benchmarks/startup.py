@@ -1,0 +1,61 @@
+"""Row 11: how long it takes until a command that does next to nothing is done."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.command import Options, Plan, Row, main
+from benchmarks.machine import python
+from benchmarks.measure import Contender, Line, at_most, plain, ratio
+from benchmarks.stage.processes import timed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONFIG = """
+[target]
+url = "https://ghe.example.com"
+token = "env:BENCH_TOKEN"
+[sources.github]
+url = "https://github.com"
+[ledger]
+directory = "{ledger}"
+[[mirrors]]
+source = "cli/cli"
+target = "mirrors/cli"
+"""
+
+
+@contextmanager
+def stage(options: Options) -> Iterator[Plan]:
+    """A configuration of one mirror, and an empty ledger."""
+    del options
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        config, ledger = Path(name) / "config.toml", Path(name) / "ledger"
+        ledger.mkdir()
+        config.write_text(_CONFIG.format(ledger=ledger), encoding="ascii")
+        status = [python(), "-m", "mirror", "--config", str(config), "status"]
+        contenders = [
+            Contender("aiohttp", lambda: timed([python(), "-c", "import aiohttp"])),
+            Contender("status", lambda: timed(status)),
+            Contender("version", lambda: timed([python(), "-m", "mirror", "--version"])),
+            Contender("python", lambda: timed([python(), "-c", "pass"])),
+        ]
+        lines = [
+            Line('status / python -c "import aiohttp"', ratio("status", "aiohttp"), at_most(2.0)),
+            Line("the same in CPU", ratio("status", "aiohttp", "cpu")),
+            Line('--version / python -c "import aiohttp"', ratio("version", "aiohttp")),
+            Line("status", plain("status"), unit="s"),
+            Line('python -c "import aiohttp"', plain("aiohttp"), unit="s"),
+            Line("python -c pass", plain("python"), unit="s"),
+        ]
+        yield Plan(contenders, lines)
+
+
+ROW = Row("11", "release-mirror status on an empty ledger", "startup", stage, (), factor=3)
+
+if __name__ == "__main__":
+    main(ROW)

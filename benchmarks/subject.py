@@ -1,0 +1,120 @@
+"""release-mirror as it is measured: one pass in a process that is ready.
+
+Run as a process: ``python -m benchmarks.subject``. Its orders:
+
+config: the configuration file.
+fast: with the extra ``fast``; else as if it were not installed.
+environ: what the configuration's secrets refer to.
+profile: a file for cProfile's figures; empty for none.
+
+It tells the pass's seconds from its first request to its last save (not the interpreter's start,
+nor the reading of the configuration, which is told apart), its CPU, its peak memory, its fsyncs,
+and the report's figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import cProfile
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_WITHOUT_FAST = ("orjson", "uvloop")
+
+
+def main() -> None:
+    """Do what is ordered."""
+    spec: dict[str, Any] = json.loads(sys.stdin.readline())
+    if not spec["fast"]:
+        without_fast()
+    syncs = count_syncs()
+    os.environ.update(spec.get("environ", {}))
+    sys.stdout.write(json.dumps(_pass(spec, syncs)) + "\n")
+
+
+def without_fast() -> None:
+    """Have this process do as if the extra were not installed."""
+    modules: dict[str, Any] = sys.modules
+    for name in _WITHOUT_FAST:
+        modules[name] = None  # no module of that name can be found from now on
+
+
+def count_syncs() -> list[int]:
+    """Count what is asked of the disk, whoever asks."""
+    count = [0]
+
+    def counting(real: Any) -> Any:
+        def sync(descriptor: int) -> None:
+            count[0] += 1
+            real(descriptor)
+
+        return sync
+
+    os.fsync, os.fdatasync = counting(os.fsync), counting(os.fdatasync)
+    return count
+
+
+def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
+    from mirror.app import open_app
+    from mirror.cli.options import Common
+    from mirror.config import resolve_secrets
+
+    at_start = peak_memory()
+    began = time.perf_counter()
+    common = Common(file=Path(spec["config"]))
+    config = common.load(os.environ)
+    common.log(config, "info")
+    secrets = resolve_secrets(config, os.environ)
+    configured = time.perf_counter() - began
+    moments: dict[str, float] = {}
+
+    async def work() -> Any:
+        moments["begin"], moments["cpu"] = time.perf_counter(), time.process_time()
+        async with open_app(config, secrets) as app:
+            report = await app.sync()
+        moments["end"] = time.perf_counter()
+        return report
+
+    profile = cProfile.Profile() if spec.get("profile") else None
+    report = profile.runcall(_run, work) if profile else _run(work)
+    if profile:
+        profile.dump_stats(spec["profile"])
+    document = report.to_json()
+    return {
+        "seconds": moments["end"] - moments["begin"],
+        "cpu": time.process_time() - moments["cpu"],
+        "configured": configured,
+        "rss": peak_memory(),
+        "rss_at_start": at_start,
+        "fsyncs": syncs[0],
+        "failed": report.failed,
+        "status": document["status"],
+        "totals": document["totals"],
+        "requests": document["requests"],
+        "problems": [f for repo in document["repositories"] for f in repo["failures"]][:3],
+    }
+
+
+def _run(work: Any) -> Any:
+    """Run as the commands do."""
+    import asyncio
+
+    return asyncio.run(work())
+
+
+def peak_memory() -> int:
+    """The most memory that was resident so far, in bytes."""
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    # Not before: what `getrusage` tells counts the process that this one was forked from.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
