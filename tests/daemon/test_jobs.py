@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +141,19 @@ def test_a_queue_does_not_grow() -> None:
         world.do("start", 0, ())
     assert len(world.jobs) == 0
     assert sum(len(lane.urgent) + len(lane.plain) for lane in world.jobs._lanes.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "explicit", "again"), [(50, False, 0), (50, True, 1), (4, False, 1)]
+)
+def test_a_run_that_fails_holds_back_what_a_timetable_asked_for_meanwhile(
+    at: float, *, explicit: bool, again: bool
+) -> None:
+    """Only a person, or a moment after the back-off, has it run again at once."""
+    held = 10.0 if at == 4 else 100.0
+    jobs = Jobs(lambda _: (), lambda _, failures: held * failures - 8, at_once=1)
+    jobs.ask(MIRRORS[0], Ask(0.0))
+    (job,) = jobs.start(1.0)
+    assert jobs.ask(MIRRORS[0], Ask(at, explicit=explicit)) == "running"
+    assert jobs.end(job, "failed")
+    assert len(jobs.start(at)) == again
