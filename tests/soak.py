@@ -181,7 +181,7 @@ class Soak:
     async def _watch(self, running: Daemon, seconds: float) -> list[str]:
         pid = running.process.pid
         async with asyncio.timeout(600):
-            while (await running.status())["summary"]["never"]:
+            while (await running.status())["summary"]["never"]:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(1)
         await asyncio.sleep(WARM_UP)
         self.looks.counting = True
