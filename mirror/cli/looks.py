@@ -99,6 +99,7 @@ def show_check(
     config = common.load(environ)
     common.log(config, "critical")
     secrets = resolve_secrets(config, environ)
+    _warn(secrets)
     told = _check_notifications(config, secrets)
     if offline:
         if any(host.app for host in config.hosts.values()):
@@ -117,6 +118,14 @@ def show_check(
 
         show(*check_tables(results))
     return FAILED if any(result.status == "failed" for result in results) else OK
+
+
+def _warn(secrets: Secrets) -> None:
+    from mirror.cli.sanitise import clean  # noqa: PLC0415
+    from mirror.cli.terminal import say  # noqa: PLC0415
+
+    for warning in secrets.warnings:
+        say(f"warning: {clean(warning)}")
 
 
 def _check_notifications(config: Config, secrets: Secrets) -> list[CheckResult]:

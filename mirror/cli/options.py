@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.cli.logs import Level
-    from mirror.config import Config
+    from mirror.config import Config, Secrets
 
 
 class LogLevel(StrEnum):
@@ -118,6 +118,13 @@ class Common:
         from mirror.config import find_config_file, load_config  # noqa: PLC0415 - takes its time
 
         return load_config(find_config_file(self.file, environ), environ)
+
+    def warn(self, secrets: Secrets) -> None:
+        """Log what should be otherwise with the files of secrets; the log is set up."""
+        from structlog import get_logger  # noqa: PLC0415 - takes its time
+
+        for warning in secrets.warnings:
+            get_logger().warning("secret.exposed", warning=warning)
 
     def log(self, config: Config | None, default: Level) -> None:
         """Set the log up: by option, else by the file, else as the command wants it."""

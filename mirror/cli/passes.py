@@ -110,6 +110,7 @@ def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> 
     config = common.load(environ)
     common.log(config, wish.level)
     secrets = resolve_secrets(config, environ, only=wish.secrets)
+    common.warn(secrets)
     notifications = _notifications(config, secrets) if wish.telling else None
     watcher = Live(wish.title) if wish.shown else Silent()
     ended = asyncio.run(_pass(config, secrets, wish, watcher, notifications))

@@ -38,4 +38,5 @@ def _load(common: Common, environ: Mapping[str, str]) -> tuple[Config, Secrets]:
     config = common.load(environ)
     secrets = resolve_secrets(config, environ)
     common.log(config, "info")
+    common.warn(secrets)
     return config, secrets

@@ -92,6 +92,14 @@ errors. A relative path starts at the directory of the file.
 `"credential:NAME"` (a file in systemd's `$CREDENTIALS_DIRECTORY`); a secret itself is refused |
 | pattern | shell-style: `*` any text, `?` one character, `[abc]` one of these |
 
+The file of a secret that others can read, or write, is refused: give it mode 0600. These are good:
+
+- `root`'s, for a group: 0640, as files for a service are;
+- in a directory that others cannot enter;
+- a credential of systemd's, which its own access control list protects;
+- with a warning, and only where nobody else can write it: in `/run/secrets` (Docker), and in a
+  volume of Kubernetes (`defaultMode: 0400` ends the warning).
+
 This page is made from the program's own model of the file.
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -80,6 +82,12 @@ class SecretResolver:
     def __init__(self, environ: Mapping[str, str], base_directory: Path) -> None:
         self._environ = environ
         self._base_directory = base_directory
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should be otherwise in what was read, each once."""
+        return tuple(self._warnings)
 
     def read(self, ref: SecretRef, *, multiline: bool = False) -> str:
         """Read a secret, without the line break at its end.
@@ -102,14 +110,43 @@ class SecretResolver:
                 raise _Unusable(f"the environment variable {ref.name} is not set")
             return self._environ[ref.name]
         if ref.kind == "file":
-            return _read_file(self._path(ref.name))
+            return self._read_file(self._path(ref.name), managed=False)
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise _Unusable(
                 f"the credential {ref.name} cannot be read: $CREDENTIALS_DIRECTORY is not set"
                 " (systemd sets it, with LoadCredential= in the unit)"
             )
-        return _read_file(Path(directory, ref.name))
+        return self._read_file(Path(directory, ref.name), managed=True)
+
+    def _read_file(self, path: Path, *, managed: bool) -> str:
+        shown = quote(str(path))
+        try:
+            with path.open("rb") as file:
+                # Of what is open: what is checked is what is read.
+                exposed = _exposed(path, os.fstat(file.fileno()), managed=managed)
+                if exposed and not _normal(path, exposed):
+                    raise _Unusable(
+                        f"the file {shown} can be {_words(exposed)}: a secret must be its owner's"
+                        " alone (chmod 600), or root's for the group of the service (mode 0640)"
+                    )
+                data = file.read(_LARGEST_SECRET + 1)
+        except FileNotFoundError:
+            raise _Unusable(f"the file {shown} does not exist") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a possible path"
+            raise _Unusable(f"the file {shown} cannot be read: {reason}") from None
+        if exposed:
+            self._warnings[
+                f"the secret {shown} can be {_words(exposed)}, as is usual in a container; give it"
+                " a stricter mode (Kubernetes: defaultMode: 0400) if anything else runs there"
+            ] = None
+        if len(data) > _LARGEST_SECRET:
+            raise _Unusable(f"the file {shown} is too large to be a secret")
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise _Unusable(f"the file {shown} holds no text") from None
 
     def _path(self, name: str) -> Path:
         try:
@@ -141,6 +178,11 @@ class Secrets:
         multiline = "\n" in self._values.get(ref, "")
         self._values[ref] = self._resolver.read(ref, multiline=multiline)
         return self._values[ref]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should be otherwise in what was read, for who runs this."""
+        return self._resolver.warnings
 
     def __len__(self) -> int:
         return len(self._values)
@@ -182,24 +224,38 @@ class _Unusable(Exception):
     """A secret that cannot be used, in a sentence."""
 
 
-def _read_file(path: Path) -> str:
-    shown = quote(str(path))
+def _exposed(path: Path, facts: os.stat_result, *, managed: bool) -> int:
+    """What others than its owner may do with a file that is open: bits of its mode.
+
+    Args:
+        path: Where it was found.
+        facts: Of the open file.
+        managed: It is a credential of systemd's, which opens it to the service by an access
+            control list: what looks like a right of the group is the list's mask.
+    """
+    others = stat.S_IMODE(facts.st_mode) & 0o077
+    if managed or (facts.st_uid == 0 and others & 0o070 == stat.S_IRGRP):
+        others &= 0o007  # root's, for a group of the system's: this is how services get theirs
+    if not others or not stat.S_ISREG(facts.st_mode):
+        return 0  # devices and pipes are as the system or a shell made them
     try:
-        with path.open("rb") as file:
-            # Here is the place to refuse a file that others can read (mode & 0o077 of
-            # os.fstat(file.fileno())), so that what is checked is what is read.
-            data = file.read(_LARGEST_SECRET + 1)
-    except FileNotFoundError:
-        raise _Unusable(f"the file {shown} does not exist") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a possible path"
-        raise _Unusable(f"the file {shown} cannot be read: {reason}") from None
-    if len(data) > _LARGEST_SECRET:
-        raise _Unusable(f"the file {shown} is too large to be a secret")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise _Unusable(f"the file {shown} holds no text") from None
+        way = path.resolve().parent.stat().st_mode
+    except OSError:
+        return others
+    # Who cannot enter the directory cannot open the file.
+    return others & ((0o070 if way & stat.S_IXGRP else 0) | (0o007 if way & stat.S_IXOTH else 0))
+
+
+def _normal(path: Path, exposed: int) -> bool:
+    """Whether this is what a container gets: no one else is in there, and nobody may write it."""
+    mounted = path.is_relative_to("/run/secrets") or path.is_relative_to("/var/run/secrets")
+    # Kubernetes exchanges all files of a volume at once, by this link.
+    return not exposed & 0o022 and (mounted or (path.parent / "..data").is_symlink())
+
+
+def _words(exposed: int) -> str:
+    who = "anybody" if exposed & 0o007 else "its group"
+    return f"{'written' if exposed & 0o022 else 'read'} by {who}"
 
 
 def _checked(text: str, *, multiline: bool) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.config import Config, SecretRef, Secrets, resolve_secrets
-from mirror.config.secrets import SecretResolver
+from mirror.config.secrets import SecretResolver, _exposed
 from mirror.errors import ConfigError
 
 Load = Callable[..., Config]
@@ -68,6 +70,79 @@ def test_secrets_are_read(tmp_path: Path) -> None:
     assert read(f"file:{tmp_path}/token", {}) == "s3cret"
     assert read("file:token", {}, tmp_path) == "s3cret"
     assert read("credential:token", {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "s3cret"
+
+
+def a_file(path: Path, mode: int, directory: int = 0o755) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("s3cret")
+    path.chmod(mode)
+    path.parent.chmod(directory)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["file", "credential"])
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [(0o604, "read by anybody"), (0o644, "read by anybody"), (0o602, "written by anybody")],
+)
+def test_a_secret_that_others_can_read_is_refused(
+    tmp_path: Path, kind: str, mode: int, words: str
+) -> None:
+    """It is no secret any more; the sentence says what to do, and does not repeat it."""
+    path = a_file(tmp_path / "open" / "token", mode)
+    with pytest.raises(ConfigError, match=f"{words}.*chmod 600") as caught:
+        read(
+            f"{kind}:{path if kind == 'file' else 'token'}",
+            {"CREDENTIALS_DIRECTORY": str(path.parent)},
+        )
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("mode", "directory"), [(0o600, 0o755), (0o400, 0o777), (0o666, 0o700)])
+def test_a_secret_that_others_cannot_reach_is_good(
+    tmp_path: Path, mode: int, directory: int
+) -> None:
+    """By its own mode, or by that of the directory that it is in."""
+    path = a_file(tmp_path / "open" / "token", mode, directory)
+    resolver = SecretResolver({}, Path())
+    assert resolver.read(SecretRef.parse(f"file:{path}")) == "s3cret"
+    assert resolver.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "exposed"),
+    [(0o640, 0, 0), (0o440, 0, 0), (0o640, 1000, 0o040), (0o660, 0, 0o060), (0o644, 0, 0o004)],
+)
+def test_root_may_give_a_secret_to_a_group(
+    tmp_path: Path, mode: int, owner: int, exposed: int
+) -> None:
+    """`root:service` 0640 is how services get their files; another user's group may be anybody."""
+    path = a_file(tmp_path / "open" / "token", 0o600)
+    facts = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 7, 6, 0, 0, 0))
+    assert _exposed(path, facts, managed=False) == exposed
+
+
+def test_a_credential_is_systemd_s_to_protect(tmp_path: Path) -> None:
+    """Its rights come from a list, whose mask looks like a right of the group."""
+    a_file(tmp_path / "open" / "token", 0o440, 0o550)
+    assert read("credential:token", {"CREDENTIALS_DIRECTORY": f"{tmp_path}/open"}) == "s3cret"
+
+
+def test_a_secret_in_a_container_is_warned_of(tmp_path: Path) -> None:
+    """Kubernetes mounts secrets so that all may read them: that is told, and no reason to stop."""
+    volume = tmp_path / "volume"
+    path = a_file(volume / "..2026" / "token", 0o644)
+    volume.chmod(0o755)
+    (volume / "..data").symlink_to("..2026")
+    (volume / "token").symlink_to("..data/token")
+    resolver = SecretResolver({}, volume)
+    for _ in range(2):
+        assert resolver.read(SecretRef.parse("file:token")) == "s3cret"
+    (warning,) = resolver.warnings
+    assert "can be read by anybody, as is usual in a container" in warning
+    path.chmod(0o666)
+    with pytest.raises(ConfigError, match="written by anybody"):
+        resolver.read(SecretRef.parse("file:token"))
 
 
 def test_a_private_key_has_lines(tmp_path: Path) -> None:
