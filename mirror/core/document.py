@@ -16,6 +16,9 @@ VERSION = 1
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What reading a document that is none may raise."""
 
+LARGEST = 2**63 - 1
+_LAST_MOMENT = 200e9  # in the year 8307
+
 PERHAPS_TEXT = frozenset({str, type(None)})
 
 
@@ -50,9 +53,11 @@ def perhaps_text(value: object) -> None:
 
 
 def integer(value: object) -> int:
-    """A whole number; JSON's ``true`` is none."""
+    """A whole number, as large as ids and sizes can be; JSON's ``true`` is none."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"a whole number expected, not {type(value).__name__}")
+    if not -LARGEST <= value <= LARGEST:
+        raise ValueError("a number as large as this is none of ours")
     return value
 
 
@@ -62,6 +67,22 @@ def number_of(value: object) -> float:
     if not isfinite(number):
         raise ValueError(f"a number expected, not {number}")
     return number
+
+
+def moment_of(value: object) -> float:
+    """Seconds since the epoch: a moment that a calendar has."""
+    seconds = number_of(value)
+    if not 0 <= seconds <= _LAST_MOMENT:
+        raise ValueError(f"a moment expected, not {seconds} s since the epoch")
+    return seconds
+
+
+def seconds_of(value: object) -> float:
+    """How long something took."""
+    seconds = number_of(value)
+    if abs(seconds) > _LAST_MOMENT:
+        raise ValueError(f"a length of time expected, not {seconds} s")
+    return seconds
 
 
 def flag(value: object) -> bool:

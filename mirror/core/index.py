@@ -13,10 +13,12 @@ from mirror.core.document import (
     flag,
     integer,
     list_of,
-    number_of,
+    moment_of,
     perhaps_text,
+    seconds_of,
     text_of,
 )
+from mirror.core.release import RepoRef
 from mirror.core.report import Quarantined
 from mirror.errors import LedgerCorrupt
 
@@ -184,7 +186,7 @@ class ListingEntry:
                 credential=text_of(document["credential"]),
                 pages=_pages(document["pages"]),
                 repositories=tuple(
-                    (text_of(name), integer(number), flag(fork), flag(archived))
+                    (str(RepoRef.parse(text_of(name))), integer(number), flag(fork), flag(archived))
                     for name, number, fork, archived in map(
                         list_of, list_of(document["repositories"])
                     )
@@ -236,7 +238,7 @@ class Index:
             return cls(
                 mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
                 listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
-                finished_at=number_of(document["finished_at"]),
+                finished_at=moment_of(document["finished_at"]),
                 passes=tuple(map(_pass, list_of(document.get("passes", [])))),
                 told=tuple(map(_told, list_of(document.get("told", [])))),
             )
@@ -255,6 +257,12 @@ class Index:
         }
 
 
+def check_names(source: str, target: str) -> None:
+    """Refuse what names no mirror: ``NAME:OWNER/REPO`` and ``OWNER/REPO``."""
+    RepoRef.parse(source.partition(":")[2])
+    RepoRef.parse(target)
+
+
 def _index_entry(document: Any) -> IndexEntry:
     entry = IndexEntry(
         **{
@@ -262,10 +270,10 @@ def _index_entry(document: Any) -> IndexEntry:
             "pages": _pages(document["pages"]),
             "quarantined": tuple(map(_quarantined, list_of(document["quarantined"]))),
             "warnings": tuple(map(text_of, list_of(document["warnings"]))),
-            "audited_at": number_of(document["audited_at"]),
-            "succeeded_at": number_of(document["succeeded_at"]),
-            "since": number_of(document.get("since", 0.0)),
-            "wake_at": number_of(document.get("wake_at", 0.0)),
+            "audited_at": moment_of(document["audited_at"]),
+            "succeeded_at": moment_of(document["succeeded_at"]),
+            "since": moment_of(document.get("since", 0.0)),
+            "wake_at": moment_of(document.get("wake_at", 0.0)),
             "told": flag(document.get("told", False)),
         }
     )
@@ -278,6 +286,7 @@ def _index_entry(document: Any) -> IndexEntry:
         entry.error,
     ):
         text_of(text)
+    check_names(entry.source, entry.target)
     for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
         integer(number)
     perhaps_text(entry.newest)
@@ -287,8 +296,8 @@ def _index_entry(document: Any) -> IndexEntry:
 
 def _pass(item: Any) -> PassRecord:
     record = PassRecord(**item)
-    for number in (record.started_at, record.seconds):
-        number_of(number)
+    moment_of(record.started_at)
+    seconds_of(record.seconds)
     for whole in (record.mirrors, record.unchanged, record.failed, record.bytes, record.requests):
         integer(whole)
     return record

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirror.core.document import (
+    LARGEST,
     MALFORMED,
     PERHAPS_TEXT,
     VERSION,
@@ -22,7 +23,7 @@ from mirror.core.document import (
     perhaps_text,
     text_of,
 )
-from mirror.core.index import Index, IndexEntry, ListingEntry, PageProof
+from mirror.core.index import Index, IndexEntry, ListingEntry, PageProof, check_names
 from mirror.core.report import Quarantined
 from mirror.errors import LedgerCorrupt
 
@@ -128,6 +129,7 @@ class Ledger:
         """
         check_version(document)
         try:
+            check_names(text_of(document["source"]), text_of(document["target"]))
             return cls(
                 source=text_of(document["source"]),
                 target=text_of(document["target"]),
@@ -270,6 +272,7 @@ def _asset(item: Any) -> AssetEntry:
         and type(entry.target_id) is int
         and type(entry.target_name) is str
         and type(entry.size) is int
+        and 0 <= entry.size <= LARGEST
         and type(entry.sha256) in PERHAPS_TEXT
         and type(entry.source_digest) in PERHAPS_TEXT
         and type(entry.source_updated_at) in PERHAPS_TEXT

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from mirror.core.sanitise import clean
 from support.seed import EVERYTHING
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def tries(quick: int, everything: int = 0) -> settings:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def one_line(error: Exception, part: str = "") -> None:
+    """An error for people: a sentence that a terminal does not act on, and no book."""
+    text = clean(error) if part else str(error)
+    assert text.isprintable()
+    assert part in text
+    assert 0 < len(text) < 20_000
 
 
 HUGE = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from hostile.lies import (
     headers,
     lies,
     links,
+    one_line,
     put,
     texts,
     tries,
@@ -84,8 +84,7 @@ def test_every_answer_is_json_or_an_error_of_ours(
     try:
         data = decode_response(status, CIMultiDict(given_headers), body, CONTEXT)
     except GitHubError as error:
-        assert str(error).isprintable()
-        assert len(str(error)) < 10_000
+        one_line(error)
     else:
         assert data is None or isinstance(data, (dict, list))
 
@@ -97,7 +96,7 @@ def test_a_next_page_is_at_the_same_origin_or_refused(header: str, base: str) ->
     try:
         address = next_link(header, base)
     except GitHubError as error:
-        assert str(error).isprintable()
+        one_line(error)
     else:
         assert address is None or origin(address) == origin(base)
 
@@ -162,7 +161,7 @@ def test_a_release_can_be_used_or_is_refused(document: Any) -> None:
     try:
         release = release_of(document, "github")
     except BadAnswer as error:
-        assert str(error).isprintable()
+        one_line(error)
         return
     _use_release(release)
     assert release.id >= 0
@@ -182,7 +181,7 @@ def test_assets_and_repositories_are_values_or_refused(document: Any) -> None:
         try:
             read(document, "github")
         except BadAnswer as error:
-            assert str(error).isprintable()
+            one_line(error)
 
 
 REQUIRED = [
@@ -312,4 +311,4 @@ def test_a_whole_answer_from_bytes_to_values(body: bytes) -> None:
         for release in list_of("releases", release_of, data, "github"):
             _use_release(release)
     except MirrorError as error:
-        assert json.dumps(str(error))
+        one_line(error)

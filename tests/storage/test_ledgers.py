@@ -693,10 +693,13 @@ async def test_lock_dies_with_its_process(store: FileLedgerStore, tmp_path: Path
 
 TEXT = st.text(max_size=8)
 PERHAPS = st.none() | TEXT
-NUMBER = st.integers(-(2**63), 2**63 - 1)
-MOMENT = st.floats(allow_nan=False, allow_infinity=False)
+NUMBER = st.integers(1 - 2**63, 2**63 - 1)
+SIZE = st.integers(0, 2**63 - 1)
+MOMENT = st.floats(0, 200e9)
+PAIR = st.sampled_from(("octo/tool", "o/r", "A1/b.c_d-e"))
+NAME = PAIR.map(lambda pair: f"github:{pair}")
 ASSET = st.builds(
-    AssetEntry, NUMBER, TEXT, NUMBER, TEXT, NUMBER, PERHAPS, PERHAPS, PERHAPS, st.booleans()
+    AssetEntry, NUMBER, TEXT, NUMBER, TEXT, SIZE, PERHAPS, PERHAPS, PERHAPS, st.booleans()
 )
 RELEASE = st.builds(
     ReleaseEntry,
@@ -712,8 +715,8 @@ RELEASE = st.builds(
 QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS)
 LEDGER = st.builds(
     Ledger,
-    TEXT,
-    TEXT,
+    NAME,
+    PAIR,
     TEXT,
     NUMBER,
     NUMBER,
@@ -726,8 +729,8 @@ LEDGER = st.builds(
 PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT), max_size=2).map(tuple)
 ENTRY = st.builds(
     IndexEntry,
-    source=TEXT,
-    target=TEXT,
+    source=NAME,
+    target=PAIR,
     settings=TEXT,
     credential=TEXT,
     target_url=TEXT,
@@ -749,7 +752,7 @@ LISTING = st.builds(
     ListingEntry,
     TEXT,
     PAGES,
-    st.lists(st.tuples(TEXT, NUMBER, st.booleans(), st.booleans()), max_size=2).map(tuple),
+    st.lists(st.tuples(PAIR, NUMBER, st.booleans(), st.booleans()), max_size=2).map(tuple),
 )
 INDEX = st.builds(
     Index,
