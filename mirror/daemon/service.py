@@ -236,6 +236,8 @@ class Service:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
+            if self._signal is not None:
+                continue  # nothing new is begun any more
             self._manager.reloading()
             try:
                 await self._reload()
