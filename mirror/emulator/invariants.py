@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mirror.emulator.model import UPLOADED
 
 if TYPE_CHECKING:
-    from mirror.emulator.model import Release, Repository
+    from mirror.emulator.model import Asset, Release, Repository
 
 Expected = Mapping[str, str | Collection[str] | None]
 """Asset name → SHA-256 it must have, or several that are all right, or `None` for any bytes."""
@@ -117,17 +117,22 @@ class Invariants:
         """Open and close the windows in which a replaced name may be absent."""
         opened = self._open.setdefault(release.id, set())
         if change.what == "asset-deleted" and change.name in expected:
-            allowed = expected[change.name]
-            if any(
-                asset.state == UPLOADED
-                and asset.name not in expected
-                and (allowed is None or asset.sha256 in allowed)
-                for asset in release.assets
-            ):
+            if _waits(release, expected, change.name):
                 opened.add(change.name)
                 self.windows += 1
         elif change.what == "asset-renamed":
-            if change.name in opened:
-                opened.discard(change.name)
-            else:
-                opened.clear()
+            opened.discard(change.name)
+            renamed = release.asset(change.name) if change.name not in expected else None
+            # Where it was the replacement that got another name, it waits no more.
+            opened -= {name for name in opened if renamed and _replaces(renamed, expected[name])}
+
+
+def _replaces(asset: Asset, allowed: frozenset[str] | None) -> bool:
+    return asset.state == UPLOADED and (allowed is None or asset.sha256 in allowed)
+
+
+def _waits(release: Release, expected: Mapping[str, frozenset[str] | None], name: str) -> bool:
+    """Whether what replaces an asset is there under another name."""
+    return any(
+        asset.name not in expected and _replaces(asset, expected[name]) for asset in release.assets
+    )

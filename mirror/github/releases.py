@@ -6,7 +6,6 @@ Source: https://docs.github.com/rest and GitHub's OpenAPI descriptions of GitHub
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass, replace
@@ -20,12 +19,11 @@ from mirror.core.release import fingerprint
 from mirror.errors import (
     AuthError,
     BadAnswer,
-    GitHubError,
     NotFound,
     ValidationFailed,
 )
 from mirror.github.decode import Check, Fields, asset_of, list_of, release_of, repository_of
-from mirror.github.pages import PER_PAGE, PageReader
+from mirror.github.pages import MOST_TAG_PAGES, PER_PAGE, PageReader, not_endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -45,6 +43,8 @@ SMALL_PAGE = 30
 """Releases of a page where larger ones take the host too long."""
 _FEW_TAGS = 4
 _DEEPEST_TAG = 5
+_REFUSALS = (AuthError, NotFound, ValidationFailed)
+"""A server that does not let us; a limit, which is a 403 as well, passes."""
 _LAG = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks for what was just created: lists lag behind."""
 
@@ -265,7 +265,9 @@ class ReleaseStore:
         found: dict[str, str] = {}
         first = self._address(f"repos/{repo}/tags?per_page={PER_PAGE}")
         address: str | None = first
+        seen: set[str] = set()
         while address is not None and len(found) < len(wanted):
+            not_endless("tags", self._host, address, seen, MOST_TAG_PAGES)
             check = Check(partial(list_of, "tags", _tag_of), self._host)
             answer = await self.client.get(address, check=check, about=first)
             found.update((name, commit) for name, commit in check.value if name in wanted)
@@ -426,7 +428,7 @@ class ReleaseStore:
         """
         try:
             await self.client.put(f"repos/{repo}/actions/permissions", {"enabled": False})
-        except GitHubError as error:
+        except _REFUSALS as error:
             if error.status in {403, 404, 409}:
                 return False
             raise
@@ -436,7 +438,7 @@ class ReleaseStore:
         """Whether GitHub Actions is on; ``None`` where the server does not tell."""
         try:
             return await self._get(f"repos/{repo}/actions/permissions", _enabled)
-        except GitHubError as error:
+        except _REFUSALS as error:
             if error.status in {403, 404, 409}:
                 return None
             raise
@@ -584,37 +586,37 @@ def _login_of(data: object, host: str) -> str:
 def _git_object(data: object, host: str) -> tuple[str, str]:
     """The type and the name of what a reference or an annotated tag points to."""
     target = Fields(data, "git reference", host).object("object")
-    return target.text("type"), target.required("sha")
+    return target.required("type"), target.sha()
 
 
 def _sha_of(data: object, host: str) -> str:
-    return Fields(data, "commit", host).required("sha")
+    return Fields(data, "commit", host).sha()
 
 
 def _tree_of(data: object, host: str) -> str:
-    return Fields(data, "commit", host).object("tree").required("sha")
+    return Fields(data, "commit", host).object("tree").sha()
 
 
 def _commit_of(data: object, host: str) -> tuple[str, str]:
     commit = Fields(data, "file", host).object("commit")
-    return commit.required("sha"), commit.object("tree").required("sha")
+    return commit.sha(), commit.object("tree").sha()
 
 
 def _enabled(data: object, host: str) -> bool:
-    return Fields(data, "permission", host).flag("enabled")
+    return Fields(data, "permission", host).told("enabled")
 
 
 def _content_of(data: object, host: str) -> str:
     content = Fields(data, "file", host).required("content")
     try:
         return base64.b64decode(content).decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:
         raise BadAnswer(f"{host}: the content of a file is not Base64", host=host) from None
 
 
 def _tag_of(data: object, host: str) -> tuple[str, str]:
     fields = Fields(data, "tag", host)
-    return fields.required("name"), fields.object("commit").required("sha")
+    return fields.required("name"), fields.object("commit").sha()
 
 
 def _iso(date: datetime) -> str:

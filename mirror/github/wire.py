@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from mirror.errors import AuthError, ConnectionLost, GitHubError, Unreachable
+from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
 from mirror.github.connection import Proxies, network_error, open_session, trust
 from mirror.github.protocol import (
     RateLimit,
@@ -42,6 +42,11 @@ one. Source: https://docs.github.com/rest/about-the-rest-api/api-versions
 
 MEDIA_TYPE = "application/vnd.github+json"
 MAX_REDIRECTS = 5
+
+LARGEST_ANSWER = 128 * 1024**2
+"""Bytes of one answer in JSON, decompressed: the largest pages are of a tenth of that. A hundred
+releases have texts of at most 125,000 characters, and assets of about 2 kB each."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 DISTRUST = 60.0
@@ -243,7 +248,7 @@ class Wire:
         failure = network_error(error, self.name, url, proxy)
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
             self._throttle.stop(failure)
-        if isinstance(failure, ConnectionLost):
+        if isinstance(failure, (ConnectionLost, BadAnswer)):
             self._broke_at = self._clock.monotonic()
         return failure
 
@@ -263,10 +268,25 @@ class Wire:
         try:
             async with response:
                 if limit is None:
-                    return await response.read()
+                    return await self._whole(response, url)
                 return await response.content.read(limit)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self.failed(error, url, None) from None
+
+    async def _whole(self, response: aiohttp.ClientResponse, url: str) -> bytes:
+        """A body to its end, which has to come before the memory's."""
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_ANSWER:
+                raise BadAnswer(
+                    f"{self.name}: {public(url)} answered with more than {LARGEST_ANSWER} bytes,"
+                    " which is no answer of the API",
+                    host=self.name,
+                    status=response.status,
+                )
+        return b"".join(chunks)
 
     def redirected(self, method: str, url: str, response: aiohttp.ClientResponse) -> str:
         """Where a redirect leads, if it may be followed.

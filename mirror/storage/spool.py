@@ -22,7 +22,7 @@ import re
 import stat
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import structlog
 
@@ -30,11 +30,20 @@ from mirror.errors import SpoolError
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Collection,
+        Iterator,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.stream import ByteSource, ValidatedSource
     from mirror.core.timetable import Clock
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -371,6 +380,15 @@ class SpoolFile:
     def doubt(self) -> None:
         """Something is wrong with the bytes, here or elsewhere: they are to be hashed again."""
         self.sha256 = None
+
+    async def examined(self, look: Callable[[BinaryIO], T]) -> T:
+        """What somebody finds who looks at all that is there, in a thread of its own."""
+
+        def open_and_look() -> T:
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                return look(file)
+
+        return await unbroken(open_and_look)
 
     async def restart(self) -> None:
         """Forget what is here.

@@ -80,10 +80,20 @@ class Assembly:
         Raises:
             HostStopped: The host or its credential was given up.
         """
+        await self._finish_exchanges()
         await self._bring_assets()
         if self._arrived:
             await self._verify()
         await self._finish()
+
+    async def _finish_exchanges(self) -> None:
+        """First of all those that a run began and did not end: people miss these names."""
+        for action in self._work.assets:
+            if isinstance(action, ReplaceAsset) and (there := action.temporary):
+                self._note_arrival(action, Copied(there, there.sha256))
+        if self._arrived:
+            await self._verify()
+            self._arrived.clear()
 
     # -- assets arrive --------------------------------------------------------------------------
 
@@ -122,8 +132,6 @@ class Assembly:
                     await self._upload(action, action.asset.name)
                 case ReplaceAsset(temporary=None):
                     await self._upload(action, action.temporary_name)
-                case ReplaceAsset(temporary=there) if there:  # from a run that was cut off
-                    self._note_arrival(action, Copied(there, there.sha256))
                 case RenameAsset():
                     await self._change(action, name=action.target_name)
                 case UpdateAsset():

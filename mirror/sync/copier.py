@@ -175,7 +175,8 @@ class Copier:
             attempts += 1
             try:
                 copied = await self._once(release, asset, name, held)
-            except MirrorError as error:
+            except MirrorError as failure:
+                error = await self._doubted(failure, asset)
                 if self._is_gone(error):
                     raise _vanished(asset, error) from error
                 known = _as_fetched(asset, held)
@@ -187,7 +188,7 @@ class Copier:
                     return again
                 if not again or attempts >= self._tries(error, asset):
                     error.attempts = max(attempts, error.attempts)
-                    raise
+                    raise error from error.__cause__
                 log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
                 await self._clock.sleep(self._delay(error, attempts))
             else:
@@ -354,6 +355,16 @@ class Copier:
         if not isinstance(error, _NO_WAY) or error.status in {404, 410}:
             return ""
         return self._way_in(asset) if self._of_source(error) else self._way_out
+
+    async def _doubted(self, error: MirrorError, asset: Asset) -> MirrorError:
+        """An asset that seems to be gone is asked for: if it is as it was, something else lied."""
+        if not self._is_gone(error) or isinstance(asset, SourceArchive):
+            return error
+        here = await self._source.asset(self._source_repo, asset.id)
+        if here is None or (here.size, here.sha256) != (asset.size, asset.sha256):
+            return error
+        host = self._source.client.name
+        return BadAnswer(f"{error}; but {host} still shows it as it was", host=host)
 
     def _is_gone(self, error: MirrorError) -> bool:
         """Whether the source no longer has what its listing showed."""

@@ -11,7 +11,7 @@ from mirror.core.archives import SourceArchive
 from mirror.errors import BadAnswer, DigestMismatch, MirrorError, ShortRead, SourceChanged, Waiting
 from mirror.github import AssetSource
 from mirror.github.assets import open_archive
-from mirror.transfer.archives import take_archive
+from mirror.transfer.archives import take_archive, zip_fault
 from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ class Fetcher:
                 moved=moved,
                 pace=self._pace(0),
             )
+        if archive.form == "zipball" and (wrong := await held.examined(zip_fault)):
+            raise ShortRead(f"what came is no whole {archive.form}: {wrong}")
         held.seal(sha256)
 
     def _pace(self, here: int) -> Callable[[int], Awaitable[None]] | None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirror.core.action import Action, DeleteAsset, DeleteRelease, Obstacle, Outcome
 from mirror.core.matching import asset_facts
 from mirror.core.release import fingerprint
-from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTried
+from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTried, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from mirror.core.release import Release, RepoRef
+    from mirror.core.release import Asset, Release, RepoRef
     from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
     from mirror.sync.copier import Copier
@@ -66,19 +65,38 @@ class Hands:
     history: History | None = None
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
-        """Delete what was seen when the plan was made, and nothing that took its place."""
-        with suppress(NotFound):  # gone already
+        """Delete what was seen when the plan was made, and nothing that took its place.
+
+        Raises:
+            Waiting: It is there, although the target says that it is not: of a write, that can also
+                mean that the token may not.
+        """
+        try:
             if isinstance(action, DeleteRelease):
-                release = await self.target.release(self.repo, action.target.id)
-                if (release.draft, release.tag) == (action.target.draft, action.target.tag) and (
-                    not release.draft or release.body == action.target.body
-                ):
-                    await self.target.delete_release(self.repo, action.target.id)
-                return
-            seen = action.target
-            asset = await self.target.asset(self.repo, seen.id)
-            if asset and (asset.name, asset.size) == (seen.name, seen.size):
-                await self.target.delete_asset(self.repo, seen.id)
+                await self._delete_release(action.target)
+            else:
+                await self._delete_asset(action.target)
+        except NotFound as error:
+            releases = (await self.target.list_releases(self.repo)).releases
+            here = {release.id for release in releases}
+            here |= {asset.id for release in releases for asset in release.assets}
+            if action.target.id in here:
+                raise Waiting(
+                    f"waits: it cannot be deleted ({error}), although it is there"
+                ) from None
+
+    async def _delete_release(self, seen: Release) -> None:
+        release = await self.target.release(self.repo, seen.id)
+        same = (release.draft, release.tag) == (seen.draft, seen.tag)
+        if same and (not release.draft or release.body == seen.body):
+            await self.target.delete_release(self.repo, seen.id)
+
+    async def _delete_asset(self, seen: Asset) -> None:
+        asset = await self.target.asset(self.repo, seen.id)
+        if asset is None:
+            raise NotFound(f"the target has no asset {seen.name} ({seen.id})")
+        if (asset.name, asset.size) == (seen.name, seen.size):
+            await self.target.delete_asset(self.repo, seen.id)
 
     async def fail(
         self, todo: Iterable[Action], source: Release | None, error: MirrorError

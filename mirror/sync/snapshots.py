@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mirror.core.body import is_our_description, is_our_readme
@@ -14,13 +15,18 @@ from mirror.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
 
     from mirror.core.expansion import Mirror
     from mirror.core.ledger import Ledger
     from mirror.core.release import Release
     from mirror.github import Listing
     from mirror.sync.side import Side
+
+
+_LOOK_AGAIN = (1.0, 2.0, 4.0)
+"""Seconds before a source that has full releases and no latest one is asked again."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Snapshots:
@@ -50,7 +56,7 @@ class Snapshots:
         source = Snapshot(
             repository=await store.repository(repo),
             releases=listing.releases,
-            latest=await store.latest(repo) if listing.releases else None,
+            latest=await self._latest_of_source(listing),
             complete=listing.complete,
         )
         target = await self._take_target(source, ledger)
@@ -63,6 +69,26 @@ class Snapshots:
             if target and needed:
                 target = await self._with_tags(target, ledger, source, needed)
         return source, target
+
+    async def _latest_of_source(self, listing: Listing) -> int | None:
+        """The release that the source calls latest.
+
+        Where there are full releases one of them is the latest, so that a source that knows none
+        is asked again; at last it is taken to be the one that the source would choose by itself:
+        the target must not show another because of a slip.
+
+        Source: https://docs.github.com/rest/releases/releases ("Get the latest release": "the most
+        recent non-prerelease, non-draft release, sorted by the created_at attribute")
+        """
+        full = [r for r in listing.releases if not (r.draft or r.prerelease)]
+        store, clock = self._source.store, self._source.store.client.clock
+        for pause in (0.0, *_LOOK_AGAIN) if full else (0.0,) if listing.releases else ():
+            if pause:
+                await clock.sleep(pause)
+            if (latest := await store.latest(self._mirror.source)) is not None:
+                return latest
+        newest = max(full, key=lambda r: (r.created_at or _NEVER, r.id), default=None)
+        return newest.id if newest else None
 
     async def _confirm_gone(self, source: Snapshot, ledger: Ledger) -> Snapshot:
         """Ask one by one for what the list no longer shows, before anything is deleted for it."""

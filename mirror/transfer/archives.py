@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from mirror.errors import ShortRead, Unmirrorable
 from mirror.transfer.pipe import WORTH_A_THREAD
@@ -80,6 +81,16 @@ async def take_archive(
     finally:
         await whole.aclose()
     return digest.hexdigest()
+
+
+def zip_fault(file: BinaryIO) -> str:
+    """What is wrong with a zip file, by the checksums of its entries; empty for nothing."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entry = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        return str(error)
+    return f"wrong bytes in {entry!r}" if entry else ""
 
 
 class _Gzip:

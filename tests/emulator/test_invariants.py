@@ -103,6 +103,18 @@ async def test_another_rename_ends_the_window(host: Any) -> None:
     assert host.state.violations == ["octo/tool v2: published without the asset a"]
 
 
+async def test_a_rename_of_something_else_ends_no_window(host: Any) -> None:
+    """The replacement still waits, and may get its name after the next asset got its own."""
+    draft = await published(host)
+    new = (await host.upload(draft["id"], "tmp", b"c")).json
+    other = (await host.upload(draft["id"], "more", b"m")).json
+    await host.send("DELETE", f"{R}/assets/{host.state.asset('octo/tool', 'v2', 'a').id}")
+    await host.send("PATCH", f"{R}/assets/{other['id']}", json={"name": "else"})
+    assert host.state.violations == []
+    await host.send("PATCH", f"{R}/assets/{new['id']}", json={"name": "a"})
+    assert host.state.violations == []
+
+
 async def test_the_wrong_latest_is_seen(host: Any) -> None:
     """At the moment it becomes the latest."""
     host.state.expect_latest("octo/tool", ["v1.0.0"])

@@ -30,7 +30,7 @@ class Used:
     Attributes:
         match: What its addresses have that belongs to one mirror alone; empty where nothing does.
         sent: Its requests had a body.
-        answered: Bytes of its longest answer.
+        answered: Bytes of its longest answer that was a success.
     """
 
     role: Role
@@ -201,6 +201,7 @@ def _note(
     used: dict[tuple[Role, str], Used], role: Role, record: RequestRecord, markers: tuple[str, ...]
 ) -> None:
     known = used.get((role, record.route))
+    good = record.status // 100 == 2
     length = int(record.headers.get("content-length") or 0)
     match = next((marker for marker in markers if marker in record.path), "")
     used[role, record.route] = Used(
@@ -211,7 +212,7 @@ def _note(
         record.origin,
         (known.match if known else "") or match,
         sent=length > 0 or (known is not None and known.sent),
-        answered=max(record.bytes_out, known.answered if known else 0),
+        answered=max(record.bytes_out if good else 0, known.answered if known else 0),
     )
 
 

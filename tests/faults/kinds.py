@@ -78,6 +78,10 @@ def _answer(kind: str, **facts: Any) -> Callable[[Used], Any]:
     return lambda used: {"kind": kind, "at_byte": _middle(used), "way": "out", **facts}
 
 
+def _early(kind: str) -> Callable[[Used], Any]:
+    return lambda _: {"kind": kind, "at_byte": 60, "way": "out"}
+
+
 def _redirect(location: str) -> Callable[[Used], Any]:
     return lambda used: {
         "kind": "redirect",
@@ -113,10 +117,10 @@ KINDS = (
     Kind("401", _status(401, UNAUTHORIZED)),
     Kind("404", _status(404, MISSING)),
     Kind("reset before the answer", _plain("reset")),
-    Kind("reset in the request", _plain("reset-midway", at_byte=10, way="in"), _sent),
+    Kind("reset in the request", _plain("reset-midway", at_byte=1, way="in"), _sent),
     Kind("reset in the answer", _answer("reset-midway"), _answered),
     Kind("stall before the answer", _plain("delay"), stalls=True),
-    Kind("stall in the request", _plain("stall", at_byte=10, way="in"), _sent, stalls=True),
+    Kind("stall in the request", _plain("stall", at_byte=1, way="in"), _sent, stalls=True),
     Kind("stall in the answer", _answer("stall"), _answered, stalls=True),
     Kind("slow request", _plain("slow", rate=60_000, way="in"), _sent),
     Kind(
@@ -125,14 +129,14 @@ KINDS = (
     Kind("truncated", _answer("truncate"), _answered),
     Kind("truncated, no length", _answer("truncate", keep_length=False), _answered),
     Kind("wrong length", _answer("wrong-length"), _answered),
-    Kind("other bytes", _answer("corrupt"), lambda used: used.stream),
+    Kind("other bytes", _early("corrupt"), lambda used: used.stream),
     Kind("HTML with 200", _plain("html")),
     Kind("broken JSON", _plain("broken-json"), _json),
     Kind("wrong JSON types", _plain("wrong-types"), _json),
     Kind("redirect loop", _redirect(ENDLESS)),
     Kind("redirect to another origin", _redirect("{stranger}/elsewhere")),
     Kind("https to http", _redirect("{stranger}/plain"), tls=True),
-    Kind("answer before the body", _plain("early-answer", status=502, seconds=5.0), _sent),
+    Kind("answer before the body", _plain("early-answer", status=502, seconds=0.2), _sent),
     Kind("lost reply", _plain("lost-reply"), _write),
     Kind("lost reply, 502", _plain("lost-reply-status", status=502), _write),
     Kind(

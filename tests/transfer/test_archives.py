@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.errors import ShortRead, Unmirrorable
-from mirror.transfer.archives import take_archive
+from mirror.transfer.archives import take_archive, zip_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,6 +85,17 @@ async def test_wrong_bytes_in_a_tarball_are_noticed() -> None:
     wrong[len(TAR) // 3] ^= 1
     with pytest.raises(ShortRead):
         await take(bytes(wrong), "tarball")
+
+
+def test_wrong_bytes_in_a_zip_file_are_noticed() -> None:
+    """The checksum of each entry is compared; what is no zip file is told, too."""
+    data = zipped(b"")
+    assert zip_fault(io.BytesIO(data)) == ""
+    wrong = bytearray(data)
+    wrong[len(data) // 3] ^= 1
+    assert zip_fault(io.BytesIO(wrong))
+    assert zip_fault(io.BytesIO(data[:-30]))
+    assert zip_fault(io.BytesIO(b""))
 
 
 async def test_two_members_are_one_archive() -> None:
