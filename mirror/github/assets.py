@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
 from mirror.github.decode import asset_of
+from mirror.github.protocol import etag_of
 from mirror.github.streams import StorageError
 from mirror.github.wire import MEDIA_TYPE
 
@@ -26,7 +27,7 @@ _ADDRESSES = 2
 
 _DOCUMENTS = ("text/html", "application/json", "application/xhtml+xml", "application/vnd.github")
 _MEDIA_TYPE = re.compile(r"[\w.+!#$&^-]+/[\w.+!#$&^-]+(\s*;[ -~]*)?", re.ASCII)
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 
 
 class AssetSource:
@@ -114,7 +115,7 @@ class AssetSource:
 
     def _check(self, stream: Stream, offset: int) -> int:
         """Make sure that this is the asset; the place in it where the body begins."""
-        headers, etag = stream.headers, stream.headers.get("ETag", "")
+        headers, etag = stream.headers, etag_of(stream.headers)
         if stream.status == 416:
             raise SourceChanged(f"{self._what} has no byte {offset} any more")
         if offset and self._etag and etag and etag != self._etag:

@@ -40,6 +40,7 @@ from mirror.github.protocol import (
     RefusedRedirect,
     accepted_upload_origins,
     decode_response,
+    etag_of,
     moment_of,
     next_link,
     origin,
@@ -410,7 +411,7 @@ class GitHubClient:
         if status == 304:
             self._wire.counter.not_modified += 1
         next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
-        etag = headers.get("ETag", "")
+        etag = etag_of(headers)
         return Answer(status, headers, data, url, call.url, etag, next_page)
 
     # --- giving up -------------------------------------------------------------------------------

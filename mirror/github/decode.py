@@ -6,6 +6,7 @@ a new version) and GitHub's OpenAPI descriptions (which fields are there and whi
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LARGEST = 2**63 - 1
+_OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LAST_YEAR = 9000
 
 
@@ -64,23 +66,37 @@ class Fields:
             host=self._host,
         )
 
+    def _broken(self, name: str) -> BadAnswer:
+        return BadAnswer(
+            f"{self._host}: the API's answer has what cannot be as {name!r} of a {self._what}",
+            host=self._host,
+        )
+
     def integer(self, name: str) -> int:
         """A number that must be there: an id or a size, hence no negative one."""
         value = self._data.get(name)
         if type(value) is not int:
             raise self._wrong(name, value)
         if not 0 <= value <= _LARGEST:
-            raise BadAnswer(
-                f"{self._host}: the API's answer has a number that cannot be as {name!r} of a"
-                f" {self._what}",
-                host=self._host,
-            )
+            raise self._broken(name)
         return value
 
     def required(self, name: str) -> str:
-        """A text that must be there."""
+        """A text that must be there, and that can be sent on: no half of a surrogate pair."""
         value = self._data.get(name)
         if not isinstance(value, str):
+            raise self._wrong(name, value)
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise self._broken(name) from None
+        return value
+
+    def sha(self, name: str = "sha") -> str:
+        """The name of a git object that must be there: it becomes a part of addresses."""
+        value = self.required(name)
+        if not _OBJECT.fullmatch(value):
             raise self._wrong(name, value)
         return value
 

@@ -11,7 +11,7 @@ import structlog
 from mirror.core.ledger import PageProof
 from mirror.errors import ConnectionLost, ServerError, ValidationFailed
 from mirror.github.decode import Check, list_of
-from mirror.github.protocol import RefusedAddress
+from mirror.github.protocol import RefusedAddress, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +28,12 @@ PER_PAGE = 100
 
 Source: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
 """
+
+
+MOST_PAGES = 1000
+"""Of one listing: hosts cut a list of releases after 10,000 of them, and a release has 1000 assets."""
+
+MOST_TAG_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class PageReader(Generic[T]):
             GitHubError: A page could not be read.
         """
         fresh: dict[str, _Page[T]] = {}
-        if proofs and proofs[0].url in {first, easier}:
+        if proofs and proofs[0].url in {first, easier} and _of_one_host(proofs):
             first = proofs[0].url
             proven = await self._prove(proofs, fresh)
             if proven is not None:
@@ -140,12 +146,7 @@ class PageReader(Generic[T]):
         address: str | None = first
         complete = True
         while address is not None:
-            if address in seen:
-                raise RefusedAddress(
-                    f"{self._client.name}: the pages of a listing of {self._what} go round in circles",
-                    host=self._client.name,
-                )
-            seen.add(address)
+            not_endless(self._what, self._client.name, address, seen, MOST_PAGES)
             try:
                 page = fresh.get(address) or self._page(
                     *await self._get(address, first, easier=easier)
@@ -185,6 +186,26 @@ class PageReader(Generic[T]):
             moved_to=None if answer.url == answer.asked else answer.url.partition("?")[0],
             partial="partial-results" in answer.headers.get("X-GitHub-SSO", ""),
         )
+
+
+def not_endless(what: str, host: str, address: str, seen: set[str], most: int) -> None:
+    """Note the address of one more page; a host may not send us on for ever.
+
+    Raises:
+        RefusedAddress: It was there already, or there were too many.
+    """
+    if address in seen or len(seen) >= most:
+        how = "go round in circles" if address in seen else f"do not end after {most:,}"
+        raise RefusedAddress(f"{host}: the pages of a listing of {what} {how}", host=host)
+    seen.add(address)
+
+
+def _of_one_host(proofs: Sequence[PageProof]) -> bool:
+    """Whether proofs can be asked for: they come from a file."""
+    try:
+        return len({origin(proof.url) for proof in proofs}) == 1
+    except ValueError:
+        return False
 
 
 def _is_cut(error: ValidationFailed) -> bool:

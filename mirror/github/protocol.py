@@ -53,6 +53,9 @@ class RefusedRedirect(RefusedAddress):
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_TEXT = 500
+_LAST_MOMENT = 200_000_000_000  # in the year 8307
+_LONGEST_LIMIT = timedelta(days=1)
+"""Hosts count by the hour or the minute; what says more is a mistake, and must not last."""
 
 # --- addresses ----------------------------------------------------------------------------------
 
@@ -161,6 +164,12 @@ def without_secrets(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_TEXT]
 
 
+def etag_of(headers: Mapping[str, str]) -> str:
+    """An answer's validator, as it came; empty for none, and for one that could not be sent back."""
+    etag = headers.get("ETag", "")
+    return etag if etag.isascii() and etag.isprintable() and len(etag) <= _LONGEST_TEXT else ""
+
+
 # --- Link ---------------------------------------------------------------------------------------
 
 _LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*")*)')
@@ -240,7 +249,7 @@ class RateLimit:
         return cls(
             limit=_number(headers.get("X-RateLimit-Limit")),
             remaining=_number(headers.get("X-RateLimit-Remaining")),
-            reset=_number(headers.get("X-RateLimit-Reset")),
+            reset=_moment(headers.get("X-RateLimit-Reset")),
             date=headers.get("Date"),
             retry_after=headers.get("Retry-After"),
         )
@@ -251,7 +260,7 @@ class RateLimit:
             return None
         try:
             reset = datetime.fromtimestamp(self.reset, UTC)
-            return now + max(reset - (moment_of(self.date) or now), timedelta(0))
+            return now + _bounded(reset - (moment_of(self.date) or now))
         except (OverflowError, ValueError, OSError):
             return None
 
@@ -262,13 +271,21 @@ class RateLimit:
         try:
             seconds = _number(self.retry_after.strip())
             if seconds is not None:
-                return now + timedelta(seconds=seconds)
+                return now + _bounded(timedelta(seconds=seconds))
             moment = moment_of(self.retry_after)
-            return (
-                now + max(moment - (moment_of(self.date) or now), timedelta(0)) if moment else None
-            )
+            return now + _bounded(moment - (moment_of(self.date) or now)) if moment else None
         except (OverflowError, ValueError):
             return None
+
+
+def _bounded(wait: timedelta) -> timedelta:
+    return min(max(wait, timedelta(0)), _LONGEST_LIMIT)
+
+
+def _moment(text: str | None) -> int | None:
+    """Seconds since the epoch that a calendar has."""
+    number = _number(text)
+    return number if number is not None and number < _LAST_MOMENT else None
 
 
 def _number(text: str | None) -> int | None:

@@ -365,7 +365,7 @@ async def test_old_servers_match_tags_by_their_beginning() -> None:
     Source: the OpenAPI description of GitHub Enterprise Server 2.18.
     """
     refs = [
-        {"ref": f"refs/tags/{name}", "object": {"type": "commit", "sha": name * 5}}
+        {"ref": f"refs/tags/{name}", "object": {"type": "commit", "sha": name[-1] * 40}}
         for name in ("v1.0", "v1.1")
     ]
 
@@ -373,7 +373,7 @@ async def test_old_servers_match_tags_by_their_beginning() -> None:
         return web.json_response(refs)
 
     async with faked(handler) as (_, store):
-        assert await store.tags(REPO, ["v1", "v1.1"]) == {"v1.1": "v1.1" * 5}
+        assert await store.tags(REPO, ["v1", "v1.1"]) == {"v1.1": "1" * 40}
 
 
 async def test_a_repository_is_made_from_nothing() -> None:

@@ -44,7 +44,7 @@ def one_line(error: Exception, part: str = "") -> None:
     assert 0 < len(text) < 20_000
 
 
-HUGE = (
+HUGE: tuple[Json, ...] = (
     "x" * 200_000,
     "a." * 20_000,
     "\u202e\x1b[2J\x00" * 5_000,
@@ -57,7 +57,7 @@ HUGE = (
     [0] * 20_000,
     {str(number): number for number in range(5_000)},
 )
-ODD = (
+ODD: tuple[Json, ...] = (
     None,
     True,
     False,

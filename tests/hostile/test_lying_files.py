@@ -227,7 +227,7 @@ def _check(file: Path, text: str | bytes) -> None:
     list(config.secrets())
     for mirror in config.mirrors:
         mirror.fingerprint()
-        assert RepoRef.parse(mirror.target_of("owner", "name"))
+        assert RepoRef.parse(mirror.target_of("owner", "name")).key
 
 
 @pytest.fixture(scope="module")
