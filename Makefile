@@ -32,6 +32,8 @@ demo: $(VENV)/.installed  ## Mirror a few repositories between two emulated host
 
 test: lint types layers unit  ## Lint, types, layers and tests
 
+test-all: lint types layers everything  ## As test, with every fault and every kill instead of a sample
+
 lint: $(VENV)/.developing  ## Style and mistakes that can be seen
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +55,12 @@ bench: $(VENV)/.developing  ## Measure it against what people use instead (15 mi
 
 bench-long: $(VENV)/.developing  ## Measure what takes longer (half an hour)
 	$(BIN)/python -m benchmarks --long $(BENCH_ARGS)
+
+everything: $(VENV)/.developing
+	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+faults: $(VENV)/.developing  ## The fault matrix alone, all of it, as a table
+	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n auto --dist worksteal -q --tb=line tests/faults $(PYTEST_ARGS)
 
 format: $(VENV)/.developing  ## Bring the code into the project's style
 	$(BIN)/ruff check --fix .
