@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo soak test lint types layers unit bench bench-long format clean
+.PHONY: help demo soak test test-all everything faults lint types layers unit bench bench-long format clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
