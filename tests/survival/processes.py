@@ -67,7 +67,9 @@ class Running:
         self._out, self._err = (directory / f"{number}.{kind}" for kind in ("out", "err"))
         words = ["--config", str(config), *arguments]
         self._process: ForkServerProcess = _CONTEXT.Process(
-            target=_live, args=(words, dict(environ), str(self._out), str(self._err), limits)
+            target=_live,
+            args=(words, dict(environ), str(self._out), str(self._err), limits),
+            daemon=True,  # none outlives the tests, whatever becomes of them
         )
         self._process.start()
 
@@ -101,6 +103,8 @@ class Running:
             await over
         finally:
             loop.remove_reader(sentinel)
+            if self.running and not over.done():
+                self._process.kill()
         self._process.join()
         status = self._process.exitcode
         self._process.close()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SOURCE, TARGET = "octo/tool", "mirrors/tool"
 MIRROR = f'[[mirrors]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n'
-DAEMON = '[daemon]\ninterval = "1h"\njitter = "0s"\nlisten = ""\ndrain_timeout = "5s"\n'
+DAEMON = '[daemon]\ninterval = "1s"\njitter = "0s"\nlisten = ""\ndrain_timeout = "5s"\n'
 LOG = '[log]\nlevel = "debug"\n'
 
 
