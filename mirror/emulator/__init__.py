@@ -12,6 +12,7 @@ from mirror.emulator.model import Asset, PushRule, Release, Repository, Token
 from mirror.emulator.naming import normalise
 from mirror.emulator.requestlog import RequestRecord
 from mirror.emulator.routes import ROUTES
+from mirror.emulator.routing import Answer
 from mirror.emulator.seed import Seed, SeedError, apply_seed, load_seed, parse_seed
 from mirror.emulator.serve import ServeOptions, serve
 from mirror.emulator.server import Emulator
@@ -20,6 +21,7 @@ from mirror.emulator.state import AssetSpec, GitHubState
 __all__ = [
     "KINDS",
     "ROUTES",
+    "Answer",
     "Asset",
     "AssetSpec",
     "Content",

@@ -144,6 +144,8 @@ class Gate:
                 answer.body = answer.body[: len(answer.body) // 2]
             elif fault.kind == "wrong-types":
                 answer.body = dumps(wrong_types(json.loads(answer.body))).encode()
+        if self._state.tamper is not None:
+            self._state.tamper(call.record, answer)
         return await send(call, answer)
 
     async def _instead(self, call: Call, fault: Fault) -> web.StreamResponse:

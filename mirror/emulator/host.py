@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection, Mapping
 
+    from mirror.emulator.routing import Answer
+
 Kind = Literal["ghes", "github"]
 MAX_ASSET = 1 << 31
 FIRST_VERSION_WITH_DIGESTS = (3, 17)
@@ -153,6 +155,8 @@ class Host:
         self.promised: dict[str, dict[str, Expected]] = {}
         self.assets: dict[int, tuple[Repository, Release, Asset]] = {}
         self.change_listeners: list[Callable[[], None]] = []
+        self.tamper: Callable[[RequestRecord, Answer], None] | None = None
+        """Called with each request and its answer, which it may change before that is sent."""
 
     # What happened
 

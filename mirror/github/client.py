@@ -58,6 +58,7 @@ from mirror.github.wire import (
     RequestSeen,
     Server,
     Wire,
+    sent_with,
     timeouts,
 )
 
@@ -396,7 +397,7 @@ class GitHubClient:
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
     ) -> Answer:
         status, headers = response.status, response.headers
-        context = Context(self.name, call.method, url, self.clock.now())
+        context = Context(self.name, call.method, url, self.clock.now(), sent_with(response))
         try:
             data = decode_response(status, headers, content, context)
             if call.check is not None and status != 304:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
@@ -53,6 +54,9 @@ class RefusedRedirect(RefusedAddress):
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_TEXT = 500
+_SHORTEST = 8
+"""Characters of a credential: what is shorter is a part of ordinary words."""
+
 _LAST_MOMENT = 200_000_000_000  # in the year 8307
 _LONGEST_LIMIT = timedelta(days=1)
 """Hosts count by the hour or the minute; what says more is a mistake, and must not last."""
@@ -85,12 +89,22 @@ def is_github_dot_com(url: str) -> bool:
     return host == "github.com" or host.endswith((".github.com", ".ghe.com"))
 
 
+_PLAIN_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?=[/?#]|\Z)")
+"""How nearly all addresses begin: with nothing that has to be understood before it is cut off."""
+
+
 def origin(url: str) -> str:
     """Scheme, host and port of an address, in one spelling: ``https://ghe.example.com:8443``.
 
     Raises:
         ValueError: It is no http(s) address.
     """
+    plain = _PLAIN_ORIGIN.match(url)
+    return _origin(plain[0] if plain else url)
+
+
+@lru_cache(maxsize=64)  # all requests of a pass go to a few places
+def _origin(url: str) -> str:
     parts = urlsplit(url)
     scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     if scheme not in _DEFAULT_PORTS or not host:
@@ -129,6 +143,12 @@ def _with_host(url: str, prefix: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether an address can only mean this machine, so that plain http shows nothing to others."""
+    plain = _PLAIN_ORIGIN.match(url)
+    return _is_loopback(plain[0] if plain else url)
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -338,12 +358,14 @@ class Context(NamedTuple):
         method: The request's method.
         url: Its address.
         now: Our clock.
+        sent: Its ``Authorization``: a host, or a proxy before it, may say it back.
     """
 
     host: str
     method: str
     url: str
     now: datetime
+    sent: str = ""
 
     @property
     def request(self) -> str:
@@ -388,6 +410,7 @@ def _content(
         data = None
     if isinstance(data, (dict, list)):
         return data
+    body = _without_credential(body, context)
     raise BadAnswer(
         f"{context.host}: {context.request} answered {status} with {_kind(headers, body)} instead"
         " of JSON; is this the API's address, and is no login page or proxy in between?",
@@ -396,6 +419,12 @@ def _content(
         request_id=headers.get("X-GitHub-Request-Id"),
         ambiguous=True,
     )
+
+
+def _without_credential(body: bytes, context: Context) -> bytes:
+    """What is told of a body holds nothing of what was sent to get it."""
+    credential = context.sent.rpartition(" ")[2].encode("utf-8", "surrogateescape")
+    return body.replace(credential, b"[hidden]") if len(credential) >= _SHORTEST else body
 
 
 def _kind(headers: Mapping[str, str], body: bytes) -> str:
@@ -449,6 +478,7 @@ class _Refusal(NamedTuple):
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, context: Context) -> GitHubError:
     """The error that a status outside of 2xx means; never raises."""
+    body = _without_credential(body, context)
     message, errors = _explanation(body)
     refusal = _Refusal(status, headers, body, context, message, errors)
     sort = _BY_STATUS.get(status)

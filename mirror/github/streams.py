@@ -12,7 +12,7 @@ import aiohttp
 
 from mirror.errors import BadAnswer, GitHubError, ServerError, ShortRead, Stalled
 from mirror.github.protocol import Context, RefusedRedirect, decode_response, origin
-from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS
+from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS, sent_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -183,7 +183,7 @@ class Streams:
                 host=name,
                 status=status,
             )
-        context = Context(name, "GET", url, self._clock.now())
+        context = Context(name, "GET", url, self._clock.now(), sent_with(response))
         try:
             decode_response(status, response.headers, content, context)
         except GitHubError as error:
@@ -221,7 +221,8 @@ class Streams:
                 "POST", url, headers, body=body, timeout=self._upload, trusted=trusted
             )
             content = await self._wire.read(response, url)
-            context = Context(self._wire.name, "POST", url, self._clock.now())
+            sent = sent_with(response)
+            context = Context(self._wire.name, "POST", url, self._clock.now(), sent)
             return decode_response(response.status, response.headers, content, context)
         except GitHubError as error:
             if body.failure is not None:

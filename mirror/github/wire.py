@@ -101,6 +101,11 @@ def timeouts(connect: float, read: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
+def sent_with(response: aiohttp.ClientResponse) -> str:
+    """The ``Authorization`` that an answer's request had; empty without one."""
+    return str(response.request_info.headers.get("Authorization", ""))
+
+
 class Wire:
     """The connections to a host, and to where it redirects.
 

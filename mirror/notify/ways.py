@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -16,12 +17,28 @@ from typing import TYPE_CHECKING, Any
 from mirror.notify import apprise_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mirror.core.notices import Notice
     from mirror.core.timetable import Clock
 
 INSTALL = "pip install 'release-mirror[notify]'"
+
+_PASSED_ON = frozenset(
+    {
+        "CURL_CA_BUNDLE",
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "PATH",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TMPDIR",
+        "TZ",
+    }
+)
+_PROXY = re.compile(r"(?:https?|all|no)_proxy", re.IGNORECASE)
 
 LIMIT = 30.0
 """Seconds that one attempt to send may take, over all ways."""
@@ -96,6 +113,7 @@ class Ways:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env=_environment(os.environ),
             start_new_session=True,
         )
         try:
@@ -113,6 +131,15 @@ class Ways:
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         await self._clock.sleep(self._limit)
         _kill(process)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a library of others needs to find Python, certificates and proxies; no token."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _PASSED_ON or name.startswith(("LC_", "PYTHON")) or _PROXY.fullmatch(name)
+    }
 
 
 async def _talk(process: asyncio.subprocess.Process, given: bytes, answers: dict[int, str]) -> None:

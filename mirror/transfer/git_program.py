@@ -14,6 +14,7 @@ import shutil
 import signal
 import ssl
 import tempfile
+from base64 import b64encode
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -302,7 +303,9 @@ def _access(place: Place, token: str, directory: Path, silence: float) -> Access
         path_ = directory / "credentials"
         path_.touch(mode=0o600)
         path_.write_text("".join(f"{line}\n" for line in stored))
-    secrets = [secret for secret in (token, quote(token, safe=""), password) if secret]
+    login = b64encode(f"{LOGIN}:{token}".encode()).decode() if token else ""
+    known = (token, quote(token, safe=""), login, password, quote(password, safe=""))
+    secrets = [secret for secret in known if secret]
     return Access(tuple(settings), directory, tuple(dict.fromkeys(secrets)))
 
 

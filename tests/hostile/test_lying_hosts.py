@@ -211,6 +211,7 @@ async def test_actions_are_off_only_where_a_host_says_so(answer: Any) -> None:
 )
 async def test_the_answer_of_an_upload_leaves_open_what_was_done(reply: Any) -> None:
     """A bad answer to an upload is looked into, not repeated: it may have been carried out."""
+
     async def handler(request: web.Request) -> web.Response:
         await request.read()
         return web.json_response(reply, status=201)
