@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
+
+from mirror.cli.loop import run as run_loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +26,14 @@ def run(common: Common, environ: Mapping[str, str] = os.environ) -> int:
         ConfigError: The configuration is wrong; nothing was contacted.
         MirrorError: The ledger or the address cannot be had.
     """
+    # Until the service heeds them: a signal that would end it has nothing to do yet.
+    for early in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(early, signal.SIG_IGN)
     from mirror.daemon.service import Service  # noqa: PLC0415 - takes its time
     from mirror.daemon.systemd import SdNotify  # noqa: PLC0415
 
     service = Service(partial(_load, common, environ), SdNotify.from_environ(environ))
-    return asyncio.run(service.run())
+    return run_loop(service.run())
 
 
 def _load(common: Common, environ: Mapping[str, str]) -> tuple[Config, Secrets]:

@@ -27,6 +27,7 @@ from mirror.page import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mirror.config.model import Host
     from mirror.core.expansion import Mirror
     from mirror.core.report import Observer, RepositoryReport
     from mirror.core.status import MirrorStatus
@@ -74,6 +75,8 @@ class Facts:
     def take(self, generation: Generation, scheduler: Scheduler) -> None:
         """From now on, speak of another configuration."""
         if self._generation is not None:
+            before, now = self._generation.config.hosts, generation.config.hosts
+            self._answered -= {name for name in now if not _same_host(before.get(name), now[name])}
             for name, side in self._generation.standing.hosts.items():
                 self._retried[name] += side.store.client.counts.retried
         self._generation, self._scheduler = generation, scheduler
@@ -84,7 +87,7 @@ class Facts:
         self._metrics.on_request(seen)
         self._requests[seen.host] += 1
         self._not_modified[seen.host] += seen.status == 304
-        if seen.status is not None:
+        if seen.status is not None and seen.status < 500:  # maintenance is no answer
             self._answered.add(seen.host)
 
     def on_session(self, mirror: Mirror, report: RepositoryReport, seconds: float) -> None:
@@ -274,6 +277,11 @@ class Facts:
             )
             for session in scheduler.running.values()
         }
+
+
+def _same_host(one: Host | None, other: Host) -> bool:
+    """Whether two settings lead to one host."""
+    return one is not None and (one.url, one.api_url) == (other.url, other.api_url)
 
 
 def _moment(seconds: int | None) -> datetime | None:

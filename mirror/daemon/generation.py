@@ -115,6 +115,15 @@ class Generation:
         finally:
             await self._stack.aclose()
 
+    async def greet(self, name: str) -> None:
+        """Ask a host, a source or ``target``, for a sign of life.
+
+        Raises:
+            MirrorError: It gave none.
+        """
+        with self._in_use():
+            await self.standing.hosts[name].store.client.get("meta")
+
     def timetables(self) -> dict[float, Timetable]:
         """Those that some mirror follows, by the interval that it is set to; 0 for none of its own."""
         daemon = self.config.daemon

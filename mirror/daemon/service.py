@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,7 +22,7 @@ from mirror.errors import ConfigError, LedgerError, MirrorError, Problem
 from mirror.notify import Notifications, wildcards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mirror.config import Config, Secrets
     from mirror.core.expansion import Mirror
@@ -72,6 +72,7 @@ class Service:
         self._facts = Facts(self._clock)
         self._generations: list[Generation] = []
         self._signal: int | None = None
+        self._scheduler: Scheduler | None = None
         self._deadline: asyncio.Timeout | None = None
         self._cut = False
         self._hangup = asyncio.Event()
@@ -92,6 +93,7 @@ class Service:
             LedgerLocked: Another run holds the ledger.
             MirrorError: The ledger cannot be written, or the address cannot be listened on.
         """
+        self._heed_signals()
         config, secrets = self._load()
         async with hold_ledger(config, clock=self._clock) as ledgers:
             self._ledgers: FileLedgerStore = ledgers
@@ -100,6 +102,7 @@ class Service:
             try:
                 await self._serve(generation)
             finally:
+                _ignore_signals()
                 for one in list(self._generations):
                     await one.close()
                 await self._save()
@@ -126,14 +129,16 @@ class Service:
 
     async def _serve(self, generation: Generation) -> None:
         config = generation.config
-        self._scheduler = Scheduler(
+        if self._signal is not None:
+            return
+        self._scheduler = scheduler = Scheduler(
             generation,
             self._clock,
             generation.groups(),
             watcher=self,
             at_once=config.sync.repositories,
         )
-        self._facts.take(generation, self._scheduler)
+        self._facts.take(generation, scheduler)
         await generation.app.shared.spool.sweep()
         async with AsyncExitStack() as stack:
             address = ""
@@ -141,7 +146,6 @@ class Service:
                 app = make_web_app(self._facts, self._clock)
                 bound = await stack.enter_async_context(serve(app, listen.host, listen.port))
                 address = bound.url
-            stack.enter_context(self._signals())
             log.info(
                 "service.started",
                 address=address,
@@ -149,55 +153,51 @@ class Service:
                 timetable=config.daemon.schedule
                 or f"every {duration(config.daemon.interval.total_seconds())}",
             )
-            await self._live()
+            await self._live(scheduler)
 
-    async def _live(self) -> None:
+    async def _live(self, scheduler: Scheduler) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             works = (
                 self._tell(),
-                self._greet(),
-                self._heed_hangups(),
+                self._heed_hangups(scheduler),
                 self._keep(),
                 self._sweep(),
                 self._notify(),
             )
             tasks = [group.create_task(work) for work in works]
+            self._greeting = group.create_task(self._greet())
             try:
-                self._facts.state = "running"
-                self._manager.ready()
-                await self._mirror()
+                if self._signal is None:
+                    self._facts.state = "running"
+                    self._manager.ready()
+                await self._mirror(scheduler)
             finally:
                 self._facts.state = "draining"
-                for task in tasks:
+                for task in (*tasks, self._greeting):
                     task.cancel()
 
-    async def _mirror(self) -> None:
+    async def _mirror(self, scheduler: Scheduler) -> None:
         """Run the scheduler to its end, or to the end of the drain."""
         try:
             async with asyncio.timeout(None) as self._deadline:
-                await self._scheduler.run()
+                await scheduler.run()
         except TimeoutError:
             if self._signal is None:
                 raise
             self._cut = True
+        finally:
+            self._deadline = None
 
     # -- signals ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _heed_signals(self) -> None:
+        """From the first moment: one that comes during the start ends it, or waits for its turn."""
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         loop.add_signal_handler(signal.SIGUSR1, self._start_all)
-        try:
-            yield
-        finally:
-            for number in (*STOP_SIGNALS, signal.SIGHUP, signal.SIGUSR1):
-                loop.remove_signal_handler(number)
-                # What comes now comes too late to matter: the last files are being saved.
-                signal.signal(number, signal.SIG_IGN)
 
     def _stop(self, number: int) -> None:
         """The first time: start nothing new. The second: at once. The third: whatever it costs."""
@@ -212,6 +212,9 @@ class Service:
             return
         self._signal = number
         self._facts.state = "draining"
+        if self._scheduler is None:
+            log.info("service.draining", signal=signal.Signals(number).name, transfers=0)
+            return  # nothing was begun
         drain = self._generations[-1].config.daemon.drain_timeout.total_seconds()
         log.info(
             "service.draining",
@@ -227,12 +230,13 @@ class Service:
             deadline.reschedule(loop.time() + drain)
 
     def _start_all(self) -> None:
-        log.info("service.asked", by="SIGUSR1", what="every mirror")
-        self._scheduler.request()
+        if self._scheduler is not None:  # else all that is due is about to be started
+            log.info("service.asked", by="SIGUSR1", what="every mirror")
+            self._scheduler.request()
 
     # -- reload -----------------------------------------------------------------------------------
 
-    async def _heed_hangups(self) -> None:
+    async def _heed_hangups(self, scheduler: Scheduler) -> None:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
@@ -240,11 +244,11 @@ class Service:
                 continue  # nothing new is begun any more
             self._manager.reloading()
             try:
-                await self._reload()
+                await self._reload(scheduler)
             finally:
                 self._manager.ready()
 
-    async def _reload(self) -> None:
+    async def _reload(self, scheduler: Scheduler) -> None:
         """Take over what the file says now; what is in flight goes on as it began."""
         before = self._generations[-1]
         try:
@@ -262,11 +266,12 @@ class Service:
             return
         if config.daemon.listen != before.config.daemon.listen:
             log.warning("config.needs_restart", key="daemon.listen", kept="the former address")
-        self._facts.take(generation, self._scheduler)
+        self._facts.take(generation, scheduler)
         self._facts.on_reload()
-        self._scheduler.replace(generation.groups(), generation, at_once=config.sync.repositories)
+        scheduler.replace(generation.groups(), generation, at_once=config.sync.repositories)
         self._group.create_task(self._retire(before))
-        self._group.create_task(self._greet())
+        self._greeting.cancel()
+        self._greeting = self._group.create_task(self._greet())
         log.info("config.reloaded", mirrors=len(config.mirrors), sources=len(config.sources))
 
     async def _retire(self, generation: Generation) -> None:
@@ -294,13 +299,10 @@ class Service:
         """Ask each host for a sign of life: an idle pass asks the target nothing."""
         wait, longest = GREET_AGAIN
         generation = self._generations[-1]
-        while generation is self._generations[-1]:
-            silent = self._facts.silent_hosts()
-            if not silent:
-                return
+        while silent := self._facts.silent_hosts():
             for name in silent:
                 try:
-                    await generation.standing.hosts[name].store.client.get("meta")
+                    await generation.greet(name)
                 except MirrorError as error:
                     log.debug("host.silent", host=name, error=str(error))
             await self._clock.sleep(wait)
@@ -379,6 +381,14 @@ class Service:
         self._good_pass = self._good_pass or (end.good and self._facts.all_well())
         self._dirty.set()
         self._news.set()
+
+
+def _ignore_signals() -> None:
+    """What comes now comes too late to matter: the last files are being saved."""
+    loop = asyncio.get_running_loop()
+    for number in (*STOP_SIGNALS, signal.SIGHUP, signal.SIGUSR1):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _check_unmoved(before: Config, after: Config) -> None:

@@ -217,6 +217,95 @@ async def test_the_service_manager_is_told_everything(tmp_path: Path) -> None:
         assert "\nMONOTONIC_USEC=" in reloading
 
 
+async def test_a_silent_host_survives_reloads(tmp_path: Path) -> None:
+    """READY comes, readiness names the host, reloads and the end do not wait for it."""
+    world = World(tmp_path, MIRRORS, extra=service())
+    world.source.add_repository("octo/tool")
+    async with world:
+        silence = Fault(kind="reset", route="get-meta", times=None)
+        world.target.faults.add(silence)
+        async with daemon(world) as running:
+            status, reason = await running.get("/readyz")
+            assert status == 503
+            assert "target" in reason
+            for number in range(1, 4):
+                running.signal(signal.SIGHUP)
+                await running.event("config.reloaded", number)
+            assert (await running.get("/readyz"))[0] == 503
+            running.signal(signal.SIGTERM)
+            assert await running.stopped() == 0
+            (end,) = [e for e in running.events if e["event"] == "service.stopped"]
+            assert end["clean"] is True
+
+
+async def test_maintenance_is_no_answer(tmp_path: Path) -> None:
+    """A host that answers 503 to everything is not ready; when it answers well, the service is."""
+    world = World(tmp_path, MIRRORS, extra=service())
+    world.source.add_repository("octo/tool")
+    async with world:
+        world.target.faults.add(Fault(kind="status", status=503, times=None))
+        async with daemon(world) as running, asyncio.timeout(60):
+            asked = asyncio.Event()
+            world.target.on_request(lambda _: asked.set())
+            await asked.wait()
+            status, reason = await running.get("/readyz")
+            assert status == 503
+            assert "target" in reason
+            world.target.faults.clear()
+            while (await running.get("/readyz"))[0] != 200:
+                assert running.process.returncode is None
+
+
+EARLY = """
+import os, signal
+from mirror.cli.main import main
+import mirror.daemon.service as service
+
+class Early(service.Service):
+    async def run(self):
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return await super().run()
+
+    async def _open(self, *arguments):
+        if not self._generations:
+            os.kill(os.getpid(), getattr(signal, os.environ["EARLY"]))
+        return await super()._open(*arguments)
+
+service.Service = Early
+main()
+"""
+
+
+async def test_signals_during_the_start(tmp_path: Path) -> None:
+    """None kills: a reload waits for its turn."""
+    (tmp_path / "early.py").write_text(EARLY)
+    program = (str(tmp_path / "early.py"),)
+    async with (
+        world_of(tmp_path) as world,
+        daemon(world, environ={"EARLY": "SIGHUP"}, program=program) as running,
+    ):
+        await running.event("config.reloaded")
+        await running.event("release.published")
+        running.signal(signal.SIGTERM)
+        assert await running.stopped() == 0
+
+
+async def test_a_stop_during_the_start(tmp_path: Path) -> None:
+    """Nothing is begun, no host is contacted, and that is a clean end."""
+    (tmp_path / "early.py").write_text(EARLY)
+    async with world_of(tmp_path) as world:
+        done = await run(
+            world,
+            "daemon",
+            environ={"EARLY": "SIGTERM", "WEBHOOK_SECRET": "x"},
+            program=(str(tmp_path / "early.py"),),
+        )
+        assert done.status == 0, done.err
+        assert "Traceback" not in done.err
+        assert not world.source.requests
+
+
 BLOCKING = """
 import asyncio, signal, sys, time
 from mirror.cli.main import main

@@ -32,6 +32,7 @@ async def run(
     *arguments: str,
     during: Callable[[asyncio.subprocess.Process], Awaitable[None]] | None = None,
     environ: dict[str, str] | None = None,
+    program: tuple[str, ...] = ("-m", "mirror"),
 ) -> Finished:
     """Run ``release-mirror`` with a world's configuration.
 
@@ -40,11 +41,11 @@ async def run(
         arguments: The command and its options.
         during: Awaited while the process runs.
         environ: More of the environment.
+        program: What is run instead of the command itself.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "mirror",
+        *program,
         "--config",
         str(world.config_file),
         *arguments,
