@@ -131,15 +131,21 @@ class Source(Host):
         name, rest = f"{owner}/{repo}", "/".join(more).rstrip("/")
         if (known := self.shared(name, rest)) is not None:
             return known
-        if rest == "releases":
-            return self._listing(name)
-        if rest == "releases/latest":
-            return ok(self._release(name, 0))
         if rest.startswith("releases/assets/"):
             number = int(rest.rpartition("/")[2])
             size = self._size(number)
             there = f"{self._bytes_url}/{size}/{asset_name(number)}"
             return answer("302 Found", more=f"Location: {there}\r\n")
+        return self._releases(name, rest)
+
+    def _releases(self, name: str, rest: str) -> bytes:
+        if rest == "releases":
+            return self._listing(name)
+        if rest == "releases/latest":
+            return ok(self._release(name, 0))
+        if rest.endswith("/assets"):
+            number = int(rest.split("/")[1]) % 1000 - 1
+            return ok(self._release(name, number)["assets"])
         return NOT_FOUND
 
     def _size(self, number: int) -> int:

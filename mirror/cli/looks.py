@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror.cli.loop import run as run_loop
 from mirror.cli.main import FAILED, OK
 from mirror.cli.terminal import print_bytes, print_text, show
 from mirror.errors import UsageError
@@ -107,7 +108,7 @@ def show_check(
 
             check_keys(config, secrets)
         return _show_offline(config, len(secrets), as_json=as_json)
-    results, number = asyncio.run(_check(config, secrets))
+    results, number = run_loop(_check(config, secrets))
     results += told
     if number is not None:
         return 128 + number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mirror.cli.display import Live, Silent
+from mirror.cli.loop import run as run_loop
 from mirror.cli.main import FAILED, OK, PENDING, USAGE, first_known, sentence, told
 from mirror.cli.stopping import Stopper
 from mirror.cli.terminal import is_terminal, print_text
@@ -113,7 +113,7 @@ def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> 
     common.warn(secrets)
     notifications = _notifications(config, secrets) if wish.telling else None
     watcher = Live(wish.title) if wish.shown else Silent()
-    ended = asyncio.run(_pass(config, secrets, wish, watcher, notifications))
+    ended = run_loop(_pass(config, secrets, wish, watcher, notifications))
     return conclude(ended, wish, started)
 
 

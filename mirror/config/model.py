@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -414,13 +415,19 @@ class Mirror(MirrorSettings):
         they run, and how their repositories were found, has no part in it; nor have the order of
         patterns and the pair itself.
         """
-        settings = {
-            name: _canonical(getattr(self, name))
-            for name in MirrorSettings.model_fields
-            if name not in _NO_PART_OF_THE_RESULT
-        }
-        document = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(document.encode()).hexdigest()[:16]
+        return _digest(tuple(getattr(self, name) for name in _DECIDING))
+
+
+_DECIDING = tuple(
+    name for name in MirrorSettings.model_fields if name not in _NO_PART_OF_THE_RESULT
+)
+
+
+@lru_cache(maxsize=256)  # thousands of mirrors share few settings
+def _digest(settings: tuple[object, ...]) -> str:
+    named = {name: _canonical(value) for name, value in zip(_DECIDING, settings, strict=True)}
+    document = json.dumps(named, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 def _canonical(value: Any) -> Any:
