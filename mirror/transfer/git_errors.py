@@ -89,7 +89,9 @@ def _gone(who: str, reason: str, name: str) -> MirrorError:
 
 
 def _moved(who: str, reason: str, name: str) -> MirrorError:
-    return GitError(f"{who}{name} redirects elsewhere, and credentials go nowhere else ({reason})")
+    error = GitError(f"{who}{name} redirects elsewhere, and credentials go nowhere else ({reason})")
+    error.retryable = True  # what redirects may be in between, and gone in a moment
+    return error
 
 
 def _untrusted(who: str, reason: str, name: str) -> MirrorError:
@@ -164,6 +166,8 @@ _KINDS: tuple[tuple[re.Pattern[str], Callable[[str, str, str], MirrorError]], ..
             r"early EOF|hung up unexpectedly|RPC failed|Connection reset|Operation too slow"
             r"|unexpected disconnect|Empty reply from server|transfer closed with outstanding"
             r"|gnutls_handshake|SSL_read|SSL_ERROR|unable to access"
+            r"|expected flush|length header|protocol error|bad line length|bad pack header|invalid index-pack output"
+            r"|expected '[^']*', (?:got|received)|not valid: is this a git repository"
         ),
         _broken,
     ),

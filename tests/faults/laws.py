@@ -80,7 +80,7 @@ async def _heal(
     cell: Cell, world: World, good: Healthy, before: dict[tuple[str, ...], int], result: Result
 ) -> None:
     """A clean pass repairs everything, and the one after it has nothing to do."""
-    report = await world.sync()
+    report = await world.sync(full=expectation(cell).audit)
     if report.status not in {"ok", "unchanged"}:
         result.broken.append(f"the next clean pass fails: {_failures(report)}")
     result.broken += _of_always(cell, world, good, before, "after the clean pass")

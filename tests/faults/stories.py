@@ -40,6 +40,7 @@ class Story:
         source: Options of the source's emulator.
         full: The pass trusts nothing that is stored.
         app: Both hosts are asked as GitHub Apps.
+        git: Tags are pushed, which takes a second: it is broken where nothing else will do.
         pattern: The mirrors come from a wildcard.
     """
 
@@ -51,6 +52,7 @@ class Story:
     source: dict[str, Any] = field(default_factory=dict)
     full: bool = False
     app: bool = False
+    git: bool = False
     pattern: str = ""
 
     def world(
@@ -236,6 +238,7 @@ STORIES = (
     Story("direct", first, source={"direct_download": True}),
     Story("spooled", first, extra='[sync]\ntransfer = "spool"\n'),
     Story("apps", first, app=True),
+    Story("pushed", first, 'tags = "push"\n', git=True),
 )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PATIENT = 'stall_timeout = "10s"\nresponse_timeout = "10s"\n'
 IMPATIENT = 'stall_timeout = "100ms"\nresponse_timeout = "100ms"\n'
+GIT = 'stall_timeout = "1500ms"\nresponse_timeout = "1500ms"\n'
 SLOW = 'stall_timeout = "100ms"\nresponse_timeout = "10s"\n'
 
 
@@ -62,7 +63,9 @@ async def test_a_cell(
 ) -> None:
     """It passes once the fault is over, else ends with a name for it; the rest holds in any case."""
     hosts = PATIENT
-    if cell.kind.stalls:
+    if cell.used.origin == "web":
+        hosts = GIT
+    elif cell.kind.stalls:
         hosts = IMPATIENT
     elif cell.kind.name.startswith("slow"):
         hosts = SLOW

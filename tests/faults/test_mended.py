@@ -177,3 +177,21 @@ async def test_what_came_too_much_spoils_no_later_request(tmp_path: Path) -> Non
         )
         assert (await world.sync()).status == "ok"
         assert world.source.count(route="list-releases") <= 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="redirect", route="git-refs", location="http://127.0.0.1:1/portal"),
+        Fault(kind="truncate", route="git-refs", at_byte=70, keep_length=False),
+    ],
+    ids=lambda fault: fault.kind,
+)
+async def test_what_git_met_on_its_way_passes(fault: Fault, tmp_path: Path) -> None:
+    """A redirect is not followed, half an answer not believed; git asks again."""
+    async with World(tmp_path, ONE + 'tags = "push"\n') as world:
+        seed(world, "v1")
+        world.source.faults.add(fault)
+        report = await world.sync()
+        assert report.status == "ok", only(report).failures
+        assert world.same() == []
