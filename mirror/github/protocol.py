@@ -358,14 +358,14 @@ class Context(NamedTuple):
         method: The request's method.
         url: Its address.
         now: Our clock.
-        sent: Its ``Authorization``: a host, or a proxy before it, may say it back.
+        sent: The credentials in its headers: a host, or a proxy before it, may say them back.
     """
 
     host: str
     method: str
     url: str
     now: datetime
-    sent: str = ""
+    sent: tuple[str, ...] = ()
 
     @property
     def request(self) -> str:
@@ -423,8 +423,11 @@ def _content(
 
 def _without_credential(body: bytes, context: Context) -> bytes:
     """What is told of a body holds nothing of what was sent to get it."""
-    credential = context.sent.rpartition(" ")[2].encode("utf-8", "surrogateescape")
-    return body.replace(credential, b"[hidden]") if len(credential) >= _SHORTEST else body
+    for header in context.sent:
+        credential = header.rpartition(" ")[2].encode("utf-8", "surrogateescape")
+        if len(credential) >= _SHORTEST:
+            body = body.replace(credential, b"[hidden]")
+    return body
 
 
 def _kind(headers: Mapping[str, str], body: bytes) -> str:

@@ -56,6 +56,7 @@ Something in between may drop what was kept without a word. A request that meets
 sent again, and would meet the next one, which was kept of looking whether it was carried out.
 """
 
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _REPEATED_WRITES = frozenset({301, 307, 308})
 
 
@@ -101,9 +102,10 @@ def timeouts(connect: float, read: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
-def sent_with(response: aiohttp.ClientResponse) -> str:
-    """The ``Authorization`` that an answer's request had; empty without one."""
-    return str(response.request_info.headers.get("Authorization", ""))
+def sent_with(response: aiohttp.ClientResponse) -> tuple[str, ...]:
+    """The headers with credentials that an answer's request had."""
+    headers = response.request_info.headers
+    return tuple(str(headers[name]) for name in _CREDENTIALS if name in headers)
 
 
 class Wire:
