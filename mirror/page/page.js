@@ -4,7 +4,7 @@
 (() => {
   const EVERY = 2000, PATIENCE = 10000;
   const lost = document.getElementById("lost");
-  const version = document.documentElement.dataset.version;
+  const { dataset } = document.documentElement;
   let seen = "", misses = 0, last = new Date(), asking = false;
 
   const get = async (address) => {
@@ -45,7 +45,7 @@
 
   const ask = async () => {
     const data = await (await get("api/status" + location.search)).json();
-    if (data.version !== version) return location.reload();
+    if (data.version !== dataset.version) return location.reload();
     // What ticks by itself is no news until the minute is over.
     const news = JSON.stringify({ ...data, generated_at: data.generated_at.slice(0, 16) });
     if (news !== seen) {
@@ -74,6 +74,7 @@
         lost.textContent = `The service has not answered since ${last.toLocaleTimeString()}: what you see may be old.`;
     }
     asking = false;
+    dataset.turns = Number(dataset.turns ?? 0) + 1;
   };
 
   setInterval(turn, EVERY);

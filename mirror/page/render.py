@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LISTED = 20
 """Quarantined items and warnings of one mirror that are listed; the others are counted."""
 
+_MOMENT = Markup('<time datetime="{}" title="{}">{}</time>')
+_ICON = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>')
+
 STATE_NAMES = {
     "ok": "Up to date",
     "failed": "Failed",
@@ -45,7 +48,7 @@ def render(data: Mapping[str, Any]) -> str:
         .get_template("page.html")
         .render(
             **data,
-            relative=_relative_to(now),
+            moment=_moments(now),
             absolute=_absolute,
             picture=picture(data["passes"]),
             link=_link_to(data["page"]),
@@ -104,6 +107,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
+    made.globals["icon"] = _icon
     return made
 
 
@@ -117,15 +121,21 @@ def _short(seconds: float) -> str:
     return " ".join(duration(seconds).split()[:2])
 
 
-def _relative_to(now: datetime) -> Callable[[str], str]:
-    def relative(text: str) -> str:
-        """``3 min ago``, or ``in 3 min``."""
-        moment = datetime.fromisoformat(text)
-        if moment > now:
-            return f"in {_short((moment - now).total_seconds())}"
-        return age(moment, now)
+def _moments(now: datetime) -> Callable[[str], Markup]:
+    @cache
+    def moment(text: str) -> Markup:
+        """``3 min ago``, or ``in 3 min``; the exact time is its title."""
+        at = datetime.fromisoformat(text)
+        said = f"in {_short((at - now).total_seconds())}" if at > now else age(at, now)
+        return _MOMENT.format(text, _absolute(text), said)
 
-    return relative
+    return moment
+
+
+@cache
+def _icon(name: str) -> Markup:
+    """One of the symbols of the page; the word beside it says the same."""
+    return _ICON.format(name)
 
 
 def _absolute(text: str) -> str:
