@@ -134,13 +134,18 @@ class _Matcher:
             for copy in sorted(target, key=lambda copy: copy.id)
             if copy.uploaded and copy.id not in claimed and not is_temporary(copy.name)
         ]
+        self._names = {_folded(copy.name): copy for copy in target}
+        self._orphans: dict[str, Asset] = {}
         self._result = Matched()
 
     def match(self, wanted: Collection[Asset]) -> Matched:
         found = self._find()
+        given = {copy.id for copy in found.values()}
+        self._free = [copy for copy in self._free if copy.id not in given]
         for asset in wanted:
             self._match(asset, found.get(asset.id))
         self._untie()
+        self._give_names_back()
         _mark_collisions(self._result)
         self._collect_leftovers(wanted)
         return self._result
@@ -186,6 +191,8 @@ class _Matcher:
         renamed = asset.name not in names and guessed_name(asset.name) != copy.name
         if not ours and not (renamed and self._followed):
             return
+        if renamed and self._is_exchanged(asset, copy):
+            return
         if renamed:
             # Until the copy has it, the ledger does not know the new name either.
             self._result.present[asset.id] = replace(fresh, source_name=entry.source_name)
@@ -200,14 +207,48 @@ class _Matcher:
         elif copy.label != _label(asset, copy) and (asset.label or copy.label != asset.name):
             self._result.actions.append(UpdateAsset(asset, copy, _label(asset, copy)))
 
+    def _holder(self, name: str) -> Asset | None:
+        """Who has a name at the target now."""
+        return self._names.get(_folded(name))
+
+    def _is_exchanged(self, asset: Asset, copy: Asset) -> bool:
+        """An asset that was renamed has another copy, of an exchange of names that was cut off.
+
+        That one is gone on with; the former one only keeps its name for whose it is now.
+        """
+        done = (c for c in self._free if c.name == asset.name and _alike(asset, c))
+        if fresh := next(done, None):
+            self._result.present[asset.id] = _entry(asset, fresh, created=True)
+        elif (temporary := self._temporary(asset)) and not self._holder(asset.name):
+            self._result.present.pop(asset.id)
+            self._replace(asset, None, None, mine=True, temporary=temporary)
+        else:
+            return False
+        self._orphans[_folded(copy.name)] = copy
+        return True
+
+    def _give_names_back(self) -> None:
+        """The copy that is needed no more goes when whoever is to have its name has arrived."""
+        actions = self._result.actions
+        for place, action in enumerate(actions):
+            if isinstance(action, UploadAsset):
+                temporary = None
+            elif isinstance(action, ReplaceAsset) and action.old is None:
+                temporary = action.temporary
+            else:
+                continue
+            asset = action.asset
+            if old := self._orphans.pop(_folded(asset.name), None):
+                actions[place] = ReplaceAsset(
+                    asset, old, old.name, temporary_name(asset), temporary
+                )
+        self._result.leftovers += [DeleteAsset(copy) for copy in self._orphans.values()]
+
     def _untie(self) -> None:
         """Assets that took each other's names are exchanged: as renames each would wait for ever."""
         result = self._result
         renames = {a.target.id: a for a in result.actions if isinstance(a, RenameAsset)}
-        holders = {_folded(copy.name): copy for copy in self._here.values()}
-        tied = _in_circles(
-            {n: holders.get(_folded(action.target_name)) for n, action in renames.items()}
-        )
+        tied = _in_circles({n: self._holder(a.target_name) for n, a in renames.items()})
         for number in tied:
             result.actions.remove(renames[number])
             result.present.pop(renames[number].asset.id, None)

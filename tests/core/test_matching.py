@@ -114,6 +114,54 @@ def test_assets_that_took_each_other_s_names_are_exchanged(count: int) -> None:
     assert (kept.actions, len(kept.warnings)) == ([], count)
 
 
+def applied(found: Matched, here: list[Asset]) -> dict[str, int]:
+    """What a target holds after a plan: sizes by name; no name is ever given twice."""
+    rest = {copy.id: copy for copy in here}
+    for leftover in found.leftovers:
+        del rest[leftover.target.id]
+    held = {copy.name: copy.size for copy in rest.values()}
+    for action in sorted(found.actions, key=lambda action: isinstance(action, ReplaceAsset)):
+        if isinstance(action, ReplaceAsset):
+            for gone in (action.old, action.temporary):
+                if gone:
+                    del held[gone.name]
+            assert action.target_name not in held
+            held[action.target_name] = action.asset.size
+        elif isinstance(action, RenameAsset):
+            held[action.target_name] = held.pop(action.target.name)
+        elif isinstance(action, UploadAsset):
+            assert action.asset.name not in held
+            held[action.asset.name] = action.asset.size
+    return held
+
+
+@pytest.mark.parametrize("recorded", [set(), {1}, {2}, {1, 2}], ids=str)
+@pytest.mark.parametrize("one", ["begun", "uploaded", "deleted", "renamed"])
+@pytest.mark.parametrize("other", ["begun", "uploaded", "deleted", "renamed"])
+def test_an_exchange_of_names_goes_on_wherever_it_was_cut_off(
+    one: str, other: str, recorded: set[int]
+) -> None:
+    """Whatever had happened to each of the two, both end under their new names, once."""
+    first, second = an_asset(1, "b.zip", 10), an_asset(2, "a.zip", 20)
+    a, b = an_asset(50, "a.zip", 10), an_asset(60, "b.zip", 20)
+    entries = [
+        an_entry(an_asset(1, "a.zip", 10), a),
+        an_entry(an_asset(2, "b.zip", 20), b),
+    ]
+    here = {a.id: a, b.id: b}
+    for asset, how, old in ((first, one, b), (second, other, a)):
+        if how in {"deleted", "renamed"}:
+            here.pop(old.id)
+        if how != "begun":
+            name = asset.name if how == "renamed" else temporary_name(asset)
+            here[asset.id + 70] = an_asset(asset.id + 70, name, asset.size)
+        if how == "renamed" and asset.id in recorded:
+            entries[asset.id - 1] = an_entry(asset, here[asset.id + 70])
+    found = matched([first, second], [*here.values()], *entries)
+    assert applied(found, [*here.values()]) == {"b.zip": 10, "a.zip": 20}
+    assert not any(isinstance(action, RenameAsset) for action in found.actions)
+
+
 def test_a_renamed_asset_is_renamed() -> None:
     """The same id under another name moves no bytes; it counts as renamed once it is."""
     old, new = an_asset(1, "a.zip"), an_asset(1, "b.zip")
