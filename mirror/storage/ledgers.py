@@ -52,6 +52,9 @@ _LOG = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
+_TAKEN = frozenset({"lock", "git", "spool"})
+"""The lock, copies of git, and bytes in flight: they may be in the same directory."""
+
 _TEMPORARY = itertools.count()
 _ADVICE = {
     errno.ENOSPC: "make room on its file system",
@@ -306,7 +309,7 @@ class FileLedgerStore(LedgerStore):
         yield self._directory, files
         for owner in owners:
             # Others' directories (`lost+found`) are none of our business, and may be closed to us.
-            if _OWNER.fullmatch(owner.removeprefix("_")):
+            if owner not in _TAKEN and _OWNER.fullmatch(owner.removeprefix("_")):
                 yield self._directory / owner, self._files.names(self._directory / owner)[1]
 
     def _rebuild(self) -> Index:
@@ -337,11 +340,11 @@ def _locked(content: bytes) -> LedgerLocked:
 
 
 def _folder(owner: str) -> str:
-    """An owner's directory; the lock file has the name that another one would have.
+    """An owner's directory; some names are taken by what else is kept in the ledger's.
 
     No owner's name begins with an underscore.
     """
-    return "_lock" if owner == "lock" else owner
+    return f"_{owner}" if owner in _TAKEN else owner
 
 
 def _entry(ledger: Ledger) -> IndexEntry:
