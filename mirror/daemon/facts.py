@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 HANGS_AFTER = 30.0
 """Seconds without a turn of the scheduler's loop after which it is not called alive any more."""
 
+QUIET = 3.0
+"""Seconds without an answer of any host after which what waits for closed ones does nothing else."""
+
 _SHARE = 20
 """All statuses are made anew for at most a twentieth of the time: there may be ten thousand."""
 
@@ -61,6 +64,7 @@ class Facts:
         self._not_modified: Counter[str] = Counter()
         self._retried: Counter[str] = Counter()  # by generations of the past
         self._rejected = ""
+        self._heard_at = clock.monotonic()
         self._statuses: Sequence[MirrorStatus] = ()
         self._stale_at = float("-inf")
         self._generation: Generation | None = None
@@ -85,6 +89,7 @@ class Facts:
     def on_request(self, seen: RequestSeen) -> None:
         """A request was answered, or not."""
         self._metrics.on_request(seen)
+        self._heard_at = self._clock.monotonic()
         self._requests[seen.host] += 1
         self._not_modified[seen.host] += seen.status == 304
         if seen.status is not None and seen.status < 500:  # maintenance is no answer
@@ -129,6 +134,14 @@ class Facts:
     def all_well(self) -> bool:
         """Whether no mirror is in trouble."""
         return not any(status.state == "failed" for status in self.statuses(fresh=True))
+
+    def in_vain(self, seconds: float) -> bool:
+        """Whether nothing is in flight, and nothing can come of waiting for so many seconds."""
+        generation, scheduler = self._generation, self._scheduler
+        if generation is None or scheduler is None or self.progress.transfers:
+            return False
+        quiet = self._clock.monotonic() - self._heard_at >= QUIET
+        return quiet and not generation.app.shared.pusher.at_work and scheduler.waits_for(seconds)
 
     def line(self) -> str:
         """How things stand, in one line for the service manager."""

@@ -127,6 +127,10 @@ class Scheduler:
         self._rounds.replace(groups, hands, self._moment(), self._chance)
         self._wake.set()
 
+    def waits_for(self, seconds: float) -> bool:
+        """Whether all that runs needs hosts that take no work for longer than so many seconds."""
+        return all(job.closed_for() > seconds for job in self._rounds.jobs.running.values())
+
     def mirror(self, key: str) -> Mirror | None:
         """The mirror that is known by a key."""
         return self._rounds.mirror(key)

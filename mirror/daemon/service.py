@@ -75,6 +75,7 @@ class Service:
         self._scheduler: Scheduler | None = None
         self._deadline: asyncio.Timeout | None = None
         self._cut = False
+        self._in_vain = False
         self._hangup = asyncio.Event()
         self._news = asyncio.Event()
         self._dirty = asyncio.Event()
@@ -185,7 +186,7 @@ class Service:
         except TimeoutError:
             if self._signal is None:
                 raise
-            self._cut = True
+            self._cut = not self._in_vain
         finally:
             self._deadline = None
 
@@ -290,10 +291,22 @@ class Service:
             now = self._clock.monotonic()
             if self._facts.alive():
                 self._manager.watchdog()
+            self._shorten_drain()
             if now - told >= TELL_EVERY:
                 told = now
                 self._manager.status(self._facts.line())
             await self._clock.sleep(every)
+
+    def _shorten_drain(self) -> None:
+        """End it where all that is left waits for hosts that are closed for longer: it is no loss."""
+        deadline = self._deadline
+        end = deadline.when() if deadline is not None else None
+        if self._signal is None or self._cut or deadline is None or end is None:
+            return
+        now = asyncio.get_running_loop().time()
+        if end > now and self._facts.in_vain(end - now):
+            self._in_vain = True
+            deadline.reschedule(now)
 
     async def _greet(self) -> None:
         """Ask each host for a sign of life: an idle pass asks the target nothing."""

@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
@@ -29,6 +30,7 @@ from mirror.errors import (
     MirrorError,
     NotFound,
     RateLimited,
+    ServerError,
     Unreachable,
 )
 from mirror.github.auth import AppAuth
@@ -48,8 +50,8 @@ from mirror.github.protocol import (
 )
 from mirror.github.protocol import api_url as api_url_of
 from mirror.github.repeat import Answer, Call, Repeater
-from mirror.github.streams import Streams
-from mirror.github.throttle import Throttle
+from mirror.github.streams import StorageError, Streams
+from mirror.github.throttle import LONGEST_WAIT, Throttle
 from mirror.github.wire import (
     MAX_REDIRECTS,
     MEDIA_TYPE,
@@ -397,10 +399,23 @@ class GitHubClient:
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
     ) -> Answer:
         status, headers = response.status, response.headers
+        if status == 304:
+            data = None
+            self._wire.counter.not_modified += 1
+        else:
+            data = self._content(call, url, response, content)
+        next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
+        etag = etag_of(headers)
+        return Answer(status, headers, data, url, call.url, etag, next_page)
+
+    def _content(
+        self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
+    ) -> Any:
+        status = response.status
         context = Context(self.name, call.method, url, self.clock.now(), sent_with(response))
         try:
-            data = decode_response(status, headers, content, context)
-            if call.check is not None and status != 304:
+            data = decode_response(status, response.headers, content, context)
+            if call.check is not None:
                 call.check(data)
         except AuthError as error:
             if origin(url) == self._wire.origin:
@@ -409,11 +424,7 @@ class GitHubClient:
         except BadAnswer as error:
             error.ambiguous = error.ambiguous or status < 300
             raise
-        if status == 304:
-            self._wire.counter.not_modified += 1
-        next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
-        etag = etag_of(headers)
-        return Answer(status, headers, data, url, call.url, etag, next_page)
+        return data
 
     # --- giving up -------------------------------------------------------------------------------
 
@@ -456,6 +467,9 @@ class GitHubClient:
             except RateLimited as error:
                 self.throttle.pause(error.retry_at)
                 raise
+            except ServerError as error:
+                self._heed_maintenance(error)
+                raise
             except AuthError as error:
                 if error.status != 401:
                     raise
@@ -467,6 +481,12 @@ class GitHubClient:
                     raise ConnectionLost(
                         f"{self.name}: the credential was renewed meanwhile", host=self.name
                     ) from None
+
+    def _heed_maintenance(self, error: ServerError) -> None:
+        """A host that says when it is back is asked nothing before, by anyone."""
+        if error.status == 503 and error.retry_at and not isinstance(error, StorageError):
+            latest = self.clock.now() + timedelta(seconds=LONGEST_WAIT)
+            self.throttle.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send one request alone until the host has taken the credential once in this pass."""

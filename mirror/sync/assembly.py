@@ -24,6 +24,7 @@ from mirror.errors import (
     HostStopped,
     MirrorError,
     NotFound,
+    RateLimited,
     ShortRead,
     Unmirrorable,
     ValidationFailed,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from mirror.sync.hands import Hands
 
 log = structlog.get_logger()
+
+SLICE = 5.0
+"""Seconds between two looks whether a host that wanted no requests was given up, or a stop came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +154,43 @@ class Assembly:
 
     async def _upload(self, action: UploadAsset | ReplaceAsset, name: str) -> None:
         asset = action.asset
-        async with self._hands.slots.take((self._work.rank, -asset.size)):
-            if self._hands.stop.requested:
-                self._missing = True
-                return
-            ours = self._release.draft or isinstance(action, ReplaceAsset)
-            copied = await self._hands.copier.copy(
-                self._release, asset, name, self._claimed, ours=ours
-            )
+        ours = self._release.draft or isinstance(action, ReplaceAsset)
+        copied = await self._copy(asset, name, ours=ours)
+        if copied is None:
+            self._missing = True
+            return
         if isinstance(action, UploadAsset):
             copied = replace(copied, asset=await self._labelled(copied.asset, asset))
         self._note_arrival(action, copied)
+
+    async def _copy(
+        self, asset: Asset, name: str, *, ours: bool, despite_stop: bool = False
+    ) -> Copied | None:
+        """Copy an asset in its turn; ``None`` where a stop was asked for before it was begun.
+
+        While one of its hosts takes no requests the turn is others', whose hosts may.
+        """
+        hands, tries = self._hands, 0
+        while True:
+            while (seconds := hands.copier.paused_for()) and not hands.stop.requested:
+                await hands.clock.sleep(min(seconds, SLICE))
+            async with hands.slots.take((self._work.rank, -asset.size)):
+                if hands.stop.requested and not despite_stop:
+                    return None
+                if hands.copier.paused_for() and not hands.stop.requested:
+                    continue  # since then
+                try:
+                    copied = await hands.copier.copy(
+                        self._release, asset, name, self._claimed, ours=ours
+                    )
+                except RateLimited as error:
+                    tries += 1
+                    if not hands.copier.may_come_back(error, tries):
+                        error.attempts = max(tries, error.attempts)
+                        raise
+                    log.info("asset.retried", asset=asset.name, attempts=tries, error=str(error))
+                else:
+                    return replace(copied, attempts=copied.attempts + tries)
 
     def _note_arrival(self, action: UploadAsset | ReplaceAsset, copied: Copied) -> None:
         self._claimed.add(copied.asset.id)
@@ -260,10 +290,8 @@ class Assembly:
         """What is left where a server takes no name for an asset that it has already."""
         hands = self._hands
         await hands.target.delete_asset(hands.repo, misnamed.id)
-        async with hands.slots.take((self._work.rank, -action.asset.size)):
-            copied = await hands.copier.copy(
-                self._release, action.asset, action.target_name, self._claimed, ours=True
-            )
+        copied = await self._copy(action.asset, action.target_name, ours=True, despite_stop=True)
+        assert copied is not None  # noqa: S101 - no stop keeps it from being begun
         expected = _expected(action, copied)
         here = await self._settled_assets([expected])
         if wrong := _wrong(expected, here):

@@ -144,6 +144,8 @@ class Copier:
             Waiting: It vanished or changed at the source; the next pass will know more.
             SpoolError: It has to go over the disk, and that cannot take it.
             NotTried: So many others failed on the way there that it was given up.
+            RateLimited: A host takes no more requests: whether to come back is up to who asked
+                (:meth:`may_come_back`), since nothing is to be held meanwhile.
             MirrorError: It failed to the end.
         """
         ways = (self._way_in(asset), self._way_out)
@@ -159,6 +161,21 @@ class Copier:
         for way in ways:
             self._ways.arrived(way)
         return copied
+
+    def paused_for(self) -> float:
+        """Seconds until both hosts take requests; 0 while they do, or if that is not waited for."""
+        clients = (self._source.client, self._target.client)
+        if any(client.stopped for client in clients):
+            return 0.0
+        now = self._clock.now()
+        times = [client.paused_until for client in clients]
+        seconds = max(((time - now).total_seconds() for time in times if time), default=0.0)
+        return seconds if seconds <= LONGEST_WAIT else 0.0
+
+    def may_come_back(self, error: RateLimited, tries: int) -> bool:
+        """Whether a copy that met a limit is to be begun once more when that is over."""
+        seconds = (error.retry_at - self._clock.now()).total_seconds()
+        return seconds <= LONGEST_WAIT and tries < self._backoff.attempts
 
     async def _copy(
         self,
@@ -190,7 +207,7 @@ class Copier:
                     error.attempts = max(attempts, error.attempts)
                     raise error from error.__cause__
                 log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
-                await self._clock.sleep(self._delay(error, attempts))
+                await self._clock.sleep(self._delay(attempts))
             else:
                 return replace(copied, attempts=attempts)
 
@@ -269,7 +286,7 @@ class Copier:
         if not (taken or error.retryable):
             return False
         if isinstance(error, RateLimited):  # refused before anything was read
-            return self._delay(error, 1) <= LONGEST_WAIT
+            return False
         lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
         found = await self._look(release, name, claimed, lost=lost, taken=taken)
         if found is None:
@@ -321,9 +338,7 @@ class Copier:
 
     def _may_fetch_again(self, error: MirrorError) -> bool:
         """Whether another try can help where the target has not heard of the asset yet."""
-        if isinstance(error, RateLimited):
-            return self._delay(error, 1) <= LONGEST_WAIT
-        return error.retryable
+        return error.retryable and not isinstance(error, RateLimited)
 
     def _tries(self, error: MirrorError, asset: Asset) -> int:
         """How often a copy is begun when this is what it fails with.
@@ -374,9 +389,7 @@ class Copier:
     def _of_source(self, error: GitHubError) -> bool:
         return error.host == self._source.client.name
 
-    def _delay(self, error: MirrorError, failures: int) -> float:
-        if isinstance(error, RateLimited):
-            return max(0.0, (error.retry_at - self._clock.now()).total_seconds())
+    def _delay(self, failures: int) -> float:
         return self._backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret
 
 

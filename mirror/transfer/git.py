@@ -87,6 +87,11 @@ class TagPusher:
         self._locks: dict[Path, asyncio.Lock] = {}
         self._swept = False
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a copy is being brought or pushed."""
+        return any(lock.locked() for lock in self._locks.values())
+
     async def look(self, place: Place) -> int:
         """Ask a repository for its tags; how many there are. Nothing is kept, or is left on the disk.
 
@@ -202,7 +207,9 @@ class TagPusher:
                 raise GitError(f"git cannot make {copy}: {made.errors.strip()}")
 
     def _tidy(self, copy: Path) -> None:
-        copy.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in reversed([copy, *copy.parents]):
+            if path.is_relative_to(self._directory):
+                path.mkdir(mode=0o700, exist_ok=True)
         left = [*copy.glob("*.lock"), *copy.glob("refs/**/*.lock")]
         for path in [*left, *copy.glob("objects/pack/tmp_*"), *copy.glob("objects/pack/.tmp-*")]:
             with suppress(OSError):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.emulator import Fault, Generated
+from mirror.emulator import Emulator, Fault, Generated, GitHubState
 from support.daemon import Manager, daemon, service
 from support.process import run
-from support.world import World
+from support.world import SOURCE_TOKEN, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -304,6 +304,55 @@ async def test_a_stop_during_the_start(tmp_path: Path) -> None:
         assert done.status == 0, done.err
         assert "Traceback" not in done.err
         assert not world.source.requests
+
+
+OTHER = """
+[sources.other]
+url = "{url}"
+api_url = "{api_url}"
+token = "env:SOURCE_TOKEN"
+
+[sync]
+repositories = 1
+transfers = 1
+
+[[mirrors]]
+from = "github"
+source = "octo/tool"
+target = "mirrors/tool"
+
+[[mirrors]]
+from = "other"
+source = "octo/tool"
+target = "mirrors/other"
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "status"), [("list-releases", 503), ("list-releases", 429), ("download-asset", 429)]
+)
+async def test_a_host_that_is_closed_takes_no_turn_of_another(
+    route: str, status: int, tmp_path: Path
+) -> None:
+    """Neither a session's nor a transfer's; and an end does not wait for what cannot come."""
+    other = GitHubState(kind="github")
+    other.add_token(SOURCE_TOKEN, login="reader", admin=True)
+    other.add_repository("octo/tool")
+    async with Emulator(other) as host:
+        extra = OTHER.format(url=host.url, api_url=host.api_url)
+        world = World(tmp_path, "", extra=service("1h", 'drain_timeout = "10m"') + extra)
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a": b"a"})
+        later = {"Retry-After": "7200" if status == 503 else "3600"}
+        fault = Fault(kind="status", route=route, status=status, headers=later, times=None)
+        world.source.faults.add(fault)
+        async with world, daemon(world) as running:
+            await running.event("host.paused", host="github")
+            other.add_release("octo/tool", "o1", assets={"o": b"o"})
+            running.signal(signal.SIGUSR1)
+            await running.event("release.published", release="o1")
+            running.signal(signal.SIGTERM)
+            assert await running.stopped() == 0
 
 
 BLOCKING = """
