@@ -10,10 +10,11 @@ bytes); what is checked across keys is in ``checks.py``.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -415,12 +416,13 @@ class Mirror(MirrorSettings):
         they run, and how their repositories were found, has no part in it; nor have the order of
         patterns and the pair itself.
         """
-        return _digest(tuple(getattr(self, name) for name in _DECIDING))
+        return _digest(_settings(self))
 
 
 _DECIDING = tuple(
     name for name in MirrorSettings.model_fields if name not in _NO_PART_OF_THE_RESULT
 )
+_settings: Callable[[Mirror], tuple[object, ...]] = attrgetter(*_DECIDING)
 
 
 @lru_cache(maxsize=256)  # thousands of mirrors share few settings

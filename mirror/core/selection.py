@@ -168,7 +168,7 @@ def version_of(tag: str) -> Version | None:
 
 def is_glob(text: str) -> bool:
     """Whether a name holds a wildcard."""
-    return any(character in text for character in "*?[")
+    return "*" in text or "?" in text or "[" in text
 
 
 def matches_source(pattern: str, source_name: str, ref: RepoRef) -> bool:

@@ -102,7 +102,10 @@ class Fields:
 
     def text(self, name: str, default: str = "") -> str:
         """A text that may be null or absent."""
-        return default if self._data.get(name) is None else self.required(name)
+        value = self._data.get(name)
+        if value is None:
+            return default
+        return value if isinstance(value, str) and value.isascii() else self.required(name)
 
     def flag(self, name: str) -> bool:
         """A boolean that may be null or absent, which means no."""

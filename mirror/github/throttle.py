@@ -106,6 +106,10 @@ class Throttle:
             seconds = (until - self._clock.now()).total_seconds()
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
 
+    def has_plenty(self, remaining: str) -> bool:
+        """Whether a header's number of requests is more than the reserve: nothing to learn then."""
+        return len(remaining) < 10 and remaining.isdecimal() and int(remaining) > self._reserve
+
     def learn(self, limit: RateLimit) -> None:
         """Heed what an answer says of the primary limit: pause when no more than the reserve is left."""
         if limit.remaining is None or limit.remaining > self._reserve:

@@ -144,7 +144,7 @@ class Wire:
         self.counter = Counter()
         self.server = Server(github=is_github_dot_com(api_url))
         self.date = ""  # of the last answer, as it came
-        self.rate_limit: RateLimit | None = None
+        self._limits: Mapping[str, str] | None = None
         self._auth = auth
         self._throttle = throttle
         self._clock = clock
@@ -264,9 +264,15 @@ class Wire:
         self.date = headers.get("Date", "")
         if version := headers.get("X-GitHub-Enterprise-Version"):
             self.server = Server(version=version, known=True)
-        if limits and "X-RateLimit-Remaining" in headers:
-            self.rate_limit = RateLimit.parse(headers)
-            self._throttle.learn(self.rate_limit)
+        if limits and (remaining := headers.get("X-RateLimit-Remaining")) is not None:
+            self._limits = headers
+            if not self._throttle.has_plenty(remaining):
+                self._throttle.learn(RateLimit.parse(headers))
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the host said last of its primary limit."""
+        return RateLimit.parse(self._limits) if self._limits is not None else None
 
     async def read(
         self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
