@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mirror import __version__
 from mirror.core.progress import Progress
-from mirror.core.release import RepoRef
 from mirror.core.report import RequestCount
 from mirror.core.status import mirror_statuses
 from mirror.core.wording import count, size
@@ -274,7 +273,7 @@ class Facts:
     def _next_run(self, source: str, target: str) -> datetime | None:
         del source  # no two mirrors have one target
         scheduler = self._scheduler
-        mirror = scheduler.mirror(RepoRef.parse(target).key) if scheduler else None
+        mirror = scheduler.mirror(target.casefold()) if scheduler else None
         return scheduler.next_run(mirror) if scheduler and mirror else None
 
     def _running(self, scheduler: Scheduler) -> dict[tuple[str, str], RunningView]:
