@@ -68,6 +68,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.askPass=",
     "core.fsmonitor=false",
+    "core.sharedRepository=0600",  # what is written is ours alone, whatever the umask
     "credential.helper=",
     "credential.interactive=false",
     "fetch.recurseSubmodules=false",
@@ -367,10 +368,13 @@ async def _talk(
     async def tell() -> None:
         if process.stdin is None:
             return
-        with suppress(ConnectionError):
+        # It may have ended already: then there is nobody to tell, and its status says why. uvloop
+        # calls that a RuntimeError.
+        with suppress(ConnectionError, RuntimeError):
             process.stdin.write(given)
             await process.stdin.drain()
-        process.stdin.close()
+        with suppress(RuntimeError):
+            process.stdin.close()
 
     try:
         async with asyncio.timeout(quiet) as bound:
