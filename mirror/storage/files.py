@@ -13,13 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def make_private(path: Path) -> None:
+    """Make a directory, and whatever is missing above it, so that nobody but us can enter them.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if not path.parent.exists():
+        make_private(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
 class Files:
     """The operations on a real disk. All of them raise ``OSError``."""
 
     def make_directory(self, path: Path) -> None:
         """Make a directory that nobody but us can enter, and whatever is missing above it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        make_private(path)
 
     def create(self, path: Path) -> int:
         """Open a new file for writing, readable by us alone; fails where there is one."""

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import structlog
 
 from mirror.errors import SpoolError
+from mirror.storage.files import make_private
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ class Spool:
         """Let old rests give way until there is room; why there is none, else."""
         with self._told("write"):
             if not self._directory.is_dir():
-                self._directory.parent.mkdir(parents=True, exist_ok=True)
-                self._directory.mkdir(mode=0o700, exist_ok=True)
+                make_private(self._directory)
             total = self._disk.space(self._directory)[1]
             most = total - kept_free(total)
             if self._budget is not None:
