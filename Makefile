@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST_ARGS ?=
+# A file of versions and hashes to install from, as .ci/run does; without one, whatever fits.
+LOCK ?=
 BENCH_ARGS ?=
 
 .PHONY: help demo soak test test-all everything faults lint types layers unit bench bench-long format clean
@@ -24,7 +26,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.developing: $(BIN)/python pyproject.toml
-	$(PIP) install --editable '.[dev]'
+	$(if $(LOCK),$(PIP) install --require-hashes --no-deps --requirement $(LOCK))
+	$(PIP) install $(if $(LOCK),--no-deps --no-build-isolation --editable .,--editable '.[dev]')
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed  ## Mirror a few repositories between two emulated hosts

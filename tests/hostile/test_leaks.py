@@ -454,7 +454,7 @@ def test_no_traceback_shows_what_its_frames_hold(capsys: pytest.CaptureFixture[s
         raise RuntimeError("a crash" if headers else "")
 
     for format_ in ("console", "json"):
-        configure("debug", format_)  # type: ignore[arg-type]
+        configure("debug", format_)
         try:
             crash(token)
         except RuntimeError as error:

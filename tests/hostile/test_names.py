@@ -385,7 +385,7 @@ async def test_pages_and_metrics_of_hostile_names(tmp_path: Path) -> None:
         read = text_string_to_metric_families
         names = [
             {family.name for family in read(found["/metrics"])} for found in (innocent, hostile)
-        ]  # type: ignore[no-untyped-call]
+        ]
         assert names[0] == names[1]
         assert not unseen(hostile["/metrics"])
         for command in (("status",), ("status", "--json")):
