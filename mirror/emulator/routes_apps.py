@@ -77,6 +77,7 @@ async def get_repository_installation(call: Call) -> Answer:
 @route("POST", "/app/installations/{installation_id}/access_tokens", "create-installation-token")
 async def create_installation_token(call: Call) -> Answer:
     """A token of an installation, for an hour."""
+    await call.document()  # may narrow the token down; none of ours does
     app = apps.app_of(call.state, call.token)
     token = apps.issue(call.state, app, _numbered(call, app))
     return Answer.json(apps.grant(token), HTTPStatus.CREATED)
