@@ -29,21 +29,25 @@ if TYPE_CHECKING:
 
 def rules_of(config: Config) -> list[Rule]:
     """The configured mirrors as the core knows them."""
-    return [
-        Rule(
-            source_name=mirror.from_name,
-            source=mirror.source,
-            target=mirror.target,
-            policy=_policy(mirror),
-            settings=mirror.fingerprint(),
-            exclude=mirror.exclude,
-            enabled=mirror.enabled,
-            forks=mirror.forks,
-            archived=mirror.archived,
-            interval=mirror.interval.total_seconds() if mirror.interval else 0.0,
-        )
-        for mirror in config.mirrors
-    ]
+    policies: dict[str, Policy] = {}  # thousands of mirrors share few
+    return [_rule(mirror, policies) for mirror in config.mirrors]
+
+
+def _rule(mirror: MirrorSettings, policies: dict[str, Policy]) -> Rule:
+    settings = mirror.fingerprint()
+    policy = policies.get(settings) or policies.setdefault(settings, _policy(mirror))
+    return Rule(
+        source_name=mirror.from_name,
+        source=mirror.source,
+        target=mirror.target,
+        policy=policy,
+        settings=settings,
+        exclude=mirror.exclude,
+        enabled=mirror.enabled,
+        forks=mirror.forks,
+        archived=mirror.archived,
+        interval=mirror.interval.total_seconds() if mirror.interval else 0.0,
+    )
 
 
 def _policy(mirror: MirrorSettings) -> Policy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import structlog
 from mirror.errors import GitHubError, HostStopped, RateLimited
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from mirror.core.timetable import Clock
@@ -118,22 +117,30 @@ class Throttle:
         if resets_at is not None:
             self.pause(resets_at + _MARGIN)
 
-    @asynccontextmanager
-    async def slot(self, *, write: bool = False) -> AsyncIterator[None]:
+    def slot(self, *, write: bool = False) -> AbstractAsyncContextManager[None]:
         """Hold one connection while the block runs; wait for it, and for what else must be waited for.
 
-        Raises:
+        Raises (on entry):
             HostStopped: The breaker is open.
             RateLimited: The limit lasts longer than the longest wait.
         """
+        return _Slot(self, write=write)
+
+    async def take(self, *, write: bool) -> None:
+        """Begin to hold a connection; see :meth:`slot`."""
         if write and self._write_step:
             await self._in_step()
         while True:
-            await self._pass()
-            async with self._connections:
-                if self._open():
-                    yield
-                    return
+            if not self._open():
+                await self._pass()
+            await self._connections.acquire()
+            if self._open():
+                return
+            self._connections.release()
+
+    def give_back(self) -> None:
+        """End to hold a connection."""
+        self._connections.release()
 
     def _open(self) -> bool:
         """Whether nothing happened to close the gate while a connection was waited for."""
@@ -164,3 +171,19 @@ class Throttle:
         self._next_write = turn + self._write_step
         if turn > now:
             await self._clock.sleep(turn - now)
+
+
+class _Slot:
+    """One connection, held. A class, and no generator: an idle pass is made of these."""
+
+    __slots__ = ("_throttle", "_write")
+
+    def __init__(self, throttle: Throttle, *, write: bool) -> None:
+        self._throttle = throttle
+        self._write = write
+
+    async def __aenter__(self) -> None:
+        await self._throttle.take(write=self._write)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._throttle.give_back()
