@@ -51,6 +51,7 @@ class Facts:
 
     Attributes:
         state: ``starting``, ``running`` or ``draining``.
+        unsaved: Why the index could not be saved; empty if it was.
         progress: What is in flight.
         observer: To be told of all work.
     """
@@ -70,6 +71,7 @@ class Facts:
         self._scheduler: Scheduler | None = None
         self._metrics = Metrics(__version__)
         self.state = "starting"
+        self.unsaved = ""
         self.progress = Progress(clock.monotonic)
         self.observer: Observer = Both(self.progress, self._metrics)
 
@@ -206,7 +208,7 @@ class Facts:
             hosts=[self._host(name) for name in config.hosts],
             running=self._running(scheduler),
             next_run=self._next_run,
-            notices=[self._rejected] if self._rejected else [],
+            notices=self._notices(),
             query=Query.of(query),
         )
 
@@ -269,6 +271,10 @@ class Facts:
             paused_until=client.paused_until,
             stopped=str(stopped) if stopped else "",
         )
+
+    def _notices(self) -> list[str]:
+        unsaved = self.unsaved and f"What was done is not kept for after a restart: {self.unsaved}"
+        return [text for text in (self._rejected, unsaved) if text]
 
     def _next_run(self, source: str, target: str) -> datetime | None:
         del source  # no two mirrors have one target

@@ -333,8 +333,14 @@ class Service:
         try:
             await self._ledgers.save_index(self._index)
         except LedgerError as error:
-            log.error("ledger.not_saved", error=str(error))  # noqa: TRY400 - no fault of ours
+            if not self._facts.unsaved:  # once, not with every try
+                log.error("ledger.not_saved", error=str(error))  # noqa: TRY400 - no fault of ours
+            self._facts.unsaved = str(error)
             self._dirty.set()
+        else:
+            if self._facts.unsaved:
+                log.info("ledger.saved_again")
+            self._facts.unsaved = ""
 
     async def _sweep(self) -> None:
         while True:

@@ -355,6 +355,27 @@ async def test_a_host_that_is_closed_takes_no_turn_of_another(
             assert await running.stopped() == 0
 
 
+async def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
+    """It goes on, says so once and on the page, and what was done meanwhile is kept in the end."""
+    async with world_of(tmp_path, "1s") as world, daemon(world) as running:
+        await running.event("release.published", release="v1")
+        away = world.ledger.rename(tmp_path / "away")
+        world.ledger.write_text("no directory")
+        await running.event("ledger.not_saved")
+        (notice,) = (await running.status())["notices"]
+        assert "not kept" in notice
+        world.ledger.unlink()
+        away.rename(world.ledger)
+        world.source.add_release("octo/tool", "v2", assets={"b": b"new"})
+        await running.event("release.published", release="v2")
+        await running.event("ledger.saved_again")
+        assert (await running.status())["notices"] == []
+        running.signal(signal.SIGTERM)
+        assert await running.stopped() == 0
+        assert len([e for e in running.events if e["event"] == "ledger.not_saved"]) == 1
+        assert world.same() == []
+
+
 BLOCKING = """
 import asyncio, signal, sys, time
 from mirror.cli.main import main
