@@ -39,6 +39,9 @@ def named(number: int) -> str:
     return f"{STORIES[number % len(STORIES)].name}-{number}"
 
 
+DRAWN: list[int] = sample(range(LOTS), SAMPLED, named)
+
+
 class Fate:
     """Hits a process at the moment that a blow says; afterwards it knows nothing of the world."""
 
@@ -111,7 +114,7 @@ async def strike_when_idle(process: Running, fate: Fate, command: tuple[str, ...
         fate.strike()
 
 
-@pytest.mark.parametrize("number", sample(range(LOTS), SAMPLED, named), ids=named)
+@pytest.mark.parametrize("number", DRAWN, ids=named)
 async def test_killed_anywhere(
     number: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
