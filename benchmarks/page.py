@@ -1,4 +1,4 @@
-"""The results as Markdown, for the page in ``docs/``: ``python -m benchmarks.page``.
+"""The results as Markdown: ``python -m benchmarks.page`` puts them into the page in ``docs/``.
 
 What was measured first is beside it, from ``before.json``; ``python -m benchmarks.page --keep``
 makes the present results those.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import BEFORE, RESULTS, load, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "performance.md"
+BEGIN, END = "<!-- results -->", "<!-- end of the results -->"
 
 _HEAD = "| what | before | median | min to max | goal | |\n| --- | --- | --- | --- | --- | --- |\n"
 
@@ -80,7 +83,30 @@ def write() -> Path:
     return path
 
 
+def publish() -> Path:
+    """Put the machine and all results into the page; where that is."""
+    results = load()
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    made = f"{head}{BEGIN}\n{machine(results)}\n{fragment(results, kept())}{END}{tail}"
+    PAGE.write_text(made, encoding="utf-8")
+    return PAGE
+
+
+def machine(results: Sequence[Mapping[str, Any]]) -> str:
+    """What the results were measured on."""
+    if not results:
+        return ""
+    last = max((found["machine"] for found in results), key=lambda known: known["date"])
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    return (
+        f"{last['cpu']}, {last['cores']} cores, {last['memory_gib']} GiB, Linux {last['kernel']},"
+        f" Python {last['python']}, {versions}.\n"
+    )
+
+
 if __name__ == "__main__":
     if "--keep" in sys.argv:
         keep()
-    sys.stdout.write(f"{write()}\n")
+    sys.stdout.write(f"{publish()}\n")

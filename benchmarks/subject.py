@@ -103,8 +103,12 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
 
 def _run(work: Any) -> Any:
     """Run as the commands do."""
-    from mirror.cli.loop import run
+    try:
+        from mirror.cli.loop import run
+    except ImportError:  # an earlier version, measured to compare with
+        import asyncio
 
+        return asyncio.run(work())
     return run(work())
 
 
