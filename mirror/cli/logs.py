@@ -128,6 +128,8 @@ def _clean(_logger: object, _name: str, event: Event) -> Event:
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = lines(value) if key == "exception" else clean(value)
+        elif isinstance(value, list | tuple):
+            event[key] = clean("; ".join(map(str, value)))  # as people write it
         elif not isinstance(value, bool | int | float | None):
             event[key] = clean(value)
     return event

@@ -105,3 +105,14 @@ def test_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
         err = capsys.readouterr().err
         assert "ValueError: why" in err
         assert ("\nValueError" in err) == (level == "debug")
+
+
+def test_lists_are_read_by_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the console what is told of several mistakes is plain text; as JSON it stays a list."""
+    problems = ['a.toml:3: daemon.listne: unknown key; did you mean "listen"?', "a.toml:9: x"]
+    configure("info", "console", {})
+    structlog.get_logger().error("config.rejected", problems=problems)
+    assert "; ".join(problems) in capsys.readouterr().err
+    configure("info", "json", {})
+    structlog.get_logger().error("config.rejected", problems=problems)
+    assert json.loads(capsys.readouterr().err)["problems"] == problems
