@@ -94,6 +94,10 @@ class FileLedgerStore(LedgerStore):
         self._fast = fast
         self._saving: dict[Path, asyncio.Lock] = {}
         self._held = False
+        self._saving_index = asyncio.Lock()
+        self._asked = 0  # how often the index was to be saved, and up to which of these it was
+        self._kept: Index | None = None
+        self._kept_up_to = 0
 
     def exists(self) -> bool:
         """Whether there is a ledger at all; ``False`` before the first run.
@@ -158,10 +162,20 @@ class FileLedgerStore(LedgerStore):
     async def save_index(self, index: Index) -> None:
         """Keep the index.
 
+        Of several that come while it is being written, the first writes for all of them: sessions
+        save it before they change anything, and it is as large as there are mirrors.
+
         Raises:
             LedgerError: It could not be written; the one from before is intact.
         """
-        await self._save(self._directory / "index.json", index.to_json())
+        self._asked += 1
+        mine = self._asked
+        async with self._saving_index:
+            if self._kept is index and self._kept_up_to >= mine:
+                return
+            up_to = self._asked
+            await self._save(self._directory / "index.json", index.to_json())
+            self._kept, self._kept_up_to = index, up_to
 
     async def rebuild_index(self) -> Index:
         """Sum the index up from the documents; unreadable ones are left out.

@@ -858,3 +858,50 @@ def test_garbage_never_breaks_the_store(content: bytes) -> None:
 
     with capture_logs():
         asyncio.run(read())
+
+
+async def test_many_saves_of_the_index_are_one(tmp_path: Path) -> None:
+    """Who asks while the index is being written gets what it holds then, by one more write."""
+    saved: list[Any] = []
+
+    class Seen(Files):
+        def write(self, descriptor: int, content: bytes) -> None:
+            saved.append(json.loads(content)["finished_at"])
+            super().write(descriptor, content)
+
+    store, index = FileLedgerStore(tmp_path, VirtualClock(), Seen()), Index()
+
+    async def change(number: int) -> None:
+        index.finished_at = float(number)
+        await store.save_index(index)
+        assert (await store.load_index()).finished_at >= number
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(1, 9):
+            group.create_task(change(number))
+    assert saved in ([8.0], [1.0, 8.0])
+
+
+async def test_a_save_that_failed_counts_for_nobody(tmp_path: Path) -> None:
+    """Each of those who share a write hears of its failure, or had one that succeeded."""
+    failing = [True]
+
+    class Full(Files):
+        def write(self, descriptor: int, content: bytes) -> None:
+            if failing:
+                failing.pop()
+                raise OSError(errno.ENOSPC, "full")
+            super().write(descriptor, content)
+
+    store, index = FileLedgerStore(tmp_path, VirtualClock(), Full()), Index(finished_at=3)
+
+    async def save() -> bool:
+        with suppress(LedgerError):
+            await store.save_index(index)
+            return True
+        return False
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(save()) for _ in range(4)]
+    assert [task.result() for task in tasks] == [False, True, True, True]
+    assert (await store.load_index()).finished_at == 3
