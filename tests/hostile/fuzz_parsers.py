@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import atheris  # type: ignore[import-not-found]  # not a dependency: see above
+import atheris  # type: ignore[import-untyped]  # not a dependency: see above
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 with atheris.instrument_imports(include=["mirror"]):
@@ -48,7 +48,7 @@ def answer(data: bytes) -> None:
     """A status, three headers and a body, from the wire to values."""
     source = atheris.FuzzedDataProvider(data)
     status = source.ConsumeIntInRange(100, 599)
-    names = ("Date", "Retry-After", "X-RateLimit-Reset", "X-RateLimit-Remaining", "X-GitHub-SSO")
+    names = ["Date", "Retry-After", "X-RateLimit-Reset", "X-RateLimit-Remaining", "X-GitHub-SSO"]
     headers = CIMultiDict(
         (source.PickValueInList(names), source.ConsumeUnicode(40)) for _ in range(3)
     )
@@ -84,7 +84,7 @@ def link(data: bytes) -> None:
 def webhook(data: bytes) -> None:
     """A signed delivery."""
     source = atheris.FuzzedDataProvider(data)
-    kinds = ("application/json", "application/x-www-form-urlencoded", "")
+    kinds = ["application/json", "application/x-www-form-urlencoded", ""]
     headers = CIMultiDict(
         {
             "X-GitHub-Event": source.PickValueInList(["release", "ping", "x", ""]),

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
@@ -337,7 +338,9 @@ async def test_nothing_leaks_from_a_command(setting: Setting) -> None:
     outputs: list[tuple[str, str, Processes]] = []
     for command in COMMANDS:
         processes = Processes()
+        began = time.monotonic()
         finished = await run(setting.world, *command, during=processes.watch)
+        print(f"{time.monotonic() - began:.0f} s: {' '.join(command)}")  # noqa: T201
         assert "Traceback" not in finished.err or "debug" in command
         assert "internal error" not in finished.out + finished.err
         outputs.append((command[0], finished.out + finished.err, processes))
