@@ -60,8 +60,8 @@ _SHORTEST = 8
 """Characters of a credential: what is shorter is a part of ordinary words."""
 
 _LAST_MOMENT = 200_000_000_000  # in the year 8307
-_LONGEST_LIMIT = timedelta(days=1)
-"""Hosts count by the hour or the minute; what says more is a mistake, and must not last."""
+_LONGEST_LIMIT = timedelta(days=31)
+"""Hosts count by the hour or the minute; what says years is a mistake, and must not last."""
 
 
 def _optional(name: str) -> Any:
