@@ -9,6 +9,9 @@ import asyncio
 import base64
 import binascii
 import os
+import signal
+import tempfile
+from contextlib import suppress
 from email.parser import BytesHeaderParser
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -146,19 +149,25 @@ async def _run(call: Call, directory: Path, path: str, body: bytes) -> Answer:
     }
     if call.token is not None:
         known["REMOTE_USER"] = call.token.account.login
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        "http-backend",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=known,
-    )
+    with tempfile.TemporaryFile() as file:
+        # Of a pipe that ends early, as when this host is killed, the program reads for ever.
+        file.write(body)
+        file.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            "http-backend",
+            stdin=file,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=known,
+            start_new_session=True,
+        )
     try:
-        out, _ = await process.communicate(body)
+        out, _ = await process.communicate()
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # it has a child that does the work
             await process.communicate()
     return _parsed(out)
 

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hostile.test_leaks import GIT
 from mirror.cli.sanitise import clean, shorten
-from mirror.core.index import Index, IndexEntry
+from mirror.core.index import Index, IndexEntry, PassRecord
 from mirror.core.report import Quarantined
 from mirror.emulator import Answer, RequestRecord, normalise
 from mirror.storage.ledgers import FileLedgerStore
@@ -360,8 +360,11 @@ async def pages(world: World, texts: list[str]) -> dict[str, str]:
         "github:octo/tags", "mirrors/tags", error=texts[-1], quarantined=tuple(errors[18:])
     )
     store = FileLedgerStore(world.ledger, VirtualClock())
+    past = PassRecord(started_at=1760000000.0, seconds=3.0, mirrors=2, failed=2, requests=9)
     async with store.lock(0):
-        await store.save_index(Index({"mirrors/tool": tool, "mirrors/tags": tags}))
+        await store.save_index(
+            Index({"mirrors/tool": tool, "mirrors/tags": tags}, passes=(past, past))
+        )
     page = world.directory / "page.html"
     told = await run(world, "status", "--html", str(page))
     assert told.status == 0, told.err

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["mirror.cli.parser", "mirror.cli.passes", "mirror.app", "mirror.daemon.service"]
+    # Also what is imported late: as another user, a child may not reach the interpreter's files.
+    [
+        "mirror.cli.parser",
+        "mirror.cli.passes",
+        "mirror.app",
+        "mirror.daemon.service",
+        "zoneinfo",
+        "structlog.dev",
+        "rich.console",
+        "rich.table",
+    ]
 )
 STATUS = Path("/proc/self/status")
 
