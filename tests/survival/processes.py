@@ -7,9 +7,11 @@ command as a user does, from nothing; here hundreds of them are wanted.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
 import resource
+import struct
 import sys
 import traceback
 from contextlib import suppress
@@ -24,17 +26,7 @@ if TYPE_CHECKING:
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    # Also what is imported late: as another user, a child may not reach the interpreter's files.
-    [
-        "mirror.cli.parser",
-        "mirror.cli.passes",
-        "mirror.app",
-        "mirror.daemon.service",
-        "zoneinfo",
-        "structlog.dev",
-        "rich.console",
-        "rich.table",
-    ]
+    ["mirror.cli.parser", "mirror.cli.passes", "mirror.app", "mirror.daemon.service"]
 )
 STATUS = Path("/proc/self/status")
 
@@ -46,12 +38,12 @@ class Limits:
     Attributes:
         values: Of ``setrlimit``, by resource.
         umask: As it finds it.
-        user: A number; ``None`` for who runs the tests.
+        privileged: Root's right to pass over the permissions of files is kept.
     """
 
     values: Mapping[int, int] = field(default_factory=dict)
     umask: int | None = None
-    user: int | None = None
+    privileged: bool = True
 
 
 class Running:
@@ -197,10 +189,26 @@ def _restrict(limits: Limits) -> None:
         resource.setrlimit(which, (value, value))
     if limits.umask is not None:
         os.umask(limits.umask)
-    if limits.user is not None:
-        os.setgroups([])
-        os.setgid(limits.user)
-        os.setuid(limits.user)
+    if not limits.privileged and os.geteuid() == 0:
+        _drop_file_rights()
+
+
+def _drop_file_rights() -> None:
+    """Give up CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root is then bound by permissions, too.
+
+    Another user would be simpler, but may not be able to read the interpreter's own files.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    held = ctypes.create_string_buffer(24)
+    if libc.capget(header, held):
+        raise OSError(ctypes.get_errno(), "capget")
+    words = [
+        word & ~0b110 if n in {0, 1} else word
+        for n, word in enumerate(struct.unpack("6I", held.raw))
+    ]
+    if libc.capset(header, struct.pack("6I", *words)):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _peak() -> Any:

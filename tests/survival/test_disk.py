@@ -218,9 +218,9 @@ async def test_a_state_directory_of_somebody_else(
             world.ledger.mkdir()
             world.ledger.chmod(0o500)
             root = os.geteuid() == 0
-            for path in (directory, world.ledger):
-                os.chown(path, NOBODY if root else -1, -1)
-            user = Limits(user=NOBODY if root else None)
+            if root:
+                os.chown(world.ledger, NOBODY, -1)
+            user = Limits(privileged=False)
             command = ("sync", "--json")
             process = Running(directory, world.config_file, command, world.environ, user)
             ended = await process.ended()
@@ -229,6 +229,7 @@ async def test_a_state_directory_of_somebody_else(
             )
             assert [r.route for r in world.target.requests if r.method != "GET"] == []
             world.ledger.chmod(0o700)
+            os.chown(world.ledger, os.geteuid(), -1)
             process = Running(directory, world.config_file, command, world.environ, user)
             assert (await process.ended()).status == 0
             assert world.same() == []
