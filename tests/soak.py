@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mirror.emulator import Fault
+from mirror.emulator import Fault, GitHubState
 from support.daemon import WEBHOOK_SECRET, daemon, service
 from support.process import run
 from support.world import World
@@ -236,7 +236,9 @@ async def soak(minutes: float, mirrors: int, seed: int) -> int:
             for n in range(mirrors)
         )
         extra = service(f"{INTERVAL:g}s") + '[defaults]\non_delete = "delete"\n'
-        async with World(Path(directory), settings, extra=extra) as world:
+        # Without an hourly limit: what is waited for is no work, and shows nothing.
+        source = GitHubState(kind="github", rate_limit=0)
+        async with World(Path(directory), settings, source=source, extra=extra) as world:
             world.environ["WEBHOOK_SECRET"] = WEBHOOK_SECRET
             one = Soak(world, mirrors, seed)
             one.seed()
