@@ -215,7 +215,7 @@ class Scheduler:
         try:
             seconds = self._clock.monotonic() - job.since
             self._watcher.on_session(mirror, report, seconds)
-        except Exception:
+        except Exception:  # who only watches ends no work
             log.exception("watcher.failed")
         self._rounds.ended(job, report, self._moment())
         self._wake.set()
@@ -223,7 +223,7 @@ class Scheduler:
     def _tell(self, end: PassEnd) -> None:
         try:
             self._watcher.on_pass(end)
-        except Exception:
+        except Exception:  # as above
             log.exception("watcher.failed")
 
     def _revive(self) -> None:

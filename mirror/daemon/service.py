@@ -363,7 +363,8 @@ class Service:
             reports = [report for end in ended for report in end.reports]
             if await self._notifications.tell(self._index, rules, reports, listed=listed):
                 self._dirty.set()
-            if good:
+            # All mirrors are looked at for this alone: not where nobody listens.
+            if good and self._notifications.beats and self._facts.all_well():
                 await self._notifications.heartbeat()
 
     # -- what the scheduler tells -----------------------------------------------------------------
@@ -397,7 +398,7 @@ class Service:
             bytes=totals["bytes_uploaded"],
         )
         self._ended.append(end)
-        self._good_pass = self._good_pass or (end.good and self._facts.all_well())
+        self._good_pass = self._good_pass or end.good
         self._dirty.set()
         self._news.set()
 

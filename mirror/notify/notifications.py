@@ -150,6 +150,11 @@ class Notifications:
             await self._heartbeat.beat()
 
     @property
+    def beats(self) -> bool:
+        """Whether there is a heartbeat."""
+        return self._heartbeat is not None
+
+    @property
     def configured(self) -> str:
         """What there is, for a person: ``2 ways to people, a heartbeat``; empty for nothing."""
         number = len(self._ways)
