@@ -27,6 +27,7 @@ from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.git import GitRemote, TagPusher
 from mirror.transfer.slots import Slots
+from mirror.transfer.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -262,6 +263,7 @@ class App:
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
             ways=Ways(self._clock),
+            workers=Workers(),
             full=full,
             git=self.shared.pusher,
         )

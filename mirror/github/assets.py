@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mirror.core.archives import SourceArchive
     from mirror.core.release import Asset, RepoRef
     from mirror.github.client import GitHubClient
-    from mirror.github.streams import Stream
+    from mirror.github.streams import Arriving, Stream
 
 _ADDRESSES = 2
 """How many storage addresses are asked for in one opening: a signed one lives for minutes only."""
@@ -79,11 +79,7 @@ class AssetSource:
         async with AsyncExitStack() as stack:
             stream = await self._stream(stack, offset)
             start = self._check(stream, offset)
-            chunks = self._from(stream, start, offset)
-            try:
-                yield chunks
-            finally:
-                await chunks.aclose()
+            yield _Counted(stream.chunks, self._what, self.size, start, offset)
 
     async def _stream(self, stack: AsyncExitStack, offset: int) -> Stream:
         """Open the download; where the storage host refuses, ask the API for a fresh address."""
@@ -163,17 +159,38 @@ class AssetSource:
         if length:
             raise SourceChanged(f"{self._what} has {length[:20]} bytes now instead of {expected}")
 
-    async def _from(self, stream: Stream, start: int, offset: int) -> AsyncGenerator[bytes, None]:
-        """The chunks from ``offset`` on, of a body that begins at ``start``, counted to the end."""
-        position = start
-        async for chunk in stream.chunks:
-            before, position = position, position + len(chunk)
-            if position > self.size:
-                raise ShortRead(f"{self._what} has more than {self.size} bytes")
-            if position > offset:
-                yield chunk if before >= offset else chunk[offset - before :]
-        if position < self.size:
-            raise ShortRead(f"{self._what} ended after {position} of {self.size} bytes")
+
+class _Counted:
+    """The chunks from ``offset`` on, of a body that begins at ``position``, counted to the end."""
+
+    def __init__(self, chunks: Arriving, what: str, size: int, position: int, offset: int) -> None:
+        self._chunks = chunks
+        self._what = what
+        self._size = size
+        self._position = position
+        self._offset = offset
+
+    def at_hand(self) -> bytes:
+        """What can be had without waiting; empty for nothing."""
+        chunk = self._chunks.at_hand()
+        return self._wanted(chunk) if chunk else b""
+
+    def __aiter__(self) -> _Counted:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async for chunk in self._chunks:
+            if wanted := self._wanted(chunk):
+                return wanted
+        if self._position < self._size:
+            raise ShortRead(f"{self._what} ended after {self._position} of {self._size} bytes")
+        raise StopAsyncIteration
+
+    def _wanted(self, chunk: bytes) -> bytes:
+        before, self._position = self._position, self._position + len(chunk)
+        if self._position > self._size:
+            raise ShortRead(f"{self._what} has more than {self._size} bytes")
+        return chunk if before >= self._offset else chunk[self._offset - before :]
 
 
 @asynccontextmanager

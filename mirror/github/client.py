@@ -63,9 +63,10 @@ from mirror.github.wire import (
     sent_with,
     timeouts,
 )
+from mirror.loops import ask, held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
@@ -185,6 +186,7 @@ class GitHubClient:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
 
     async def __aenter__(self) -> Self:
+        self._home = asyncio.get_running_loop()
         self._wire.open()
         return self
 
@@ -562,8 +564,8 @@ class GitHubClient:
 
     @asynccontextmanager
     async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
-        async with self.throttle.slot():
-            opening = await self._with_credential(url, lambda: self._streams.open(url, headers))
+        async with held(self._home, self.throttle.slot()):
+            opening = await self._admitted(url, lambda: self._streams.open(url, headers))
             async with opening as stream:
                 yield stream
 
@@ -587,12 +589,23 @@ class GitHubClient:
                 " to this host; if it does, set upload_origin",
                 host=self.name,
             )
-        async with self.throttle.slot(write=True):
-            return await self._with_credential(
+        async with held(self._home, self.throttle.slot(write=True)):
+            return await self._admitted(
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
                 tries=1,  # the chunks are gone by then
             )
+
+    async def _admitted(
+        self, address: str, send: Callable[[], Coroutine[Any, Any, T]], *, tries: int = 2
+    ) -> T:
+        """As :meth:`_with_credential`, from any loop: its bytes flow in the one that asks."""
+        here = asyncio.get_running_loop()
+
+        async def admit() -> T:
+            return await self._with_credential(address, lambda: ask(here, send), tries=tries)
+
+        return await ask(self._home, admit)
 
 
 def _json(body: object) -> bytes:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from mirror.errors import BadAnswer, GitHubError, ServerError, ShortRead, Stalled
+from mirror.errors import BadAnswer, GitHubError, MirrorError, ServerError, ShortRead, Stalled
 from mirror.github.protocol import Context, RefusedRedirect, decode_response, origin
 from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS, sent_with
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.timetable import Clock
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _STREAMED = frozenset({200, 206, 416})
 _LONGEST_ERROR = 64 * 1024
+
+AT_A_TIME = 1024 * 1024
+"""Bytes that are read from a plain connection at most: with asyncio's 256 KiB the ways between two
+chunks take as long as the bytes do."""
 
 
 class StorageError(ServerError):
@@ -43,7 +48,43 @@ class Stream:
     status: int
     headers: Mapping[str, str]
     url: str
-    chunks: AsyncIterator[bytes]
+    chunks: Arriving
+
+
+class Arriving:
+    """The body of a download, as it arrives.
+
+    Iterating raises :class:`~mirror.errors.Stalled` where no byte came in time, and a
+    :class:`~mirror.errors.GitHubError` where the connection broke.
+    """
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, failed: Callable[[Exception], MirrorError]
+    ) -> None:
+        self._content = response.content
+        self._failed = failed
+        # asyncio's own transports read so much at a time; uvloop's have no such setting.
+        if response.connection and hasattr(response.connection.transport, "max_size"):
+            response.connection.transport.max_size = AT_A_TIME
+
+    def at_hand(self) -> bytes:
+        """What has arrived; empty where it has to be waited for, or nothing follows."""
+        try:
+            return self._content.read_nowait()
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failed(error) from None
+
+    def __aiter__(self) -> Arriving:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._failed(error) from None
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 class Body:
@@ -153,26 +194,19 @@ class Streams:
     async def _opened(
         self, response: aiohttp.ClientResponse, url: str
     ) -> AsyncGenerator[Stream, None]:
-        chunks = self._chunks(response, url)
+        chunks = Arriving(response, partial(self._broke, url))
         try:
             yield Stream(response.status, response.headers, url, chunks)
         finally:
-            await chunks.aclose()
             response.close()
 
-    async def _chunks(
-        self, response: aiohttp.ClientResponse, url: str
-    ) -> AsyncGenerator[bytes, None]:
-        try:
-            async for chunk in response.content.iter_any():
-                yield chunk
-        except TimeoutError:
-            raise Stalled(
+    def _broke(self, url: str, error: Exception) -> MirrorError:
+        if isinstance(error, TimeoutError):
+            return Stalled(
                 f"{self._wire.name}: {origin(url)} sent no byte for"
                 f" {self._download.sock_read or 0:g} s"
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._wire.failed(error, url, None) from None
+            )
+        return self._wire.failed(error, url, None)
 
     def _refused(self, url: str, response: aiohttp.ClientResponse, content: bytes) -> GitHubError:
         name, status = self._wire.name, response.status

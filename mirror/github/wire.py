@@ -6,8 +6,10 @@ here; :meth:`Wire.redirected` says where one leads, if it may be followed at all
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urljoin
 
 import aiohttp
@@ -23,8 +25,10 @@ from mirror.github.protocol import (
     origin,
     public,
 )
+from mirror.loops import ask, tell
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -108,6 +112,18 @@ def sent_with(response: aiohttp.ClientResponse) -> tuple[str, ...]:
     return tuple(str(headers[name]) for name in _CREDENTIALS if name in headers)
 
 
+class _Sessions:
+    """The connections of one event loop."""
+
+    def __init__(self, tls: ssl.SSLContext | Literal[True], user_agent: str) -> None:
+        self.kept = open_session(tls, user_agent)
+        self.unkept = open_session(tls, user_agent, keep=False)
+
+    async def close(self) -> None:
+        await self.kept.close()
+        await self.unkept.close()
+
+
 class Wire:
     """The connections to a host, and to where it redirects.
 
@@ -153,8 +169,9 @@ class Wire:
         self._allow_plaintext = allow_plaintext
         self._user_agent = user_agent
         self._on_request = on_request
-        self._session: aiohttp.ClientSession | None = None
-        self._unkept: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | Literal[True] = True
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._sessions: dict[asyncio.AbstractEventLoop, _Sessions] = {}
         self._broke_at = float("-inf")
 
     def open(self) -> None:
@@ -163,17 +180,15 @@ class Wire:
         Raises:
             ConfigError: ``ca_file`` holds no certificates.
         """
-        tls = trust(self._ca_file)
-        self._session = open_session(tls, self._user_agent)
-        self._unkept = open_session(tls, self._user_agent, keep=False)
+        self._tls = trust(self._ca_file)
+        self._home = asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Close all connections."""
-        sessions = (self._session, self._unkept)
-        self._session = self._unkept = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        self._home = None
+        while self._sessions:
+            loop, sessions = self._sessions.popitem()
+            await ask(loop, sessions.close)
 
     async def send(
         self,
@@ -194,17 +209,17 @@ class Wire:
         the credential is chosen by, where that is not ``url``: where a page or a redirect came
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
-        distrusted = self._clock.monotonic() - self._broke_at < DISTRUST
-        if (session := self._unkept if distrusted else self._session) is None:
+        if (home := self._home) is None:
             raise RuntimeError("a GitHubClient is used inside its `async with` block")
+        session = self._session_here()
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
-        own = await self._own_headers(url, about or url, authorization) if ours else {}
+        own: dict[str, str] = {}
+        if ours:
+            own = await ask(home, partial(self._admit, url, about or url, authorization))
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
-        if ours:
-            self.counter.total += 1
         started, status = self._clock.monotonic(), None
         try:
             response = await session.request(
@@ -224,17 +239,26 @@ class Wire:
         finally:
             if self._on_request is not None:
                 seconds = self._clock.monotonic() - started
-                self._on_request(RequestSeen(self.name, method, status, seconds))
+                tell(home, self._on_request, RequestSeen(self.name, method, status, seconds))
         if ours:
-            self._learn(response.headers, limits=authorization is None)
+            tell(home, self._learn, response.headers, authorization is None)
         return response
+
+    def _session_here(self) -> aiohttp.ClientSession:
+        """The session of the loop that runs; one that keeps nothing while a break is recent."""
+        loop = asyncio.get_running_loop()
+        sessions = self._sessions.get(loop)
+        if sessions is None:
+            sessions = self._sessions[loop] = _Sessions(self._tls, self._user_agent)
+        distrusted = self._clock.monotonic() - self._broke_at < DISTRUST
+        return sessions.unkept if distrusted else sessions.kept
 
     def _place(self, url: str) -> str:
         """The origin of an address; of the API's own without taking it apart each time."""
         return self.origin if url.startswith(self._beginning) else origin(url)
 
-    async def _own_headers(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
-        """What only the host itself is told: who asks, and which version of the API is meant."""
+    async def _admit(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
+        """Count a request to the host itself; what only it is told: who asks, and by which version."""
         headers = {"X-GitHub-Api-Version": API_VERSION} if self.server.github else {}
         authorization = authorization or await self._auth.header(about)
         if authorization is not None:
@@ -245,6 +269,7 @@ class Wire:
                     host=self.name,
                 )
             headers["Authorization"] = authorization
+        self.counter.total += 1
         return headers
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
@@ -253,13 +278,17 @@ class Wire:
         After a connection broke, none is kept for a while.
         """
         failure = network_error(error, self.name, url, proxy)
+        if self._home is not None:
+            tell(self._home, self._heed, failure, url)
+        return failure
+
+    def _heed(self, failure: GitHubError, url: str) -> None:
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
             self._throttle.stop(failure)
         if isinstance(failure, (ConnectionLost, BadAnswer)):
             self._broke_at = self._clock.monotonic()
-        return failure
 
-    def _learn(self, headers: Mapping[str, str], *, limits: bool) -> None:
+    def _learn(self, headers: Mapping[str, str], limits: bool) -> None:
         """Heed what every answer tells besides what was asked."""
         self.date = headers.get("Date", "")
         if version := headers.get("X-GitHub-Enterprise-Version"):

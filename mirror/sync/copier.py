@@ -30,7 +30,6 @@ from mirror.errors import (
 )
 from mirror.github import AssetSink, AssetSource
 from mirror.github.throttle import LONGEST_WAIT
-from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from mirror.sync.fetcher import Fetcher
     from mirror.sync.ways import Ways
     from mirror.transfer.bandwidth import Bandwidth
+    from mirror.transfer.workers import Workers
 
 log = structlog.get_logger()
 
@@ -94,6 +94,7 @@ class Copier:
         fetcher: Brings to disk what has to go over it.
         bandwidth: The budget of all transfers.
         ways: Whether bytes get through at all.
+        workers: Move the bytes.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Copier:
         fetcher: Fetcher,
         bandwidth: Bandwidth,
         ways: Ways,
+        workers: Workers,
     ) -> None:
         self._source = source
         self._target = target
@@ -126,6 +128,7 @@ class Copier:
         self._fetcher = fetcher
         self._bandwidth = bandwidth
         self._ways = ways
+        self._workers = workers
 
     async def copy(
         self, release: Release, asset: Asset, name: str, claimed: Collection[int], *, ours: bool
@@ -245,11 +248,12 @@ class Copier:
         moved: Callable[[int], None],
     ) -> Copied:
         """Upload an asset, from disk or from its source."""
-        piped = await pipe(
+        sink = AssetSink(
+            self._target.client, release.upload_url, name, asset.label, asset.content_type
+        )
+        piped = await self._workers.pipe(
             held or AssetSource(self._source.client, self._source_repo, asset),
-            AssetSink(
-                self._target.client, release.upload_url, name, asset.label, asset.content_type
-            ),
+            sink,
             sha256=asset.sha256,
             clock=self._clock,
             backoff=self._backoff,

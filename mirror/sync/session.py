@@ -259,6 +259,7 @@ class Session:
             fetcher=await self._fetcher(),
             bandwidth=tools.bandwidth,
             ways=tools.ways,
+            workers=tools.workers,
         )
         hands = Hands(
             target=self._target.store,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.git import GitRemote, TagPusher
     from mirror.transfer.slots import Slots
+    from mirror.transfer.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Tools:
         spooled: All assets go over the disk, not only those whose length nobody knows.
         bandwidth: The budget of all transfers.
         ways: Whether bytes get through at all.
+        workers: Move the bytes of assets.
     """
 
     ledgers: LedgerStore
@@ -66,6 +68,7 @@ class Tools:
     spool: Spool
     bandwidth: Bandwidth
     ways: Ways
+    workers: Workers
     spooled: bool = False
     full: bool = False
     git: TagPusher | None = None

@@ -78,6 +78,7 @@ async def pipe(
     pace: Callable[[int], Awaitable[None]] | None = None,
     piece: int = 0,
     hashed: str | None = None,
+    beside: Callable[[], bool] = lambda: True,
     jitter: Callable[[], float] = random.random,
 ) -> Piped[Reply]:
     """Copy an asset once.
@@ -107,6 +108,7 @@ async def pipe(
         piece: The most bytes that are paced and handed on at a time; 0 for as they come.
         hashed: The SHA-256 that was taken when these bytes were stored, hexadecimal: they are
             not hashed once more.
+        beside: Whether a core is idle, for a large chunk to be hashed while others move.
         jitter: A random number from 0 to 1.
 
     Raises:
@@ -128,13 +130,14 @@ async def pipe(
         pace=pace,
         piece=piece,
         hashed=hashed,
+        beside=beside,
     )
     chunks = cast("AsyncGeneratorType[bytes, None]", feed.chunks())
     try:
         if source.size:
             await feed.reader.begin()
         try:
-            async with feed.watch:
+            async with feed.watch.timeout:
                 reply = await sink.send(chunks, source.size)
         except Exception as error:
             verdict = feed.verdict(error)
@@ -184,6 +187,7 @@ class _Reader:
         self._worth = min(WORTH_ANOTHER_TRY, source.size // 8)
         self._connection = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
+        self._at_hand: Callable[[], bytes] = _nothing
         self._first = b""
         self._wait: asyncio.Timeout | None = None
         self._over = False
@@ -206,7 +210,7 @@ class _Reader:
         chunk, self._first = self._first, b""
         while not chunk:
             try:
-                chunk = await self._pull()
+                chunk = self._at_hand() or await self._pull()
             except _MAY_PASS as error:
                 await self._recover(error)
         self.offset += len(chunk)
@@ -231,6 +235,7 @@ class _Reader:
     async def leave(self) -> None:
         """Close the connection; another one may be opened."""
         self._chunks = None
+        self._at_hand = _nothing
         await self._connection.aclose()
 
     async def patiently(self, wait: Callable[[], Awaitable[None]]) -> None:
@@ -262,6 +267,7 @@ class _Reader:
         chunks = await self._connection.enter_async_context(self._source.open(self.offset))
         if close := getattr(chunks, "aclose", None):
             self._connection.push_async_callback(close)
+        self._at_hand = getattr(chunks, "at_hand", _nothing)
         return chunks
 
     async def _recover(self, error: MirrorError) -> None:
@@ -296,6 +302,50 @@ class _Reader:
             self._wait = None
 
 
+class _Watch:
+    """A time-out that is moved with every chunk: its timer is set anew when it rings, not before.
+
+    Attributes:
+        timeout: To be entered where it is to strike.
+    """
+
+    def __init__(self) -> None:
+        self.timeout = asyncio.timeout(None)
+        self._loop = asyncio.get_running_loop()
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def expired(self) -> bool:
+        return self.timeout.expired()
+
+    def within(self, seconds: float | None) -> None:
+        """Strike after so many seconds; ``None`` for never."""
+        if seconds is None:
+            self._deadline = None
+            return
+        self._deadline = deadline = self._loop.time() + seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._ring)
+        elif deadline < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._ring)
+
+    def end(self) -> None:
+        """Never strike again."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._ring)
+        elif not self.expired:
+            self.timeout.reschedule(self._deadline)
+
+
 class _Feed:
     """What the sink pulls: counted, hashed, watched.
 
@@ -323,9 +373,10 @@ class _Feed:
         pace: Callable[[int], Awaitable[None]] | None,
         piece: int,
         hashed: str | None,
+        beside: Callable[[], bool],
     ) -> None:
         self.reader = reader
-        self.watch = asyncio.timeout(None)
+        self.watch = _Watch()
         self.error: Exception | None = None
         self.handed = 0
         self.complete = False
@@ -338,6 +389,7 @@ class _Feed:
         self._pace = pace
         self._piece = piece
         self._hashed = hashed
+        self._beside = beside
         self._hash = hashlib.sha256()
         self._hashing: asyncio.Future[None] | None = None
         self._last_out = False
@@ -381,7 +433,7 @@ class _Feed:
         """What a sink's failure was: this side's, when it failed first; time; or the sink's own."""
         if self.error:
             return self.error
-        if isinstance(error, TimeoutError) and self.watch.expired():
+        if isinstance(error, TimeoutError) and self.watch.expired:
             if self.complete:
                 waited = _span(self._response_timeout)
                 return ConnectionLost(f"no answer for {waited} after the last byte", ambiguous=True)
@@ -397,6 +449,7 @@ class _Feed:
     async def close(self, chunks: AsyncGeneratorType[bytes, None]) -> None:
         """Stop whoever still pulls, and close the source."""
         self._over = True
+        self.watch.end()
         if chunks.ag_running:
             # A task of the sink's is inside: it is woken up, and leaves by itself.
             self.reader.stop()
@@ -412,7 +465,7 @@ class _Feed:
         await self._rest()
         if self._hashed:
             pass
-        elif len(chunk) < WORTH_A_THREAD:
+        elif len(chunk) < WORTH_A_THREAD or not self._beside():
             self._hash.update(chunk)
         else:
             loop = asyncio.get_running_loop()
@@ -439,16 +492,19 @@ class _Feed:
             self._hashing = None
 
     def _await_target(self, seconds: float | None) -> None:
-        if self._over or self.watch.expired():
+        if self._over or self.watch.expired:
             raise _BrokenOff
-        now = asyncio.get_running_loop().time()
-        self.watch.reschedule(None if seconds is None else now + seconds)
+        self.watch.within(seconds)
 
 
 @cache
 def _hashers() -> ThreadPoolExecutor:
     # Two: a copy's hash keeps one core busy at most, and the event loop needs one as well.
     return ThreadPoolExecutor(2, thread_name_prefix="sha256")
+
+
+def _nothing() -> bytes:
+    return b""
 
 
 def _parts(chunk: bytes, piece: int) -> Iterator[bytes]:

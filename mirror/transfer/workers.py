@@ -1,0 +1,188 @@
+"""Event loops in threads of their own, for the bytes of large assets.
+
+One loop moves and hashes about as many bytes a second as one core does. What takes the time
+(``recv``, ``send``, TLS, SHA-256) lets other threads run meanwhile, so that a second loop nearly
+doubles that; more than two get in each other's way. And the loop that everything else runs in stays
+free for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING, TypeVar
+
+from mirror.loops import ask, tell
+from mirror.transfer.pipe import Piped, pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from mirror.core.retry import Backoff
+    from mirror.core.stream import ByteSink, ByteSource
+    from mirror.core.timetable import Clock
+
+Reply = TypeVar("Reply")
+
+LARGE = 8 * 1024**2
+"""Bytes from which an asset goes through a worker; below, the way there costs more than it saves."""
+
+THREADS = 2
+
+OFTEN = 0.1
+"""Seconds between two words of a transfer's progress: each wakes the other loop, which costs both."""
+
+
+class Workers:
+    """Copies assets: large ones in the loops of other threads, small ones where it is asked.
+
+    The threads are started by the first large asset, and shared by the whole process.
+
+    Args:
+        large: Bytes from which an asset is large.
+        threads: How many; 0 keeps everything where it is asked.
+    """
+
+    def __init__(self, *, large: int = LARGE, threads: int | None = None) -> None:
+        self._large = large
+        # With one core there is nothing to win.
+        self._threads = (THREADS if _cores() > 1 else 0) if threads is None else threads
+
+    async def pipe(
+        self,
+        source: ByteSource,
+        sink: ByteSink[Reply],
+        *,
+        sha256: str | None,
+        clock: Clock,
+        backoff: Backoff,
+        stall_timeout: float,
+        response_timeout: float,
+        moved: Callable[[int], None],
+        pace: Callable[[int], Awaitable[None]] | None = None,
+        piece: int = 0,
+        hashed: str | None = None,
+    ) -> Piped[Reply]:
+        """As :func:`~mirror.transfer.pipe.pipe`.
+
+        ``clock`` and ``moved`` are used in the loop that asks, source and sink in the one that the
+        bytes flow in. Where a bandwidth limits (``pace``), and for what comes from the disk
+        (``hashed``), one loop is quick enough.
+        """
+        copy = partial(
+            pipe,
+            source,
+            sink,
+            sha256=sha256,
+            backoff=backoff,
+            stall_timeout=stall_timeout,
+            response_timeout=response_timeout,
+        )
+        small = source.size < self._large
+        if small or pace or hashed or not self._threads:
+            return await copy(clock=clock, moved=moved, pace=pace, piece=piece, hashed=hashed)
+        here = asyncio.get_running_loop()
+        pool = _pool(type(here), self._threads)
+        worker = min(pool, key=lambda worker: worker.busy)
+
+        def core_left() -> bool:
+            return sum(worker.busy for worker in pool) < _cores()
+
+        worker.busy += 1
+        try:
+            return await ask(
+                worker.loop,
+                partial(
+                    copy,
+                    clock=_ClockOf(here, clock),
+                    moved=_Teller(here, moved, source.size),
+                    beside=core_left,
+                ),
+            )
+        finally:
+            worker.busy -= 1
+
+
+class _Worker:
+    """A thread with a loop that runs until the process ends.
+
+    Attributes:
+        busy: Transfers that run in it.
+    """
+
+    def __init__(self, number: int, kind: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.busy = 0
+        self.loop = kind()
+        # A process that is told to end at once does not wait for it.
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name=f"bytes-{number}", daemon=True
+        )
+        self._thread.start()
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(1)
+        if not self._thread.is_alive() and not asyncio.all_tasks(self.loop):
+            self.loop.close()
+
+
+class _Teller:
+    """Tells another loop how many bytes have moved, so often that people see it move."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, moved: Callable[[int], None], size: int
+    ) -> None:
+        self._loop = loop
+        self._moved = moved
+        self._size = size
+        self._told_at = float("-inf")
+
+    def __call__(self, handed: int) -> None:
+        now = time.monotonic()
+        if handed == self._size or now - self._told_at >= OFTEN:
+            self._told_at = now
+            tell(self._loop, self._moved, handed)
+
+
+class _ClockOf:
+    """A clock whose waits belong to another loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+        self._loop = loop
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        async def wait() -> None:
+            await self._clock.sleep(seconds)
+
+        await ask(self._loop, wait)
+
+
+_pools: dict[tuple[type, int], tuple[_Worker, ...]] = {}
+
+
+def _pool(kind: type[asyncio.AbstractEventLoop], threads: int) -> tuple[_Worker, ...]:
+    """Workers with loops of a kind: where uvloop is in use, it is used for the bytes as well."""
+    key = (kind, threads)
+    if key not in _pools:
+        _pools[key] = tuple(_Worker(number, kind) for number in range(1, threads + 1))
+    return _pools[key]
+
+
+@cache
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
