@@ -64,8 +64,9 @@ class Arriving:
         self._content = response.content
         self._failed = failed
         # asyncio's own transports read so much at a time; uvloop's have no such setting.
-        if response.connection and hasattr(response.connection.transport, "max_size"):
-            response.connection.transport.max_size = AT_A_TIME
+        transport: Any = response.connection.transport if response.connection else None
+        if hasattr(transport, "max_size"):
+            transport.max_size = AT_A_TIME
 
     def at_hand(self) -> bytes:
         """What has arrived; empty where it has to be waited for, or nothing follows."""
