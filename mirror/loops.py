@@ -29,24 +29,31 @@ async def ask(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any,
         RuntimeError: That loop is closed.
         Exception: Whatever the work raised, as it is.
     """
-    here = asyncio.get_running_loop()
-    if loop is here:
+    if loop is asyncio.get_running_loop():
         return await work()
-    errand: _Errand[T] = _Errand(loop, work, here)
-    loop.call_soon_threadsafe(errand.begin)
-    cancelled: asyncio.CancelledError | None = None
-    while not errand.over.done():
-        try:
-            await asyncio.wait([errand.over])
-        except asyncio.CancelledError as error:
-            cancelled = error
-            loop.call_soon_threadsafe(errand.cancel)
+    errand = _Errand(loop, work)
+    cancelled = await errand.end(passed_on=True)
     task = errand.task
     if cancelled is not None:
         if not task.cancelled():
             task.exception()  # seen, so that nobody complains of it later
         raise cancelled
     return task.result()
+
+
+async def finish(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """As :func:`ask`, for what has to be done in any case: a cancellation waits until it is.
+
+    In the same loop that is up to the work, as it is with every ``finally``.
+    """
+    if loop is asyncio.get_running_loop():
+        return await work()
+    errand = _Errand(loop, work)
+    cancelled = await errand.end(passed_on=False)
+    result = errand.task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
 
 
 @asynccontextmanager
@@ -69,7 +76,7 @@ async def held(
         yield
     finally:
         if entered:
-            await ask(loop, leave)
+            await finish(loop, leave)
 
 
 def tell(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
@@ -85,27 +92,39 @@ class _Errand(Generic[T]):
 
     Attributes:
         task: The work, once it has begun there.
-        over: Of the loop that asked: done when the work has ended.
     """
 
     def __init__(
-        self,
-        there: asyncio.AbstractEventLoop,
-        work: Callable[[], Coroutine[Any, Any, T]],
-        here: asyncio.AbstractEventLoop,
+        self, there: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> None:
         self.task: asyncio.Task[T]
-        self.over = here.create_future()
         self._there = there
         self._work = work
-        self._here = here
+        self._here = asyncio.get_running_loop()
+        self._over = self._here.create_future()
+        there.call_soon_threadsafe(self._begin)
 
-    def begin(self) -> None:
-        self.task = self._there.create_task(self._work())
-        self.task.add_done_callback(self._end)
+    async def end(self, *, passed_on: bool) -> asyncio.CancelledError | None:
+        """Wait until it has ended; the cancellation that came meanwhile, which ends it or does not."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self._over.done():
+            try:
+                await asyncio.wait([self._over])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if passed_on:
+                    self._there.call_soon_threadsafe(self._cancel)
+        return cancelled
 
-    def cancel(self) -> None:
+    def _begin(self) -> None:
+        self.task = self._there.create_task(self._do())
+        self.task.add_done_callback(self._ended)
+
+    async def _do(self) -> T:
+        return await self._work()
+
+    def _cancel(self) -> None:
         self.task.cancel()
 
-    def _end(self, _: object) -> None:
-        self._here.call_soon_threadsafe(self.over.set_result, None)
+    def _ended(self, _: object) -> None:
+        self._here.call_soon_threadsafe(self._over.set_result, None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -564,10 +564,13 @@ class GitHubClient:
 
     @asynccontextmanager
     async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
-        async with held(self._home, self.throttle.slot()):
-            opening = await self._admitted(url, lambda: self._streams.open(url, headers))
-            async with opening as stream:
-                yield stream
+        async with held(self._home, self.throttle.slot()), AsyncExitStack() as stack:
+
+            async def open_it() -> Stream:
+                # Entered here: it is closed also if this is cancelled before it is handed over.
+                return await stack.enter_async_context(await self._streams.open(url, headers))
+
+            yield await self._admitted(url, open_it)
 
     async def upload(
         self, url: str, chunks: AsyncIterator[bytes], size: int, content_type: str

@@ -7,6 +7,7 @@ here; :meth:`Wire.redirected` says where one leads, if it may be followed at all
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -25,7 +26,7 @@ from mirror.github.protocol import (
     origin,
     public,
 )
-from mirror.loops import ask, tell
+from mirror.loops import ask, finish, tell
 
 if TYPE_CHECKING:
     import ssl
@@ -120,8 +121,10 @@ class _Sessions:
         self.unkept = open_session(tls, user_agent, keep=False)
 
     async def close(self) -> None:
-        await self.kept.close()
-        await self.unkept.close()
+        try:
+            await self.kept.close()
+        finally:
+            await self.unkept.close()
 
 
 class Wire:
@@ -186,9 +189,10 @@ class Wire:
     async def close(self) -> None:
         """Close all connections."""
         self._home = None
-        while self._sessions:
-            loop, sessions = self._sessions.popitem()
-            await ask(loop, sessions.close)
+        async with AsyncExitStack() as stack:  # all of them, whatever happens to one
+            while self._sessions:
+                loop, sessions = self._sessions.popitem()
+                stack.push_async_callback(finish, loop, sessions.close)
 
     async def send(
         self,
@@ -217,7 +221,8 @@ class Wire:
         proxy, proxy_headers = self._proxies.of(place)
         own: dict[str, str] = {}
         if ours:
-            own = await ask(home, partial(self._admit, url, about or url, authorization))
+            admit = partial(self._admit, url, about or url, authorization)
+            own = await (admit() if asyncio.get_running_loop() is home else ask(home, admit))
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
         started, status = self._clock.monotonic(), None
@@ -307,6 +312,9 @@ class Wire:
         self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
     ) -> bytes:
         """Read an answer's body to its end (or the first ``limit`` bytes) and give it back."""
+        if response.status == 304:  # which never has one
+            response.release()
+            return b""
         try:
             async with response:
                 if limit is None:

@@ -333,6 +333,7 @@ class _Watch:
 
     def end(self) -> None:
         """Never strike again."""
+        self._deadline = None
         if self._timer is not None:
             self._timer.cancel()
 

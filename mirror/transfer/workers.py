@@ -44,12 +44,12 @@ class Workers:
     The threads are started by the first large asset, and shared by the whole process.
 
     Args:
-        large: Bytes from which an asset is large.
+        large: Bytes from which an asset is large; as :data:`LARGE` unless told.
         threads: How many; 0 keeps everything where it is asked.
     """
 
-    def __init__(self, *, large: int = LARGE, threads: int | None = None) -> None:
-        self._large = large
+    def __init__(self, *, large: int | None = None, threads: int | None = None) -> None:
+        self._large = LARGE if large is None else large
         # With one core there is nothing to win.
         self._threads = (THREADS if _cores() > 1 else 0) if threads is None else threads
 
