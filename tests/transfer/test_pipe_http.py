@@ -1,4 +1,7 @@
-"""The pipe between two real servers, through the HTTP library that it is used with."""
+"""The pipe between two real servers, through the HTTP library that it is used with.
+
+Each law holds where it is asked for, and in the loop of another thread.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import pytest
@@ -25,11 +28,12 @@ from mirror.errors import (
     Stalled,
     ValidationFailed,
 )
-from mirror.transfer.pipe import Piped, pipe
+from mirror.transfer.pipe import Piped
+from mirror.transfer.workers import Workers
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
 MIB = 2**20
 DATA = random.Random(2).randbytes(3 * MIB + 11)  # noqa: S311 - no secret
@@ -107,16 +111,20 @@ class Hosts:
         return web.json_response({"size": size}, status=201)
 
 
+def session() -> aiohttp.ClientSession:
+    """Of the loop that runs: the bytes may flow in another one than the test's."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+
+
 @dataclass
 class HttpSource:
-    session: aiohttp.ClientSession
     url: str
     size: int
 
     @asynccontextmanager
     async def open(self, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        async with self.session.get(self.url, headers=headers) as response:
+        async with session() as http, http.get(self.url, headers=headers) as response:
             yield self.read(response)
 
     async def read(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -129,13 +137,15 @@ class HttpSource:
 
 @dataclass
 class HttpSink:
-    session: aiohttp.ClientSession
     url: str
 
     async def send(self, chunks: AsyncIterator[bytes], size: int) -> int:
         headers = {"Content-Length": str(size)}
         try:
-            async with self.session.post(self.url, data=chunks, headers=headers) as response:
+            async with (
+                session() as http,
+                http.post(self.url, data=chunks, headers=headers) as response,
+            ):
                 answer = await response.json()
                 if response.status == 422:
                     raise ValidationFailed("no", status=422)
@@ -148,25 +158,38 @@ class HttpSink:
 
 @asynccontextmanager
 async def between(hosts: Hosts) -> AsyncIterator[tuple[HttpSource, HttpSink]]:
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with TestServer(hosts.app()) as server, aiohttp.ClientSession(timeout=timeout) as session:
+    async with TestServer(hosts.app()) as server:
         url = str(server.make_url("/asset"))
         try:
-            yield HttpSource(session, url, hosts.size), HttpSink(session, url)
+            yield HttpSource(url, hosts.size), HttpSink(url)
         finally:
             hosts.finished.set()
 
 
-async def run(source: HttpSource, sink: HttpSink, **options: Any) -> Piped[int]:
-    options = {
-        "sha256": None,
-        "clock": VirtualClock(),
-        "backoff": Backoff(attempts=3),
-        "stall_timeout": 10.0,
-        "response_timeout": 10.0,
-        **options,
-    }
-    return await asyncio.wait_for(pipe(source, sink, **options), 30)
+class Run(Protocol):
+    def __call__(
+        self, source: HttpSource, sink: HttpSink, **options: Any
+    ) -> Coroutine[Any, Any, Piped[int]]: ...
+
+
+@pytest.fixture(params=["here", "there"])
+def run(request: pytest.FixtureRequest) -> Run:
+    workers = Workers(large=0, threads=2 if request.param == "there" else 0)
+
+    async def copy(source: HttpSource, sink: HttpSink, **options: Any) -> Piped[int]:
+        options = {
+            "sha256": None,
+            "clock": VirtualClock(),
+            "backoff": Backoff(attempts=3),
+            "stall_timeout": 10.0,
+            "response_timeout": 10.0,
+            "moved": lambda _: None,
+            **options,
+        }
+        async with asyncio.timeout(30):
+            return await workers.pipe(source, sink, **options)
+
+    return copy
 
 
 async def settled(hosts: Hosts) -> None:
@@ -177,7 +200,7 @@ async def settled(hosts: Hosts) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_whole() -> None:
+async def test_whole(run: Run) -> None:
     """An asset arrives as it is."""
     hosts = Hosts()
     async with between(hosts) as (source, sink):
@@ -186,7 +209,7 @@ async def test_whole() -> None:
     assert hosts.stored == [(len(DATA), DIGEST)]
 
 
-async def test_empty() -> None:
+async def test_empty(run: Run) -> None:
     """An asset without bytes is one, too, and its source is not asked."""
     hosts = Hosts(data=b"")
     async with between(hosts) as (source, sink):
@@ -196,7 +219,7 @@ async def test_empty() -> None:
     assert hosts.ranges == []
 
 
-async def test_cut_source() -> None:
+async def test_cut_source(run: Run) -> None:
     """A source that is cut off in the middle goes on into the same upload."""
     hosts = Hosts(cuts=[MIB, 2 * MIB + 5])
     async with between(hosts) as (source, sink):
@@ -206,7 +229,7 @@ async def test_cut_source() -> None:
     assert hosts.stored == [(len(DATA), DIGEST)]
 
 
-async def test_early_refusal() -> None:
+async def test_early_refusal(run: Run) -> None:
     """A 422 in the middle of the upload is what is raised, although bytes are left."""
     hosts = Hosts(refuse_at=MIB)
     async with between(hosts) as (source, sink):
@@ -215,7 +238,7 @@ async def test_early_refusal() -> None:
     assert hosts.stored == []
 
 
-async def test_wrong_digest() -> None:
+async def test_wrong_digest(run: Run) -> None:
     """Bytes that are not those promised never become a complete body at the target."""
     hosts = Hosts()
     async with between(hosts) as (source, sink):
@@ -226,7 +249,7 @@ async def test_wrong_digest() -> None:
     assert hosts.broken == 1
 
 
-async def test_source_changed() -> None:
+async def test_source_changed(run: Run) -> None:
     """The generator's own error is told, not what the HTTP library makes of it."""
     hosts = Hosts(cuts=[MIB])
 
@@ -240,12 +263,12 @@ async def test_source_changed() -> None:
 
     async with between(hosts) as (source, sink):
         with pytest.raises(SourceChanged):
-            await run(Changing(source.session, source.url, source.size), sink)
+            await run(Changing(source.url, source.size), sink)
         await settled(hosts)
     assert hosts.stored == []
 
 
-async def test_source_ends_for_good() -> None:
+async def test_source_ends_for_good(run: Run) -> None:
     """A source that never gives the last bytes leaves no complete body."""
     hosts = Hosts(cuts=[len(DATA) - 1] + [len(DATA) - 1] * 5)
     async with between(hosts) as (source, sink):
@@ -255,7 +278,7 @@ async def test_source_ends_for_good() -> None:
     assert hosts.stored == []
 
 
-async def test_stalled_target() -> None:
+async def test_stalled_target(run: Run) -> None:
     """A target that reads no more is given up."""
     hosts = Hosts(data=bytes(MIB), repeat=32, stall_at=1)
     async with between(hosts) as (source, sink):
@@ -263,7 +286,7 @@ async def test_stalled_target() -> None:
             await run(source, sink, stall_timeout=0.2)
 
 
-async def test_cancelled() -> None:
+async def test_cancelled(run: Run) -> None:
     """Cancelled in the middle, both connections end, and no complete body is left."""
     hosts = Hosts(data=bytes(MIB), repeat=32, stall_at=MIB)
     async with between(hosts) as (source, sink):
@@ -275,7 +298,7 @@ async def test_cancelled() -> None:
     assert hosts.stored == []
 
 
-async def test_memory() -> None:
+async def test_memory(run: Run) -> None:
     """200 MB against a target that reads slowly take a bounded amount of memory."""
     hosts = Hosts(data=random.Random(3).randbytes(MIB), repeat=200, pause=0.0005)  # noqa: S311
     peak = 0
