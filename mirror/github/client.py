@@ -186,7 +186,6 @@ class GitHubClient:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
 
     async def __aenter__(self) -> Self:
-        self._home = asyncio.get_running_loop()
         self._wire.open()
         return self
 
@@ -564,7 +563,7 @@ class GitHubClient:
 
     @asynccontextmanager
     async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
-        async with held(self._home, self.throttle.slot()), AsyncExitStack() as stack:
+        async with held(self._wire.home, self.throttle.slot()), AsyncExitStack() as stack:
 
             async def open_it() -> Stream:
                 # Entered here: it is closed also if this is cancelled before it is handed over.
@@ -592,7 +591,7 @@ class GitHubClient:
                 " to this host; if it does, set upload_origin",
                 host=self.name,
             )
-        async with held(self._home, self.throttle.slot(write=True)):
+        async with held(self._wire.home, self.throttle.slot(write=True)):
             return await self._admitted(
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
@@ -608,7 +607,7 @@ class GitHubClient:
         async def admit() -> T:
             return await self._with_credential(address, lambda: ask(here, send), tries=tries)
 
-        return await ask(self._home, admit)
+        return await ask(self._wire.home, admit)
 
 
 def _json(body: object) -> bytes:

@@ -177,6 +177,17 @@ class Wire:
         self._sessions: dict[asyncio.AbstractEventLoop, _Sessions] = {}
         self._broke_at = float("-inf")
 
+    @property
+    def home(self) -> asyncio.AbstractEventLoop:
+        """The loop that it was opened in.
+
+        Raises:
+            RuntimeError: It was not, or is closed by now.
+        """
+        if self._home is None:
+            raise RuntimeError("a GitHubClient is used inside its `async with` block")
+        return self._home
+
     def open(self) -> None:
         """Get ready to send.
 
@@ -213,8 +224,7 @@ class Wire:
         the credential is chosen by, where that is not ``url``: where a page or a redirect came
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
-        if (home := self._home) is None:
-            raise RuntimeError("a GitHubClient is used inside its `async with` block")
+        home = self.home
         session = self._session_here()
         place = self._place(url)
         ours = place in (trusted or {self.origin})

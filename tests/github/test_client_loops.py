@@ -1,0 +1,314 @@
+"""A client whose streams flow in the loop of another thread: what belongs to its own stays there."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from mirror.core.retry import Backoff
+from mirror.errors import AuthError, ConnectionLost, HostStopped, RateLimited, ShortRead, Stalled
+from mirror.github import GitHubClient, TokenAuth
+from mirror.loops import ask
+from support.clock import VirtualClock
+from support.fakehost import fake_host
+from support.threads import there
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mirror.github.wire import RequestSeen
+
+PART = b"0123456789" * 1000
+
+
+def name() -> str:
+    return threading.current_thread().name
+
+
+HERE = name()
+
+
+def client(url: str, **settings: Any) -> GitHubClient:
+    facts: dict[str, Any] = {
+        "clock": VirtualClock(),
+        "backoff": Backoff(2),
+        "jitter": lambda: 0.0,
+        "proxy": "",
+        **settings,
+    }
+    auth = facts.pop("auth", TokenAuth(lambda: "secret"))
+    return GitHubClient("ghe", url, None, auth, facts.pop("clock"), **facts)
+
+
+async def read(ghe: GitHubClient, path: str) -> bytes:
+    async with ghe.open_stream(path) as stream:
+        return b"".join([chunk async for chunk in stream.chunks])
+
+
+async def chunks(count: int, seen: set[str]) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        seen.add(name())
+        yield PART
+
+
+def upload(ghe: GitHubClient, url: str, count: int, seen: set[str]) -> Any:
+    return ghe.upload(f"{url}/api/uploads/x", chunks(count, seen), count * len(PART), "x/y")
+
+
+async def test_the_token_stays_with_its_origin() -> None:
+    """A storage host gets no token, the API and its uploads do; each request is counted and told."""
+
+    async def storage(_: web.Request) -> web.Response:
+        return web.Response(body=PART)
+
+    seen: list[tuple[str, RequestSeen]] = []
+    pulled: set[str] = set()
+
+    async with fake_host(storage) as other:
+
+        async def handler(request: web.Request) -> web.Response:
+            if request.method == "POST":
+                return web.json_response({"size": len(await request.read())}, status=201)
+            return web.Response(status=302, headers={"Location": f"{other.url}/a?sig=x"})
+
+        async with fake_host(handler) as host:
+            ghe = client(host.url, on_request=lambda about: seen.append((name(), about)))
+            with there() as loop:
+                async with ghe:
+                    for _ in range(5):
+                        assert await ask(loop, lambda: read(ghe, "a")) == PART
+                    for _ in range(3):
+                        answer = await ask(loop, lambda: upload(ghe, host.url, 3, pulled))
+                        assert answer == {"size": 3 * len(PART)}
+                    assert ghe.counts.total == 8
+                    assert len(host.seen) == 8
+                    assert len(other.seen) == 5
+                gc.collect()  # sessions that were left open would complain
+    assert pulled == {"there"}
+    assert all(request.headers["Authorization"] for request in host.seen)
+    assert not [request for request in other.seen if "Authorization" in request.headers]
+    assert len(seen) == 13
+    assert {thread for thread, _ in seen} == {HERE}
+    assert {about.status for _, about in seen} == {302, 200, 201}
+
+
+async def test_a_credential_that_was_renewed_is_tried() -> None:
+    """After a 401 in between, the secret is read again where the client lives, and sent."""
+    secrets, read_by = iter(["old", "new"]), set[str]()
+    last = ""
+
+    def secret() -> str:
+        nonlocal last
+        read_by.add(name())
+        last = next(secrets, last)
+        return last
+
+    async def handler(request: web.Request) -> web.Response:
+        if not request.headers["Authorization"].endswith("new"):
+            return web.json_response({"message": "Bad credentials"}, status=401)
+        return web.Response(body=PART)
+
+    async with fake_host(handler) as host:
+        with there() as loop:
+            async with client(host.url, auth=TokenAuth(secret)) as ghe:
+                assert await ask(loop, lambda: read(ghe, "a")) == PART
+                assert ghe.stopped is None
+    assert read_by == {HERE}
+
+
+async def test_a_refused_credential_stops_the_host_once() -> None:
+    """A 401 that stays is told, and nobody asks again, from whichever thread."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({"message": "Bad credentials"}, status=401)
+
+    async with fake_host(handler) as host:
+        with there() as loop:
+            async with client(host.url) as ghe:
+                with pytest.raises(AuthError):
+                    await ask(loop, lambda: read(ghe, "a"))
+                before = len(host.seen)
+                for _ in range(3):
+                    with pytest.raises(HostStopped):
+                        await ask(loop, lambda: upload(ghe, host.url, 1, set()))
+                assert ghe.stopped
+                assert len(host.seen) == before
+
+
+async def test_a_limit_holds_everyone() -> None:
+    """What an answer to a stream says of a limit is heeded by whoever asks next."""
+
+    async def handler(_: web.Request) -> web.Response:
+        headers = {"Retry-After": "30"}
+        return web.json_response({"message": "slow down"}, status=429, headers=headers)
+
+    clock = VirtualClock()
+    async with fake_host(handler) as host:
+        with there() as loop:
+            async with client(host.url, clock=clock) as ghe:
+                with pytest.raises(RateLimited):
+                    await ask(loop, lambda: read(ghe, "a"))
+                assert ghe.paused_until is not None
+                with pytest.raises(RateLimited):
+                    await ask(loop, lambda: read(ghe, "a"))
+    assert clock.seconds >= 30
+
+
+async def test_after_a_connection_broke_none_is_kept() -> None:
+    """A break that one thread meets is heeded in each."""
+    connections: list[object] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        connections.append(request.transport)
+        if request.path.endswith("/breaks"):
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(body=b"x")
+
+    async with fake_host(handler) as host:
+        with there() as loop:
+            async with client(host.url, backoff=Backoff(1)) as ghe:
+                for _ in range(3):
+                    await ask(loop, lambda: read(ghe, "x"))
+                with pytest.raises(ConnectionLost):
+                    await ask(loop, lambda: read(ghe, "breaks"))
+                before = len({*connections})
+                for _ in range(3):
+                    await ask(loop, lambda: read(ghe, "x"))
+                    await read(ghe, "x")
+                assert len({*connections}) == before + 6
+
+
+async def test_it_is_used_while_it_is_open() -> None:
+    """Before and after its block a stream is refused in words."""
+    ghe = client("http://127.0.0.1:9")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="inside its `async with` block"):
+            await read(ghe, "a")
+        with pytest.raises(RuntimeError, match="inside its `async with` block"):
+            await upload(ghe, "http://127.0.0.1:9", 1, set())
+        async with ghe:
+            pass
+
+
+@dataclass
+class Endless:
+    """A host whose bodies never end; ``open`` are the connections that stand."""
+
+    url: str = ""
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
+    served: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            self.served += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nfirst")
+            await reader.read()  # until the other side leaves
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.open.discard(writer)
+            writer.close()
+
+
+@asynccontextmanager
+async def endless() -> AsyncIterator[Endless]:
+    host = Endless()
+    server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
+    async with server:
+        host.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield host
+
+
+async def test_cancelled_at_any_moment() -> None:
+    """No slot is lost, and no answer that nobody took is left for the collector of garbage."""
+    async with endless() as host:
+        with there() as loop:
+            loop.set_debug(True)  # complains of answers that were not closed, and of wrong threads
+            async with client(host.url, max_connections=2, stall_timeout=30.0) as ghe:
+                for turns in range(120):
+                    async with asyncio.TaskGroup() as group:
+                        task = group.create_task(ask(loop, lambda: read(ghe, "a")))
+                        for _ in range(turns % 25):
+                            await asyncio.to_thread(name)  # each thread gets a turn
+                        if turns > 60:
+                            await until(lambda turns=turns: host.served > turns - 61)  # type: ignore[misc]
+                        task.cancel()
+                        for _ in range(turns % 3):
+                            await asyncio.sleep(0)
+                            task.cancel()
+                    assert task.cancelled()
+                gc.collect()
+                await until(lambda: not host.open)
+                assert host.served > 50
+                async with ghe.throttle.slot(), ghe.throttle.slot():  # all are free
+                    pass
+
+
+async def until(good: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not good():  # noqa: ASYNC110 - a turn of the loop, not a wait
+            await asyncio.sleep(0)
+
+
+# --- what arrives, pulled in either way -----------------------------------------------------------
+
+
+async def pulled(ghe: GitHubClient, path: str, ways: str) -> tuple[bytes, Exception | None]:
+    """Read by taking what is at hand (``h``) and by waiting (``w``) in turn; the end, or its error."""
+    got, at = b"", 0
+    try:
+        async with ghe.open_stream(path) as stream:
+            while True:
+                way, at = ways[at % len(ways)], at + 1
+                if way == "h":
+                    chunk = stream.chunks.at_hand()
+                else:
+                    chunk = await anext(stream.chunks, b"")
+                    if not chunk:
+                        return got, None
+                got += chunk
+                await asyncio.sleep(0)
+    except (ConnectionLost, Stalled, ShortRead) as error:
+        return got, error
+
+
+@pytest.mark.parametrize("ways", ["w", "hw", "wh", "hhw", "whww"])
+async def test_either_way_comes_to_the_same(ways: str) -> None:
+    """The bytes, and what ends them, are the same however they are pulled."""
+    hold = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        what = request.path.rpartition("/")[2]
+        response = web.StreamResponse()
+        response.content_length = len(PART) * 3
+        await response.prepare(request)
+        for _ in range(3 if what == "whole" else 2):
+            await response.write(PART)
+            await asyncio.sleep(0)
+        if what == "stalls":
+            await hold.wait()
+        if what != "whole":
+            assert request.transport is not None
+            request.transport.close()
+        return response
+
+    async with fake_host(handler) as host, client(host.url, stall_timeout=0.1) as ghe:
+        for what, size, kind in (("whole", 3, None), ("breaks", 2, ConnectionLost)):
+            got, error = await pulled(ghe, what, ways)
+            assert type(error) is (kind or type(None))
+            assert kind or got == size * PART
+            assert PART * 3 >= got == (PART * 3)[: len(got)]
+        got, error = await pulled(ghe, "stalls", ways)
+        hold.set()
+        assert type(error) is Stalled
+        assert got == 2 * PART
