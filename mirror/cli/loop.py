@@ -23,8 +23,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # them in a cycle: looking through all of it every 700 objects takes a tenth of an idle pass.
     gc.freeze()
     gc.set_threshold(OBJECTS, 20, 20)
+    results: list[T] = []
+
+    async def kept() -> None:
+        results.append(await work)
+
+    # The runner restores SIGINT's handler, and `signal` writes out what that holds: the task with
+    # its result. A report of thousands of mirrors is none that anyone would read there.
     with asyncio.Runner(loop_factory=_factory()) as runner:
-        return runner.run(work)
+        runner.run(kept())
+    return results[0]
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mirror.errors import LedgerCorrupt, LedgerTooNew
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 VERSION = 1
 """Of the documents that this program writes; it reads this one and earlier ones."""
@@ -36,7 +38,17 @@ def check_version(document: Any) -> None:
 
 def fields_of(value: Any, *names: str) -> dict[str, Any]:
     """The fields of an entry as JSON, but for those named."""
-    return {name: getattr(value, name) for name in value.__slots__ if name not in names}
+    kept, values = _getter(value.__slots__, names)
+    return dict(zip(kept, values(value), strict=True))
+
+
+@cache
+def _getter(
+    slots: tuple[str, ...], left_out: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    # An index of thousands of entries is written after each pass.
+    kept = tuple(name for name in slots if name not in left_out)
+    return kept, attrgetter(*kept)
 
 
 def text_of(value: object) -> str:
@@ -71,6 +83,8 @@ def number_of(value: object) -> float:
 
 def moment_of(value: object) -> float:
     """Seconds since the epoch: a moment that a calendar has."""
+    if type(value) is float and 0 <= value <= _LAST_MOMENT:
+        return value  # nearly always
     seconds = number_of(value)
     if not 0 <= seconds <= _LAST_MOMENT:
         raise ValueError(f"a moment expected, not {seconds} s since the epoch")

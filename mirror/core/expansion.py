@@ -124,17 +124,19 @@ def expand(rules: Sequence[Rule], listings: Mapping[str, Iterable[Listed]]) -> E
         listings: By :attr:`Rule.listing`; a pattern without its listing yields nothing.
     """
     chosen: dict[str, list[tuple[Rule, RepoRef]]] = {}
+    wildcards = []
     for rule in rules:
-        if not rule.wildcard:
+        if rule.wildcard:
+            wildcards.append(rule)
+        else:
             source = RepoRef.parse(rule.source)
             chosen.setdefault(_name(rule, source), []).append((rule, source))
     explicit = set(chosen)
-    for rule in rules:
-        if rule.wildcard:
-            for listed in listings.get(rule.listing, ()):
-                name = _name(rule, listed.ref)
-                if name not in explicit and name not in chosen and _matches(rule, listed):
-                    chosen[name] = [(rule, listed.ref)]
+    for rule in wildcards:
+        for listed in listings.get(rule.listing, ()):
+            name = _name(rule, listed.ref)
+            if name not in explicit and name not in chosen and _matches(rule, listed):
+                chosen[name] = [(rule, listed.ref)]
     pairs = [pair for found in chosen.values() for pair in found if pair[0].enabled]
     return _without_clashes(pairs)
 
@@ -153,17 +155,17 @@ def _matches(rule: Rule, listed: Listed) -> bool:
 
 
 def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
-    by_target: dict[str, list[tuple[Rule, RepoRef]]] = {}
+    by_target: dict[str, list[tuple[Rule, RepoRef, str]]] = {}
     for rule, source in pairs:
-        by_target.setdefault(rule.target_of(source).casefold(), []).append((rule, source))
+        text = rule.target_of(source)
+        by_target.setdefault(text.casefold(), []).append((rule, source, text))
     mirrors: list[Mirror] = []
     impossible: list[Impossible] = []
     for found in by_target.values():
-        names = [f"{rule.source_name}:{source}" for rule, source in found]
-        for (rule, source), name in zip(found, names, strict=True):
-            text = rule.target_of(source)
-            others = ", ".join(other for other in names if other != name)
+        names = [f"{rule.source_name}:{source}" for rule, source, _ in found]
+        for (rule, source, text), name in zip(found, names, strict=True):
             if len(found) > 1:
+                others = ", ".join(other for other in names if other != name)
                 error = f"the target {text} is also that of {others or 'another entry'}"
                 impossible.append(Impossible(name, text, error))
                 continue

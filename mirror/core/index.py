@@ -259,8 +259,9 @@ class Index:
 
 def check_names(source: str, target: str) -> None:
     """Refuse what names no mirror: ``NAME:OWNER/REPO`` and ``OWNER/REPO``."""
-    RepoRef.parse(source.partition(":")[2])
-    RepoRef.parse(target)
+    for address in (source.partition(":")[2], target):
+        if not RepoRef.possible(address):
+            raise ValueError(f"not the names of a mirror: {source[:200]!r}, {target[:200]!r}")
 
 
 def _index_entry(document: Any) -> IndexEntry:
@@ -277,15 +278,17 @@ def _index_entry(document: Any) -> IndexEntry:
             "told": flag(document.get("told", False)),
         }
     )
-    for text in (
+    texts = (
         entry.source,
         entry.target,
         entry.settings,
         entry.credential,
         entry.target_url,
         entry.error,
-    ):
-        text_of(text)
+    )
+    if set(map(type, texts)) != {str}:  # at once: it is asked of thousands of entries
+        for text in texts:
+            text_of(text)
     check_names(entry.source, entry.target)
     for number in (entry.source_id, entry.releases, entry.assets, entry.bytes):
         integer(number)

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 UPLOADED = "uploaded"
 
-_OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98})")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,14 @@ class RepoRef:
 
     owner: str
     name: str
+    _text: str = field(init=False, repr=False, compare=False)
+    _key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A pass asks for them all the time.
+        text = f"{self.owner}/{self.name}"
+        object.__setattr__(self, "_text", text)
+        object.__setattr__(self, "_key", text.casefold())
 
     @classmethod
     def parse(cls, text: str) -> RepoRef:
@@ -35,18 +42,23 @@ class RepoRef:
         Raises:
             ValueError: It is not the name of a repository; among others ``.`` and ``..``.
         """
-        owner, slash, name = text.partition("/")
-        if not (slash and _OWNER.fullmatch(owner) and _NAME.fullmatch(name)) or name in {".", ".."}:
+        found = _ADDRESS.fullmatch(text)
+        if found is None:
             raise ValueError(f"not a repository's OWNER/NAME: {text[:200]!r}")
-        return cls(owner, name)
+        return cls(*found.groups())
+
+    @staticmethod
+    def possible(text: str) -> bool:
+        """Whether :meth:`parse` takes it."""
+        return _ADDRESS.fullmatch(text) is not None
 
     @property
     def key(self) -> str:
         """The address with case folded: two names of one repository have one key."""
-        return f"{self.owner}/{self.name}".casefold()
+        return self._key
 
     def __str__(self) -> str:
-        return f"{self.owner}/{self.name}"
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,9 +113,9 @@ class ReleaseStore:
         https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
         smaller ones are asked for in the second half of the tries.
         """
-        path = f"repos/{repo}/releases?per_page="
+        address = self._address(f"repos/{repo}/releases?per_page=")
         pages = await self._releases.read(
-            self._address(f"{path}{PER_PAGE}"), proofs, easier=self._address(f"{path}{SMALL_PAGE}")
+            f"{address}{PER_PAGE}", proofs, easier=f"{address}{SMALL_PAGE}"
         )
         if pages.unchanged:
             return Listing((), pages.proofs, unchanged=True)

@@ -76,9 +76,10 @@ async def discover(
     check_patterns(rules, patterns)
     listings: dict[str, Sequence[Listed]] = {}
     failed: dict[str, MirrorError] = {}
-    for rule in rules:
+    wildcards = [rule for rule in rules if rule.wildcard and rule.enabled]
+    for rule in wildcards:
         key = rule.listing
-        if rule.wildcard and rule.enabled and key not in listings and key not in failed:
+        if key not in listings and key not in failed:
             if not _possible(rule, patterns) or (wanted and not wanted(rule)):
                 # Not asked for, but what it held last time may win a repository, or clash.
                 listings[key] = _listed(index.listings.get(key))
@@ -96,8 +97,8 @@ async def discover(
     )
     reports = [
         _failure(f"{rule.source_name}:{rule.source}", None, failed[rule.listing])
-        for rule in rules
-        if rule.wildcard and rule.enabled and rule.listing in failed
+        for rule in wildcards
+        if rule.listing in failed
     ]
     for item in expansion.impossible:
         name, _, source = item.name.partition(":")
