@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from faults import table as faults
 from faults.table import pytest_report_header
+from mirror.transfer import workers
 from survival import table as survival
 
 __all__ = ["pytest_report_header"]  # hooks
@@ -45,3 +46,10 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ours = name.startswith(("RELEASE_MIRROR_", "MIRROR_", "XDG_", "STATE_DIRECTORY"))
         if (ours or name.lower().endswith("_proxy")) and name != MUST_RUN:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def everything_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every asset's bytes flow in a thread of their own, also where there is one core."""
+    monkeypatch.setattr(workers, "LARGE", 1)
+    monkeypatch.setattr(workers, "_cores", lambda: 2)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SAMPLE = 150
 """Cells of a sampled matrix."""
 
+BYTES = 30
+"""Those of the routes that assets' bytes take, once more."""
+
 ALL_STORIES = os.environ.get("RELEASE_MIRROR_TESTS_ALL") == "stories"
 """Break each route in each story that uses it, and not in one that the seed chooses."""
 
@@ -85,3 +88,9 @@ def _drawn(known: list[tuple[Story, Used]], name: str) -> tuple[Story, Used]:
 def cells() -> list[Cell]:
     """Those that are to run."""
     return sample(matrix(), SAMPLE)
+
+
+def cells_of_bytes() -> list[Cell]:
+    """Those that are to run with large assets: on the ways that their bytes take."""
+    ways = {"download-asset", "storage-download", "upload-asset"}
+    return sample([cell for cell in matrix() if cell.used.route in ways], BYTES)
