@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -36,8 +36,7 @@ MOST_PAGES = 1000
 MOST_TAG_PAGES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Pages(Generic[T]):
+class Pages(NamedTuple, Generic[T]):
     """A listing.
 
     Attributes:

@@ -60,6 +60,7 @@ class Pass:
         self._undiscovered: tuple[RepositoryReport, ...] = ()
         # By the mirror's key: a source may have several targets.
         self._reports: dict[str, RepositoryReport] = {}
+        self._begun: list[Mirror] = []
         self._queue: deque[Mirror] = deque()
 
     async def run(self) -> Report:
@@ -87,11 +88,14 @@ class Pass:
 
     def report(self) -> Report:
         """What has been done so far; what has not been begun is told as interrupted."""
-        waiting = [
-            RepositoryReport(mirror.name, str(mirror.target), "interrupted")
-            for mirror in self._queue
-        ]
-        repositories = (*self._undiscovered, *self._reports.values(), *waiting)
+        repositories = (
+            *self._undiscovered,
+            *(
+                self._reports.get(mirror.key)
+                or RepositoryReport(mirror.name, str(mirror.target), "interrupted")
+                for mirror in (*self._begun, *self._queue)
+            ),
+        )
         stores = [(side.name, side.store) for side in (*self._sources.values(), self._target)]
         return Report(
             self._command,
@@ -105,9 +109,7 @@ class Pass:
     async def _work_off(self) -> None:
         while self._queue and not self._tools.stop.requested:
             mirror = self._queue.popleft()
-            self._reports[mirror.key] = RepositoryReport(
-                mirror.name, str(mirror.target), "interrupted"
-            )
+            self._begun.append(mirror)
             self._tools.observer.mirror_started(mirror.name)
             report = await attempt(mirror, partial(self._session, mirror), self._tools.index)
             self._reports[mirror.key] = report
