@@ -1,7 +1,7 @@
 """Where the time goes: ``python -m benchmarks.profile 3|5|6`` runs a row's pass once under cProfile.
 
-The profile is of the thread of the event loop; what threads do beside it (hashing, the disk) shows
-as waiting. cProfile makes calls of Python dearer than they are: shares tell, seconds do not.
+The profile is of the thread of an event loop (of row 3: of one of those for large assets); what other
+threads do (hashing, the disk) shows as waiting. cProfile makes calls of Python dearer than they are: shares tell, seconds do not.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LINES = 30
 
 
 def parallel(file: str) -> Sample:
-    """Row 3: the byte path."""
+    """Row 3: the byte path, in one of the two loops that share it."""
     with scene([[256 * MIB] * ASSETS], sink={}) as here:
         here.hashing = False
-        return here.sync(fast=True, profile=file)
+        return here.sync(fast=True, profile=file, thread="bytes-1")
 
 
 def small(file: str) -> Sample:

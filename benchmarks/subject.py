@@ -6,6 +6,7 @@ config: the configuration file.
 fast: with the extra ``fast``; else as if it were not installed.
 environ: what the configuration's secrets refer to.
 profile: a file for cProfile's figures; empty for none.
+thread: the name of the thread that is profiled; empty for the one of the event loop.
 
 It tells the pass's seconds from its first request to its last save (not the interpreter's start,
 nor the reading of the configuration, which is told apart), its CPU, its peak memory, its fsyncs,
@@ -20,6 +21,7 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -80,11 +82,14 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
         moments["end"] = time.perf_counter()
         return report
 
+    file, thread = spec.get("profile"), spec.get("thread")
+    if file and thread:
+        profile_thread(thread, file)
     # By the time of this thread: what other processes take does not show.
-    profile = cProfile.Profile(time.thread_time) if spec.get("profile") else None
+    profile = cProfile.Profile(time.thread_time) if file and not thread else None
     report = profile.runcall(_run, work) if profile else _run(work)
     if profile:
-        profile.dump_stats(spec["profile"])
+        profile.dump_stats(file)
     document = report.to_json()
     return {
         "seconds": moments["end"] - moments["begin"],
@@ -99,6 +104,21 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
         "requests": document["requests"],
         "problems": [f for repo in document["repositories"] for f in repo["failures"]][:3],
     }
+
+
+def profile_thread(name: str, file: str) -> None:
+    """Profile a thread that is started later; the figures are written when it ends."""
+    run = threading.Thread.run
+
+    def profiled(thread: threading.Thread) -> None:
+        if thread.name != name:
+            run(thread)
+            return
+        profile = cProfile.Profile(time.thread_time)
+        profile.runcall(run, thread)
+        profile.dump_stats(file)
+
+    threading.Thread.run = profiled  # type: ignore[method-assign, assignment]
 
 
 def _run(work: Any) -> Any:

@@ -95,19 +95,31 @@ class Scene:
         path.write_text("\n".join(text) + "\n", encoding="ascii")
         return path
 
-    def sync(self, *, fast: bool, extra: str = "", profile: str = "") -> Sample:
+    def sync(self, *, fast: bool, extra: str = "", profile: str = "", thread: str = "") -> Sample:
         """One whole first ``sync`` into an empty target."""
         config = self.config(self.new_directory(), extra=extra)
         self.reset()
-        return self.run(config, fast=fast, profile=profile)
+        return self.run(config, fast=fast, profile=profile, thread=thread)
 
-    def run(self, config: Path, *, fast: bool, profile: str = "") -> Sample:
+    def run(self, config: Path, *, fast: bool, profile: str = "", thread: str = "") -> Sample:
         """One pass with a configuration.
+
+        Args:
+            config: Its file.
+            fast: With the extra ``fast``.
+            profile: A file for cProfile's figures.
+            thread: The thread that is profiled; the event loop's where it is not told.
 
         Raises:
             Failed: Something of it failed.
         """
-        spec = {"config": str(config), "fast": fast, "environ": ENVIRON, "profile": profile}
+        spec = {
+            "config": str(config),
+            "fast": fast,
+            "environ": ENVIRON,
+            "profile": profile,
+            "thread": thread,
+        }
         told = measured("benchmarks.subject", spec)
         if told["failed"]:
             raise Failed(f"a pass failed: {told['status']}, {told['problems']}")
