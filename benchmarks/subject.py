@@ -82,7 +82,7 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
         moments["end"] = time.perf_counter()
         return report
 
-    file, thread = spec.get("profile"), spec.get("thread")
+    file, thread = str(spec.get("profile") or ""), str(spec.get("thread") or "")
     if file and thread:
         profile_thread(thread, file)
     # By the time of this thread: what other processes take does not show.
