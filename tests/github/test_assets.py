@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pytest
 from aiohttp import web
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 REPO = RepoRef("octo", "tool")
+
+
+@runtime_checkable
+class HasAtHand(Protocol):
+    def at_hand(self) -> bytes: ...
+
+
 DATA = hashlib.shake_256(b"asset").digest(300_000)
 
 
@@ -257,6 +265,54 @@ async def test_bytes_are_counted(sent: int, words: str) -> None:
     async with source(handler) as (reader, _):
         with pytest.raises(ShortRead, match=words):
             await read(reader)
+
+
+@pytest.mark.parametrize("ways", ["w", "hw", "wh", "hhw"])
+@pytest.mark.parametrize(
+    ("sent", "offset", "words"),
+    [
+        (len(DATA), 0, ""),
+        (len(DATA), 123_456, ""),  # all of it, although a part was asked for
+        (len(DATA) - 1, 0, "ended after"),
+        (len(DATA) - 1, 123_456, "ended after"),
+        (len(DATA) + 1, 0, "more than"),
+        (3 * len(DATA), 123_456, "more than"),
+    ],
+)
+async def test_what_is_at_hand_is_counted_too(
+    ways: str, sent: int, offset: int, words: str
+) -> None:
+    """Taking what is at hand (h) and waiting (w), in any order, come to the same as waiting."""
+    body = (DATA * 3 if sent > len(DATA) + 1 else DATA + b"!")[:sent]
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+        await response.prepare(request)
+        for at in range(0, sent, 70_000):
+            await response.write(body[at : at + 70_000])
+        return response
+
+    async def pull(got: list[bytes]) -> None:
+        async with reader.open(offset) as chunks:
+            assert isinstance(chunks, HasAtHand)
+            take = chunks.at_hand
+            for way in itertools.cycle(ways):
+                if way == "h":
+                    got.append(take())
+                elif chunk := await anext(chunks, b""):
+                    got.append(chunk)
+                else:
+                    return
+
+    got: list[bytes] = []
+    async with source(handler) as (reader, _):
+        if words:
+            with pytest.raises(ShortRead, match=words):
+                await pull(got)
+        else:
+            await pull(got)
+    whole = b"".join(got)
+    assert whole == DATA[offset:] if not words else DATA[offset:].startswith(whole)
 
 
 async def test_a_reader_may_stop_early() -> None:

@@ -29,6 +29,7 @@ from mirror.errors import (
 )
 from mirror.transfer.pipe import WORTH_A_THREAD, Piped, pipe
 from support.clock import VirtualClock
+from support.timed import TimedLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -363,6 +364,51 @@ async def test_silent_target() -> None:
     with pytest.raises(ConnectionLost, match=r"no answer for 0\.1s after the last byte") as raised:
         await run(Source(), Sink(answer="never"))
     assert raised.value.ambiguous
+
+
+@given(
+    waits=st.lists(st.sampled_from([0, 1, 9, 9.9, 10.1, 30]), min_size=1, max_size=8),
+    answer=st.sampled_from([0, 1, 5, 19, 99]),
+    patience=st.sampled_from([2, 20, 200]),
+)
+def test_time_outs_of_the_target_are_exact(
+    waits: list[float], answer: float, patience: float
+) -> None:
+    """It is given up at the very end of its time, however often that moved; never before or after."""
+    stall = 10.0
+
+    class Waiting(Sink):
+        async def send(self, chunks: AsyncIterator[bytes], size: int) -> str:  # noqa: ARG002
+            left = list(waits)
+            async for _ in chunks:
+                await asyncio.sleep(left.pop(0))
+            await asyncio.sleep(answer)
+            return "stored"
+
+    async def main() -> tuple[float, Exception | None]:
+        loop = asyncio.get_running_loop()
+        failure = None
+        try:
+            source = Source(data=DATA[: len(waits)], chunk=1)
+            await run(source, Waiting(), stall_timeout=stall, response_timeout=patience)
+        except (Stalled, ConnectionLost) as error:
+            failure = error
+        ended = loop.time()
+        await asyncio.sleep(1000)  # nothing strikes later
+        return ended, failure
+
+    late = next((n for n, wait in enumerate(waits) if wait > stall), None)
+    with asyncio.Runner(loop_factory=TimedLoop) as runner:
+        ended, failure = runner.run(main())
+    if late is not None:
+        assert isinstance(failure, Stalled)
+        assert ended == pytest.approx(sum(waits[:late]) + stall)
+    elif answer > patience:
+        assert isinstance(failure, ConnectionLost)
+        assert ended == pytest.approx(sum(waits) + patience)
+    else:
+        assert failure is None
+        assert ended == pytest.approx(sum(waits) + answer)
 
 
 async def test_slow_but_moving() -> None:
