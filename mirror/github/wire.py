@@ -175,7 +175,7 @@ class Wire:
         self._tls: ssl.SSLContext | Literal[True] = True
         self._home: asyncio.AbstractEventLoop | None = None
         self._sessions: dict[asyncio.AbstractEventLoop, _Sessions] = {}
-        self._broke_at = float("-inf")
+        self._broke_at: float | None = None
 
     @property
     def home(self) -> asyncio.AbstractEventLoop:
@@ -235,7 +235,7 @@ class Wire:
             own = await (admit() if asyncio.get_running_loop() is home else ask(home, admit))
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
-        started, status = self._clock.monotonic(), None
+        started, status = self._clock.monotonic() if self._on_request else 0.0, None
         try:
             response = await session.request(
                 method,
@@ -265,8 +265,9 @@ class Wire:
         sessions = self._sessions.get(loop)
         if sessions is None:
             sessions = self._sessions[loop] = _Sessions(self._tls, self._user_agent)
-        distrusted = self._clock.monotonic() - self._broke_at < DISTRUST
-        return sessions.unkept if distrusted else sessions.kept
+        if self._broke_at is None or self._clock.monotonic() - self._broke_at >= DISTRUST:
+            return sessions.kept
+        return sessions.unkept
 
     def _place(self, url: str) -> str:
         """The origin of an address; of the API's own without taking it apart each time."""
