@@ -23,7 +23,7 @@ from mirror.core.ledger import AssetEntry, same_content
 from mirror.core.report import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mirror.core.release import Asset
 
@@ -134,21 +134,34 @@ class _Matcher:
             for copy in sorted(target, key=lambda copy: copy.id)
             if copy.uploaded and copy.id not in claimed and not is_temporary(copy.name)
         ]
-        self._names = {_folded(copy.name): copy for copy in target}
+        self._names = {copy.name.casefold(): copy for copy in target}
+        gone = (entry for entry in entries.values() if entry.target_id not in self._here)
+        self._vacated = {_folded(entry.target_name) for entry in gone}
+        self._shown = {
+            entry.source_name: entry.target_name for entry in entries.values() if entry.created
+        }
+        self._exchanged: dict[int, Asset] = {}
         self._orphans: dict[str, Asset] = {}
         self._result = Matched()
 
     def match(self, wanted: Collection[Asset]) -> Matched:
+        # First, so that no other asset whose name is their label takes them for its copy.
+        self._exchanged = self._find_exchanged()
+        self._give(self._exchanged)
         found = self._find()
-        given = {copy.id for copy in found.values()}
-        self._free = [copy for copy in self._free if copy.id not in given]
+        self._give(found)
         for asset in wanted:
             self._match(asset, found.get(asset.id))
         self._untie()
         self._give_names_back()
         _mark_collisions(self._result)
         self._collect_leftovers(wanted)
+        self._leave_taken_names()
         return self._result
+
+    def _give(self, found: Mapping[int, Asset]) -> None:
+        given = {copy.id for copy in found.values()}
+        self._free = [copy for copy in self._free if copy.id not in given]
 
     def _recorded(self, asset: Asset) -> tuple[AssetEntry, Asset] | None:
         """The copy that the ledger knows: of this asset, or of a former one of its name."""
@@ -209,23 +222,52 @@ class _Matcher:
 
     def _holder(self, name: str) -> Asset | None:
         """Who has a name at the target now."""
-        return self._names.get(_folded(name))
+        return self._names.get(name.casefold()) or self._names.get(self._called(name))
+
+    def _is_vacant(self, name: str) -> bool:
+        """Whether a copy that had a name was deleted, as an exchange does before its last step."""
+        return self._called(name) in self._vacated and not self._holder(name)
+
+    def _called(self, name: str) -> str:
+        """What the server makes of a name, where a copy of ours has shown it, or else as guessed."""
+        return _folded(self._shown.get(name, name))
 
     def _is_exchanged(self, asset: Asset, copy: Asset) -> bool:
         """An asset that was renamed has another copy, of an exchange of names that was cut off.
 
         That one is gone on with; the former one only keeps its name for whose it is now.
         """
-        done = (c for c in self._free if c.name == asset.name and _alike(asset, c))
-        if fresh := next(done, None):
-            self._result.present[asset.id] = _entry(asset, fresh, created=True)
-        elif (temporary := self._temporary(asset)) and not self._holder(asset.name):
+        if fresh := self._exchanged.get(asset.id):
+            self._keep(asset, fresh, _entry(asset, fresh, created=True))
+        elif (temporary := self._temporary(asset)) and self._is_vacant(asset.name):
             self._result.present.pop(asset.id)
             self._replace(asset, None, None, mine=True, temporary=temporary)
         else:
             return False
         self._orphans[_folded(copy.name)] = copy
         return True
+
+    def _find_exchanged(self) -> dict[int, Asset]:
+        """The new copies of exchanges that were cut off, by the source asset's id."""
+        found = {}
+        for asset in self._source:
+            entry, copy = self._recorded(asset) or (None, None)
+            if not (entry and copy and _intact(entry, copy) and same_content(entry, asset)):
+                continue
+            if fresh := self._new_copy(asset, entry):
+                found[asset.id] = fresh
+        return found
+
+    def _new_copy(self, asset: Asset, entry: AssetEntry) -> Asset | None:
+        """It has the bytes of the former one, and the copy whose name it took is gone.
+
+        Any other asset of the name and size is somebody's own: the former copy is all there is.
+        """
+        name = self._called(asset.name)
+        if asset.name == entry.source_name or name not in self._vacated:
+            return None
+        same = (c for c in self._free if c.name.casefold() == name and _alike(asset, c))
+        return next((c for c in same if _agree(c.sha256, entry.sha256)), None)
 
     def _give_names_back(self) -> None:
         """The copy that is needed no more goes when whoever is to have its name has arrived."""
@@ -238,7 +280,7 @@ class _Matcher:
             else:
                 continue
             asset = action.asset
-            if old := self._orphans.pop(_folded(asset.name), None):
+            if old := self._orphans.pop(self._called(asset.name), None):
                 actions[place] = ReplaceAsset(
                     asset, old, old.name, temporary_name(asset), temporary
                 )
@@ -257,6 +299,28 @@ class _Matcher:
             entry = entries.get(holder.id)
             mine = self._followed or (entry.created if entry else self._ours)
             self._replace(renames[number].asset, holder, entry, mine=mine)
+
+    def _leave_taken_names(self) -> None:
+        """A copy whose new name another keeps is not asked to take it, in every pass anew."""
+        result = self._result
+        renames = {a.target.id: a for a in result.actions if isinstance(a, RenameAsset)}
+        stuck = self._stuck(renames, set(_leaving(result)))
+        for action in (renames[number] for number in renames if number in stuck):
+            result.actions.remove(action)
+            result.warnings.append(
+                f"asset {action.asset.name} was renamed at the source; its copy is still called"
+                f" {action.target.name}, because another asset at the target has the new name"
+            )
+
+    def _stuck(self, renames: Mapping[int, RenameAsset], leaving: set[int]) -> set[int]:
+        """Copies whose wanted name is of one that stays, or of one that is stuck itself."""
+        holders = {n: self._holder(action.target_name) for n, action in renames.items()}
+        taken = {n: holder.id for n, holder in holders.items() if holder and holder.id != n}
+        stuck: set[int] = set()
+        while more := {n for n, other in taken.items() if other not in leaving} - stuck:
+            stuck |= more
+            leaving -= more
+        return stuck
 
     def _replace(
         self,
@@ -388,6 +452,15 @@ def _in_circles(holders: Mapping[int, Asset | None]) -> dict[int, Asset]:
         return at == start
 
     return {number: holder for number, holder in following.items() if returns(number)}
+
+
+def _leaving(result: Matched) -> Iterator[int]:
+    """Copies that give their names up."""
+    for action in (*result.actions, *result.leftovers):
+        if isinstance(action, RenameAsset | DeleteAsset):
+            yield action.target.id
+        elif isinstance(action, ReplaceAsset) and action.temporary:
+            yield action.temporary.id
 
 
 def _is_recorded(entry: AssetEntry, copy: Asset, asset: Asset) -> bool:

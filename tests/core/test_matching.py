@@ -174,6 +174,100 @@ def test_a_renamed_asset_is_renamed() -> None:
     assert matched([new], [renamed], *found.present.values()).actions == []
 
 
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("digests", [True, False])
+def test_an_asset_of_others_is_no_reason_to_delete_our_copy(digests: bool, ours: bool) -> None:
+    """What has a renamed asset's new name and size may hold anything: the copy of ours stays.
+
+    It keeps its name and is told of in each pass, until the new name is free.
+    """
+    before, after = an_asset(1, "f.sig"), an_asset(1, "g", label="A label")
+    copy = an_asset(60, "f.sig", sha256=A if digests else None)
+    theirs = an_asset(50, "g", sha256=B if digests else None)
+    found = matched([after], [theirs, copy], an_entry(before, copy), ours=ours)
+    assert (found.actions, found.leftovers) == ([], [])
+    assert ["still called f.sig" in text for text in found.warnings] == [True]
+    assert matched([after], [theirs, copy], *found.present.values(), ours=ours) == found
+    freed = matched([after], [copy], *found.present.values(), ours=ours)
+    assert freed.actions == [RenameAsset(after, copy, "g")]
+
+
+def test_an_exchange_of_names_ends_with_the_same_bytes() -> None:
+    """Where the name's former holder is gone, only what has our copy's bytes is its new half."""
+    first, second = an_asset(1, "b.zip", label="A label"), an_asset(2, "a.zip")
+    a, b = an_asset(50, "a.zip", sha256=A), an_asset(60, "b.zip", sha256=B)
+    entries = [an_entry(an_asset(1, "a.zip"), a), an_entry(an_asset(2, "b.zip"), b)]
+    done, theirs = an_asset(71, "b.zip", sha256=A), an_asset(72, "b.zip", sha256=B)
+    found = matched([first, second], [a, done], *entries)
+    assert found.actions == [
+        UpdateAsset(first, done, "A label"),
+        ReplaceAsset(second, a, "a.zip", temporary_name(second), None),
+    ]
+    kept = matched([first, second], [a, theirs], *entries)
+    assert kept.present[1].target_id == a.id
+    assert not any(isinstance(action, ReplaceAsset) for action in kept.actions)
+    assert kept.leftovers == []
+
+
+def test_a_chain_of_renames_waits_for_its_last_name() -> None:
+    """None of them is tried while what has the last name stays; all are told."""
+    copies = [an_asset(50, "a"), an_asset(51, "b"), an_asset(52, "c")]
+    before = [an_asset(1, "a"), an_asset(2, "b")]
+    after = [an_asset(1, "b"), an_asset(2, "c")]
+    entries = [an_entry(asset, copy) for asset, copy in zip(before, copies, strict=False)]
+    found = matched(after, copies, *entries)
+    assert (found.actions, len(found.warnings)) == ([], 2)
+    assert len(matched(after, copies[:2], *entries).actions) == 2
+
+
+def test_names_that_a_server_renamed_are_exchanged_too() -> None:
+    """What it made of a name before it will make of it again: that copy is the name's holder."""
+    first, second = an_asset(1, "ä.txt"), an_asset(2, "b.zip")
+    ae, b = an_asset(50, "ae.txt", label="ä.txt"), an_asset(60, "b.zip")
+    entries = [an_entry(first, ae), an_entry(second, b)]
+    turned = [an_asset(1, "b.zip"), an_asset(2, "ä.txt")]
+    assert matched(turned, [ae, b], *entries).actions == [
+        ReplaceAsset(turned[0], b, "b.zip", temporary_name(turned[0]), None),
+        ReplaceAsset(turned[1], ae, "ae.txt", temporary_name(turned[1]), None),
+    ]
+
+
+def test_a_label_does_not_take_the_new_half_of_an_exchange() -> None:
+    """What an exchange has brought is its asset's, though its label is the other one's name."""
+    first, second = an_asset(1, "b.zip", label="a.zip"), an_asset(2, "a.zip")
+    a, done = an_asset(50, "a.zip"), an_asset(71, "b.zip", label="a.zip")
+    arrived = an_asset(72, temporary_name(second))
+    entries = [
+        an_entry(an_asset(1, "a.zip"), a),
+        an_entry(an_asset(2, "b.zip"), an_asset(60, "b.zip")),
+    ]
+    found = matched([first, second], [a, done, arrived], *entries)
+    assert found.present[1].target_id == done.id
+    assert found.actions == [
+        ReplaceAsset(second, a, "a.zip", temporary_name(second), arrived),
+    ]
+
+
+def test_a_temporary_is_no_reason_to_delete_a_renamed_copy() -> None:
+    """Where no other copy was deleted, no names were exchanged: the copy itself is renamed."""
+    asset = an_asset(1, "b.zip")
+    copy, rest = an_asset(50, "a.zip"), an_asset(51, temporary_name(asset))
+    found = matched([asset], [copy, rest], an_entry(an_asset(1, "a.zip"), copy))
+    assert found.actions == [RenameAsset(asset, copy, "b.zip")]
+    assert found.leftovers == [DeleteAsset(rest)]
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_names_that_only_look_alike_are_two(turn: int) -> None:
+    """A host that has both "a b.zip" and "a.b.zip" keeps them apart, in whatever order they are."""
+    before = [an_asset(1, "a.b.zip"), an_asset(2, "f.sig")]
+    copies = [an_asset(50, "a.b.zip"), an_asset(51, "f.sig")]
+    entries = [an_entry(asset, copy) for asset, copy in zip(before, copies, strict=True)]
+    here = [*copies, an_asset(49, "a b.zip")][::turn]
+    turned = [an_asset(1, "f.sig"), an_asset(2, "a.b.zip")]
+    assert {type(a) for a in matched(turned, here, *entries).actions} == {ReplaceAsset}
+
+
 def test_a_label_follows() -> None:
     """A label that changed is changed; it may be emptied."""
     copy = an_asset(50, "a.zip", label="Old")

@@ -520,3 +520,24 @@ def test_a_marker_of_ours_is_all_that_makes_a_draft_ours(world: World) -> None:
     before = world.target.releases[made.id]
     world.sync()
     assert world.target.releases[made.id] == before
+
+
+def test_a_rename_onto_an_asset_of_others_loses_nothing_and_ends() -> None:
+    """An asset that takes the name of another's equally large one keeps its copy, and is told of.
+
+    The name and the size once were enough to take theirs for the copy and to delete ours.
+    """
+    asset = Asset(201, "f.sig", 3, label="f.sig")
+    release = a_release(2, "v2", asset)
+    target = Target(repository=Repository(TARGET, 2000, default_branch="main"), created=True)
+    target.add_release(replace(release, assets=(Asset(1, "g", 3),)))
+    policy = Policy(existing="adopt")
+    world = World(a_source(release), target, a_ledger(), policy, about(), Random(0))  # noqa: S311
+    world.sync()
+    world.source = a_source(replace(release, assets=(replace(asset, name="g"),)))
+    before = target.state()
+    for _ in range(2):
+        work = world.sync()
+        assert work.actions() == []
+        assert ["still called f.sig" in text for text in work.warnings] == [True]
+    assert target.state() == before

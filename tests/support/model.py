@@ -334,7 +334,7 @@ def _obstacle(action: Action, source: Release, error: str) -> Obstacle:
         asset_id=asset.id if asset else 0,
         release=source.tag,
         asset=asset.name if asset else None,
-        final=True,
+        final=not isinstance(action, RenameAsset),  # whoever has the name may give it back
         facts=asset_facts(asset) if asset else fingerprint([source]),
     )
 
