@@ -35,7 +35,7 @@ class Matched:
     """What the assets of one release need.
 
     Attributes:
-        actions: In the order of the wanted assets.
+        actions: In the order of the wanted assets; a rename after that which frees its name.
         present: Copies that are right already, by the source asset's id.
         leftovers: Rests of uploads that broke.
         warnings: What an operator should know for as long as it is so.
@@ -157,6 +157,7 @@ class _Matcher:
         _mark_collisions(self._result)
         self._collect_leftovers(wanted)
         self._leave_taken_names()
+        self._order_renames()
         return self._result
 
     def _give(self, found: Mapping[int, Asset]) -> None:
@@ -314,13 +315,27 @@ class _Matcher:
 
     def _stuck(self, renames: Mapping[int, RenameAsset], leaving: set[int]) -> set[int]:
         """Copies whose wanted name is of one that stays, or of one that is stuck itself."""
-        holders = {n: self._holder(action.target_name) for n, action in renames.items()}
-        taken = {n: holder.id for n, holder in holders.items() if holder and holder.id != n}
+        taken = self._taken(renames)
         stuck: set[int] = set()
         while more := {n for n, other in taken.items() if other not in leaving} - stuck:
             stuck |= more
             leaving -= more
         return stuck
+
+    def _order_renames(self) -> None:
+        """Who has another's new name goes first, so that a chain of renames ends in one session."""
+        actions = self._result.actions
+        renames = {a.target.id: a for a in actions if isinstance(a, RenameAsset)}
+        taken = {n: other for n, other in self._taken(renames).items() if other in renames}
+        turns = dict.fromkeys(renames.keys() - taken.keys(), 0)
+        while more := [n for n in taken if n not in turns and taken[n] in turns]:
+            turns |= {n: turns[taken[n]] + 1 for n in more}
+        actions.sort(key=lambda a: turns.get(a.target.id, 0) if isinstance(a, RenameAsset) else 0)
+
+    def _taken(self, renames: Mapping[int, RenameAsset]) -> dict[int, int]:
+        """Which other copy has the name that a copy wants, by the copy's id."""
+        holders = {n: self._holder(action.target_name) for n, action in renames.items()}
+        return {n: holder.id for n, holder in holders.items() if holder and holder.id != n}
 
     def _replace(
         self,
@@ -413,8 +428,11 @@ class _Matcher:
             if isinstance(action, ReplaceAsset) and action.temporary
         }
         names = {name for asset in wanted for name in (asset.name, guessed_name(asset.name))}
+        # Under a name that nobody could guess the label tells whose upload it was.
+        changed = {asset.name for asset in wanted if guessed_name(asset.name) != asset.name}
         for copy in self._here.values():
-            broken = not copy.uploaded and (self._ours or copy.name in names)
+            in_the_way = copy.name in names or copy.label in changed
+            broken = not copy.uploaded and (self._ours or in_the_way)
             if copy.id not in used and (broken or is_temporary(copy.name)):
                 self._result.leftovers.append(DeleteAsset(copy))
 

@@ -210,14 +210,17 @@ def test_an_exchange_of_names_ends_with_the_same_bytes() -> None:
 
 
 def test_a_chain_of_renames_waits_for_its_last_name() -> None:
-    """None of them is tried while what has the last name stays; all are told."""
+    """None is tried while what has the last name stays; all are told, then the last goes first."""
     copies = [an_asset(50, "a"), an_asset(51, "b"), an_asset(52, "c")]
     before = [an_asset(1, "a"), an_asset(2, "b")]
     after = [an_asset(1, "b"), an_asset(2, "c")]
     entries = [an_entry(asset, copy) for asset, copy in zip(before, copies, strict=False)]
     found = matched(after, copies, *entries)
     assert (found.actions, len(found.warnings)) == ([], 2)
-    assert len(matched(after, copies[:2], *entries).actions) == 2
+    assert matched(after, copies[:2], *entries).actions == [
+        RenameAsset(after[1], copies[1], "c"),
+        RenameAsset(after[0], copies[0], "b"),
+    ]
 
 
 def test_names_that_a_server_renamed_are_exchanged_too() -> None:
@@ -372,6 +375,14 @@ def test_the_rest_of_a_broken_upload_goes(name: str, ours: bool, deleted: bool) 
     found = matched([asset], [rest], ours=ours)
     assert found.leftovers == ([DeleteAsset(rest)] if deleted else [])
     assert found.actions == [UploadAsset(asset)]
+
+
+@pytest.mark.parametrize(("label", "deleted"), [("ä.txt", True), ("b.zip", False)])
+def test_a_broken_upload_is_known_by_its_label(label: str, deleted: bool) -> None:
+    """In a release of others, where the server had changed its name to what nobody could guess."""
+    rest = an_asset(50, "ae.txt", 0, label=label, state="starter")
+    found = matched([an_asset(1, "ä.txt"), an_asset(2, "b.zip")], [rest], ours=False)
+    assert found.leftovers == ([DeleteAsset(rest)] if deleted else [])
 
 
 def test_a_broken_upload_does_not_hide_a_copy() -> None:
