@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OBJECTS = 10_000
+OBJECTS = 100_000
 """New objects after which the collector looks for cycles among them."""
 
 
@@ -22,7 +22,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # What was imported stays, and a request leaves hundreds of objects behind it, nearly none of
     # them in a cycle: looking through all of it every 700 objects takes a tenth of an idle pass.
     gc.freeze()
-    gc.set_threshold(OBJECTS, 20, 20)
+    gc.set_threshold(OBJECTS, 50, 100)
     results: list[T] = []
 
     async def kept() -> None:

@@ -225,14 +225,16 @@ class Wire:
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
         home = self.home
-        session = self._session_here()
+        loop = asyncio.get_running_loop()
+        session, at_home = self._session_of(loop), loop is home
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
         own: dict[str, str] = {}
-        if ours:
-            admit = partial(self._admit, url, about or url, authorization)
-            own = await (admit() if asyncio.get_running_loop() is home else ask(home, admit))
+        if ours and at_home:
+            own = await self._admit(url, about or url, authorization)
+        elif ours:
+            own = await ask(home, partial(self._admit, url, about or url, authorization))
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
         started, status = self._clock.monotonic() if self._on_request else 0.0, None
@@ -255,13 +257,14 @@ class Wire:
             if self._on_request is not None:
                 seconds = self._clock.monotonic() - started
                 tell(home, self._on_request, RequestSeen(self.name, method, status, seconds))
-        if ours:
+        if ours and at_home:
+            self._learn(response.headers, authorization is None)
+        elif ours:
             tell(home, self._learn, response.headers, authorization is None)
         return response
 
-    def _session_here(self) -> aiohttp.ClientSession:
+    def _session_of(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         """The session of the loop that runs; one that keeps nothing while a break is recent."""
-        loop = asyncio.get_running_loop()
         sessions = self._sessions.get(loop)
         if sessions is None:
             sessions = self._sessions[loop] = _Sessions(self._tls, self._user_agent)
