@@ -174,7 +174,9 @@ async def paced(_: int) -> None:
     """No limit."""
 
 
-@pytest.mark.parametrize("options", [{"pace": paced}, {"hashed": DIGEST}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"pace": paced}, {"hashed": DIGEST}], ids=["a bandwidth", "from disk"]
+)
 async def test_what_one_loop_is_quick_enough_for_stays(options: dict[str, Any]) -> None:
     """What a bandwidth limits, and what comes from the disk and was hashed there."""
     source, sink = Source(), Sink()
@@ -304,7 +306,9 @@ def test_no_core_is_shared_for_a_hash() -> None:
         runner.run(main())
 
 
-@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=str)
+@pytest.mark.parametrize(
+    "make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
 def test_the_threads_run_the_kind_of_loop_that_asks(
     make: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
