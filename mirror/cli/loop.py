@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OBJECTS = 100_000
+OBJECTS = 50_000
 """New objects after which the collector looks for cycles among them."""
 
 
@@ -22,7 +22,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # What was imported stays, and a request leaves hundreds of objects behind it, nearly none of
     # them in a cycle: looking through all of it every 700 objects takes a tenth of an idle pass.
     gc.freeze()
-    gc.set_threshold(OBJECTS, 50, 100)
+    # The older ones are looked through as often as if it were a fifth of that: a service for months
+    # must not gather what came into a cycle late.
+    gc.set_threshold(OBJECTS, 4, 20)
     results: list[T] = []
 
     async def kept() -> None:
