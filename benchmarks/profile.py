@@ -1,7 +1,8 @@
 """Where the time goes: ``python -m benchmarks.profile 3|5|6`` runs a row's pass once under cProfile.
 
-The profile is of the thread of an event loop (of row 3: of one of those for large assets); what other
-threads do (hashing, the disk) shows as waiting. cProfile makes calls of Python dearer than they are: shares tell, seconds do not.
+The profile is of the thread of an event loop (of row 3: of one of those for large assets); what
+other threads do (hashing, the disk) shows as waiting. cProfile makes calls of Python dearer than they
+are: shares tell, seconds do not.
 """
 
 from __future__ import annotations

@@ -225,15 +225,12 @@ class Wire:
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
         home = self.home
-        loop = asyncio.get_running_loop()
-        session, at_home = self._session_of(loop), loop is home
+        session = self._session_here()
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
         own: dict[str, str] = {}
-        if ours and at_home:
-            own = await self._admit(url, about or url, authorization)
-        elif ours:
+        if ours:
             own = await ask(home, partial(self._admit, url, about or url, authorization))
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
@@ -257,14 +254,13 @@ class Wire:
             if self._on_request is not None:
                 seconds = self._clock.monotonic() - started
                 tell(home, self._on_request, RequestSeen(self.name, method, status, seconds))
-        if ours and at_home:
-            self._learn(response.headers, authorization is None)
-        elif ours:
+        if ours:
             tell(home, self._learn, response.headers, authorization is None)
         return response
 
-    def _session_of(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+    def _session_here(self) -> aiohttp.ClientSession:
         """The session of the loop that runs; one that keeps nothing while a break is recent."""
+        loop = asyncio.get_running_loop()
         sessions = self._sessions.get(loop)
         if sessions is None:
             sessions = self._sessions[loop] = _Sessions(self._tls, self._user_agent)
