@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -73,8 +74,8 @@ class Fault:
             - `truncate`: the body ends cleanly at `at_byte`; `keep_length` says whether the
               `Content-Length` still announces all of it
             - `wrong-length`: `Content-Length` announces `at_byte` bytes, whatever follows
-            - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes; of an
-              upload: nothing more is read
+            - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes or
+              `resume` is called; of an upload: nothing more is read
             - `slow`: the body flows at `rate` bytes a second, either way
             - `corrupt`: the byte at `at_byte` is flipped, the length is right
             - `html`: 200 with a page
@@ -182,6 +183,8 @@ class Faults:
         self._armed: list[_Armed] = []
         self._newest = newest
         self._routes = routes
+        self._stalled: set[asyncio.Future[None]] = set()
+        self._resumed = False
 
     def add(self, *faults: Fault) -> None:
         """Arm faults.
@@ -193,10 +196,38 @@ class Faults:
             if fault.route != "*" and fault.route not in self._routes():
                 raise ValueError(f"no route is named {fault.route!r}")
             self._armed.append(_Armed(fault, self._newest()))
+            if fault.kind == "stall":
+                self._resumed = False
 
     def clear(self) -> None:
-        """Disarm all."""
+        """Disarm all; what stalls already goes on stalling."""
         self._armed.clear()
+
+    @property
+    def stalling(self) -> int:
+        """How many bodies stall now."""
+        return len(self._stalled)
+
+    async def stall(self, seconds: float | None) -> None:
+        """Hold a body for so long, or until `resume`; a client that goes cancels."""
+        if self._resumed:
+            return
+        stalled = asyncio.get_running_loop().create_future()
+        self._stalled.add(stalled)
+        try:
+            await asyncio.wait([stalled], timeout=seconds)
+        finally:
+            self._stalled.discard(stalled)
+
+    def resume(self) -> None:
+        """Let the bodies that stall flow on; those that have not come so far will not stall.
+
+        A stall that is armed afterwards holds again.
+        """
+        self._resumed = True
+        for stalled in self._stalled:
+            if not stalled.done():
+                stalled.set_result(None)
 
     @property
     def fired(self) -> int:

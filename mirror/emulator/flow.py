@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import termios
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -87,7 +88,7 @@ async def whole(call: Call) -> bytes:
         while stops and len(data) >= stops[0].at_byte:
             if stops[0].kind == "reset-midway":
                 raise reset(call.request)
-            await hang(stops.pop(0).seconds)
+            await call.state.faults.stall(stops.pop(0).seconds)
     return data
 
 
@@ -128,7 +129,7 @@ async def _fill(call: Call, intake: Intake, length: int) -> None:
         if stop is not None and intake.size >= min(stop.at_byte, length):
             if stop.kind == "reset-midway":
                 raise reset(call.request)
-            await hang(stop.seconds)
+            await call.state.faults.stall(stop.seconds)
             stop = None
         if intake.size == length:
             return
@@ -161,6 +162,7 @@ async def _send(call: Call, answer: Answer) -> web.StreamResponse:
     if head or (not faults and answer.stream is None and length <= CHUNK):
         return _at_once(call, answer, length, head=head)
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    _date(call, response)
     if answer.content_type is not None:
         response.headers["Content-Type"] = answer.content_type
     cut = next((f for f in faults if f.kind == "truncate" and not f.keep_length), None)
@@ -207,6 +209,7 @@ def _at_once(call: Call, answer: Answer, length: int, *, head: bool) -> web.Stre
         response.content_length = length
     else:
         response = web.Response(status=answer.status, headers=answer.headers, body=body or None)
+    _date(call, response)
     if answer.content_type is not None:
         response.headers["Content-Type"] = answer.content_type
     if not head:
@@ -215,6 +218,11 @@ def _at_once(call: Call, answer: Answer, length: int, *, head: bool) -> web.Stre
             call.state.log.moved(call.route.name, len(body))
     call.state.log.end(call.record, answer.status)
     return response
+
+
+def _date(call: Call, response: web.StreamResponse) -> None:
+    """The time by the state's clock, unless a script says another; the server would take its own."""
+    response.headers.setdefault("Date", formatdate(call.state.clock(), usegmt=True))
 
 
 def _parts(answer: Answer) -> Iterable[bytes]:
@@ -286,7 +294,7 @@ def _in_flight(connection: socket.socket | None) -> int:
 async def _stop(call: Call, response: web.StreamResponse, fault: Fault) -> bool:
     """Carry out a fault in the middle of a body; false when the body ends here."""
     if fault.kind == "stall":
-        await hang(fault.seconds)
+        await call.state.faults.stall(fault.seconds)
         return True
     transport = call.request.transport
     await _flush(transport)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +256,6 @@ class Gate:
         headers["X-GitHub-Request-Id"] = _request_id()
         headers["X-GitHub-Media-Type"] = "github.v3; format=json"
         headers["Server"] = "GitHub.com"
-        headers["Date"] = formatdate(state.clock(), usegmt=True)
         headers["Vary"] = "Accept, Authorization, Cookie, X-GitHub-OTP"
         if state.kind == "ghes":
             headers["X-GitHub-Enterprise-Version"] = state.version

@@ -84,7 +84,8 @@ class Host:
         renames_on_patch: Give an asset that a client renames a name of the server's own.
         first_id: The number that the first thing gets; `None` differs by kind, so that numbers of
             one host are not taken for the other's.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch: what everything here is stamped with, limited and expires by.
+            It may be replaced later (`state.clock = …`).
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Host:
         self.clock = clock
         if rate_limit is None:
             rate_limit = 5000 if kind == "github" else 0
-        self.limits = Limits(clock, rate_limit, anonymous_rate_limit, secondary_limit)
+        self.limits = Limits(self.time, rate_limit, anonymous_rate_limit, secondary_limit)
         self.renames_on_patch = renames_on_patch
         self.contents = ContentStore(discard=discard, discard_above=discard_above)
         self.bare = BareCopies()
@@ -237,6 +238,10 @@ class Host:
         """A new number; numbers of all things come from one counter, so that newer is larger."""
         self.last_id += 1
         return self.last_id
+
+    def time(self) -> float:
+        """Seconds since the epoch by the clock that counts now."""
+        return self.clock()
 
     def now(self) -> str:
         """The time as GitHub writes it."""

@@ -39,7 +39,7 @@ class Token:
         repositories: What it may do in some, by lower-case `owner/name`; comes before `permission`.
         owners: What it may do in all repositories of some, by lower-case login.
         scopes: `X-OAuth-Scopes`; `None` for a fine-grained token or an App's, which have none.
-        expires: The expiry date header's value, `2027-01-01 00:00:00 UTC`; `None` sends none.
+        expires: The expiry date header's value, `2026-01-01 00:00:00 UTC`; `None` sends none.
         expires_at: Seconds since the epoch after which it is refused.
     """
 

@@ -68,6 +68,13 @@ async def delete_faults(call: Call) -> Answer:
     return Answer.nothing()
 
 
+@route("POST", "/resume", "control-resume", origin="control")
+async def post_resume(call: Call) -> Answer:
+    """Let the bodies that stall flow on."""
+    call.state.faults.resume()
+    return Answer.nothing()
+
+
 @route("POST", "/seed", "control-seed", origin="control")
 async def post_seed(call: Call) -> Answer:
     """Add what a seed document says."""

@@ -71,9 +71,10 @@ async def test_tokens_expire(start: Callable[..., Any]) -> None:
     """The header tells when; afterwards it is 401."""
     now = [100.0]
     host = await start(clock=lambda: now[0])
-    host.state.add_token("t", login="x", expires="2027-01-01 00:00:00 UTC", expires_at=200.0)
+    when = "1970-01-01 00:03:20 UTC"
+    host.state.add_token("t", login="x", expires=when, expires_at=200.0)
     reply = await host.get(REPO, token="t")
-    assert reply.headers["github-authentication-token-expiration"] == "2027-01-01 00:00:00 UTC"
+    assert reply.headers["github-authentication-token-expiration"] == when
     now[0] = 200.0
     assert (await host.get(REPO, token="t")).status == 401
     host.state.revoke_token("t0ken")

@@ -147,6 +147,43 @@ async def test_stall(host: Any) -> None:
             await download(host)
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_stall_is_let_go(early: bool, host: Any) -> None:
+    """Whoever stalls flows on, and who has not come so far does not stall; a new stall holds."""
+    draft = await host.draft()
+    held = asyncio.Event()
+    host.state.on_bytes(lambda *_: held.set())
+    for number in range(2):
+        host.state.faults.add(Fault(kind="stall", route="upload-asset", at_byte=3))
+        if early:
+            host.state.faults.resume()
+        async with asyncio.TaskGroup() as group:
+            reply = group.create_task(host.upload(draft["id"], f"{number}"))
+            await held.wait()
+            if not early:
+                assert not host.state.release("octo/tool", "v9").asset(f"{number}")
+                host.state.faults.resume()
+        assert reply.result().status == 201
+        assert host.state.asset("octo/tool", "v9", f"{number}").content.read(0, 9) == b"bytes"
+        held.clear()
+
+
+@pytest.mark.parametrize(("route", "way"), [("create-release", "in"), ("list-releases", "out")])
+async def test_any_stall_is_let_go(route: str, way: Any, host: Any) -> None:
+    """Of requests and of answers."""
+    host.state.faults.add(Fault(kind="stall", route=route, at_byte=3, way=way))
+    async with asyncio.TaskGroup() as group:
+        post = route == "create-release"
+        sent = host.send("POST", R, json={"tag_name": "v2"}) if post else host.get(R)
+        reply = group.create_task(sent)
+        while not host.state.faults.stalling:  # noqa: ASYNC110 - a turn of the loop, not a wait
+            await asyncio.sleep(0)
+        assert not reply.done()
+        host.state.faults.resume()
+    assert reply.result().status == (201 if post else 200)
+    assert not host.state.faults.stalling
+
+
 async def test_an_upload_stalls(host: Any) -> None:
     """Nothing more is read; when the client gives up, a starter is left."""
     draft = await host.draft()

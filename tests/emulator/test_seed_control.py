@@ -129,6 +129,7 @@ async def test_control(host: Any) -> None:
     assert (await send("POST", "faults", {"kind": "reset", "route": "x"})).status == 400
     assert (await host.get("/meta")).status == 500
     assert (await send("DELETE", "faults")).status == 204
+    assert (await send("POST", "resume")).status == 204
     assert (await host.get("/meta")).status == 200
     seen = (await send("GET", "requests?since=1")).json
     assert [(r["n"], r["route"], r["status"]) for r in seen] == [(2, "get-meta", 200)]
