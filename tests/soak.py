@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mirror.emulator import Fault, GitHubState
+from support.clock import MachineClock
 from support.daemon import WEBHOOK_SECRET, daemon, service
 from support.process import run
 from support.world import World
@@ -241,7 +242,10 @@ async def soak(minutes: float, mirrors: int, seed: int) -> int:
         )
         # Without an hourly limit: what is waited for is no work, and shows nothing.
         source = GitHubState(kind="github", rate_limit=0)
-        async with World(Path(directory), settings, source=source, extra=extra) as world:
+        clock = MachineClock()
+        async with World(
+            Path(directory), settings, source=source, extra=extra, clock=clock
+        ) as world:
             world.environ["WEBHOOK_SECRET"] = WEBHOOK_SECRET
             one = Soak(world, mirrors, seed)
             one.seed()

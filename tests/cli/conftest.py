@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Generated
+from support.clock import MachineClock
 from support.world import World
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def _compiled_once(
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Two hosts; the source has one repository with one release of two assets."""
-    async with World(tmp_path) as made:
+    async with World(tmp_path, clock=MachineClock()) as made:
         made.source.add_repository("octo/tool")
         made.source.add_release(
             "octo/tool",

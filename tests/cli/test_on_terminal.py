@@ -15,22 +15,28 @@ if TYPE_CHECKING:
     from support.world import World
 
 
-def _slow(world: World) -> None:
-    """One asset takes about two seconds, more than fits into the buffers of sockets."""
+def _hold(world: World) -> None:
+    """One asset stays in flight until it is let go; more of it than the buffers of sockets take."""
     world.source.add_asset("octo/tool", "v1.0.0", "large.tar.gz", Generated(seed=2, size=8_000_000))
     world.target.faults.add(
-        Fault(kind="slow", route="upload-asset", match="large.tar.gz", rate=5_000_000)
+        Fault(kind="stall", route="upload-asset", match="large.tar.gz", at_byte=1_000_000)
     )
 
 
 async def test_progress(world: World) -> None:
     """The display tells bytes and the transfers in flight, and gives way to the summary."""
-    _slow(world)
-    seen = await run_on_terminal("-c", str(world.config_file), "sync", environ=world.environ)
+    _hold(world)
+    transfer = r"octo/tool v1\.0\.0 large\.tar\.gz +[━╌]{10} +8\.0 MB"
+    seen = await run_on_terminal(
+        "-c",
+        str(world.config_file),
+        "sync",
+        environ=world.environ,
+        steps=[
+            (rf"(?s)0/1 mirror.*of 8\.4 MB.*{transfer}", lambda _: world.target.faults.resume())
+        ],
+    )
     assert seen.status == 0, seen.text
-    assert "0/1 mirror" in seen.text
-    assert "of 8.4 MB" in seen.text
-    assert re.search(r"octo/tool v1\.0\.0 large\.tar\.gz +[━╌]{10} +8\.0 MB", seen.text)
     end = re.split("[━╌]", seen.text)[-1]
     assert "github:octo/tool → mirrors/tool" in end
     assert "In sync: 1 new release, 3 assets uploaded" in end
@@ -49,15 +55,17 @@ async def test_no_progress(world: World) -> None:
 
 async def test_ctrl_c(world: World) -> None:
     """Ctrl-C is answered above the display, and the summary still comes."""
-    _slow(world)
+    _hold(world)
     world.write_config(extra="[sync]\ntransfers = 1\n")
     seen = await run_on_terminal(
         "-c",
         str(world.config_file),
         "sync",
         environ=world.environ,
-        when="large.tar.gz",
-        during=lambda pid: os.kill(pid, signal.SIGINT),
+        steps=[
+            (r"large\.tar\.gz", lambda pid: os.kill(pid, signal.SIGINT)),
+            ("Stopping:", lambda _: world.target.faults.resume()),
+        ],
     )
     assert seen.status == 130, seen.text
     assert "Stopping:" in seen.text

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mirror.emulator import Fault, GitHubState
-from support.clock import VirtualClock
 from support.world import World
 
 if TYPE_CHECKING:
@@ -58,27 +57,19 @@ class Story:
     def world(
         self, directory: Path, *, hosts: str = "", tls: ssl.SSLContext | None = None
     ) -> World:
-        """Both hosts and the configuration, not opened yet; their clock is the mirror's."""
-        clock = VirtualClock()
-
-        def seconds() -> float:
-            return clock.now().timestamp()
-
+        """Both hosts and the configuration, not opened yet."""
         mirrors = self.pattern or (
             f'[[mirrors]]\nsource = "{TOOL[0]}"\ntarget = "{TOOL[1]}"\n{self.settings}'
             f'[[mirrors]]\nsource = "{OTHER[0]}"\ntarget = "{OTHER[1]}"\n'
         )
-        made = World(
+        return World(
             directory,
             mirrors,
-            source=GitHubState(kind="github", clock=seconds, **self.source),
-            target=GitHubState(kind="ghes", version="3.17", clock=seconds),
+            source=GitHubState(kind="github", **self.source),
             extra=self.extra,
             hosts=hosts,
             tls=tls,
         )
-        made.clock = clock
-        return made
 
     async def prepare(self, world: World) -> None:
         """Bring an open world to where the broken pass begins."""

@@ -61,7 +61,7 @@ class Place:
         self.keys = [PEM]
 
     def host_seconds(self) -> float:
-        return self.clock.now().timestamp() + self.skew
+        return self.clock.timestamp() + self.skew
 
     def installation(self, owner: str = "octo") -> Installation:
         return self.app.installations[owner]

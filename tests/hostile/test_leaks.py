@@ -27,8 +27,9 @@ from aiohttp import web
 from faults.stories import _as_apps, _key
 from hostile.secrets_planted import Search, pieces_of_key, planted
 from mirror.cli.logs import configure
-from mirror.emulator import Answer, Fault, GitHubState, RequestRecord
+from mirror.emulator import Answer, Fault, RequestRecord
 from support.bell import Bell
+from support.clock import MachineClock
 from support.daemon import daemon
 from support.fakehost import FakeHost, fake_host
 from support.process import run
@@ -292,7 +293,7 @@ async def setting(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
         World(
             tmp_path,
             MIRRORS,
-            source=GitHubState(kind="github"),
+            clock=MachineClock(),
             extra='[notify]\nurls = ["env:NOTIFY"]\nheartbeat_url = "env:BEAT"\n'
             '[sync]\nattempts = 2\ntransfer = "spool"\n[daemon]\nlisten = "127.0.0.1:0"\n'
             'interval = "1h"\njitter = "0s"\nwebhook_secret = "env:WEBHOOK_SECRET"\n',

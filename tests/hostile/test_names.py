@@ -26,7 +26,7 @@ from mirror.core.index import Index, IndexEntry, PassRecord
 from mirror.core.report import Quarantined
 from mirror.emulator import Answer, RequestRecord, normalise
 from mirror.storage.ledgers import FileLedgerStore
-from support.clock import VirtualClock
+from support.clock import MachineClock, VirtualClock
 from support.daemon import daemon, service
 from support.process import Finished, run
 from support.world import World, sha256
@@ -214,7 +214,7 @@ async def armed(directory: Path) -> AsyncIterator[World]:
     wrapper = programs / "git"
     wrapper.write_text(GIT.format(python=sys.executable, log=str(directory / "git.log"), git=git))
     wrapper.chmod(0o755)
-    async with World(directory, MIRRORS, extra=service()) as world:
+    async with World(directory, MIRRORS, extra=service(), clock=MachineClock()) as world:
         world.environ["PATH"] = f"{programs}:/usr/bin:/bin"
         world.environ["WEBHOOK_SECRET"] = "secret-of-the-webhook"
         seed(world)
@@ -321,7 +321,7 @@ def check_git(directory: Path) -> None:
 async def test_what_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
     """A tag that git does not take fails alone, and says which; the others are mirrored."""
     mirrors = '[[mirrors]]\nsource = "octo/tool"\ntarget = "mirrors/tool"\ntags = "push"\n'
-    async with World(tmp_path, mirrors) as world:
+    async with World(tmp_path, mirrors, clock=MachineClock()) as world:
         world.source.add_repository("octo/tool")
         for number, tag in enumerate(("good", *BAD_TAGS.values()), 1):
             world.source.add_release(

@@ -24,6 +24,10 @@ class VirtualClock:
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.seconds)
 
+    def timestamp(self) -> float:
+        """Seconds since the epoch: what an emulated host takes as its clock."""
+        return self.now().timestamp()
+
     def monotonic(self) -> float:
         return self.seconds
 
@@ -44,3 +48,13 @@ class VirtualClock:
         finally:
             self._wakes.remove(wake)
             heapq.heapify(self._wakes)
+
+
+class MachineClock(VirtualClock):
+    """The machine's time, and waits that are over at once: what was slept is ahead of it.
+
+    For hosts that real processes talk to: a process has no other clock than the machine's.
+    """
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.seconds)

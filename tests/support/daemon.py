@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from support.process import shares_its_clock
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator
@@ -120,6 +122,7 @@ async def daemon(
     program: tuple[str, ...] = ("-m", "mirror"),
 ) -> AsyncIterator[Daemon]:
     """Run the service until the block ends, and until it is ready at first."""
+    shares_its_clock(world)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *program,

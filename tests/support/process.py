@@ -9,10 +9,16 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from support.clock import MachineClock
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from support.world import World
+
+
+Step = tuple[str, "Callable[[], object]"]
+"""A text, and what is done when it was seen."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,16 @@ class Finished:
         return json.loads(self.out)
 
 
+def shares_its_clock(world: World) -> None:
+    """Refuse hosts that live at another time than the process that talks to them."""
+    assert isinstance(world.clock, MachineClock), "World(…, clock=MachineClock())"
+
+
 async def run(
     world: World,
     *arguments: str,
     during: Callable[[asyncio.subprocess.Process], Awaitable[None]] | None = None,
+    told: Sequence[Step] = (),
     environ: dict[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "mirror"),
 ) -> Finished:
@@ -40,9 +52,11 @@ async def run(
         world: Whose configuration and tokens it gets.
         arguments: The command and its options.
         during: Awaited while the process runs.
+        told: What is done as soon as a text was seen on standard error: one after the other.
         environ: More of the environment.
         program: What is run instead of the command itself.
     """
+    shares_its_clock(world)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *program,
@@ -54,20 +68,30 @@ async def run(
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **world.environ, **(environ or {})},
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        if during:
-            async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
+            if during:
                 group.create_task(_watch(process, during))
-                done = group.create_task(process.communicate())
-            out, err = done.result()
-        else:
-            out, err = await process.communicate()
+            out = group.create_task(process.stdout.read())
+            err = group.create_task(_follow(process.stderr, told))
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     status = process.returncode
-    return Finished(-1 if status is None else status, out.decode(), err.decode())
+    return Finished(-1 if status is None else status, out.result().decode(), err.result().decode())
+
+
+async def _follow(stream: asyncio.StreamReader, told: Sequence[Step]) -> bytes:
+    seen, waiting = b"", list(told)
+    while chunk := await stream.read(1 << 16):
+        seen += chunk
+        while waiting and waiting[0][0].encode() in seen:
+            waiting.pop(0)[1]()
+    return seen
 
 
 async def _watch(

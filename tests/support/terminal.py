@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>])")
 
@@ -28,19 +28,24 @@ class Seen:
 
     @property
     def text(self) -> str:
-        return ESCAPE.sub("", self.raw).replace("\r\n", "\n")
+        return shown(self.raw)
+
+
+def shown(raw: str) -> str:
+    """Without control sequences."""
+    return ESCAPE.sub("", raw).replace("\r\n", "\n")
 
 
 async def run_on_terminal(
     *arguments: str,
     environ: Mapping[str, str],
     columns: int = 80,
-    during: Callable[[int], None] | None = None,
-    when: str = "",
+    steps: Sequence[tuple[str, Callable[[int], None]]] = (),
 ) -> Seen:
     """Run with standard output and error on one terminal of so many columns.
 
-    ``during`` gets the process's id as soon as ``when`` is seen.
+    Each of ``steps`` is a pattern, and what is done with the process's id as soon as it was seen:
+    one after the other.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -56,13 +61,13 @@ async def run_on_terminal(
     )
     os.close(theirs)
     seen = bytearray()
-    told = False
+    waiting = list(steps)
     try:
         while chunk := await asyncio.to_thread(_read, ours):
             seen += chunk
-            if during and not told and when.encode() in seen:
-                told = True
-                during(process.pid)
+            text = shown(seen.decode(errors="replace")) if waiting else ""
+            while waiting and re.search(waiting[0][0], text):
+                waiting.pop(0)[1](process.pid)
         status = await process.wait()
     finally:
         os.close(ours)

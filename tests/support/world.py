@@ -28,7 +28,9 @@ TARGET_TOKEN = "target-token-of-the-test"
 class World:
     """A source and a target, and `sync` between them with a clock that does not wait.
 
-    Each `sync` opens everything anew, as a user's next command does; the ledger stays.
+    Each `sync` opens everything anew, as a user's next command does; the ledger stays. Both hosts
+    and the application have one clock: the one that is `clock` at the time. Where the application
+    is a process it is a `MachineClock`.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class World:
         extra: str = "",
         hosts: str = "",
         tls: ssl.SSLContext | None = None,
+        clock: VirtualClock | None = None,
     ) -> None:
         self.directory = directory
         self.mirrors = mirrors
@@ -49,7 +52,9 @@ class World:
         self.tls = tls
         self.source = source or GitHubState(kind="github")
         self.target = target or GitHubState(kind="ghes", version="3.17")
-        self.clock = VirtualClock()
+        self.clock = clock or VirtualClock()
+        for host in (self.source, self.target):
+            host.clock = self.time
         self.environ = {"SOURCE_TOKEN": SOURCE_TOKEN, "TARGET_TOKEN": TARGET_TOKEN}
         self.app: App | None = None
         self._stack = AsyncExitStack()
@@ -69,6 +74,10 @@ class World:
 
     async def __aexit__(self, *about: object) -> None:
         await self._stack.aclose()
+
+    def time(self) -> float:
+        """What the hosts ask: the time by the clock that counts now."""
+        return self.clock.timestamp()
 
     @property
     def config_file(self) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirror.emulator import Generated
+from support.clock import MachineClock
 from support.world import World
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Story:
     chunks: int = 0
 
     def world(self, directory: Path) -> World:
-        return World(directory, MIRROR + self.settings, extra=self.extra + DAEMON + LOG)
+        return World(
+            directory, MIRROR + self.settings, extra=self.extra + DAEMON + LOG, clock=MachineClock()
+        )
 
 
 async def first(world: World) -> None:

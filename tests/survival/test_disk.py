@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.core.ledger import Index, Ledger
+from support.clock import MachineClock
 from support.world import World
 from survival.processes import Limits, Running
 from survival.rooms import FREED, Came, Step, came, entrance, filled, live, script
@@ -52,7 +53,7 @@ async def test_no_room_for_the_ledger(
     pages: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A run that cannot record says so and fails; with room the next one records it, and is done."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         seed(world)
         world.expect()
         full, more, idle = await live(
@@ -88,7 +89,7 @@ async def test_no_file_can_be_made_for_the_ledger(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Bytes are there, and no inode: that is a full disk, too."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         seed(world)
         world.expect()
         full, more = await live(
@@ -106,7 +107,7 @@ async def test_no_file_can_be_made_for_the_ledger(
 
 async def test_an_old_ledger_outlives_a_full_disk(tmp_path: Path) -> None:
     """What was recorded before is still what it was, byte by byte, where the new one has no room."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         seed(world)
         first = live(
             world,
@@ -144,7 +145,7 @@ async def test_no_room_for_the_spool(
     """What fits is mirrored, what does not is named; with room it follows."""
     spool = tmp_path / "spool"
     extra = f'{SPOOL}spool_directory = "{spool}"\n'
-    async with World(tmp_path, MIRROR, extra=extra) as world:
+    async with World(tmp_path, MIRROR, extra=extra, clock=MachineClock()) as world:
         seed(world)
         world.expect()
         full, more = await live(
@@ -170,7 +171,7 @@ async def test_files_that_may_not_grow(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A limit on a file's size, which only the write tells of: named, and nothing is left of it."""
-    async with World(tmp_path, MIRROR, extra=SPOOL) as world:
+    async with World(tmp_path, MIRROR, extra=SPOOL, clock=MachineClock()) as world:
         seed(world)
         world.expect()
         limits = Limits({resource.RLIMIT_FSIZE: 300_000})
@@ -187,7 +188,7 @@ async def test_a_disk_that_is_read_only(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Nothing is mirrored that could not be recorded; looking goes on, and so does the next run."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         seed(world)
         world.expect()
         closed, looked, more = await live(
@@ -213,7 +214,7 @@ async def test_a_state_directory_of_somebody_else(
     """It says whose right is missing; nothing was sent to the target."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        async with World(directory, MIRROR) as world:
+        async with World(directory, MIRROR, clock=MachineClock()) as world:
             seed(world)
             world.ledger.mkdir()
             world.ledger.chmod(0o500)
@@ -243,7 +244,7 @@ async def test_the_daemon_outlives_a_full_disk(
     if not entrance():
         pytest.skip("no file system can be mounted here")
     extra = DAEMON.replace("drain_timeout", "# drain_timeout")
-    async with World(tmp_path, MIRROR, extra=extra) as world:
+    async with World(tmp_path, MIRROR, extra=extra, clock=MachineClock()) as world:
         seed(world)
         text = script(
             world,

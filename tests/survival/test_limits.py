@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Generated, GitHubState
-from support.clock import VirtualClock
+from support.clock import START, MachineClock, VirtualClock
 from support.seed import EVERYTHING
 from support.world import World, only
 from survival.processes import Ended, Limits, Running
@@ -40,7 +40,7 @@ async def test_few_descriptors_are_enough(
     extra: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """8 transfers and 16 connections a host need no more than 64 descriptors."""
-    async with World(tmp_path, MIRROR, extra=extra) as world:
+    async with World(tmp_path, MIRROR, extra=extra, clock=MachineClock()) as world:
         seed(world)
         for number in range(4, 9):
             publish(world, number)
@@ -58,7 +58,9 @@ async def test_too_few_descriptors_are_told(
     most: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """It ends with a name for it, not with a crash; with more the next run finishes."""
-    async with World(tmp_path, MIRROR, extra=SPOOL + "attempts = 2\n") as world:
+    async with World(
+        tmp_path, MIRROR, extra=SPOOL + "attempts = 2\n", clock=MachineClock()
+    ) as world:
         seed(world)
         few = await ended(world, "sync", "--json", NOFILE=most)
         assert few.status in {0, 1}, few.told
@@ -79,7 +81,7 @@ async def test_assets_larger_than_memory(
 ) -> None:
     """What is in flight is not in memory: 8 assets at once, each larger than all that there is."""
     size = (1000 if EVERYTHING else 200) * MIB
-    async with World(tmp_path, MIRROR, extra=extra) as world:
+    async with World(tmp_path, MIRROR, extra=extra, clock=MachineClock()) as world:
         world.source.add_repository(SOURCE)
         world.source.add_release(
             SOURCE,
@@ -106,7 +108,9 @@ async def test_ten_thousand_releases(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """One request a page, also when nothing changed; memory is bounded, also for a plan of all."""
-    async with World(tmp_path, MIRROR + "releases = { latest = 5 }\n") as world:
+    async with World(
+        tmp_path, MIRROR + "releases = { latest = 5 }\n", clock=MachineClock()
+    ) as world:
         world.source.add_repository(SOURCE)
         commit = world.source.move_tag(SOURCE, "v0")
         start = datetime(2020, 1, 1, tzinfo=UTC)
@@ -196,8 +200,11 @@ YEAR = 365 * 24 * 3600.0
 @pytest.mark.parametrize("jump", [-10 * YEAR, -3600.0, -1.0, 3600.0, 10 * YEAR])
 async def test_a_clock_that_jumps(jump: float, tmp_path: Path) -> None:
     """Nothing is sent again or deleted, no wait becomes endless, and what is new is mirrored."""
-    async with World(tmp_path, MIRROR + DELETES, extra=SPOOL) as world:
-        clock = world.clock = JumpingClock()
+    clock = JumpingClock()
+    async with World(tmp_path, MIRROR + DELETES, extra=SPOOL, clock=clock) as world:
+        # The machine's clock jumps; those of the hosts go on.
+        for host in (world.source, world.target):
+            host.clock = lambda: START.timestamp() + clock.seconds
         seed(world)
         assert only(await world.sync()).status == "ok"
         ids = {asset.id for release in world.target.releases(TARGET) for asset in release.assets}
@@ -221,9 +228,9 @@ async def test_a_clock_that_jumps(jump: float, tmp_path: Path) -> None:
 async def test_a_limit_is_waited_out_by_the_host_s_clock(jump: float, tmp_path: Path) -> None:
     """A machine whose date is wrong by a year does not wait a year for a rate limit."""
     clock = JumpingClock()
-    source = GitHubState(kind="github", rate_limit=20, clock=lambda: clock.now().timestamp() - jump)
-    async with World(tmp_path, MIRROR, source=source) as world:
-        world.clock = clock
+    source = GitHubState(kind="github", rate_limit=20)
+    async with World(tmp_path, MIRROR, source=source, clock=clock) as world:
+        world.source.clock = lambda: clock.timestamp() - jump
         seed(world)
         before = clock.seconds
         report = await world.sync()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.clock import MachineClock
 from support.world import World
 from survival.processes import Limits, Running
 from survival.stories import MIRROR, SPOOL, first
@@ -38,7 +39,9 @@ def exposed(directory: Path) -> list[str]:
 async def test_what_is_ours_is_nobody_else_s(killed_at: str, tmp_path: Path) -> None:
     """Ledger, spool and git's copies are 0600 in 0700, also what a killed run left, under umask 0."""
     state = tmp_path / "missing" / "state"
-    async with World(tmp_path, MIRROR + 'tags = "push"\n', extra=SPOOL) as world:
+    async with World(
+        tmp_path, MIRROR + 'tags = "push"\n', extra=SPOOL, clock=MachineClock()
+    ) as world:
         text = world.config_file.read_text()
         world.config_file.write_text(text.replace(str(world.ledger), f"{state}/ledger"))
         await first(world)
@@ -64,7 +67,7 @@ async def test_what_is_ours_is_nobody_else_s(killed_at: str, tmp_path: Path) -> 
 
 async def test_a_page_is_for_who_may_read_it(tmp_path: Path) -> None:
     """`status --html` is published under the umask, and written whole or not at all."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         await first(world)
         await world.sync()
         page = tmp_path / "page.html"

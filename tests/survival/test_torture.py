@@ -7,13 +7,11 @@ import gc
 import random
 import signal
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mirror.storage.spool import OLD
-from support.clock import VirtualClock
 from support.process import run
 from support.seed import SEED, sample
 from survival.processes import Ended, Limits, Running
@@ -125,7 +123,6 @@ async def test_killed_anywhere(
     story = STORIES[number % len(STORIES)]
     dice = random.Random(f"{SEED} {number}")  # noqa: S311 - the same places every time
     async with story.world(tmp_path) as world:
-        world.clock = VirtualClock(datetime.now(UTC))
         await story.prepare(world)
         for blow in blows(story, dice):
             ended = await lived(world, story.command, Fate(blow))

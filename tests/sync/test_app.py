@@ -14,7 +14,6 @@ from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import GitHubState
 from mirror.errors import ConfigError
-from support.clock import VirtualClock
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -42,14 +41,8 @@ target = "others/{owner}-{repo}"
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Two hosts on virtual time, asked as Apps only, each with an installation for each owner."""
-    clock = VirtualClock()
-
-    def seconds() -> float:
-        return clock.now().timestamp()
-
-    source, target = GitHubState(kind="github", clock=seconds), GitHubState(clock=seconds)
+    source, target = GitHubState(kind="github"), GitHubState()
     made = World(tmp_path, TWO_OWNERS, source=source, target=target)
-    made.clock = clock
     async with made:
         for name in ("octo/tool", "acme/lib"):
             source.add_repository(name, private=True)

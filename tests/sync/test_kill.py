@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,15 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Generated
+from support.clock import MachineClock
 from support.process import run
 from support.world import World
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from mirror.emulator import RequestRecord
 
 KILLS = 20
+BYTES = 4 * sum(300_000 * part + 1 for part in range(4))
+"""All that a run uploads."""
 
 
 def seed(world: World) -> None:
@@ -42,44 +45,32 @@ async def test_killed_at_any_request_or_byte(number: int, tmp_path: Path) -> Non
     """`kill -9`, then `sync`: everything arrives once; no duplicate, no `starter`, no stray draft."""
     dice = random.Random(number)  # noqa: S311 - the same places every time
     at_request = dice.randint(1, 40) if number % 2 else 0
-    at_chunk = 0 if at_request else dice.randint(1, 30)
-    async with World(tmp_path) as world:
+    at_byte = 0 if at_request else dice.randint(1, BYTES)
+    async with World(tmp_path, clock=MachineClock()) as world:
         seed(world)
         world.expect()
-        fatal = asyncio.Event()
-        requests = 0
-        chunks = 0
+        running: list[asyncio.subprocess.Process] = []
+
+        def kill() -> None:
+            """At once, before the host goes on: what was asked has no answer yet."""
+            while running:
+                running.pop().kill()
 
         def count_request(_: RequestRecord) -> None:
-            nonlocal requests
-            requests += 1
-            if requests == at_request:
-                fatal.set()
+            if len(world.target.requests) == at_request:
+                kill()
 
-        def count_chunk(route: str, _: int) -> None:
-            nonlocal chunks
-            chunks += route == "upload-asset"
-            if at_chunk and chunks >= at_chunk:
-                fatal.set()
+        def count_bytes(_route: str, _size: int) -> None:
+            uploads = (r.bytes_in for r in world.target.requests if r.route == "upload-asset")
+            if at_byte and sum(uploads) >= at_byte:
+                kill()
+
+        async def remember(process: asyncio.subprocess.Process) -> None:
+            running.append(process)
 
         world.target.on_request(count_request)
-        world.target.on_bytes(count_chunk)
-
-        async def kill(process: asyncio.subprocess.Process) -> None:
-            ended = asyncio.Event()
-
-            async def watch() -> None:
-                await process.wait()
-                ended.set()
-                fatal.set()
-
-            async with asyncio.TaskGroup() as group:
-                group.create_task(watch())
-                await fatal.wait()
-                if not ended.is_set():
-                    process.kill()
-
-        killed = await run(world, "sync", "--json", during=kill)
+        world.target.on_bytes(count_bytes)
+        killed = await run(world, "sync", "--json", during=remember)
         assert killed.status == -9, killed.err
         finished = await run(world, "sync", "--json")
         assert finished.status == 0, finished.out + finished.err
@@ -93,7 +84,7 @@ async def test_killed_at_any_request_or_byte(number: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("route", ["upload-asset", "delete-asset", "update-asset"])
 async def test_a_repair_that_was_killed_is_not_taken_for_done(route: str, tmp_path: Path) -> None:
     """Nothing changed at the source, and yet the next pass finishes what `--full` had begun."""
-    async with World(tmp_path) as world:
+    async with World(tmp_path, clock=MachineClock()) as world:
         seed(world)
         await world.sync()
         world.target.replace_asset("mirrors/tool", "v3", "part-1.bin", b"not what was mirrored")

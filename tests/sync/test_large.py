@@ -12,6 +12,7 @@ import pytest
 
 from mirror.emulator import Fault, Generated
 from mirror.transfer.workers import LARGE
+from support.clock import MachineClock
 from support.daemon import WEBHOOK_SECRET, daemon, service
 from support.process import run
 from support.world import World
@@ -26,7 +27,7 @@ NOISE = ("Traceback", "Warning", "Unclosed", "destroyed", "never retrieved", "Ex
 @asynccontextmanager
 async def world_of(directory: Path, assets: int = 2, extra: str = "") -> AsyncIterator[World]:
     """A release of assets that are just large."""
-    async with World(directory, extra=extra) as world:
+    async with World(directory, extra=extra, clock=MachineClock()) as world:
         world.source.add_repository("octo/tool")
         names = [f"{number}.bin" for number in range(assets)]
         world.source.add_release(
@@ -38,24 +39,19 @@ async def world_of(directory: Path, assets: int = 2, extra: str = "") -> AsyncIt
         yield world
 
 
-def moving(world: World, chunks: int = 5) -> asyncio.Event:
-    """Set when some chunks of uploads have come to the target."""
-    seen, moving = 0, asyncio.Event()
-
-    def count(route: str, _: int) -> None:
-        nonlocal seen
-        seen += route == "upload-asset"
-        if seen >= chunks:
-            moving.set()
-
-    world.target.on_bytes(count)
+def moving(world: World) -> asyncio.Event:
+    """Set when some bytes of an upload have come to the target."""
+    moving = asyncio.Event()
+    world.target.on_bytes(
+        lambda route, size: moving.set() if route == "upload-asset" and size > 1000 else None
+    )
     return moving
 
 
-def slow(world: World, seconds: int) -> None:
-    """Each upload takes so long."""
-    rate = LARGE // seconds
-    world.target.faults.add(Fault(kind="slow", route="upload-asset", rate=rate, times=None))
+def hold(world: World) -> None:
+    """Each upload stops halfway until it is let go."""
+    half = Fault(kind="stall", route="upload-asset", at_byte=LARGE // 2, times=None)
+    world.target.faults.add(half)
 
 
 async def finished(world: World) -> None:
@@ -71,7 +67,8 @@ async def finished(world: World) -> None:
 async def test_killed_while_the_bytes_flow(tmp_path: Path) -> None:
     """`kill -9`, then `sync`: everything arrives once."""
     async with world_of(tmp_path) as world:
-        begun = moving(world, 30)
+        hold(world)
+        begun = moving(world)
 
         async def kill(process: asyncio.subprocess.Process) -> None:
             await begun.wait()
@@ -85,7 +82,7 @@ async def test_killed_while_the_bytes_flow(tmp_path: Path) -> None:
 async def test_stopped_while_the_bytes_flow(times: int, tmp_path: Path) -> None:
     """Once: what is in flight arrives. Twice: it ends at once. Either way without any noise."""
     async with world_of(tmp_path) as world:
-        slow(world, 1 if times == 1 else 3)
+        hold(world)
         begun = moving(world)
         loop = asyncio.get_running_loop()
         stopped_at = 0.0
@@ -98,13 +95,15 @@ async def test_stopped_while_the_bytes_flow(times: int, tmp_path: Path) -> None:
                 process.send_signal(signal.SIGTERM)
             stopped_at = loop.time()
 
-        done = await run(world, "sync", "--json", during=stop)
+        heard = [("in flight", world.target.faults.resume)] if times == 1 else []
+        done = await run(world, "sync", "--json", during=stop, told=heard)
         assert loop.time() - stopped_at < 20
         assert done.status in {130, 143}
         assert not [word for word in NOISE if word in done.err], done.err
         assert done.json()["status"] == ("ok" if times == 1 else "interrupted")
-        uploaded = sum(len(release.assets) for release in world.target.releases("mirrors/tool"))
-        assert bool(uploaded) is (times == 1)
+        releases = world.target.releases("mirrors/tool")
+        whole = [a for release in releases for a in release.assets if a.state == "uploaded"]
+        assert bool(whole) is (times == 1)
         await finished(world)
 
 
@@ -113,13 +112,15 @@ async def test_the_service_drains(times: int, tmp_path: Path) -> None:
     """SIGTERM: what is in flight arrives; a second one cuts it. No thread holds the end up."""
     async with world_of(tmp_path, assets=1, extra=service()) as world:
         world.environ["WEBHOOK_SECRET"] = WEBHOOK_SECRET
-        slow(world, 1 if times == 1 else 3)
+        hold(world)
         begun = moving(world)
         async with daemon(world) as running:
             await begun.wait()
             running.signal(signal.SIGTERM)
             await running.event("service.draining")
-            if times == 2:
+            if times == 1:
+                world.target.faults.resume()
+            else:
                 running.signal(signal.SIGTERM)
             assert await running.stopped() == (0 if times == 1 else 128 + signal.SIGTERM)
         told = "\n".join(str(event) for event in running.events)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault, Generated, GitHubState
+from support.clock import MachineClock
 from support.process import run
 from support.world import World, only
 
@@ -164,7 +165,7 @@ async def test_killed_in_the_middle_of_a_download(tmp_path: Path, digests: bool)
     """`kill -9`, then `sync`: the source sends only what had not been written yet."""
     size = 40 * MIB
     source = GitHubState(kind="github", digests=digests)
-    async with World(tmp_path, extra=SPOOL, source=source) as world:
+    async with World(tmp_path, extra=SPOOL, source=source, clock=MachineClock()) as world:
         seed(world, (size,))
         world.expect()
         fatal = asyncio.Event()
@@ -234,7 +235,7 @@ async def python(world: World, code: str) -> tuple[int | None, str, str]:
 
 async def test_a_disk_that_is_full_stops_one_asset(tmp_path: Path) -> None:
     """What the disk cannot take fails with a sentence; the rest arrives, and nothing stays of it."""
-    async with World(tmp_path, extra=SPOOL) as world:
+    async with World(tmp_path, extra=SPOOL, clock=MachineClock()) as world:
         seed(world, (8 * MIB, 2 * MIB))
         status, out, err = await python(world, LIMITED)
         assert status == 1, out + err
@@ -250,7 +251,7 @@ async def test_a_disk_that_is_full_stops_one_asset(tmp_path: Path) -> None:
 
 async def test_memory_is_bounded(tmp_path: Path) -> None:
     """Four large assets at once take no more memory than their buffers."""
-    async with World(tmp_path, extra=SPOOL) as world:
+    async with World(tmp_path, extra=SPOOL, clock=MachineClock()) as world:
         seed(world, (24 * MIB,) * 4)
         status, out, err = await python(world, MEASURED)
         assert status == 0, out + err

@@ -14,6 +14,7 @@ import structlog
 from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Fault, GitHubState, PushRule
+from support.clock import MachineClock
 from support.process import run
 from support.world import SOURCE_TOKEN, TARGET_TOKEN, World, only
 
@@ -386,7 +387,7 @@ async def test_a_mirror_that_pushes_nothing_needs_no_git(
 
 async def test_killed_while_git_works(tmp_path: Path) -> None:
     """`kill -9` in the middle of a push; the next run does the rest and removes what was left."""
-    async with World(tmp_path, MIRROR) as world:
+    async with World(tmp_path, MIRROR, clock=MachineClock()) as world:
         seed(world)
         world.target.faults.add(
             Fault(kind="delay", route="git-receive-pack", seconds=None, times=1)

@@ -48,8 +48,9 @@ class Scene:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.source = GitHubState(kind="github")
-        self.target = GitHubState(kind="ghes")
+        self.clock = VirtualClock()
+        self.source = GitHubState(kind="github", clock=self.clock.timestamp)
+        self.target = GitHubState(kind="ghes", clock=self.clock.timestamp)
         self.source.add_token(READ, login="reader", repositories={SOURCE: "read"})
         self.target.add_token(WRITE, login="bot", repositories={TARGET: "write"})
         self.source.add_repository(SOURCE, private=True)
@@ -58,7 +59,6 @@ class Scene:
         self.source.move_tag(SOURCE, "v2")
         self.source.move_tag(SOURCE, "other")
         self.tokens = {"github": READ, "target": WRITE}
-        self.clock = VirtualClock()
         self.copies = directory / "git"
 
     async def open(self, stack: AsyncExitStack, tls: ssl.SSLContext | None = None) -> None:
