@@ -75,7 +75,8 @@ class Fault:
               `Content-Length` still announces all of it
             - `wrong-length`: `Content-Length` announces `at_byte` bytes, whatever follows
             - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes or
-              `resume` is called; of an upload: nothing more is read
+              `resume` is called; of an upload: nothing more is read, so that a client that goes is
+              missed only where what it sent fits into the buffers
             - `slow`: the body flows at `rate` bytes a second, either way
             - `corrupt`: the byte at `at_byte` is flipped, the length is right
             - `html`: 200 with a page
@@ -209,7 +210,7 @@ class Faults:
         return len(self._stalled)
 
     async def stall(self, seconds: float | None) -> None:
-        """Hold a body for so long, or until `resume`; a client that goes cancels."""
+        """Hold a body for so long, or until `resume`; a client that is seen to go cancels."""
         if self._resumed:
             return
         stalled = asyncio.get_running_loop().create_future()

@@ -119,6 +119,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         running.signal(signal.SIGTERM)
         assert await running.stopped() == 128 + signal.SIGTERM
         assert "v2" not in world.published()
+        await world.let_go()
         done = await run(world, "sync", "--json")
         assert done.status == 0, done.err
         assert world.same() == []
@@ -135,6 +136,7 @@ async def test_the_end_of_the_drain_cuts(tmp_path: Path) -> None:
         await moving(world, running)
         running.signal(signal.SIGINT)
         assert await running.stopped() == 128 + signal.SIGINT
+        await world.let_go()
         assert (await run(world, "sync")).status == 0
         assert world.same() == []
 
@@ -476,7 +478,7 @@ async def test_no_release_is_ever_seen_half(tmp_path: Path) -> None:
             await moving(world, running)
             running.process.kill()
             await running.stopped()
-        world.target.faults.clear()
+        await world.let_go()
         async with daemon(world) as running:
             await running.event("release.published", release="v2")
             running.signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
@@ -142,6 +143,17 @@ directory = "{self.ledger}"
             self.app = app
             run = app.sync if command == "sync" else app.plan
             return await run(patterns, full=full)
+
+    async def let_go(self) -> None:
+        """What the target holds flows on; what is left of clients that are gone comes to its end.
+
+        While nothing is read, no system tells that the other side has gone.
+        """
+        self.target.faults.resume()
+        releases = [r for name in self.target.names for r in self.target.releases(name)]
+        async with asyncio.timeout(30):
+            while any(release.arriving for release in releases):  # noqa: ASYNC110 - of a socket
+                await asyncio.sleep(0.01)
 
     # -- what became of it ------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ def hold(world: World) -> None:
 async def finished(world: World) -> None:
     """The next run completes what was left, once."""
     world.target.faults.clear()
+    await world.let_go()
     done = await run(world, "sync", "--json")
     assert done.status == 0, done.out + done.err
     assert world.same() == []
