@@ -10,7 +10,25 @@ PYTEST_ARGS ?=
 LOCK ?=
 BENCH_ARGS ?=
 
-.PHONY: help demo soak test test-all everything faults lint types layers unit bench bench-long format clean
+# What is quick and depends on the time of day or the date, for `make test-dates`.
+QUICK := tests/config tests/core tests/daemon tests/emulator tests/faults/test_mended.py \
+  tests/faults/test_network.py tests/github tests/notify tests/page tests/storage tests/sync
+# A browser, systemd-analyze and promtool do not start, or ask another clock, under faketime.
+SLOW := tests/page/test_browser.py tests/daemon/test_alerts.py tests/daemon/test_units.py
+# Files have the machine's real dates: what a killed run left would look a year old.
+SLOW += tests/sync/test_spool.py
+# PyGithub sleeps until a moment of the monotonic clock, which faketime gets wrong.
+SLOW += tests/sync/test_independent.py
+# Processes by the dozen, or minutes of work, and no date in them that the others have not.
+SLOW += tests/core/test_planner_laws.py tests/daemon/test_service.py tests/daemon/test_zone.py \
+  tests/github/test_client_loops.py tests/notify/test_ways.py tests/sync/test_kill.py \
+  tests/sync/test_large.py tests/sync/test_tags_push.py
+
+# The date is false and what is measured is true, in every process; without the "fix" a thread that
+# waits for a while does not spin.
+FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
+
+.PHONY: help demo soak test test-all test-dates everything faults lint types layers unit bench bench-long format clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -36,6 +54,13 @@ demo: $(VENV)/.installed  ## Mirror a few repositories between two emulated host
 test: lint types layers unit  ## Lint, types, layers and tests
 
 test-all: lint types layers everything  ## As test, with every fault and every kill instead of a sample
+
+test-dates: $(VENV)/.developing  ## The quick tests tomorrow, in 40 and 400 days, and as a leap day begins (needs faketime)
+	@set -e; for date in +1d +40d +400d '@2028-02-28 23:59:59'; do \
+	  echo "== $$date"; \
+	  $(FAKETIME) -f "$$date" $(BIN)/pytest -q -n auto --dist worksteal -p no:cacheprovider \
+	    $(SLOW:%=--ignore=%) $(QUICK) $(PYTEST_ARGS); \
+	done
 
 lint: $(VENV)/.developing  ## Style and mistakes that can be seen
 	$(BIN)/ruff check .
