@@ -10,7 +10,7 @@ import json
 import os
 import random
 import stat
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +42,10 @@ class SmallDisk(Disk):
         self.full_after = full_after
 
     def space(self, directory: Path) -> tuple[int, int]:
-        here = sum(path.stat().st_size for path in directory.iterdir())
+        here = 0
+        for path in directory.iterdir():
+            with suppress(FileNotFoundError):  # removed meanwhile, by another thread
+                here += path.stat().st_size
         return self.total - self.used - here, self.total
 
     def write(self, descriptor: int, chunks: Sequence[bytes], offset: int) -> None:
