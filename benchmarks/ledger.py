@@ -54,6 +54,7 @@ def write(directory: Path, repositories: int) -> None:
             f"https://api.github.com/repos/octo/{name}/releases?per_page=100",
             f'W/"{number:064x}"',
             f"{number:032x}",
+            RELEASES,
         )
         index.mirrors[f"mirrors/{name}"] = IndexEntry(
             f"github:octo/{name}",

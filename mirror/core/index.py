@@ -35,11 +35,17 @@ class PageProof:
         url: Its address on the host.
         etag: The host's, sent back as it came; empty where it gave none.
         content: A fingerprint of what it held, without counters.
+        items: How many items it held; ``None`` in proofs that were stored before this was noted.
     """
 
     url: str
     etag: str
     content: str
+    items: int | None = None
+
+    def to_json(self) -> list[str | int | None]:
+        """As it stands in the index."""
+        return [self.url, self.etag, self.content, self.items]
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ class IndexEntry:
         """As it stands in the index."""
         return {
             **fields_of(self, "pages", "quarantined", "warnings"),
-            "pages": [[page.url, page.etag, page.content] for page in self.pages],
+            "pages": [page.to_json() for page in self.pages],
             "warnings": list(self.warnings),
             "quarantined": [item.to_json() for item in self.quarantined],
         }
@@ -200,7 +206,7 @@ class ListingEntry:
         """As it stands in the index."""
         return {
             "credential": self.credential,
-            "pages": [[page.url, page.etag, page.content] for page in self.pages],
+            "pages": [page.to_json() for page in self.pages],
             "repositories": [list(repository) for repository in self.repositories],
         }
 
@@ -328,4 +334,6 @@ def _pages(items: Any) -> tuple[PageProof, ...]:
     for page in pages:
         for text in (page.url, page.etag, page.content):
             text_of(text)
+        if page.items is not None:
+            integer(page.items)
     return pages

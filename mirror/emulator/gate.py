@@ -242,13 +242,20 @@ class Gate:
         return f"https://docs.github.com{version}/rest"
 
     def _condition(self, call: Call, answer: Answer) -> None:
-        """A weak ETag that belongs to body and credential; 304 without a body when it is known."""
+        """A weak ETag that belongs to body and credential; 304 without a body when it is known.
+
+        Such an answer does not tell the other pages of a list, nor is its ETag made of them.
+
+        Source: https://github.community/t/how-to-correctly-use-etag-with-the-paginated-responses-in-rest-api/209783
+        and https://github.com/app-sre/github-mirror/pull/113
+        """
         of = f"{answer.digest or digest_of(answer.body)} {call.credential}"
         etag = f'W/"{digest_of(of.encode())}"'
         answer.headers["ETag"] = etag
         asked = call.request.headers.get("If-None-Match", "")
         if etag in asked or etag.removeprefix("W/") in asked.split(", "):
             answer.status, answer.body, answer.content_type = 304, b"", None
+            answer.headers.pop("Link", None)
 
     def _dress(self, call: Call, answer: Answer) -> None:
         """Add the headers that every answer has."""

@@ -401,6 +401,12 @@ class GitHubClient:
     ) -> Answer:
         status, headers = response.status, response.headers
         if status == 304:
+            if not call.etag:  # taken for an empty list, it would say that everything is gone
+                raise BadAnswer(
+                    f"{self.name}: {public(url)} answered 304 to a request without a condition",
+                    host=self.name,
+                    status=status,
+                )
             data = None
             self._wire.counter.not_modified += 1
         else:

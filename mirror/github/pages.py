@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import structlog
 
 from mirror.core.ledger import PageProof
-from mirror.errors import ConnectionLost, ServerError, ValidationFailed
+from mirror.errors import ConnectionLost, NotFound, ServerError, ValidationFailed
 from mirror.github.decode import Check, list_of
-from mirror.github.protocol import RefusedAddress, origin
+from mirror.github.protocol import RefusedAddress, following, origin, page_size, tells_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,21 +122,55 @@ class PageReader(Generic[T]):
         self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]]
     ) -> tuple[PageProof, ...] | None:
         """Ask for each page with its ETag; the proofs as they are now, or ``None`` for a change."""
-        proven = []
+        proven: list[PageProof] = []
+        told = False  # whether the host said that the last page is the last one
         for number, proof in enumerate(proofs):
-            follows = proofs[number + 1].url if number + 1 < len(proofs) else None
-            answer, items = await self._get(proof.url, proofs[0].url, etag=proof.etag)
+            rest = proofs[number + 1 :]
+            follows = rest[0].url if rest else None
+            # Without knowing whether the last page was full, a 304 of it would not be enough.
+            etag = proof.etag if rest or proof.items is not None else ""
+            answer, items = await self._get(proof.url, proofs[0].url, etag=etag)
             if answer.not_modified:
                 # An answer of 304 may leave out its Link header, but not lie about it.
                 if answer.next not in {None, follows}:
                     return None
                 proven.append(proof)
+                told = tells_pages(answer.headers.get("Link"))
                 continue
             page = fresh[proof.url] = self._page(answer, items)
-            if page.partial or page.proof.content != proof.content or page.next != follows:
+            if page.partial or page.proof.content != proof.content:
                 return None
             proven.append(page.proof)
-        return tuple(proven)
+            told = True
+            if page.next is None and all(later.items == 0 for later in rest):
+                proven += rest  # what they prove is still so: nothing followed
+                break
+            if page.next != follows:
+                return None
+        if told or not _may_continue(proven):
+            return tuple(proven)
+        return await self._look_beyond(proven, fresh)
+
+    async def _look_beyond(
+        self, proven: Sequence[PageProof], fresh: dict[str, _Page[T]]
+    ) -> tuple[PageProof, ...] | None:
+        """Find out whether a page follows a full last one; the result is that of :meth:`_prove`.
+
+        A full page does not change when the next item begins another page, and its 304 need not
+        name that page. The next page is asked for by its number; while it is empty, it is proven
+        from then on like the others, by one conditional request a pass.
+        """
+        first, last = proven[0].url, proven[-1]
+        beyond = following(last.url)
+        if beyond is not None:
+            with suppress(NotFound, ValidationFailed):
+                page = fresh[beyond] = self._page(*await self._get(beyond, first))
+                ended = not (page.items or page.next or page.partial)
+                return (*proven, page.proof) if ended else None
+        # No page can be asked for there: only the last page in full names what follows it.
+        page = fresh[last.url] = self._page(*await self._get(last.url, first))
+        ended = not (page.next or page.partial) and page.proof.content == last.content
+        return (*proven[:-1], page.proof) if ended else None
 
     async def _walk(
         self, first: str, fresh: dict[str, _Page[T]], pages: list[_Page[T]], easier: str | None
@@ -180,7 +215,7 @@ class PageReader(Generic[T]):
     def _page(self, answer: Answer, items: list[T]) -> _Page[T]:
         return _Page(
             items=tuple(items),
-            proof=PageProof(answer.asked, answer.etag, self._content(items)),
+            proof=PageProof(answer.asked, answer.etag, self._content(items), len(items)),
             next=answer.next,
             moved_to=None if answer.url == answer.asked else answer.url.partition("?")[0],
             partial="partial-results" in answer.headers.get("X-GitHub-SSO", ""),
@@ -197,6 +232,17 @@ def not_endless(what: str, host: str, address: str, seen: set[str], most: int) -
         how = "go round in circles" if address in seen else f"do not end after {most:,}"
         raise RefusedAddress(f"{host}: the pages of a listing of {what} {how}", host=host)
     seen.add(address)
+
+
+def _may_continue(proofs: Sequence[PageProof]) -> bool:
+    """Whether the last page is full, so that one more item would begin a page of its own.
+
+    Some hosts give less than they are asked for: a page is full, too, if an earlier one that
+    another page followed held no more. An empty page is never full: it ends a listing.
+    """
+    last = proofs[-1].items
+    earlier = (proof.items for proof in proofs[:-1] if proof.items is not None)
+    return last is None or (last > 0 and last >= min((page_size(proofs[0].url), *earlier)))
 
 
 def _of_one_host(proofs: Sequence[PageProof]) -> bool:

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from mirror.errors import (
     AuthError,
@@ -208,6 +208,10 @@ def etag_of(headers: Mapping[str, str]) -> str:
 _LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*")*)')
 _PARAMETER = re.compile(r';\s*([^\s=;,"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))')
 
+_PLACES = frozenset({"first", "prev", "next", "last"})
+_CURSORS = frozenset({"after", "before", "cursor", "since"})
+_PAGE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+
 
 def next_link(header: str | None, base: str) -> str | None:
     """The address of the next page, or ``None`` on the last one.
@@ -226,6 +230,36 @@ def next_link(header: str | None, base: str) -> str | None:
         if "next" in _relations(parameters):
             return _same_origin(target, base)
     return None
+
+
+def tells_pages(header: str | None) -> bool:
+    """Whether a ``Link`` header tells a page's place in a listing: the last one names those before it."""
+    return any(
+        not _PLACES.isdisjoint(_relations(parameters))
+        for _, parameters in _LINK.findall(header or "")
+    )
+
+
+def following(url: str) -> str | None:
+    """The address of the page after this one, where pages are numbered; ``None`` where they are not.
+
+    A page that was asked for without a number is the first.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    number = query.get("page", "1")
+    if _CURSORS & query.keys() or not _PAGE_NUMBER.fullmatch(number):
+        return None
+    query["page"] = str(int(number) + 1)
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def page_size(url: str) -> int:
+    """How many items a page's address asks for; hosts give 30 where it does not say."""
+    asked = dict(parse_qsl(urlsplit(url).query)).get("per_page", "")
+    return int(asked) if _PAGE_NUMBER.fullmatch(asked) else 30
 
 
 def _relations(parameters: str) -> list[str]:

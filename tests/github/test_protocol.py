@@ -26,11 +26,13 @@ from mirror.github.protocol import (
     accepted_upload_origins,
     api_url,
     decode_response,
+    following,
     is_loopback,
     is_signature,
     is_signed,
     next_link,
     origin,
+    page_size,
     public,
     without_secrets,
 )
@@ -178,6 +180,33 @@ def test_a_next_page_of_another_origin_is_refused(target: str) -> None:
         next_link(f'<{target}?secret=1>; rel="next"', BASE)
     assert not caught.value.retryable
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("?per_page=100", "?per_page=100&page=2"),
+        ("?type=all&per_page=100&page=2", "?type=all&per_page=100&page=3"),
+        ("", "?page=2"),
+        ("?after=x&per_page=100", None),
+        ("?page=x", None),
+        ("?page=-1", None),
+        (f"?page={'9' * 5000}", None),
+        ("?page=\u0665", None),
+    ],
+)
+def test_the_address_after_a_numbered_page(url: str, expected: str | None) -> None:
+    """The number alone changes; what has another order than numbers has no such address."""
+    wanted = None if expected is None else f"https://api.github.com/x{expected}"
+    assert following(f"https://api.github.com/x{url}") == wanted
+
+
+@pytest.mark.parametrize(
+    ("query", "size"), [("?per_page=100", 100), ("", 30), ("?per_page=x", 30), ("?per_page=0", 30)]
+)
+def test_the_size_of_a_page_is_in_its_address(query: str, size: int) -> None:
+    """As it was asked for, else the hosts' own."""
+    assert page_size(f"https://api.github.com/x{query}") == size
 
 
 @given(st.text(), st.text())

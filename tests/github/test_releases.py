@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
+from mirror.core.ledger import PageProof
 from mirror.core.release import RepoRef
 from mirror.core.retry import Backoff
 from mirror.emulator import Emulator, Fault, GitHubState
@@ -94,7 +97,7 @@ async def test_a_release_is_what_the_host_says() -> None:
         assert await store.release(REPO, one.id) == one
 
 
-@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+@pytest.mark.parametrize("count", [0, 1, 99, 101, 250])
 async def test_all_pages_are_read_and_proven(count: int) -> None:
     """Each release once; unchanged costs one conditional request a page and no content."""
     async with emulated() as (state, store):
@@ -109,6 +112,224 @@ async def test_all_pages_are_read_and_proven(count: int) -> None:
         again = await store.list_releases(REPO, listing.pages)
         assert (again.unchanged, again.releases, again.pages) == (True, (), listing.pages)
         assert store.client.counts.total == store.client.counts.not_modified == pages
+
+
+@pytest.mark.parametrize("count", [100, 200])
+async def test_a_full_last_page_costs_one_more_conditional_request(count: int) -> None:
+    """The empty page after it is asked for once in full, and from then on is a page like others."""
+    async with emulated() as (state, store):
+        with_releases(state, count)
+        listing = await store.list_releases(REPO)
+        store.client.reset()
+        again = await store.list_releases(REPO, listing.pages)
+        assert again.unchanged
+        pages = count // 100
+        counts = store.client.counts
+        assert (counts.total, counts.not_modified) == (pages + 1, pages)
+        for _ in range(3):
+            store.client.reset()
+            again = await store.list_releases(REPO, again.pages)
+            assert again.unchanged
+            assert len(again.pages) == pages + 1
+            assert store.client.counts.total == store.client.counts.not_modified == pages + 1
+
+
+@pytest.mark.parametrize("count", [100, 200])
+@pytest.mark.parametrize("passes", [0, 1, 3])
+async def test_a_release_that_begins_a_page_is_seen(count: int, passes: int) -> None:
+    """The last page is full and stays as it is: its 304 tells nothing of the page after it."""
+    async with emulated() as (state, store):
+        with_releases(state, count)
+        listing = await store.list_releases(REPO)
+        pages = listing.pages
+        for _ in range(passes):
+            pages = (await store.list_releases(REPO, pages)).pages
+        state.add_release("octo/tool", "older", date="2001-01-01T00:00:00Z")
+        changed = await store.list_releases(REPO, pages)
+        assert not changed.unchanged
+        assert len(changed.releases) == count + 1
+        assert (await store.list_releases(REPO, changed.pages)).unchanged
+
+
+async def test_a_repository_that_begins_a_page_is_seen() -> None:
+    """An owner's repositories are proven unchanged in the same way."""
+    async with emulated() as (state, store):
+        for number in range(99):
+            state.add_repository(f"octo/a{number}")
+        listing = await store.owner_repositories("octo")
+        assert len(listing.repositories) == 100
+        pages = (await store.owner_repositories("octo", listing.pages)).pages
+        assert (await store.owner_repositories("octo", pages)).unchanged
+        state.add_repository("octo/zzz")
+        assert len((await store.owner_repositories("octo", pages)).repositories) == 101
+
+
+async def test_a_proof_that_does_not_tell_how_full_its_page_was_is_not_enough() -> None:
+    """An index of an earlier version: the last page is read once more, and then it is known."""
+    async with emulated() as (state, store):
+        with_releases(state, 100)
+        listing = await store.list_releases(REPO)
+        stored = [PageProof(page.url, page.etag, page.content) for page in listing.pages]
+        store.client.reset()
+        again = await store.list_releases(REPO, stored)
+        assert (again.unchanged, again.pages) == (True, listing.pages)
+        assert (store.client.counts.total, store.client.counts.not_modified) == (1, 0)
+        state.add_release("octo/tool", "older", date="2001-01-01T00:00:00Z")
+        assert len((await store.list_releases(REPO, stored)).releases) == 101
+
+
+class Paged:
+    """A host that gives pages as a test says: the items of each, and its ``Link`` header.
+
+    Attributes:
+        beyond: What it answers where there is no such page.
+    """
+
+    def __init__(self, *pages: list[dict[str, Any]]) -> None:
+        self.pages = list(pages)
+        self.beyond = 200
+        self.linked_304 = False
+        self.linked = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        number = int(request.query.get("page", "1"))
+        if number > len(self.pages) and self.beyond != 200:
+            return web.json_response({"message": "no"}, status=self.beyond)
+        items = self.pages[number - 1] if number <= len(self.pages) else []
+        headers = {"ETag": f'"{number}-{sha256(json.dumps(items).encode()).hexdigest()}"'}
+        links = [self.linked] if self.linked else []
+        if number < len(self.pages):
+            links.append(f'<{request.url.update_query(page=str(number + 1))}>; rel="next"')
+        if number > 1:
+            links.append(f'<{request.url.update_query(page="1")}>; rel="first"')
+        unchanged = request.headers.get("If-None-Match") == headers["ETag"]
+        if links and (self.linked_304 or not unchanged):
+            headers["Link"] = ", ".join(links)
+        if unchanged:
+            return web.Response(status=304, headers=headers)
+        return web.json_response(items, headers=headers)
+
+
+def some(count: int, first: int = 1) -> list[dict[str, Any]]:
+    return [a_release(number, f"v{number}") for number in range(first, first + count)]
+
+
+@pytest.mark.parametrize("size", [3, 0])
+async def test_a_host_that_gives_less_than_it_is_asked_for(size: int) -> None:
+    """Its pages are full with less: what an earlier page that another one followed held."""
+    host = Paged(some(size), some(3, first=10))
+    async with faked(host.answer) as (seen, store):
+        listing = await store.list_releases(REPO)
+        for _ in range(3):
+            seen.seen.clear()
+            listing = await store.list_releases(REPO, listing.pages)
+            assert listing.unchanged
+            assert len(seen.seen) == 3
+        host.pages.append(some(1, first=20))
+        assert len((await store.list_releases(REPO, listing.pages)).releases) == size + 4
+
+
+@pytest.mark.parametrize("status", [404, 422])
+async def test_a_host_without_empty_pages(status: int) -> None:
+    """Where the page after the last one cannot be asked for, the full one tells by its own answer."""
+    host = Paged(some(100))
+    host.beyond = status
+    async with faked(host.answer) as (seen, store):
+        listing = await store.list_releases(REPO)
+        for _ in range(3):
+            seen.seen.clear()
+            listing = await store.list_releases(REPO, listing.pages)
+            assert listing.unchanged
+            assert len(seen.seen) == 3
+        host.pages.append(some(1, first=200))
+        assert len((await store.list_releases(REPO, listing.pages)).releases) == 101
+
+
+async def test_pages_that_have_no_number_are_read_again() -> None:
+    """A cursor is made by the host alone; the full last page names what follows it."""
+    pages = [some(100), some(100, first=101)]
+
+    async def handler(request: web.Request) -> web.Response:
+        second = request.query.get("after") == "x"
+        headers = {"ETag": f'"{second}"'}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        if second and len(pages) > 2:
+            headers["Link"] = f'<{request.url.update_query(after="y")}>; rel="next"'
+        if not second and request.query.get("after") != "y":
+            headers["Link"] = f'<{request.url.update_query(after="x")}>; rel="next"'
+        found = pages[2] if request.query.get("after") == "y" else pages[second]
+        return web.json_response(found, headers=headers)
+
+    async with faked(handler) as (host, store):
+        listing = await store.list_releases(REPO)
+        host.seen.clear()
+        listing = await store.list_releases(REPO, listing.pages)
+        assert listing.unchanged
+        assert len(host.seen) == 3
+        pages.append(some(1, first=300))
+        assert len((await store.list_releases(REPO, listing.pages)).releases) == 201
+
+
+async def test_a_304_that_tells_its_place_is_enough() -> None:
+    """A host whose 304 has a ``Link`` header with the pages before says that none comes after."""
+    host = Paged(some(100), some(100, first=101))
+    host.linked_304 = True
+    async with faked(host.answer) as (seen, store):
+        listing = await store.list_releases(REPO)
+        seen.seen.clear()
+        listing = await store.list_releases(REPO, listing.pages)
+        assert listing.unchanged
+        assert len(seen.seen) == 2
+        host.pages.append(some(1, first=300))
+        assert len((await store.list_releases(REPO, listing.pages)).releases) == 201
+
+
+async def test_a_link_to_something_else_tells_no_place() -> None:
+    """A ``Link`` header may be about other things than pages."""
+    host = Paged(some(100))
+    host.linked_304, host.linked = True, '<https://docs.example/>; rel="deprecation"'
+    async with faked(host.answer) as (seen, store):
+        listing = await store.list_releases(REPO)
+        seen.seen.clear()
+        assert (await store.list_releases(REPO, listing.pages)).unchanged
+        assert len(seen.seen) == 2
+
+
+async def test_counters_on_a_full_page_leave_the_empty_one_known() -> None:
+    """A full page that is read in full says itself that nothing follows: one request is enough."""
+    downloads = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.query.get("page") == "2":
+            etag, items = '"none"', []
+        else:
+            etag, items = f'"{downloads}"', some(100)
+        if request.headers.get("If-None-Match") == etag:
+            return web.Response(status=304, headers={"ETag": etag})
+        return web.json_response(items, headers={"ETag": etag})
+
+    async with faked(handler) as (host, store):
+        listing = await store.list_releases(REPO)
+        listing = await store.list_releases(REPO, listing.pages)
+        assert len(listing.pages) == 2
+        downloads = 1
+        for requests in (1, 2, 2):
+            host.seen.clear()
+            listing = await store.list_releases(REPO, listing.pages)
+            assert listing.unchanged
+            assert (len(listing.pages), len(host.seen)) == (2, requests)
+
+
+async def test_unchanged_is_no_answer_to_who_does_not_ask_for_it() -> None:
+    """A 304 without a condition (a broken cache in between) is not an empty list of releases."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=304)
+
+    async with faked(handler) as (_, store):
+        with pytest.raises(BadAnswer, match="304"):
+            await store.list_releases(REPO)
 
 
 @pytest.mark.parametrize("change", ["first", "last", "new", "deleted", "asset"])

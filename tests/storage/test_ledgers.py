@@ -726,7 +726,7 @@ LEDGER = st.builds(
         lambda found: {(entry.release_id, entry.asset_id): entry for entry in found}
     ),
 )
-PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT), max_size=2).map(tuple)
+PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT, st.none() | NUMBER), max_size=2).map(tuple)
 ENTRY = st.builds(
     IndexEntry,
     source=NAME,
@@ -779,6 +779,18 @@ def test_ledger_survives_json(value: Ledger) -> None:
 def test_index_survives_json(value: Index) -> None:
     """An index's document, written and read, gives an equal index."""
     assert Index.from_json(ledgers._decoded(ledgers._encoded(value.to_json(), None), None)) == value
+
+
+def test_proofs_without_a_count_are_read() -> None:
+    """An index of a version that did not note how many items a page held."""
+    entry = IndexEntry("github:octo/tool", "mirrors/tool", pages=(PageProof("u", "e", "c", 7),))
+    listing = ListingEntry("c", (PageProof("u", "e", "c", 7),))
+    document = Index({"mirrors/tool": entry}, {"octo/*": listing}).to_json()
+    for stored in (document["mirrors"]["mirrors/tool"], document["listings"]["octo/*"]):
+        stored["pages"] = [page[:3] for page in stored["pages"]]
+    index = Index.from_json(document)
+    assert index.mirrors["mirrors/tool"].pages == (PageProof("u", "e", "c", None),)
+    assert index.listings["octo/*"].pages == (PageProof("u", "e", "c", None),)
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
