@@ -79,7 +79,7 @@ class TagPusher:
         backoff: Backoff,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()
         self._clock = clock
         self._backoff = backoff
         self._jitter = jitter
@@ -201,7 +201,7 @@ class TagPusher:
         await asyncio.to_thread(self._tidy, copy)
         if not _exists(copy / "HEAD"):
             made = await self._git.local(
-                "init", "--bare", "--quiet", "--template=", "--", str(copy), quiet=60.0, home=copy
+                "init", "--bare", "--quiet", "--template=", quiet=60.0, repository=copy
             )
             if made.status:
                 raise GitError(f"git cannot make {copy}: {made.errors.strip()}")
@@ -218,13 +218,12 @@ class TagPusher:
     async def _sound(self, copy: Path) -> bool:
         """Whether everything that the copy's tags need is in it."""
         looked = await self._git.local(
-            f"--git-dir={copy}",
             "fsck",
             "--connectivity-only",
             "--no-dangling",
             "--no-progress",
             quiet=3600.0,
-            home=copy,
+            repository=copy,
         )
         return looked.status == 0
 
@@ -253,12 +252,11 @@ class TagPusher:
     async def _fetch(self, copy: Path, source: Place, tags: dict[str, _Tag]) -> None:
         """Bring what the copy lacks."""
         known = await self._git.local(
-            f"--git-dir={copy}",
             "for-each-ref",
             "--format=%(objectname) %(refname:strip=2)",
             "refs/tags",
             quiet=60.0,
-            home=copy,
+            repository=copy,
         )
         if known.status:
             raise GitError(f"git cannot read {copy}: {known.errors.strip()}")
@@ -275,7 +273,6 @@ class TagPusher:
         await self._asked(
             source,
             "read",
-            f"--git-dir={copy}",
             "fetch",
             "--progress",
             "--no-tags",
@@ -285,6 +282,7 @@ class TagPusher:
             "--",
             source.url,
             quiet=2 * source.remote.response_timeout,
+            repository=copy,
             given="".join(f"+refs/tags/{tag}:refs/tags/{tag}\n" for tag in lacking).encode(),
         )
 
@@ -323,7 +321,6 @@ class TagPusher:
         answer = await self._asked(
             target,
             "push to",
-            f"--git-dir={copy}",
             "push",
             "--porcelain",
             "--progress",
@@ -335,6 +332,7 @@ class TagPusher:
             target.url,
             *refspecs,
             quiet=2 * target.remote.response_timeout,
+            repository=copy,
             silence=target.remote.response_timeout,  # rules are checked while nothing moves
             good=_has_verdicts,
         )
@@ -346,6 +344,7 @@ class TagPusher:
         verb: str,
         *arguments: str,
         quiet: float,
+        repository: Path | None = None,
         silence: float = 0.0,
         given: bytes = b"",
         good: Callable[[Finished], bool] = lambda finished: finished.status == 0,
@@ -354,7 +353,7 @@ class TagPusher:
         attempt = 1
         while True:
             finished = await self._git.reach(
-                place, *arguments, quiet=quiet, silence=silence, given=given
+                place, *arguments, quiet=quiet, repository=repository, silence=silence, given=given
             )
             if good(finished) and not finished.stalled:
                 return finished

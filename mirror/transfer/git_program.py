@@ -1,5 +1,9 @@
 """The ``git`` program: run without a shell, without anybody's settings, and never to wait for ever.
 
+Settings could come from the environment, the system's and a person's files, and from a repository
+that our directory happens to lie in. Each command is told its repository instead of looking for one,
+works in an empty directory of its own, and inherits nothing that git reads.
+
 What a command line, the environment or a configuration file holds can be read by others on the
 same machine; a credential is in none of them. It stands in a file of git's own credential store,
 in a directory that nobody else can enter and that is gone when the command is.
@@ -15,7 +19,7 @@ import signal
 import ssl
 import tempfile
 from base64 import b64encode
-from contextlib import asynccontextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +28,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from mirror.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from mirror.core.release import RepoRef
 
@@ -35,6 +39,7 @@ Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-
 """
 
 PRIVATE = "private-"
+HOME = "home"
 GRACE = 5.0
 """Seconds for git to clean up after itself when it is stopped."""
 
@@ -174,26 +179,33 @@ class GitProgram:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._directory = directory.absolute()  # git works elsewhere
 
     def sweep(self) -> None:
         """Remove what a killed run left; nobody else may be running git in this directory."""
         for path in self._directory.glob(f"{PRIVATE}*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    async def local(self, *arguments: str, quiet: float, home: Path) -> Finished:
+    async def local(self, *arguments: str, quiet: float, repository: Path) -> Finished:
         """Run a command that reaches no host.
+
+        Args:
+            arguments: The command.
+            quiet: Seconds without a sign of life after which it is ended.
+            repository: What the command is about; it need not exist yet.
 
         Raises:
             GitError: There is no git.
         """
-        return await self._run((), arguments, home, quiet, b"", Finished())
+        with self._private() as directory:
+            return await self._run((), arguments, directory, repository, quiet, b"", Finished())
 
     async def reach(
         self,
         place: Place,
         *arguments: str,
         quiet: float,
+        repository: Path | None = None,
         silence: float = 0.0,
         given: bytes = b"",
     ) -> Finished:
@@ -203,6 +215,7 @@ class GitProgram:
             place: Where to.
             arguments: The command.
             quiet: Seconds without a sign of life after which it is ended.
+            repository: The copy that the command reads or writes; ``None`` for none.
             silence: Seconds without a byte over the network after which it gives up; the host's
                 ``stall_timeout`` unless given.
             given: Its standard input.
@@ -211,20 +224,25 @@ class GitProgram:
             GitError: There is no git.
             GitHubError: The credential cannot be had.
         """
-        async with self._access(place, silence or place.remote.stall_timeout) as access:
-            finished = Finished(access=access)
-            return await self._run(
-                access.settings, arguments, access.directory, quiet, given, finished
-            )
-
-    @asynccontextmanager
-    async def _access(self, place: Place, silence: float) -> AsyncIterator[Access]:
         header = await place.remote.authorization(place.repo)
         token = header.rpartition(" ")[2] if header else ""
+        with self._private() as directory:
+            access = _access(place, token, directory, silence or place.remote.stall_timeout)
+            # Where no repository is named, git would take the one that it finds itself in.
+            repository = repository or directory / "none"
+            finished = Finished(access=access)
+            return await self._run(
+                access.settings, arguments, directory, repository, quiet, given, finished
+            )
+
+    @contextmanager
+    def _private(self) -> Iterator[Path]:
+        """A directory for one command, with an empty one in it to work in."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=PRIVATE, dir=self._directory))
         try:
-            yield _access(place, token, directory, silence)
+            (directory / HOME).mkdir(mode=0o700)
+            yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -232,7 +250,8 @@ class GitProgram:
         self,
         settings: Sequence[str],
         arguments: Sequence[str],
-        home: Path,
+        directory: Path,
+        repository: Path,
         quiet: float,
         given: bytes,
         finished: Finished,
@@ -243,6 +262,7 @@ class GitProgram:
                 'tags = "push" needs the git program, and there is none on the PATH: install git'
             )
         options = [word for setting in (*_SETTINGS, *settings) for word in ("-c", setting)]
+        home = directory / HOME
         process = await asyncio.create_subprocess_exec(
             program,
             *options,
@@ -251,7 +271,7 @@ class GitProgram:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=home,
-            env=_environment(home),
+            env=_environment(home, repository),
             start_new_session=True,
         )
         try:
@@ -262,12 +282,15 @@ class GitProgram:
         return finished
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, repository: Path) -> dict[str, str]:
     """Nothing of anybody's settings, and above all none of this program's secrets."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return passed | {
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CEILING_DIRECTORIES": str(home.parent),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_DIR": str(repository),
         "GIT_TERMINAL_PROMPT": "0",
         "HOME": str(home),
         "LC_ALL": "C",

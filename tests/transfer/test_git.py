@@ -8,6 +8,8 @@ import random
 import re
 import shutil
 import ssl
+import subprocess
+import tempfile
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -381,20 +383,148 @@ async def test_no_token_is_in_any_command_line_environment_or_log(
     assert b"token" not in (scene.copy / "config").read_bytes()
 
 
-async def test_nobodys_settings_reach_git(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a person's configuration nor a password file nor a hook has a say."""
-    home = scene.directory / "home"
-    home.mkdir()
-    (home / ".gitconfig").write_text('[url "http://127.0.0.1:1/"]\n\tinsteadOf = http://\n')
+def hostile_settings(scene: Scene) -> str:
+    """What would lead git astray, or leave a file named ``believed``, if it were read."""
+    believed, hooks = scene.directory / "believed", scene.directory / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for name in ("pre-push", "reference-transaction", "post-checkout", "pre-auto-gc"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {believed}\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    hosts = (scene.source_host.url, scene.target_host.url)
+    astray = "".join(
+        f'[http "{url}"]\n\tproxy = http://127.0.0.1:1\n'
+        f'[credential "{url}"]\n\thelper = "!touch {believed};:"\n'
+        for url in hosts
+    )
+    return (
+        '[url "http://127.0.0.1:1/"]\n\tinsteadOf = http://\n\tpushInsteadOf = http://\n'
+        f'{astray}[core]\n\thooksPath = {hooks}\n\tfsmonitor = "touch {believed};:"\n'
+        f"[init]\n\ttemplateDir = {scene.directory}\n[trace2]\n\tnormalTarget = {believed}\n"
+    )
+
+
+def enclosed(scene: Scene, *, bare: bool) -> None:
+    """Make the directory that holds everything of ours a repository of somebody else."""
+    place = scene.directory if bare else scene.directory / ".git"
+    options = ("--bare", "-q", "--initial-branch=main", "--template=")
+    subprocess.run(("git", "init", *options, str(place)), check=True)
+    with (place / "config").open("a") as config:
+        config.write(
+            hostile_settings(scene)
+            if bare
+            else f"[core]\n\tbare = false\n{hostile_settings(scene)}"
+        )
+
+
+@pytest.mark.parametrize(
+    "place", ["work tree", "bare repository", "home", "named files", "variables"]
+)
+async def test_nobodys_settings_reach_git(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Of no file, no variable and no enclosing repository: to list, make, fetch, push and check."""
+    home = scene.directory / "people"
+    (home / "git").mkdir(parents=True)
     (home / ".netrc").write_text("machine 127.0.0.1 login x password wrong\n")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    if place in {"work tree", "bare repository"}:
+        enclosed(scene, bare=place == "bare repository")
+    elif place == "variables":
+        enclosed(scene, bare=False)
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+        monkeypatch.setenv("GIT_CONFIG_KEY_0", "url.http://127.0.0.1:1/.insteadOf")
+        monkeypatch.setenv("GIT_CONFIG_VALUE_0", "http://")
+        monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'http.proxy=http://127.0.0.1:1'")
+        monkeypatch.setenv("GIT_TRACE", str(scene.directory / "believed"))
+        monkeypatch.setenv("GIT_TEMPLATE_DIR", str(scene.directory))
+        monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
+        monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(scene.directory / "believed"))
+        monkeypatch.setenv("GIT_EXEC_PATH", str(scene.directory))
+        monkeypatch.setenv("GIT_ASKPASS", f"touch {scene.directory}/believed")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("GIT_DIR", str(scene.directory / ".git"))
+        monkeypatch.setenv("GIT_WORK_TREE", str(scene.directory))
+    elif place == "home":
+        for name in (".gitconfig", "git/config"):
+            (home / name).write_text(hostile_settings(scene))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    else:
+        (home / "settings").write_text(hostile_settings(scene))
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "settings"))
+        monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(home / "settings"))
+    monkeypatch.setattr(tempfile, "tempdir", str(scene.directory))
+    assert await scene.pusher().look(scene.at_source) == 3  # lists
+    assert await scene.push("v1") == {}  # lists, makes, fetches, pushes
+    pack = next((scene.copy / "objects" / "pack").glob("*.pack"))
+    pack.chmod(0o600)
+    pack.write_bytes(b"rubbish")
+    assert await scene.push("v1", "v2", "other") == {}  # and checks
+    assert scene.target_refs() == scene.source_refs("v1", "v2", "other")
+    assert not (scene.directory / "believed").exists()
+    assert not list(scene.copy.glob("hooks/*"))
+
+
+async def test_each_git_is_told_its_repository_and_nothing_else(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command has an empty home and working directory, and of git's variables ours alone."""
+    record = scene.directory / "record"
+    bin_ = scene.directory / "bin"
+    bin_.mkdir()
+    (bin_ / "git").write_text(
+        f'#!/bin/sh\n{{ echo "command $*"; ls -A "$HOME" . ; env; }} >>{record}.$$\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    (bin_ / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_CONFIG", "GIT_SSL_NO_VERIFY", "GIT_ANY"):
+        monkeypatch.setenv(name, str(scene.directory / "leaked"))
+    await scene.push("v1")
+    verbs = set()
+    for path in scene.directory.glob("record.*"):
+        text = path.read_text()
+        if "GATEWAY_INTERFACE" in text or "emulator-git" in text:
+            continue  # the emulated host's own
+        lines = text.splitlines()
+        variables = {
+            line.partition("=")[0]: line.partition("=")[2] for line in lines if "=" in line
+        }
+        assert "leaked" not in text
+        home = Path(variables["HOME"])
+        assert home.is_relative_to(scene.copies)
+        assert variables["XDG_CONFIG_HOME"] == variables["PWD"] == str(home)
+        assert Path(variables["GIT_DIR"]).is_relative_to(scene.copies)
+        assert {name for name in variables if name.startswith("GIT_")} == {
+            "GIT_ATTR_NOSYSTEM",
+            "GIT_CEILING_DIRECTORIES",
+            "GIT_CONFIG_GLOBAL",
+            "GIT_CONFIG_NOSYSTEM",
+            "GIT_DIR",
+            "GIT_TERMINAL_PROMPT",
+        }
+        assert lines[1:4] == [".:", "", f"{home}:"]
+        verbs |= {"init", "fetch", "push", "ls-remote", "for-each-ref"} & set(lines[0].split())
+    assert verbs == {"init", "fetch", "push", "ls-remote", "for-each-ref"}
+
+
+async def test_hooks_in_the_copy_do_not_run(scene: Scene) -> None:
+    """Nor what somebody put into the copy."""
     await scene.push("v1")
     hook = scene.copy / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
     assert await scene.push("v1", "v2") == {}
+
+
+async def test_a_directory_with_a_colon_is_no_list_of_directories(scene: Scene) -> None:
+    """The enclosing repository stays out of it whatever our own directory is called."""
+    enclosed(scene, bare=False)
+    scene.copies = scene.directory / "a:b" / "git"
+    scene.copies.parent.mkdir()
+    assert await scene.push("v1") == {}
+    assert scene.target_refs() == scene.source_refs("v1")
 
 
 async def test_a_credential_goes_to_its_own_repository_alone(scene: Scene) -> None:
