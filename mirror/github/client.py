@@ -457,11 +457,22 @@ class GitHubClient:
         return moment_of(self._wire.date) or self.clock.now()
 
     async def _with_credential(
-        self, address: str, send: Callable[[], Awaitable[T]], *, tries: int = 2
+        self,
+        address: str,
+        send: Callable[[], Awaitable[T]],
+        *,
+        tries: int = 2,
+        proves: bool = True,
     ) -> T:
         """Send; after a 401 once more if there is another credential by now, else stop.
 
         Several refusals would make the host refuse good credentials, too.
+
+        Args:
+            address: What is asked for.
+            send: Sends.
+            tries: How often.
+            proves: Its answer may prove the credential to those who wait for that.
 
         Source: https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
         ("Failed login limit")
@@ -470,7 +481,7 @@ class GitHubClient:
             tries -= 1
             used = await self._had(self._auth.header(address))
             try:
-                return await self._proven(send) if used else await send()
+                return await self._proven(send) if used and proves else await send()
             except RateLimited as error:
                 self.throttle.pause(error.retry_at)
                 raise
@@ -496,18 +507,42 @@ class GitHubClient:
             self.throttle.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send one request alone until the host has taken the credential once in this pass."""
-        if self._credential_good:
-            return await send()
-        async with self._proving:
-            self.throttle.check()
-            try:
-                answer = await send()
-            except GitHubError as error:
-                self._credential_good = error.status not in {None, 401}
+        """Send; until the host has taken the credential once in this pass, one request alone."""
+        if not self._credential_good:
+            async with self._proving:
+                self.throttle.check()
+                if not self._credential_good:  # nobody proved it meanwhile
+                    return await self._proof(send)
+        return await send()
+
+    async def _proof(self, send: Callable[[], Awaitable[T]]) -> T:
+        try:
+            answer = await send()
+        except GitHubError as error:
+            self._credential_good = error.status not in {None, 401}
+            raise
+        self._credential_good = True
+        return answer
+
+    async def _prove(self, address: str) -> None:
+        """Have the credential proven before a stream is sent: by a small request, if at all.
+
+        A stream may take hours, and everything that is asked of the host waits for the proof.
+        """
+        if self._credential_good or await self._had(self._auth.header(address)) is None:
+            return
+
+        async def ask_something() -> None:
+            if not self._credential_good:
+                await self._exchange(Call("GET", self.address("meta"), about=address))
+
+        try:
+            await self._with_credential(address, ask_something)
+        except GitHubError as error:
+            error.ambiguous = False  # the stream was not sent
+            busy = isinstance(error, RateLimited) or error.status == 503
+            if busy or not self._credential_good:
                 raise
-            self._credential_good = True
-            return answer
 
     async def _had(self, credential: Awaitable[T]) -> T:
         """Await a credential; where the host refuses what it is got by, nobody else tries."""
@@ -611,7 +646,10 @@ class GitHubClient:
         here = asyncio.get_running_loop()
 
         async def admit() -> T:
-            return await self._with_credential(address, lambda: ask(here, send), tries=tries)
+            await self._prove(address)
+            return await self._with_credential(
+                address, lambda: ask(here, send), tries=tries, proves=False
+            )
 
         return await ask(self._wire.home, admit)
 

@@ -62,7 +62,7 @@ def client(url: str, **settings: Any) -> GitHubClient:
 async def source(
     handler: Handler, what: Asset | None = None
 ) -> AsyncIterator[tuple[AssetSource, FakeHost]]:
-    async with fake_host(handler) as host, client(host.url) as github:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as github:
         yield AssetSource(github, REPO, what or asset()), host
 
 
@@ -343,7 +343,7 @@ async def test_names_and_labels_arrive_as_they_are(name: str) -> None:
         await request.read()
         return web.json_response({"id": 1, "name": "x", "size": 1, "state": "uploaded"}, status=201)
 
-    async with fake_host(handler) as host, client(host.url) as github:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as github:
         url = f"{host.url}/api/uploads/repos/o/r/releases/1/assets{{?name,label}}"
         await AssetSink(github, url, name, f"label of {name}").send(body(b"x"), 1)
     assert seen == [(name, f"label of {name}")]
@@ -377,7 +377,7 @@ async def test_a_content_type_that_is_none_is_not_passed_on(given: str, sent: st
         await request.read()
         return web.json_response({"id": 1, "name": "x", "size": 1, "state": "uploaded"}, status=201)
 
-    async with fake_host(handler) as host, client(host.url) as github:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as github:
         await AssetSink(github, f"{host.url}/u", "x", content_type=given).send(body(b"x"), 1)
     assert host.seen[0].headers["Content-Type"] == sent
 

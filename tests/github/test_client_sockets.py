@@ -17,7 +17,10 @@ from mirror.errors import (
     BadAnswer,
     ConfigError,
     ConnectionLost,
+    GitHubError,
     HostStopped,
+    RateLimited,
+    ServerError,
     ShortRead,
     Stalled,
     Unreachable,
@@ -28,7 +31,7 @@ from support.clock import VirtualClock
 from support.fakehost import FakeHost, fake_host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
     from pathlib import Path
 
 
@@ -309,7 +312,7 @@ async def test_an_upload_has_a_length_and_arrives_whole() -> None:
         got.append(await request.read())
         return web.json_response({"id": 1}, status=201)
 
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         reply = await ghe.upload(uploads(host), chunks(b"ab", b"", b"c"), 3, "text/plain")
     assert reply == {"id": 1}
     assert got == [b"abc"]
@@ -340,7 +343,7 @@ async def test_a_body_of_another_length_is_not_sent_as_if_it_were_right(
         await request.read()
         return web.json_response({}, status=201)
 
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         with pytest.raises(ShortRead):
             await ghe.upload(uploads(host), chunks(*parts), size, "a/b")
 
@@ -356,7 +359,7 @@ async def test_what_breaks_the_source_is_what_is_told() -> None:
         await request.read()
         return web.json_response({}, status=201)
 
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         with pytest.raises(Stalled, match="the source stalled"):
             await ghe.upload(uploads(host), broken(), 1_000_000, "a/b")
 
@@ -385,7 +388,7 @@ async def test_an_early_answer_ends_the_sending() -> None:
         return response
 
     source = endless()
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         with pytest.raises(ValidationFailed, match="immutable"):
             await ghe.upload(uploads(host), source, 1 << 30, "a/b")
         before = pulled
@@ -417,7 +420,7 @@ async def test_a_broken_upload_is_in_doubt_only_after_its_last_byte(*, whole: bo
         yield b"b"
 
     size = 2 if whole else 2 + 200 * 65_536
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         with pytest.raises(ConnectionLost) as caught:
             await ghe.upload(uploads(host), body(), size, "a/b")
     assert caught.value.ambiguous is whole
@@ -435,7 +438,7 @@ async def test_the_answer_to_an_upload_has_its_own_time() -> None:
             await done.wait()
         return web.json_response({"id": 1}, status=201)
 
-    async with fake_host(handler) as host:
+    async with fake_host(handler, trusting=True) as host:
         async with client(host.url, stall_timeout=0.05, response_timeout=5) as ghe:
             assert await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b") == {"id": 1}
         async with client(host.url, response_timeout=0.3) as ghe:
@@ -452,7 +455,7 @@ async def test_a_refused_upload_stops_the_credential_too() -> None:
         await request.read()
         return web.json_response({}, status=401)
 
-    async with fake_host(handler) as host:
+    async with fake_host(handler, trusting=True) as host:
         reads = iter(["old", "new"])
         async with client(host.url, auth=TokenAuth(lambda: next(reads))) as ghe:
             with pytest.raises(ConnectionLost, match="renewed") as caught:
@@ -464,6 +467,178 @@ async def test_a_refused_upload_stops_the_credential_too() -> None:
                 await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b")
             with pytest.raises(HostStopped):
                 await ghe.get("x")
+
+
+async def test_a_long_upload_holds_nobody_up() -> None:
+    """After a new start of the credential, too: what proves it is small, and others follow at once."""
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            begun.set()
+            await done.wait()
+            await request.read()
+        return web.json_response({})
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"a"
+        await done.wait()
+        yield b"b"
+
+    async with fake_host(handler) as host, client(host.url) as ghe:
+        await ghe.get("x")
+        ghe.revive()
+        async with asyncio.TaskGroup() as group:
+            uploading = group.create_task(ghe.upload(uploads(host), slowly(), 2, "a/b"))
+            await begun.wait()
+            async with asyncio.timeout(5):
+                for _ in range(5):
+                    await ghe.get("x")
+                await read(ghe, "a", [])
+            assert not uploading.done()
+            done.set()
+        paths = [request.path.rpartition("/")[2] for request in host.seen]
+        assert paths.count("meta") == 1
+        assert ghe.counts.total == len(paths) == 9
+
+
+async def test_a_long_download_holds_nobody_up() -> None:
+    """A storage host that takes its time to answer is waited for by the download alone."""
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path.endswith("/asset"):
+            begun.set()
+            await done.wait()
+        return web.json_response({})
+
+    async with (
+        fake_host(handler) as host,
+        client(host.url, stall_timeout=9) as ghe,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(read(ghe, "asset", []))
+        await begun.wait()
+        async with asyncio.timeout(5):
+            await ghe.get("x")
+        done.set()
+
+
+async def test_a_dead_credential_costs_one_request_whatever_comes_first() -> None:
+    """Streams and requests of twenty mirrors at once: one is refused, before any byte of a stream."""
+    refused: list[type[GitHubError]] = []
+
+    async def handler(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.01)
+        return web.json_response({"message": "Bad credentials"}, status=401)
+
+    async def pulled() -> AsyncIterator[bytes]:
+        raise AssertionError("the stream was begun")
+        yield b""
+
+    async def tell(work: Awaitable[object]) -> None:
+        try:
+            await work
+        except GitHubError as error:
+            refused.append(type(error))
+
+    async with fake_host(handler) as host, client(host.url) as ghe:
+        for round_ in (1, 2):
+            refused.clear()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(tell(ghe.upload(uploads(host), pulled(), 2, "a/b")))
+                    group.create_task(tell(read(ghe, "a", [])))
+                    group.create_task(tell(ghe.get("x")))
+            assert sorted(error.__name__ for error in refused) == ["AuthError"] + 59 * [
+                "HostStopped"
+            ]
+            assert len(host.seen) == round_
+            ghe.revive()
+
+
+async def test_a_proven_credential_costs_a_stream_nothing() -> None:
+    """What was asked before proves it; without a credential there is nothing to prove."""
+    async with fake_host(ok) as host, client(host.url) as ghe:
+        await ghe.get("x")
+        await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b")
+        await read(ghe, "a", [])
+        assert ghe.counts.total == 3
+    async with fake_host(ok) as host, client(host.url, auth=TokenAuth()) as ghe:
+        await read(ghe, "a", [])
+        assert ghe.counts.total == 1
+
+
+async def test_a_secret_that_was_renewed_before_an_upload_is_found_before_it() -> None:
+    """The bytes of an upload cannot be had twice: they are sent with the new secret, once."""
+
+    async def handler(request: web.Request) -> web.Response:
+        good = request.headers["Authorization"] == "Bearer new"
+        return web.json_response({}, status=200 if good else 401)
+
+    reads = ["new", "old"]
+    async with fake_host(handler) as host, client(host.url, auth=TokenAuth(reads.pop)) as ghe:
+        await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b")
+        assert [request.method for request in host.seen] == ["GET", "GET", "POST"]
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 502])
+async def test_a_host_that_does_not_tell_of_itself_takes_uploads(status: int) -> None:
+    """Whatever it answers, except that it does not know the credential, it has looked at it."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path.endswith("/meta"):
+            return web.Response(text="<html>", content_type="text/html", status=status)
+        return web.json_response({"id": 1})
+
+    async with fake_host(handler) as host, client(host.url) as ghe:
+        for _ in range(2):
+            assert await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b") == {"id": 1}
+        assert ghe.counts.total == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(429, RateLimited), (503, ServerError), (0, ConnectionLost)]
+)
+async def test_a_host_that_takes_no_requests_is_sent_no_upload(
+    status: int, error: type[GitHubError]
+) -> None:
+    """A limit, a maintenance, a break: the upload was not sent, and nothing of it is in doubt."""
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.path.endswith("/meta")
+        if not status:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({}, status=status or 500, headers={"Retry-After": "7"})
+
+    async with fake_host(handler) as host, client(host.url) as ghe:
+        with pytest.raises(error) as caught:
+            await ghe.upload(uploads(host), chunks(b"a"), 1, "a/b")
+        assert not caught.value.ambiguous
+        assert (ghe.paused_until is not None) == bool(status)
+
+
+async def test_who_waited_for_the_proof_goes_on_at_once_and_together() -> None:
+    """One request is alone until the credential is known to be good; the others are not."""
+    together = asyncio.Barrier(5)
+    first = True
+
+    async def handler(_: web.Request) -> web.Response:
+        nonlocal first
+        if first:
+            first = False
+            await asyncio.sleep(0.01)
+        else:
+            async with asyncio.timeout(5):
+                await together.wait()
+        return web.json_response({})
+
+    async with fake_host(handler) as host, client(host.url) as ghe:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(6):
+                group.create_task(ghe.get("x"))
+        assert len(host.seen) == 6
 
 
 async def test_a_download_is_followed_without_the_token_and_unchanged() -> None:
@@ -480,12 +655,12 @@ async def test_a_download_is_followed_without_the_token_and_unchanged() -> None:
             return web.Response(status=302, headers={"Location": signed})
 
         async with (
-            fake_host(handler) as host,
+            fake_host(handler, trusting=True) as host,
             client(host.url) as ghe,
             ghe.open_stream("a") as stream,
         ):
             assert b"".join([chunk async for chunk in stream.chunks]) == b"\x1f\x8b raw"
-            assert ghe.counts.total == 1
+            assert ghe.counts.total == 2  # with the proof of the credential
     assert "Authorization" in host.seen[0].headers
     assert "Authorization" not in other.seen[0].headers
     assert isinstance(other.seen[0], web.Request)
@@ -503,7 +678,7 @@ async def test_a_storage_host_that_refuses_is_named_without_its_signature() -> N
         async def handler(_: web.Request) -> web.Response:
             return web.Response(status=302, headers={"Location": f"{other.url}/a?sig=SECRET"})
 
-        async with fake_host(handler) as host, client(host.url) as ghe:
+        async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
             with pytest.raises(StorageError, match="storage host 127") as caught:
                 async with ghe.open_stream("a"):
                     pass
@@ -526,7 +701,10 @@ async def test_a_download_that_stalls_or_breaks_has_an_end() -> None:
         request.transport.close()
         return response
 
-    async with fake_host(handler) as host, client(host.url, stall_timeout=0.05) as ghe:
+    async with (
+        fake_host(handler, trusting=True) as host,
+        client(host.url, stall_timeout=0.05) as ghe,
+    ):
         for path, kind in (("stall", Stalled), ("break", ConnectionLost)):
             got: list[bytes] = []
             with pytest.raises(kind) as caught:
@@ -547,7 +725,7 @@ async def test_a_refused_download_is_the_apis_error() -> None:
             else web.Response(status=204)
         )
 
-    async with fake_host(handler) as host, client(host.url) as ghe:
+    async with fake_host(handler, trusting=True) as host, client(host.url) as ghe:
         for status, kind in ((422, ValidationFailed), (403, AuthError), (204, BadAnswer)):
             with pytest.raises(kind):
                 async with ghe.open_stream(str(status)):
@@ -568,7 +746,7 @@ async def test_after_a_connection_broke_none_is_kept_for_a_while() -> None:
 
     clock = VirtualClock()
     async with (
-        fake_host(handler) as host,
+        fake_host(handler, trusting=True) as host,
         client(host.url, clock=clock, backoff=Backoff(1)) as ghe,
     ):
         for _ in range(3):

@@ -16,14 +16,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeHost:
-    """One server; ``seen`` are the requests, oldest first."""
+    """One server; ``seen`` are the requests, oldest first.
 
-    def __init__(self, handler: Handler) -> None:
+    Attributes:
+        trusting: It takes every credential where a client asks for nothing else (``GET /meta``);
+            such requests are neither handled nor seen.
+    """
+
+    def __init__(self, handler: Handler, *, trusting: bool = False) -> None:
         self.handler = handler
+        self.trusting = trusting
         self.seen: list[web.BaseRequest] = []
         self.url = ""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.trusting and request.path.endswith("/meta"):
+            return web.json_response({})
         self.seen.append(request)
         assert isinstance(request, web.Request)
         return await self.handler(request)
@@ -31,10 +39,14 @@ class FakeHost:
 
 @asynccontextmanager
 async def fake_host(
-    handler: Handler, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1"
+    handler: Handler,
+    *,
+    tls: ssl.SSLContext | None = None,
+    name: str = "127.0.0.1",
+    trusting: bool = False,
 ) -> AsyncIterator[FakeHost]:
     """Serve on a free port while the block runs."""
-    host = FakeHost(handler)
+    host = FakeHost(handler, trusting=trusting)
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", host.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
