@@ -84,6 +84,9 @@ Proxy = Annotated[
 Listen = Annotated[
     values.Address | None, PlainValidator(values.parse_listen), _typed("address", "127.0.0.1:8321")
 ]
+HostName = Annotated[
+    str, PlainValidator(values.parse_host), _typed("host name", "mirror.example.com", minLength=1)
+]
 Secret = Annotated[
     SecretRef,
     PlainValidator(SecretRef.parse),
@@ -119,6 +122,7 @@ TargetName = Annotated[
 
 Globs = Annotated[tuple[Glob, ...], Strict(strict=False)]
 Excludes = Annotated[tuple[Exclude, ...], Strict(strict=False)]
+HostNames = Annotated[tuple[HostName, ...], Strict(strict=False)]
 SecretList = Annotated[tuple[Secret, ...], Strict(strict=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -515,6 +519,12 @@ class Daemon(Settings):
     listen: Listen = Field(
         default=values.Address("127.0.0.1", 8321),
         description='The address and port of the status page, metrics and webhooks; `""` is none.',
+    )
+    hosts: HostNames = Field(
+        default=(),
+        description="Host names, without a port, under which the service is reached besides the"
+        " address it listens on and loopback names: a proxy's, or a DNS name of this machine. A"
+        " request whose `Host` header has any other gets 421.",
     )
     webhook_secret: Secret | None = Field(
         default=None, description="The secret that GitHub signs webhooks with; without it none."

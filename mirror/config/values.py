@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from mirror.core.hostnames import host_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -292,6 +294,18 @@ def parse_listen(value: object) -> Address | None:
     if match is None or int(match[3]) > _HIGHEST_PORT:
         raise ValueError(f'must be {words}, not {quote(text)}; "0.0.0.0:8321" is every interface')
     return Address(match[1] or match[2], int(match[3]))
+
+
+def parse_host(value: object) -> str:
+    """Read a host's name or IP address, and bring it into the form in which it is compared."""
+    words = 'a host name such as "mirror.example.com"'
+    text = _text(value, words)
+    name = host_name(text)
+    if name is None:
+        raise ValueError(
+            f"must be {words}, in full and without scheme, port and path, not {quote(text)}"
+        )
+    return name
 
 
 def parse_path(value: object, context: Mapping[str, object] | None = None) -> Path:

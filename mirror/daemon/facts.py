@@ -24,7 +24,7 @@ from mirror.page import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mirror.config.model import Host
     from mirror.core.expansion import Mirror
@@ -242,6 +242,10 @@ class Facts:
             interval=min((one for one in intervals if one), default=None),
         )
         return self._metrics.scrape(present)
+
+    def known_as(self) -> Collection[str]:
+        """The names besides its addresses under which the service is reached, as they are now."""
+        return self._generation.config.daemon.hosts if self._generation else ()
 
     def webhook_secret(self) -> str | None:
         """The secret as it is now; ``None`` for no webhook."""

@@ -144,7 +144,7 @@ class Service:
         async with AsyncExitStack() as stack:
             address = ""
             if listen := config.daemon.listen:
-                app = make_web_app(self._facts, self._clock)
+                app = make_web_app(self._facts, self._clock, listen=listen.host)
                 bound = await stack.enter_async_context(serve(app, listen.host, listen.port))
                 address = bound.url
             log.info(

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from aiohttp import web
 
+from mirror.daemon.addressed import Addressed
 from mirror.daemon.listener import HEADERS, Bound, Patience, serve
 from mirror.daemon.metrics import CONTENT_TYPE
 from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
 from mirror.github.protocol import is_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mirror.core.timetable import Clock
     from mirror.daemon.webhook import Decision
@@ -54,6 +55,10 @@ class Backend(Protocol):
 
     def policy(self, page: str) -> str:
         """The page's ``Content-Security-Policy``."""
+        ...
+
+    def known_as(self) -> Collection[str]:
+        """The names besides its addresses under which the service is reached, as they are now."""
         ...
 
     def metrics(self) -> Callable[[], bytes]:
@@ -99,16 +104,18 @@ class Intake:
 
 
 def make_web_app(
-    backend: Backend, clock: Clock, *, intake: Intake | None = None
+    backend: Backend, clock: Clock, *, listen: str = "", intake: Intake | None = None
 ) -> web.Application:
     """The service's addresses.
 
     Args:
         backend: The service.
         clock: For how often trouble is logged.
+        listen: The host to listen on, as configured: requests may name it.
         intake: How much of a delivery is read.
     """
     trouble = _Trouble(clock)
+    addressed = Addressed(listen, backend.known_as)
 
     @web.middleware
     async def plainly(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -122,7 +129,22 @@ def make_web_app(
             return _text("internal error", 500)
         return response
 
-    app = web.Application(middlewares=[plainly])
+    @web.middleware
+    async def for_us(request: web.Request, handler: Any) -> web.StreamResponse:
+        """A request that names another service is answered to by no address."""
+        refusal = addressed.refusal(request)
+        if refusal is None:
+            response: web.StreamResponse = await handler(request)
+            return response
+        trouble.tell(
+            "web.misdirected",
+            host=ascii(request.headers.get("Host", "")[:100])[1:-1],
+            sender=request.remote,
+            status=refusal.status,
+        )
+        return refusal
+
+    app = web.Application(middlewares=[plainly, for_us])
     app.on_response_prepare.append(_guard)
     pages = _Pages(backend)
     app.router.add_get("/", pages.page)

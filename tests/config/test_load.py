@@ -217,6 +217,11 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         # the daemon
         ("[daemon]\ninterval = '15m'\nschedule = '* * * * *'\n", "daemon.schedule", "not both"),
         ("[daemon]\nlisten = '8321'\n", "daemon.listen", "an address and a port"),
+        ("[daemon]\nhosts = 'mirror.example.com'\n", "daemon.hosts", "must be a list"),
+        ("[daemon]\nhosts = ['m', 'm:80']\n", "daemon.hosts[2]", "without scheme, port and path"),
+        ("[daemon]\nhosts = ['*']\n", "daemon.hosts[1]", "in full"),
+        ("[daemon]\nhosts = [80]\n", "daemon.hosts[1]", "not an integer"),
+        ("[daemon]\nhost = ['m']\n", "daemon.host", 'did you mean "hosts"?'),
         ("[notify]\nurls = 'env:X'\n", "notify.urls", "must be a list"),
     ],
 )

@@ -193,6 +193,54 @@ def test_listen_addresses() -> None:
             values.parse_listen(value)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("mirror.example.com", "mirror.example.com"),
+        ("Mirror.Example.COM.", "mirror.example.com"),
+        ("mirror", "mirror"),
+        ("my_host", "my_host"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_host_names_have_one_form(text: str, name: str) -> None:
+    """So that two spellings of one host are equal."""
+    assert values.parse_host(text) == name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ".",
+        "*",
+        "*.example.com",
+        "https://mirror.example.com",
+        "mirror.example.com:443",
+        "mirror.example.com/mirror",
+        "192.0.2.7:80",
+        "[::1]:80",
+        "[mirror]",
+        "a b",
+        "a..b",
+        "me@mirror",
+        "m\u00fcller.example",
+        "fe80::1%eth0",
+        "a\n",
+        "a" * 256,
+        7,
+        None,
+    ],
+)
+def test_what_is_no_host_name(value: object) -> None:
+    """A name in full: no scheme, no port, no path, no wildcard."""
+    with pytest.raises(ValueError, match="must be a host name such as"):
+        values.parse_host(value)
+
+
 def test_dates() -> None:
     """A date is TOML's, or one in quotes, without a time."""
     assert values.parse_date(date(2024, 1, 31)) == date(2024, 1, 31)

@@ -9,6 +9,7 @@ import socket
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from mirror.emulator import Emulator, Fault, Generated, GitHubState
@@ -161,6 +162,31 @@ async def test_a_reload_takes_over_and_drops_nothing(tmp_path: Path) -> None:
         assert len([r for r in uploads if "large.bin" in r.query]) == 1
         assert world.same() == []
         assert world.same("octo/more", "mirrors/more") == []
+
+
+async def test_the_names_that_it_answers_to_follow_a_reload(tmp_path: Path) -> None:
+    """`hosts` is taken over by SIGHUP; before and after, any other name gets 421."""
+    named = World(tmp_path, MIRRORS, extra=service(more='hosts = ["Mirror.example.com"]'))
+    named.source.add_repository("octo/tool")
+    async with named as world, daemon(world) as running:
+        await running.event("service.started")
+
+        async def asked(name: str) -> int:
+            headers = {"Host": name}
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                session.get(f"{running.address}/api/status") as answer,
+            ):
+                return answer.status
+
+        names = ("mirror.example.com:443", "other.example.com", "localhost")
+        assert [await asked(name) for name in names] == [200, 421, 200]
+        world.extra = service(more='hosts = ["other.example.com"]')
+        world.write_config(MIRRORS)
+        running.signal(signal.SIGHUP)
+        await running.event("config.reloaded")
+        assert [await asked(name) for name in names] == [421, 200, 200]
+        assert all(event["event"] != "config.needs_restart" for event in running.events)
 
 
 async def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class FakeBackend:
         self.queries: list[dict[str, str]] = []
         self.broken: Exception | None = None
         self.names = "acme"
+        self.hosts: tuple[str, ...] = ("mirror.example.com", "192.0.2.7")
 
     def alive(self) -> bool:
         return self.is_alive
@@ -62,6 +63,9 @@ class FakeBackend:
 
     def policy(self, page: str) -> str:
         return f"default-src 'none'; style-src 'sha256-{len(page)}'"
+
+    def known_as(self) -> tuple[str, ...]:
+        return self.hosts
 
     def metrics(self) -> Callable[[], bytes]:
         if self.broken:
@@ -130,10 +134,13 @@ async def until(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> N
 
 @asynccontextmanager
 async def served(
-    intake: Intake | None = None, patience: Patience | None = None, host: str = "127.0.0.1"
+    intake: Intake | None = None,
+    patience: Patience | None = None,
+    host: str = "127.0.0.1",
+    listen: str = "",
 ) -> AsyncIterator[Served]:
     backend = FakeBackend()
-    app = make_web_app(backend, VirtualClock(), intake=intake)
+    app = make_web_app(backend, VirtualClock(), listen=listen or host, intake=intake)
     async with (
         serve(app, host, 0, patience=patience) as bound,
         aiohttp.ClientSession(auto_decompress=False) as client,
@@ -289,7 +296,9 @@ async def test_a_stranger_learns_nothing() -> None:
         assert [entry["event"] for entry in logs] == ["webhook.refused"]
         assert SECRET not in repr(logs)
         assert web.backend.asked == []
-        head = b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+        head = (
+            b"POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n"
+        )
         assert (await web.raw(head)).startswith(b"HTTP/1.1 401 ")
 
 
@@ -340,7 +349,7 @@ async def test_the_largest_delivery_of_github_is_taken() -> None:
 async def test_many_bodies_at_once_fill_no_memory() -> None:
     """All that is being read is bounded together; what was given up makes room again."""
     head = (
-        "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
         f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
     ).encode()
     async with served(Intake(body=1000, all_bodies=1200)) as web:
@@ -361,7 +370,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     patience = Patience(linger=0.01)
     async with served(Intake(seconds=0.05), patience) as web:
         head = (
-            "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
+            "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n"
             f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
         ).encode()
         assert (await web.raw(head + b"x")).startswith(b"HTTP/1.1 408 ")
@@ -372,7 +381,7 @@ async def test_a_sender_that_goes_away_is_forgotten() -> None:
     """No answer, no work, no line of an error."""
     async with served() as web:
         head = (
-            "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
+            "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n"
             f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
         ).encode()
         with structlog.testing.capture_logs() as logs:
@@ -403,11 +412,11 @@ async def test_no_content_encoding_is_unpacked() -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /<script> HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n"
+        b"GET /<script> HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         + b"".join(b"X%d: 1\r\n" % n for n in range(500))
         + b"\r\n",
     ],
@@ -430,7 +439,7 @@ async def test_a_broken_chunk_is_refused() -> None:
     """What ends in the middle of nonsense is a 400."""
     async with served() as web:
         head = (
-            "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
             f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
         ).encode()
         assert (await web.raw(head + b"zz\r\nhello")).startswith(b"HTTP/1.0 400 ")
@@ -442,7 +451,7 @@ async def test_no_more_connections_than_allowed() -> None:
         held = []
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
             held.append(writer)
         answer = await web.raw(b"")
@@ -459,7 +468,7 @@ async def test_who_is_silent_is_disconnected() -> None:
     async with served(patience=Patience(idle=0.05)) as web:
         assert await web.raw(b"") == b""
         assert await web.raw(b"GET / HTTP/1.1\r\nHost:") == b""
-        answer = await web.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await web.raw(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert answer.endswith(b"ok\n")
 
 
@@ -472,11 +481,235 @@ async def test_who_does_not_read_is_disconnected() -> None:
         one.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(one, ("127.0.0.1", web.port))
-        await loop.sock_sendall(one, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await loop.sock_sendall(one, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await loop.sock_recv(one, 100)
         assert b" 503 " in await web.raw(ALONE)
         await until(lambda: web.raw(ALONE), lambda answer: b" 200 OK" in answer)
         one.close()
+
+
+# --- the host that a request names ----------------------------------------------------------------
+
+
+async def asked(web: Served, host: str, path: str = "/healthz", to: str = "127.0.0.1") -> bytes:
+    """The answer's first line and its text, for a ``Host`` header as it is."""
+    reader, writer = await asyncio.open_connection(to, web.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nConnection: close\r\n{host}\r\n".encode("latin-1"))
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.0.0.1:8321",
+        "127.0.0.1:1",  # a forwarded port
+        "127.0.0.1:",
+        "127.8.9.10",
+        "localhost",
+        "LocalHost:80",
+        "localhost.",
+        "[::1]",
+        "[::1]:8321",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "mirror.example.com",
+        "MIRROR.Example.Com:443",
+        "mirror.example.com.",
+        "192.0.2.7:8321",
+    ],
+)
+async def test_a_name_of_ours_is_answered_to(host: str) -> None:
+    """Loopback names and what is configured, in any spelling and with any port."""
+    async with served() as web:
+        assert status(await asked(web, f"Host: {host}\r\n")) == 200
+
+
+STRANGE = [
+    "evil.example",
+    "evil.example:8321",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "evil-mirror.example.com",
+    "sub.mirror.example.com",
+    "example.com",
+    "",
+    ":8321",
+    "user@127.0.0.1",
+    "evil.example@127.0.0.1",
+    "127.0.0.1@evil.example",
+    "127.0.0.1/evil.example",
+    "127.0.0.1, evil.example",
+    "127.0.0.1 evil.example",
+    "127.0.0.1:80:80",
+    "127.0.0.1:x",
+    "127.0.0.1..",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "127.0.0.01",
+    "::1",
+    "[::1",
+    "[localhost]",
+    "[127.0.0.1]",
+    "[::1%25lo]",
+    "[fe80::1]",
+    "10.0.0.1",
+    "0.0.0.0",  # noqa: S104
+    "local\xe4host",
+    "a" * 1000,
+    "*",
+    ".",
+]
+
+
+@pytest.mark.parametrize("host", STRANGE)
+async def test_any_other_name_is_misdirected(host: str) -> None:
+    """421 with what to set, nothing echoed, nothing told; the connection is good for others."""
+    async with served() as web:
+        with structlog.testing.capture_logs() as logs:
+            answer = await asked(web, f"Host: {host}\r\n", "/api/status")
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 421 Misdirected Request")
+        assert b"[daemon]" in body
+        assert b"hosts = [" in body
+        assert b"evil" not in body
+        assert b"acme" not in body
+        assert b"X-Content-Type-Options: nosniff" in head
+        assert [entry["event"] for entry in logs] == ["web.misdirected"]
+        assert (await web.get("/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("path", [*READ, HOOK, "/nothing", "/healthz?x=1", "//healthz"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "PUT"])
+async def test_no_address_and_no_method_answers_to_a_strangers_name(path: str, method: str) -> None:
+    """Whatever is there, or is not there: a stranger's site reads nothing and asks for nothing."""
+    async with served() as web:
+        headers = {"Host": "evil.example", "X-Hub-Signature-256": sign(BODY)}
+        address = f"{web.url}{path}"
+        async with web.client.request(method, address, data=BODY, headers=headers) as answer:
+            assert answer.status == 421
+        assert not web.backend.asked
+        assert not web.backend.queries
+        assert not web.backend.outcomes
+
+
+async def test_a_webhook_by_a_name_of_ours_is_taken() -> None:
+    """Through a proxy that passes the name on."""
+    async with served() as web:
+        assert (await web.deliver(Host="mirror.example.com"))[0] == 202
+        assert (await web.deliver(Host="evil.example"))[0] == 421
+        assert len(web.backend.asked) == 1
+
+
+async def test_a_body_of_a_misdirected_request_is_not_read() -> None:
+    """However long it claims to be, the answer comes, and the connection ends."""
+    async with served() as web:
+        head = b"POST /webhooks/github HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000\r\n\r\n"
+        answer = await web.raw(head)
+        assert status(answer) == 421
+        assert b"Connection: close" in answer
+
+
+async def test_each_request_of_a_connection_is_looked_at() -> None:
+    """A connection that began with a good name is no pass for a bad one."""
+    async with served() as web:
+        good = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        bad = b"GET /api/status HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+        last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        answer = await web.raw(good + bad + last)
+        assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"421", b"200"]
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "",
+        "Host: evil.example\r\nHost: 127.0.0.1\r\n",
+        "Host: 127.0.0.1\r\nHost: evil.example\r\n",
+        "Host: 127.0.0.1\r\nhost: 127.0.0.1\r\n",
+    ],
+)
+async def test_none_or_two_hosts_are_a_bad_request(hosts: str) -> None:
+    """HTTP/1.1 wants exactly one, so that nobody in between can take another than we do.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    """
+    async with served() as web:
+        assert status(await asked(web, hosts)) == 400
+
+
+async def test_a_probe_without_a_host_is_answered() -> None:
+    """HTTP/1.0, as load balancers speak it; with a host that is not ours it is misdirected."""
+    async with served() as web:
+        assert status(await web.raw(ALONE)) == 200
+        named = ALONE.replace(b"\r\n\r\n", b"\r\nHost: evil.example\r\n\r\n")
+        assert status(await web.raw(named)) == 421
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "expected"),
+    [
+        ("http://127.0.0.1/healthz", "127.0.0.1", 200),
+        ("http://[::1]:80/healthz", "127.0.0.1", 200),
+        ("http://evil.example/healthz", "127.0.0.1", 421),
+        ("http://127.0.0.1/healthz", "evil.example", 421),
+        ("http://127.0.0.1@evil.example/healthz", "127.0.0.1", 421),
+        ("http:///healthz", "127.0.0.1", 400),
+        ("//evil.example/healthz", "127.0.0.1", 404),
+    ],
+)
+async def test_a_whole_address_counts_like_the_header(
+    target: str, host: str, expected: int
+) -> None:
+    """In either place a stranger's name is a stranger's."""
+    async with served() as web:
+        assert status(await asked(web, f"Host: {host}\r\n", target)) == expected
+
+
+def own_address() -> str | None:
+    """An address of this machine that is not loopback; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        found: str = one.getsockname()[0]
+        return found
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+async def test_on_every_interface_it_answers_to_the_one_that_was_asked(host: str) -> None:
+    """A probe by the machine's own address works; no other address is ours by that."""
+    own = own_address() or "127.0.0.1"
+    if ":" in host and not _has_ipv6():
+        return
+    async with served(host=host) as web:
+        for name, expected in ((own, 200), (f"[{host}]" if ":" in host else host, 200)):
+            assert status(await asked(web, f"Host: {name}:8321\r\n", to=own)) == expected
+        if own != "127.0.0.1":
+            assert status(await asked(web, f"Host: {own}\r\n")) == 421
+        assert status(await asked(web, "Host: 10.255.255.254\r\n", to=own)) == 421
+
+
+async def test_the_name_that_it_listens_on_is_its_own() -> None:
+    """As it stands in the configuration, in any case."""
+    async with served(listen="Mirror.Internal") as web:
+        assert status(await asked(web, "Host: mirror.internal:8321\r\n")) == 200
+
+
+async def test_the_names_are_those_of_now() -> None:
+    """A reload may bring others."""
+    async with served() as web:
+        web.backend.hosts = ("new.example",)
+        assert status(await asked(web, "Host: new.example\r\n")) == 200
+        assert status(await asked(web, "Host: mirror.example.com\r\n")) == 421
 
 
 # --- the address --------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""Which requests are for this service, by the host that they name.
+
+A web site can point its own name at 127.0.0.1, or at an address of an internal network (DNS
+rebinding). A browser that is inside then takes our answers for that site's, and lets its scripts
+read them. What gives this away is the ``Host`` header, in which the browser sends the site's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from mirror.core.hostnames import host_name, host_of_header, is_loopback_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+MISDIRECTED = """\
+This service does not answer to the host name in your request.
+If the name is right (a proxy's, a DNS name of this machine), add it to hosts in [daemon] of the
+configuration, without a port, and reload the service:
+hosts = ["mirror.example.com"]
+"""
+
+
+class Addressed:
+    """Decides whether a request names this service.
+
+    It does if it names the address that it came in on, the address to listen on as configured, a
+    loopback name or a configured one. Ports are not compared: one that is forwarded changes, and
+    the name alone tells a stranger's site.
+
+    Args:
+        listen: The host to listen on, as configured.
+        names: The configured names as they are now, in the form of
+            :func:`~mirror.core.hostnames.host_name`.
+    """
+
+    def __init__(self, listen: str, names: Callable[[], Collection[str]]) -> None:
+        self._listen = host_name(listen)
+        self._names = names
+
+    def refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """What a request gets that is for another service, or says not clearly for which."""
+        headers = request.headers.getall("Host", [])
+        if not headers and request.version < HttpVersion11:
+            return None  # a load balancer's probe: every browser names the host
+        if len(headers) != 1:
+            return _refused(request, 400, "bad request: exactly one Host header is needed\n")
+        named = [host_of_header(headers[0])]
+        if not request.raw_path.startswith("/") and request.raw_path != "*":
+            named.append(host_name(request.host))  # a whole address, which counts as well
+        if all(name is not None and self._is_ours(name, request) for name in named):
+            return None
+        return _refused(request, 421, MISDIRECTED)
+
+    def _is_ours(self, name: str, request: web.BaseRequest) -> bool:
+        return (
+            is_loopback_name(name)
+            or name == self._listen
+            or name == _came_in_on(request)
+            or name in self._names()
+        )
+
+
+def _came_in_on(request: web.BaseRequest) -> str | None:
+    """The address of ours that the connection was made to: behind ``0.0.0.0`` there are many."""
+    address = request.get_extra_info("sockname")
+    return host_name(address[0].partition("%")[0]) if address else None
+
+
+def _refused(request: web.BaseRequest, status: int, text: str) -> web.Response:
+    response = web.Response(status=status, text=text)
+    if not request.content.is_eof():
+        response.force_close()  # its body is not read
+    return response
