@@ -7,33 +7,15 @@ import re
 from typing import TYPE_CHECKING
 
 from mirror.core.capabilities import BODY_LIMIT
+from mirror.core.mentions import escape_mentions, escaped_parts, shortened
 from mirror.core.report import iso
 
 if TYPE_CHECKING:
+    from mirror.core.mentions import Kind
     from mirror.core.release import Release
 
-ZERO_WIDTH = "&#8203;"
-"""Between ``@`` and a name it makes no mention, and a reader of the rendered page sees nothing."""
-
-_MENTION = re.compile(
-    r"""
-    (?<![`\\])(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n).)*?(?<!`)(?P=ticks)(?!`)   # a code span: `@name`
-    | <!--(?:(?!<!--).)*?-->
-    | \b[a-z][a-z0-9+.-]{0,30}://(?:(?!\)@)[^\s<>])+          # an address: https://host/@name
-    | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+            # name@example.com
-    | (?<![^\W_])(?<![/@])@(?=[A-Za-z0-9])                   # a mention begins
-    """,
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
-)
-"""What holds no mention, and the beginning of one. In doubt it is a mention: an ``@`` that is kept
-apart from its name for nothing does no harm. A code span ends with its paragraph, ``_@name_`` is
-one in italics, and every repetition is bounded, so that no text takes long.
-"""
-
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-
-_MOST_LINES = 10_000
-"""Of a text whose code is looked for: no person writes more, and each takes its time."""
+_LONGEST_FOOTER = BODY_LIMIT // 2
+_LONGEST_ADDRESS = 2000
 
 _MARKER = re.compile(r"<!-- release-mirror ([0-9a-f]{12})/(\d{1,20}) -->")
 _REPOSITORY_MARK = "<!-- release-mirror: this repository was made by a mirror -->"
@@ -52,12 +34,15 @@ def render_body(text: str, *, mentions: str = "escape", origin: str = "", footer
         A text of at most :data:`BODY_LIMIT` characters. Rendering it again changes nothing.
     """
     body = text[: BODY_LIMIT + 1]  # escaping only adds, so that the rest is cut in any case
-    end = f"\n\n{footer}" if footer else ""
+    parts: list[tuple[Kind, str]] = [("code", body)]
+    end = f"\n\n{footer[:_LONGEST_FOOTER]}" if footer else ""
     if mentions == "escape":
-        body, end = escape_mentions(body), escape_mentions(end)
+        parts, end = escaped_parts(body), escape_mentions(end)[:_LONGEST_FOOTER]
+        body = "".join([part for _, part in parts])
     if len(body) + len(end) > BODY_LIMIT:
-        notice = f"\n\n*This text was cut at the target's limit; the whole of it: {origin}*\n"
-        body = _cut(body, BODY_LIMIT - len(notice) - len(end), mentions) + notice
+        where = origin if len(origin) <= _LONGEST_ADDRESS else "the source"
+        notice = f"\n\n*This text was cut at the target's limit; the whole of it: {where}*\n"
+        body = shortened(parts, BODY_LIMIT - len(notice) - len(end)) + notice
     return body + end
 
 
@@ -70,50 +55,6 @@ def render_footer(template: str, release: Release) -> str:
         "{author}": release.author,
     }
     return re.sub(r"\{\w+\}", lambda found: facts.get(found.group(), found.group()), template)
-
-
-def _cut(body: str, room: int, mentions: str) -> str:
-    """The beginning of a text; where the cut opens a code span, its names are mentions again."""
-    kept = body[:room]
-    while mentions == "escape" and len(escaped := escape_mentions(kept)) != len(kept):
-        kept = escaped[:room]
-    return kept
-
-
-def escape_mentions(text: str) -> str:
-    """Take the effect from every ``@name`` outside of code, addresses and e-mail addresses."""
-    if "@" not in text:
-        return text
-    lines = _LINE.findall(text)
-    result: list[str] = []
-    start = 0
-    for first, end in [*_code_lines(text), (len(lines), len(lines))]:
-        result.append(_MENTION.sub(_escape, "".join(lines[start:first])))
-        result.extend(lines[first:end])
-        start = end
-    return "".join(result)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found.group() if found.group() != "@" else f"@{ZERO_WIDTH}"
-
-
-def _code_lines(text: str) -> list[tuple[int, int]]:
-    """Line ranges (first, end) of fenced and indented code, in order."""
-    if "```" not in text and "~~~" not in text and "    " not in text and "\t" not in text:
-        return []
-    if text.count("\n") > _MOST_LINES:
-        return []
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow to import, rarely needed
-
-    # Only blocks matter; what is within a line takes long where a text is made for that.
-    tokens = MarkdownIt("commonmark").disable(["inline", "reference"]).parse(text)
-    ranges = [
-        (token.map[0], token.map[1])
-        for token in tokens
-        if token.map and token.type in {"fence", "code_block"}
-    ]
-    return sorted(ranges)
 
 
 def same_text(one: str, other: str) -> bool:

@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.core.body import (
-    ZERO_WIDTH,
-    escape_mentions,
     is_our_readme,
     marked_release,
     marker,
@@ -21,6 +19,7 @@ from mirror.core.body import (
     with_marker,
 )
 from mirror.core.capabilities import BODY_LIMIT
+from mirror.core.mentions import ZERO_WIDTH, escape_mentions
 from support.values import SOURCE_URL, a_release
 
 law = settings(deadline=None, max_examples=200)

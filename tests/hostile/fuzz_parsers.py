@@ -25,9 +25,10 @@ with atheris.instrument_imports(include=["mirror"]):
     from multidict import CIMultiDict
 
     from mirror.config import load_config
-    from mirror.core.body import escape_mentions, render_body
+    from mirror.core.body import render_body
     from mirror.core.index import Index
     from mirror.core.ledger import Ledger
+    from mirror.core.mentions import escape_mentions
     from mirror.core.release import fingerprint
     from mirror.core.selection import Selection, select
     from mirror.daemon.webhook import decide

@@ -26,8 +26,9 @@ from hostile.lies import (
     tries,
     values,
 )
-from mirror.core.body import escape_mentions, marker, render_body, render_footer, with_marker
+from mirror.core.body import marker, render_body, render_footer, with_marker
 from mirror.core.capabilities import BODY_LIMIT, Capabilities
+from mirror.core.mentions import escape_mentions
 from mirror.core.release import Digest, Release, fingerprint, newest_first
 from mirror.core.report import iso
 from mirror.core.selection import Selection, next_ripe, select
