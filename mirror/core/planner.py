@@ -68,6 +68,7 @@ class _Draft:
     learned: list[ReleaseEntry] = field(default_factory=list)
     examined: list[Examined] = field(default_factory=list)
     obstacles: list[Obstacle] = field(default_factory=list)
+    tags: set[Obstacle] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
     placeholders: int = 0
@@ -181,7 +182,8 @@ class _Planner:
             return
         tag = self._tag(release, copy)
         if isinstance(tag, Obstacle):
-            if tag not in self._draft.obstacles:  # what holds all of them is told once
+            if tag not in self._draft.tags:  # what holds all of them is told once
+                self._draft.tags.add(tag)
                 self._draft.obstacles.append(tag)
             return
         takeable = intake.takeable(wanted)

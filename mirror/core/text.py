@@ -35,6 +35,7 @@ class Texts:
         self._policy = policy
         self._about = about
         self._selected = selected
+        self._rendered: dict[int, dict[str, Any]] = {}
 
     def draft(self, release: Release) -> CreateRelease:
         """A draft with our marker."""
@@ -71,19 +72,21 @@ class Texts:
         return changes
 
     def _text(self, release: Release) -> dict[str, Any]:
-        """The fields of a release that are the same at both ends."""
-        body = render_body(
-            release.body,
-            mentions=self._policy.mentions,
-            origin=release.html_url or "the source",
-            footer=render_footer(self._policy.footer, release),
-        )
-        return {
-            "tag_name": release.tag,
-            "name": release.name,
-            "body": body,
-            "prerelease": release.prerelease,
-        }
+        """The fields of a release that are the same at both ends, made once."""
+        if release.id not in self._rendered:
+            body = render_body(
+                release.body,
+                mentions=self._policy.mentions,
+                origin=release.html_url or "the source",
+                footer=render_footer(self._policy.footer, release),
+            )
+            self._rendered[release.id] = {
+                "tag_name": release.tag,
+                "name": release.name,
+                "body": body,
+                "prerelease": release.prerelease,
+            }
+        return self._rendered[release.id]
 
     def _make_latest(self, release: Release) -> dict[str, str]:
         """``make_latest`` of a request: true for the source's latest alone.
