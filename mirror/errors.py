@@ -34,17 +34,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
 
+MOST_TOLD = 500
+"""Characters of one failure: servers may send megabytes, and nobody reads more."""
+
+
+def told(text: str, most: int = MOST_TOLD) -> str:
+    """The beginning of a text that a server had a part in; an ellipsis says that there was more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 class MirrorError(Exception):
     """The root of what this program raises on purpose.
 
     Attributes:
+        most_told: Characters of its text; ``None`` where no server has a part in it.
         retryable: The same request may succeed if it is sent again in this pass.
         final: It will fail the same way until something changes at the source, at the target
             or in the settings; it is quarantined instead of being tried in every pass.
@@ -52,13 +62,19 @@ class MirrorError(Exception):
         attempts: Tries that were made before it was raised.
     """
 
+    most_told: ClassVar[int | None] = MOST_TOLD
     retryable: bool = False
     final: bool = False
     attempts: int = 1
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message if self.most_told is None else told(message, self.most_told))
+
 
 class UsageError(MirrorError):
     """The command line asks for something that cannot be."""
+
+    most_told = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,8 @@ class Problem:
 class ConfigError(MirrorError):
     """The configuration file is wrong; all of its mistakes at once."""
 
+    most_told = None
+
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.file = file
         self.problems = tuple(problems)
@@ -94,7 +112,7 @@ class GitHubError(MirrorError):
     Attributes:
         host: The configured name of the host (``target``, ``github``).
         status: The HTTP status, or ``None`` where there was no answer.
-        errors: The items of the answer's ``errors`` list, as the host sent them.
+        errors: The first items of the answer's ``errors`` list, as the host sent them.
         request_id: ``X-GitHub-Request-Id``, which the host's logs know the request by.
         ambiguous: The request may have been carried out although no good answer came; a write
             must be settled by looking before it is sent again.

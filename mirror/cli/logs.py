@@ -16,6 +16,7 @@ import structlog
 
 from mirror.cli.redaction import redact, redact_value
 from mirror.cli.sanitise import clean, lines
+from mirror.errors import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -28,6 +29,9 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 """``critical`` is for commands whose output tells every error by itself; nobody can choose it."""
 
 Format = Literal["auto", "console", "json"]
+
+_LONGEST_VALUE = 2000
+"""Characters of one value of an event."""
 
 _METHODS = frozenset({"debug", "info", "warning", "error"})
 
@@ -51,6 +55,7 @@ def configure(
         structlog.processors.TimeStamper("iso" if as_json else "%H:%M:%S", utc=as_json),
         structlog.processors.format_exc_info if level == "debug" else _without_traceback,
         _redact,
+        _cut,
     ]
     if as_json:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=True))
@@ -121,6 +126,14 @@ def _without_traceback(_logger: object, _name: str, event: Event) -> Event:
 def _redact(_logger: object, _name: str, event: Event) -> Event:
     for key, value in event.items():
         event[key] = redact(value) if key == "event" else redact_value(key, value)
+    return event
+
+
+def _cut(_logger: object, _name: str, event: Event) -> Event:
+    """Names of others may have any length; a traceback is ours."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = told(value, _LONGEST_VALUE)
     return event
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from mirror.core.sanitise import MOST_NAMED, bound
+from mirror.errors import MOST_TOLD, told
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -199,6 +202,9 @@ class Obstacle:
     status_code: int | None = None
     attempts: int = 0
 
+    def __post_init__(self) -> None:
+        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseWork:
@@ -279,6 +285,10 @@ class Plan:
     warnings: tuple[str, ...] = ()
     news: tuple[str, ...] = ()
     wake_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", tuple(map(told, self.warnings)))
+        object.__setattr__(self, "news", tuple(map(told, self.news)))
 
     def actions(self) -> list[tuple[Release | None, Action]]:
         """All actions, each with the release that it belongs to."""

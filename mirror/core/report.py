@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mirror.core.sanitise import MOST_NAMED, bound
+from mirror.errors import MOST_TOLD, told
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
@@ -28,6 +31,9 @@ class ActionReport:
     target_asset: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        bound(self, release=MOST_NAMED, asset=MOST_NAMED, target_asset=MOST_NAMED)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document."""
@@ -58,6 +64,9 @@ class Failure:
     status_code: int | None = None
     attempts: int = 1
 
+    def __post_init__(self) -> None:
+        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document."""
         return {
@@ -78,6 +87,9 @@ class Quarantined:
     since: str
     release: str | None = None
     asset: str | None = None
+
+    def __post_init__(self) -> None:
+        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document and in the ledger."""
@@ -103,6 +115,9 @@ class Difference:
     release: str
     asset: str
     kind: Kind
+
+    def __post_init__(self) -> None:
+        bound(self, release=MOST_NAMED, asset=MOST_NAMED)
 
     def to_json(self) -> dict[str, str]:
         """As it stands in the report document."""
@@ -149,6 +164,9 @@ class RepositoryReport:
     estimated_requests: Mapping[str, int] = field(default_factory=dict)
     verified: Verified | None = None
     stopped: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", tuple(map(told, self.warnings)))
 
     @property
     def differences(self) -> tuple[Difference, ...]:

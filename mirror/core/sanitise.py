@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import unicodedata
 
+from mirror.errors import told
+
+MOST_NAMED = 300
+"""Characters of a tag or a file name in what people read; hosts allow 255."""
+
 ELLIPSIS = "…"
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -31,6 +36,19 @@ def _visible(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def bound(record: object, **most: int) -> None:
+    """Cut texts of a record that is being made, a frozen one too, to what a person reads.
+
+    Args:
+        record: What holds them.
+        most: The most characters of each attribute; ``None`` in one stays.
+    """
+    for name, limit in most.items():
+        text = getattr(record, name)
+        if text is not None and len(text) > limit:
+            object.__setattr__(record, name, told(text, limit))
 
 
 def lines(text: object) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from mirror.errors import (
+    MOST_TOLD,
     AuthError,
     BadAnswer,
     GitHubError,
@@ -30,6 +31,7 @@ from mirror.errors import (
     ServerError,
     Unreachable,
     ValidationFailed,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +58,19 @@ class RefusedRedirect(RefusedAddress):
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_TEXT = 500
+_LONGEST_ADDRESS = 160
+_LONGEST_HEADER = 80
+"""Characters of an address, and of a header, in a sentence of at most 500."""
+
+_LONGEST_ERROR = 256 * 1024
+"""Bytes of an error's body that are read: what comes after them decides nothing."""
+
+_MOST_ITEMS = 100
+"""Items of ``errors`` that decisions look at."""
+
+_MOST_DETAILS = 20
+"""Items of ``errors`` that are told."""
+
 _SHORTEST = 8
 """Characters of a credential: what is shorter is a part of ordinary words."""
 
@@ -417,7 +432,7 @@ class Context(NamedTuple):
     @property
     def request(self) -> str:
         """Method and address, as people may see it."""
-        return f"{self.method} {public(self.url)}"
+        return f"{self.method} {told(public(self.url), _LONGEST_ADDRESS)}"
 
 
 def decode_response(
@@ -471,7 +486,7 @@ def _content(
         " of JSON; is this the API's address, and is no login page or proxy in between?",
         host=context.host,
         status=status,
-        request_id=headers.get("X-GitHub-Request-Id"),
+        request_id=_header(headers, "X-GitHub-Request-Id") or None,
         ambiguous=True,
     )
 
@@ -493,7 +508,7 @@ def _kind(headers: Mapping[str, str], body: bytes) -> str:
         return f"a web page ({name!r})" if name else "a web page"
     if not body.strip():
         return "nothing"
-    content_type = without_secrets(headers.get("Content-Type") or "")
+    content_type = _header(headers, "Content-Type")
     return f"broken content ({len(body)} bytes of {content_type or 'unknown type'})"
 
 
@@ -517,26 +532,31 @@ class _Refusal(NamedTuple):
             "host": self.context.host,
             "status": self.status,
             "errors": self.errors,
-            "request_id": self.headers.get("X-GitHub-Request-Id"),
+            "request_id": self.request_id or None,
         }
 
+    @property
+    def request_id(self) -> str:
+        """What the host's own logs know the request by; empty for nothing."""
+        return _header(self.headers, "X-GitHub-Request-Id")
+
     def sentence(self, hint: str = "") -> str:
-        """What was asked, what came, and what to do."""
-        text = f"{self.context.host}: {self.context.request} answered {self.status}"
-        details = "; ".join(filter(None, (_detail(item) for item in self.errors)))
-        message = self.message or (
+        """What was asked, what came, and what to do; where it is too long, what came is cut."""
+        asked = f"{self.context.host}: {self.context.request} answered {self.status}: "
+        details = "; ".join(filter(None, map(_detail, self.errors[:_MOST_DETAILS])))
+        details += "; …" if len(self.errors) > _MOST_DETAILS else ""
+        came = self.message or (
             _kind(self.headers, self.body) if _is_page(self.body) else "without a reason"
         )
-        text += f": {message}" + (f" ({details})" if details else "")
-        text += f"; {hint}" if hint else ""
-        if request_id := self.headers.get("X-GitHub-Request-Id"):
-            text += f" [request {without_secrets(request_id)}]"
-        return text
+        came += f" ({details})" if details else ""
+        advice = f"; {hint}" if hint else ""
+        advice += f" [request {self.request_id}]" if self.request_id else ""
+        return asked + told(came, max(MOST_TOLD - len(asked) - len(advice), 1)) + advice
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, context: Context) -> GitHubError:
     """The error that a status outside of 2xx means; never raises."""
-    body = _without_credential(body, context)
+    body = _without_credential(body[:_LONGEST_ERROR], context)
     message, errors = _explanation(body)
     refusal = _Refusal(status, headers, body, context, message, errors)
     sort = _BY_STATUS.get(status)
@@ -551,9 +571,13 @@ def _explanation(body: bytes) -> tuple[str, tuple[Any, ...]]:
     Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
     ("Validation failed"); the items may be objects or plain texts, and the list may be missing.
     """
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
+    for text in (body, *_closed(body)):
+        try:
+            data = json.loads(text)
+            break
+        except (ValueError, RecursionError):
+            continue
+    else:
         return "", ()
     if not isinstance(data, dict):
         return "", ()
@@ -562,8 +586,16 @@ def _explanation(body: bytes) -> tuple[str, tuple[Any, ...]]:
         errors = [errors]
     return (
         without_secrets(message) if isinstance(message, str) else "",
-        tuple(errors) if isinstance(errors, list) else (),
+        tuple(errors[:_MOST_ITEMS]) if isinstance(errors, list) else (),
     )
+
+
+def _closed(body: bytes) -> list[bytes]:
+    """A body that was cut, as JSON: without the item that was cut, or with a text that ends there."""
+    if len(body) < _LONGEST_ERROR:
+        return []
+    whole = body[: body.rfind(b"}") + 1] + b"]}"
+    return [whole, *(body + end for end in (b'"}', b'"]}', b'"}]}'))]
 
 
 def _detail(item: object) -> str:
@@ -573,6 +605,11 @@ def _detail(item: object) -> str:
         return ""
     words = [item.get(key) for key in ("resource", "field", "code", "message")]
     return without_secrets(" ".join(word for word in words if isinstance(word, str)))
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """A header's text for people; empty where there is none."""
+    return told(without_secrets(headers.get(name) or ""), _LONGEST_HEADER)
 
 
 def _unauthorized(refusal: _Refusal) -> GitHubError:
@@ -602,14 +639,12 @@ def _permission_hint(headers: Mapping[str, str]) -> str:
     sso = headers.get("X-GitHub-SSO", "")
     if sso.startswith("required"):
         return "authorize the token for single sign-on of the organization"
-    if needed := headers.get("X-Accepted-GitHub-Permissions"):
-        return f"the token needs one of these permissions: {without_secrets(needed)}"
-    needed, held = headers.get("X-Accepted-OAuth-Scopes"), headers.get("X-OAuth-Scopes")
-    if needed and held is not None:
-        return (
-            f"the token needs one of the scopes {without_secrets(needed)!r}"
-            f" and has {without_secrets(held)!r}"
-        )
+    if needed := _header(headers, "X-Accepted-GitHub-Permissions"):
+        return f"the token needs one of these permissions: {needed}"
+    needed = _header(headers, "X-Accepted-OAuth-Scopes")
+    if needed and "X-OAuth-Scopes" in headers:
+        held = _header(headers, "X-OAuth-Scopes")
+        return f"the token needs one of the scopes {needed!r} and has {held!r}"
     return "the token lacks a permission"
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from mirror.core.ledger import IndexEntry
 from mirror.core.report import Failure, RepositoryReport
-from mirror.errors import GitHubError, HostStopped, MirrorError
+from mirror.errors import GitHubError, HostStopped, MirrorError, told
 from mirror.sync.discovery import discover, known_mirrors
 from mirror.sync.session import Session
 
@@ -125,7 +125,7 @@ async def attempt(
         return _failed(mirror, failures=(failure,))
     except Exception as error:
         log.exception("mirror.crashed", source=mirror.name)
-        text = f"internal error, please report it: {type(error).__name__}: {error}"
+        text = told(f"internal error, please report it: {type(error).__name__}: {error}")
         _note(index, mirror, text)
         return _failed(mirror, failures=(Failure(text, "sync"),))
 

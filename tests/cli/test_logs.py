@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -116,3 +116,15 @@ def test_lists_are_read_by_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure("info", "json", {})
     structlog.get_logger().error("config.rejected", problems=problems)
     assert json.loads(capsys.readouterr().err)["problems"] == problems
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_value_of_any_length_is_a_short_line(
+    format_: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names come from servers, which may send megabytes."""
+    configure("info", format_)
+    structlog.get_logger().info("asset.uploaded", asset="x" * 10_000_000, bytes=1)
+    line = capsys.readouterr().err
+    assert "x" * 1999 in line
+    assert len(line) < 3000
