@@ -336,6 +336,8 @@ class _Blocks:
             self._fence = fence[0]
             return "code", "code"
         if going and whole and _UNDERLINE.match(line, at):
+            if self._unsure and first == "=":  # a row of a table
+                raise _Doubt
             if not self._defines:
                 return "more", ""
             self._unsure = True  # of a definition the underline is none, but the next paragraph

@@ -94,6 +94,7 @@ def test_code_and_comments_stay(text: str) -> None:
         "[^1]: note\n\n    §x",
         "text <!-- \n\n§x -->",
         "感谢§x",
+        "| a |\n|---|\n===\n` §x\n`",
     ],
 )
 def test_what_only_looks_like_code_holds_mentions(text: str) -> None:
