@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lives.adapter import TEMPORARY
 from lives.simulator import MIRROR, PEOPLE, Asset, Refused, Release
 
 if TYPE_CHECKING:
@@ -296,8 +297,8 @@ def delete_copy(world: World, dice: random.Random) -> str | None:
 def replace_copy(world: World, dice: random.Random) -> str | None:
     """Theirs stands in for ours, under its name and of its size."""
     found = _on_copy(world, dice)
-    if found is None or not found[1].data:
-        return None
+    if found is None or not found[1].data or found[1].name.startswith(TEMPORARY):
+        return None  # nobody gives a file of theirs such a name
     release, asset = found
     world.target.delete_asset(PEOPLE, asset.id)
     data = _bytes(world, dice, len(asset.data))

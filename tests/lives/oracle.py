@@ -346,21 +346,39 @@ class Oracle:
 
     def _blocked(self, release: Release, copy: Release, asset: Asset) -> str:
         """What stands in the way of an asset: nobody could mend this without people."""
+        if self._keeps_first(release, copy):
+            return "the first copy of an asset of this release is kept"
+        if len(copy.assets) >= self._target.rules.limit:
+            return "the release is full"
+        return self._in_the_way(release, copy, asset, set())
+
+    def _in_the_way(self, release: Release, copy: Release, asset: Asset, asked: set[int]) -> str:
+        """Who has the name of an asset and cannot be moved."""
+        asked.add(asset.id)
         names = {name.casefold() for name in self._names(asset.name)}
-        for other in copy.assets.values():
-            if other.name.casefold() in names and other.by == PEOPLE and other.data != asset.data:
-                return f"others' file #{other.id} has its name"
         for original in release.assets.values():
             theirs = {name.casefold() for name in self._names(original.name)}
             if original is not asset and names & theirs:
                 return f"{original.name} has the same name at the target"
         for other in copy.assets.values():
+            if other.name.casefold() not in names or other.data == asset.data:
+                continue
+            if other.by == PEOPLE:
+                return f"others' file #{other.id} has its name"
             # A copy of something that is gone, or not selected any more, and kept.
-            if other.name.casefold() in names and self._kept(release.tag, other, asset):
+            if self._kept(release.tag, other, asset):
                 return f"the kept copy #{other.id} has its name"
-        if len(copy.assets) >= self._target.rules.limit:
-            return "the release is full"
+            for original in release.assets.values():
+                if original.data == other.data and original.id not in asked:
+                    return self._in_the_way(release, copy, original, asked)
         return ""
+
+    def _keeps_first(self, release: Release, copy: Release) -> bool:
+        """Whether ``on_change = "keep"`` holds on to other bytes than the source's."""
+        if self._settings().on_change != "keep":
+            return False
+        shown = ((asset, self._shown_for(copy, asset.name)) for asset in release.assets.values())
+        return any(found and found.data != asset.data for asset, found in shown)
 
     def _kept(self, tag: str, other: Asset, asset: Asset) -> bool:
         if other.data == asset.data:
@@ -437,7 +455,7 @@ class Oracle:
         if result.claims_success:
             for problem in self.problems():
                 self._check_claim(result, problem)
-        if result.looked and result.status != "killed":
+        if result.looked and result.command == "sync" and result.status != "killed":
             self._touched = set(self._touched_in_pass)
 
     def _check_claim(self, result: PassResult, problem: Problem) -> None:
@@ -468,11 +486,15 @@ class Oracle:
                 self._say("not converged", told)
             elif not last.names(problem.tag, problem.name):
                 self._say("not converged", f"{problem} is not told: {_told(last)}")
-        for text in self._leftovers():
+        stopped = any("max_deletes" in trouble.text for trouble in last.troubles)
+        for text in self._leftovers() if not stopped else ():
             self._say("not converged", f"left: {text}")
-        excused = any(p.blocked or self._unknowable(p) for p in problems) or any(
-            "max_deletes" in trouble.text for trouble in last.troubles
+        kept = any(
+            self._keeps_first(release, copy)
+            for release in self.selected()
+            if (copy := self._target.published(release.tag))
         )
+        excused = kept or stopped or any(p.blocked or self._unknowable(p) for p in problems)
         if not last.claims_success and not excused and not problems:
             self._say("not converged", f"says {last.status!r} for no reason: {_told(last)}")
 
@@ -480,18 +502,38 @@ class Oracle:
         """What nobody needs."""
         selected = {release.tag: release for release in self.selected()}
         for release in self._target.releases.values():
-            original = selected.get(release.tag)
             if release.by != MIRROR:
                 continue
-            if release.draft and self._stray(release):
-                yield f"draft {release.tag} #{release.id}"
-            for asset in release.assets.values():
-                if asset.by != MIRROR or original is None or release.draft:
-                    continue
-                if _temporary(asset) or asset.state != "uploaded":
-                    yield f"{release.tag}: {asset.name} #{asset.id} ({asset.state})"
-                elif not self._foreign(release) and self._needless(original, asset):
-                    yield f"{release.tag}: {asset.name} #{asset.id} ({_short(asset)}), which nobody has"
+            original = selected.get(release.tag)
+            if release.draft:
+                if self._stray(release):
+                    yield f"draft {release.tag} #{release.id}"
+            elif original is not None:
+                yield from self._leftover_assets(release, original)
+            elif self._should_be_gone(release):
+                yield f"release {release.tag} #{release.id}, which was to be deleted"
+
+    def _leftover_assets(self, release: Release, original: Release) -> Iterator[str]:
+        for asset in release.assets.values():
+            if asset.by != MIRROR:
+                continue
+            if _temporary(asset) or asset.state != "uploaded":
+                yield f"{release.tag}: {asset.name} #{asset.id} ({asset.state})"
+            elif not self._foreign(release) and self._needless(release, original, asset):
+                yield f"{release.tag}: {asset.name} #{asset.id} ({_short(asset)}), which nobody has"
+
+    def _should_be_gone(self, copy: Release) -> bool:
+        """Whether a published copy of ours is to be deleted by the settings."""
+        theirs = any(asset.by == PEOPLE for asset in copy.assets.values())
+        meddled = any(number in self._meddled for number in copy.assets)
+        if theirs or meddled or self.forgetful or copy.tag in self._unpublished():
+            return False
+        settings = self._settings()
+        here = self._source.published(copy.tag) is not None
+        return (settings.on_deselect if here else settings.on_delete) == "delete"
+
+    def _unpublished(self) -> set[str]:
+        return {r.tag for r in self._source.releases.values() if r.draft}
 
     def _stray(self, draft: Release) -> bool:
         """Whether a draft of ours is no use: its release is published, or gone from the source."""
@@ -500,19 +542,24 @@ class Oracle:
         full = {r.tag for r in self._source.releases.values() if not r.draft}
         return draft.tag in {r.tag for r in self.selected()} or draft.tag not in full
 
-    def _needless(self, original: Release, asset: Asset) -> bool:
-        """Whether a copy is neither of an asset that is there nor of one whose copy is kept."""
-        if asset.id in self._meddled or self.forgetful:
+    def _needless(self, copy: Release, original: Release, asset: Asset) -> bool:
+        """Whether a copy is neither of an asset that is wanted nor of one whose copy is kept."""
+        settings = self._settings()
+        if asset.id in self._meddled or self.forgetful or self._keeps_first(original, copy):
             return False
-        if any(self._may_be(a.name, asset.name) for a in original.assets.values()):
+        if any(self._may_be(a.name, asset.name) for a in self.wanted(original)):
             return False
-        # Its name is no asset's any more. It may be kept as the copy of one that is gone.
-        alive = {a.id for r in self._source.releases.values() for a in r.assets.values()}
-        kept = any(
+        # Its name is no wanted asset's. It may be kept as the copy of one that is gone, or that
+        # is no longer selected.
+        alive = original.assets.keys()
+        if settings.on_deselect == "keep" and any(
+            self._may_be(a.name, asset.name) for a in original.assets.values()
+        ):
+            return False
+        return settings.on_delete == "delete" or not any(
             tag == original.tag and data == asset.data and number not in alive
             for number, (tag, _, data) in self._originals.items()
         )
-        return not kept
 
     def _say(self, kind: str, text: str) -> None:
         self.violations.append(Violation(kind, text))
