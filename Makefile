@@ -28,7 +28,7 @@ SLOW += tests/core/test_planner_laws.py tests/daemon/test_service.py tests/daemo
 # waits for a while does not spin.
 FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
 
-.PHONY: help demo soak test test-all test-dates everything faults lint types layers unit bench bench-long format clean
+.PHONY: help demo soak lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -77,6 +77,9 @@ unit: $(VENV)/.developing  ## Tests
 
 soak: $(VENV)/.developing  ## The service for MINUTES (10) with faults: nothing grows, nothing is missed
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
+
+lives: $(VENV)/.developing  ## COUNT (20000) random lives of a mirror, with whatever can go wrong: a table (20 minutes)
+	PYTHONPATH=tests $(BIN)/python -m lives --count $(or $(COUNT),20000) --jobs $(or $(JOBS),2)
 
 bench: $(VENV)/.developing  ## Measure it against what people use instead (15 minutes)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
+from lives.adapter import quiet_logs
 from lives.life import draw, live, shrink
 from lives.oracle import KINDS
 
@@ -32,6 +33,7 @@ class Brief(NamedTuple):
 
 def brief(seed: int) -> Brief:
     """Live one life."""
+    quiet_logs()
     outcome = live(draw(seed))
     return Brief(
         seed,
@@ -77,6 +79,7 @@ def failing(briefs: Iterable[Brief], most: int) -> str:
 
 def tell(seed: int, *, smallest: bool, trace: bool) -> int:
     """One life as a story; the exit status."""
+    quiet_logs()
     script = draw(seed)
     outcome = live(script)
     if smallest and outcome.violations:

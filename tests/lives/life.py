@@ -15,7 +15,6 @@ from lives.adapter import (
     PassResult,
     Process,
     SkippingLoop,
-    quiet_logs,
     run_pass,
 )
 from lives.disturbances import BEFORE_THE_PASS, Disturbance, Disturbed
@@ -189,12 +188,14 @@ class Life:
 
     def run(self) -> Outcome:
         """Live it to the end, or to its first violation."""
+        before = random.getstate()
         random.seed(self.script.seed)  # waits of the program itself
         loop = SkippingLoop()
         try:
             loop.run_until_complete(self._live())
         finally:
             loop.close()
+            random.setstate(before)
         return Outcome(self.script, self.world.oracle.violations, self.happened, self.story)
 
     async def _live(self) -> None:
@@ -316,7 +317,6 @@ def _done(result: PassResult) -> str:
 
 def live(script: Script, *, requests_told: bool = False) -> Outcome:
     """Live one life."""
-    quiet_logs()
     return Life(script, requests_told).run()
 
 

@@ -283,8 +283,7 @@ class Oracle:
         if latest is None or latest.id not in {release.id for release in self.selected()}:
             return
         copy = self._target.published(latest.tag)
-        skipped = copy and self._foreign(copy) and self._settings().existing == "skip"
-        if copy and not skipped and (here is None or here.tag != latest.tag):
+        if copy and not self._foreign(copy) and (here is None or here.tag != latest.tag):
             yield Problem("latest", latest.tag, here.tag if here else "nothing")
 
     def _foreign(self, copy: Release) -> bool:
@@ -489,14 +488,18 @@ class Oracle:
         stopped = any("max_deletes" in trouble.text for trouble in last.troubles)
         for text in self._leftovers() if not stopped else ():
             self._say("not converged", f"left: {text}")
-        kept = any(
-            self._keeps_first(release, copy)
-            for release in self.selected()
-            if (copy := self._target.published(release.tag))
-        )
-        excused = kept or stopped or any(p.blocked or self._unknowable(p) for p in problems)
+        excused = stopped or self.forgetful or self._something_blocked()
         if not last.claims_success and not excused and not problems:
             self._say("not converged", f"says {last.status!r} for no reason: {_told(last)}")
+
+    def _something_blocked(self) -> bool:
+        """Whether there is anything that a report has to call a failure."""
+        return any(
+            self._blocked(release, copy, asset)
+            for release in self.selected()
+            if (copy := self._target.published(release.tag))
+            for asset in self.wanted(release)
+        )
 
     def _leftovers(self) -> Iterator[str]:
         """What nobody needs."""
