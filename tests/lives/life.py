@@ -269,6 +269,8 @@ class Life:
             command, world.source, world.target, world.settings, world.disk, weather, full=full
         )
         self.happened.extend(dict.fromkeys(weather.happened))
+        if result.status == "killed":
+            world.oracle.killed(world.disk.now.at)
         self._say(f"  -> {result.status}: {_done(result)}")
         for trouble in result.troubles:
             self._say(f"     {trouble.what} {trouble.release} {trouble.asset}: {trouble.text}")

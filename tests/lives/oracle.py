@@ -98,6 +98,7 @@ class Oracle:
         self._touched_in_pass: set[str] = set()
         self._meddled: set[int] = set()
         self._followed: set[int] = set()
+        self._given: set[int] = set()
         self._adopted = False
         self._shown: dict[tuple[int, str], bytes] = {}
         source.watchers.append(self._on_source)
@@ -122,6 +123,7 @@ class Oracle:
             self._theirs = self._now_theirs()
         else:
             self._check_theirs()
+            self._check_place(change)
             self._check_visible(change)
         self._note_shown()
 
@@ -132,8 +134,13 @@ class Oracle:
                 releases[release.id] = (
                     release.tag, release.name, release.body, release.draft, release.prerelease,
                 )  # fmt: skip
+            ours = release.by == MIRROR and release.draft
             for asset in release.assets.values():
-                if asset.by == PEOPLE:
+                if ours:
+                    # What is in a draft of ours is ours: nobody could tell it from what a killed
+                    # pass sent.
+                    self._given.add(asset.id)
+                if asset.by == PEOPLE and asset.id not in self._given:
                     assets[asset.id] = (release.id, asset.name, asset.label, asset.data)
         return _Theirs(assets, releases)
 
@@ -154,6 +161,16 @@ class Oracle:
                 told = f"#{number} {was[1]} ({was[3][:8].decode()}) -> {now.assets.get(number)}"
                 self._say("others touched", f"their asset {told}")
         self._theirs = now
+
+    def _check_place(self, change: Change) -> None:
+        """Nothing is put into a draft of others, nor into a release that is skipped."""
+        release = change.release
+        if release.by != PEOPLE or change.asset is None or change.asset.by == PEOPLE:
+            return
+        skipped = self._settings().existing == "skip" and not self._adopted
+        if release.draft or (skipped and release.id not in self._followed):
+            told = f"{change.kind} of {change.asset.name} in their {release.tag} #{release.id}"
+            self._say("others touched", told)
 
     def _may_be_taken(self, was: tuple[int, str, str, bytes]) -> bool:
         """Whether an asset of others may be taken for a copy of ours.
@@ -415,8 +432,12 @@ class Oracle:
         return shown.id in self.forgotten
 
     def forget(self, since: float) -> None:
-        """The ledger is as it was at a moment; what was made later in published releases is lost."""
+        """The ledger is as it was at a moment; what was made later in published releases is lost.
+
+        The index is, too: what it calls unchanged is so again when the target was looked at.
+        """
         self.forgetful = True
+        self._touched |= {release.tag for release in self._source.releases.values()}
         for release in self._target.releases.values():
             if release.by != MIRROR or release.draft:
                 continue
@@ -428,6 +449,17 @@ class Oracle:
         for release in self._target.releases.values():  # ours within theirs
             if release.by == PEOPLE:
                 self.forgotten |= {a.id for a in release.assets.values() if a.created > since - 3}
+
+    def killed(self, saved: float) -> None:
+        """A process died that had saved its ledger at a moment.
+
+        What it both created and published since is without a marker and without a record: nobody
+        can tell whose it is. (What it sent into a draft, or under a temporary name, is another
+        matter.)
+        """
+        for release in self._target.releases.values():
+            if release.by == MIRROR and not release.draft and release.created > saved:
+                self.forgotten_releases.add(release.id)
 
     # -- after a pass -----------------------------------------------------------------------------
 

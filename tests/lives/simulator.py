@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -651,7 +652,12 @@ class Host:
 
 
 def iso(seconds: float) -> str:
-    """A moment as the API writes it."""
+    """A moment as the API writes it: in whole seconds."""
+    return _iso(int(seconds // 1))
+
+
+@lru_cache(maxsize=4096)
+def _iso(seconds: int) -> str:
     return (START + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -179,6 +179,22 @@ class TestOracle:
         world.target.delete_asset(MIRROR, theirs.id)
         assert kinds(world) == ["others touched", "others touched"]
 
+    def test_what_lies_in_a_draft_of_ours(self) -> None:
+        """Nobody can tell a file of others in a draft of ours from what a killed pass sent."""
+        world = a_world()
+        draft = world.target.create(MIRROR, "v1", draft=True)
+        theirs = world.target.upload(PEOPLE, draft.id, "c.bin", DATA)
+        world.target.delete_asset(MIRROR, theirs.id)
+        assert kinds(world) == []
+
+    def test_others_drafts(self) -> None:
+        """A draft of others is touched in no way."""
+        world = a_world()
+        theirs = world.target.create(PEOPLE, "v1", draft=True)
+        world.target.upload(MIRROR, theirs.id, "c.bin", DATA)
+        world.target.edit(MIRROR, theirs.id, tag_name="v1", draft=True, body="ours")
+        assert kinds(world) == ["others touched", "others touched"]
+
     def test_others_files_go_with_their_release(self) -> None:
         """A release of ours is not deleted with a file of others in it."""
         world = a_world()
