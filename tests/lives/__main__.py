@@ -96,6 +96,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lives", description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--seeds", help="only these, separated by commas")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--show", type=int, default=10, help="failing seeds of each kind")
     parser.add_argument("--replay", type=int, metavar="SEED", help="tell one life as a story")
@@ -104,7 +105,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.replay is not None:
         return tell(options.replay, smallest=options.shrink, trace=options.trace)
-    seeds = range(options.first_seed, options.first_seed + options.count)
+    seeds: Sequence[int] = range(options.first_seed, options.first_seed + options.count)
+    if options.seeds:
+        seeds = [int(seed) for seed in options.seeds.split(",")]
     started = time.perf_counter()
     if options.jobs > 1:
         with multiprocessing.Pool(options.jobs) as pool:

@@ -572,6 +572,7 @@ def _result(command: str, report: Report) -> PassResult:
         for difference in repository.differences:
             result.troubles.append(Told(difference.kind, difference.release, difference.asset))
         result.warnings.extend(repository.warnings)
+        result.warnings.extend(getattr(repository, "notes", ()))
     return result
 
 

@@ -422,6 +422,31 @@ def any_change(old: Settings, dice: random.Random) -> Settings:
     return replace(old, **dice.choice(changes))
 
 
+def deselect(world: World, dice: random.Random) -> str | None:
+    """From now on some assets are not wanted, and their copies are deleted."""
+    names = tuple(dice.sample(NAMES, 2))
+    world.past_settings.append(world.settings)
+    world.settings = replace(world.settings, asset_exclude=names, on_deselect="delete")
+    return f"settings: {world.settings}"
+
+
+def take_back(world: World, dice: random.Random) -> str | None:
+    """The settings are as they were before."""
+    del dice
+    if not world.past_settings:
+        return None
+    world.settings = world.past_settings.pop()
+    return f"settings, back: {world.settings}"
+
+
+def follow_deletions(world: World, dice: random.Random) -> str | None:
+    """What the source deletes is deleted at the target, too."""
+    del dice
+    world.past_settings.append(world.settings)
+    world.settings = replace(world.settings, on_delete="delete")
+    return f"settings: {world.settings}"
+
+
 EVENTS: dict[str, tuple[int, Callable[[World, random.Random], str | None]]] = {
     "publish": (10, publish),
     "draft": (2, draft),
@@ -447,8 +472,11 @@ EVENTS: dict[str, tuple[int, Callable[[World, random.Random], str | None]]] = {
     "their-release": (3, their_release),
     "delete-theirs": (2, delete_theirs),
     "settings": (7, change_settings),
+    "deselect": (0, deselect),
+    "take-back": (0, take_back),
+    "follow-deletions": (0, follow_deletions),
 }
-"""Each event with how often it is drawn."""
+"""Each event with how often it is drawn; those with 0 belong to a longer story."""
 
 MEDDLING = ("attach", "delete-copy", "rename-copy", "replace-copy", "relabel-copy")
 """What people do at the target in the middle of a pass."""

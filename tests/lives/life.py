@@ -127,8 +127,60 @@ def draw(seed: int) -> Script:
     for _ in range(dice.choice((0, 0, 1, 2))):
         settings = events.any_change(settings, dice)
     setup = Setup(source, target, settings, theirs=dice.random() < 0.3)
-    steps = tuple(_draw_step(dice, first=n == 0) for n in range(dice.randint(2, 6)))
-    return Script(seed, setup, steps)
+    steps = [_draw_step(dice, first=n == 0) for n in range(dice.randint(2, 6))]
+    if dice.random() < 0.12:
+        steps[1:2] = dice.choice(_TALES)(dice)
+    return Script(seed, setup, tuple(steps))
+
+
+def _there_and_back(dice: random.Random) -> list[Step]:
+    """Other settings, a pass that is killed in the middle of its work, and the former settings."""
+    kill = Disturbance(dice.choice(("kill-before", "kill-after", "stop")), dice.randint(1, 4))
+    return [
+        _step(dice),
+        _step(dice, "deselect", wrong=(kill,)),
+        _step(dice, "take-back"),
+    ]
+
+
+def _deleted_with_theirs(dice: random.Random) -> list[Step]:
+    """Somebody attaches a file to a release, or to what it was, while it is being deleted."""
+    meddle = Disturbance("meddle", dice.randint(1, 3))
+    return [
+        _step(dice, "publish", "follow-deletions"),
+        _step(dice, "delete-release", *dice.choice(((), ("attach",))), wrong=(meddle,)),
+    ]
+
+
+def _late_draft(dice: random.Random) -> list[Step]:
+    """A release appears at the end of a list whose beginning did not change."""
+    return [_step(dice, "draft", "publish"), _step(dice, "publish-draft")]
+
+
+def _round_and_round(dice: random.Random) -> list[Step]:
+    """Names rotate, a pass fails in the middle of it, and names rotate once more."""
+    kinds = (
+        "kill-before",
+        "kill-after",
+        "status-500",
+        "status-502-done",
+        "lost-after",
+        "slow-patch",
+    )
+    steps = [_step(dice, "add-asset", "add-asset", "add-asset")]
+    for _ in range(dice.randint(1, 3)):
+        times = dice.choice((1, 7))
+        wrong = Disturbance(dice.choice(kinds), dice.randint(1, 8), times)
+        steps.append(_step(dice, dice.choice(("rotate", "rename-onto-freed")), wrong=(wrong,)))
+    return steps
+
+
+_TALES = (_there_and_back, _deleted_with_theirs, _late_draft, _round_and_round)
+
+
+def _step(dice: random.Random, *kinds: str, wrong: tuple[Disturbance, ...] = ()) -> Step:
+    happenings = tuple(events.Event(kind, dice.getrandbits(40)) for kind in kinds)
+    return Step(happenings, wrong, dice.getrandbits(40))
 
 
 def _draw_step(dice: random.Random, *, first: bool) -> Step:

@@ -364,8 +364,9 @@ class Oracle:
         """What stands in the way of an asset: nobody could mend this without people."""
         if self._keeps_first(release, copy):
             return "the first copy of an asset of this release is kept"
-        if len(copy.assets) >= self._target.rules.limit:
-            return "the release is full"
+        few, missing = self._target.rules.limit < 1000, not self._shown_for(copy, asset.name)
+        if len(copy.assets) >= self._target.rules.limit or (few and missing):
+            return "the release is full, or was when it was tried"
         return self._in_the_way(release, copy, asset, set())
 
     def _in_the_way(self, release: Release, copy: Release, asset: Asset, asked: set[int]) -> str:
@@ -588,7 +589,8 @@ class Oracle:
         # is no longer selected.
         alive = original.assets.keys()
         if settings.on_deselect == "keep" and any(
-            self._may_be(a.name, asset.name) for a in original.assets.values()
+            self._may_be(a.name, asset.name) or a.data == asset.data
+            for a in original.assets.values()
         ):
             return False
         return settings.on_delete == "delete" or not any(
