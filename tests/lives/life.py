@@ -129,7 +129,9 @@ def draw(seed: int) -> Script:
     setup = Setup(source, target, settings, theirs=dice.random() < 0.3)
     steps = [_draw_step(dice, first=n == 0) for n in range(dice.randint(2, 6))]
     if dice.random() < 0.12:
-        steps[1:2] = dice.choice(_TALES)(dice)
+        tale = dice.choice(_TALES)
+        first = 0 if tale is _late_draft else 1
+        steps[first : first + 1] = tale(dice)
     return Script(seed, setup, tuple(steps))
 
 
