@@ -35,8 +35,8 @@ KINDS = {
 people who act at the target in the middle of it."""
 
 BEFORE_THE_PASS = ("stale-ledger", "lost-ledger")
-_WRITES = ("kill-before", "kill-after", "stop", "nonsense-422", "meddle")
-_REQUESTS = ("status-500", "status-502-done", "lost-before", "lost-after")
+_WRITES = ("kill-before", "kill-after", "stop", "nonsense-422")
+_REQUESTS = ("status-500", "status-502-done", "lost-before", "lost-after", "meddle")
 
 
 class Disturbance(NamedTuple):
@@ -108,6 +108,8 @@ class Disturbed(Weather):
             case "meddle":
                 self._tell(item, request)
                 self._meddle()
+                if not request.write:  # what is read later shows it, and there is time to read
+                    await asyncio.sleep(self.dice.uniform(0.0, 6.0))
             case "status-500":
                 self._tell(item, request)
                 self._leave_rest(request, host)

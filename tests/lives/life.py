@@ -147,7 +147,7 @@ def _there_and_back(dice: random.Random) -> list[Step]:
 
 def _deleted_with_theirs(dice: random.Random) -> list[Step]:
     """Somebody attaches a file to a release, or to what it was, while it is being deleted."""
-    meddle = Disturbance("meddle", dice.randint(1, 3))
+    meddle = Disturbance("meddle", dice.randint(3, 12))
     return [
         _step(dice, "publish", "follow-deletions"),
         _step(dice, "delete-release", *dice.choice(((), ("attach",))), wrong=(meddle,)),

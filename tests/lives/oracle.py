@@ -32,6 +32,10 @@ KINDS = (
 """The kinds of violations; ``missing`` is an asset that a successful pass left out."""
 
 
+NO_TIME = 1.5
+"""Seconds in which two requests follow one another."""
+
+
 class Violation(NamedTuple):
     kind: str
     text: str
@@ -72,7 +76,7 @@ def _short(asset: Asset) -> str:
 class _Theirs(NamedTuple):
     """What others have at the target, as it was."""
 
-    assets: dict[int, tuple[int, str, str, bytes]]
+    assets: dict[int, tuple[int, str, str, bytes, float]]
     releases: dict[int, tuple[str, str, str, bool, bool]]
 
 
@@ -122,7 +126,7 @@ class Oracle:
                 self._meddled.add(change.asset.id)
             self._theirs = self._now_theirs()
         else:
-            self._check_theirs()
+            self._check_theirs(change)
             self._check_place(change)
             self._check_visible(change)
         self._note_shown()
@@ -141,10 +145,12 @@ class Oracle:
                     # pass sent.
                     self._given.add(asset.id)
                 if asset.by == PEOPLE and asset.id not in self._given:
-                    assets[asset.id] = (release.id, asset.name, asset.label, asset.data)
+                    assets[asset.id] = (
+                        release.id, asset.name, asset.label, asset.data, asset.created,
+                    )  # fmt: skip
         return _Theirs(assets, releases)
 
-    def _check_theirs(self) -> None:
+    def _check_theirs(self, change: Change) -> None:
         now = self._now_theirs()
         if now == self._theirs:
             return
@@ -157,10 +163,20 @@ class Oracle:
                 continue
             self._say("others touched", f"their release {before[0]} #{number}: {before} -> {after}")
         for number, was in self._theirs.assets.items():
+            if number not in now.assets and self._just_attached(change, was):
+                continue
             if now.assets.get(number) != was and not self._may_be_taken(was):
                 told = f"#{number} {was[1]} ({was[3][:8].decode()}) -> {now.assets.get(number)}"
                 self._say("others touched", f"their asset {told}")
         self._theirs = now
+
+    def _just_attached(self, change: Change, was: tuple[int, str, str, bytes, float]) -> bool:
+        """Whether a file came to a release between the last look at it and its deletion.
+
+        The API knows no conditions for a deletion: between a look and what follows at once nobody
+        can help it.
+        """
+        return change.kind == "delete-release" and self._target.now() - was[4] < NO_TIME
 
     def _check_place(self, change: Change) -> None:
         """Nothing is put into a draft of others, nor into a release that is skipped."""
@@ -172,14 +188,14 @@ class Oracle:
             told = f"{change.kind} of {change.asset.name} in their {release.tag} #{release.id}"
             self._say("others touched", told)
 
-    def _may_be_taken(self, was: tuple[int, str, str, bytes]) -> bool:
+    def _may_be_taken(self, was: tuple[int, str, str, bytes, float]) -> bool:
         """Whether an asset of others may be taken for a copy of ours.
 
         In a release of theirs that is followed or adopted an asset that was the source's, byte by
         byte, is kept equal to it from then on. After a ledger was lost, an asset of the right name
         and size cannot be told from a copy, unless digests tell.
         """
-        number, name, label, data = was
+        number, name, label, data, _ = was
         release = self._target.releases.get(number)
         if release is None:
             return False

@@ -171,7 +171,7 @@ class Host:
         self.description = ""
         self.actions = True
         self.watchers: list[Callable[[Change], None]] = []
-        self._clock = clock
+        self.now = clock
         self._next = first_id
         self._repository_id = first_id + 900_000
         self._states: list[tuple[float, list[Release]]] = []
@@ -204,7 +204,7 @@ class Host:
         if self.branch is None:
             raise Refused(422, "Validation Failed", resource="Release", code="custom",
                           detail="Repository is empty.")  # fmt: skip
-        now = self._clock()
+        now = self.now()
         draft = bool(fields.get("draft"))
         if not draft:
             self._free_tag(tag, 0)
@@ -269,7 +269,7 @@ class Host:
             raise Refused(422, "Validation Failed", resource="ReleaseAsset", code="custom",
                           field="file_count",
                           detail=f"file_count limited to {self.rules.limit} assets per release")  # fmt: skip
-        now = self._clock()
+        now = self.now()
         asset = Asset(self._id(), called, data, by, now, now, label)
         release.assets[asset.id] = asset
         self._tell(Change(by, "upload", release, asset))
@@ -280,7 +280,7 @@ class Host:
         release = self.releases.get(number)
         called = NAMINGS[self.rules.naming](name) or "default"
         if release and not release.named(called) and len(release.assets) < self.rules.limit:
-            now = self._clock()
+            now = self.now()
             asset = Asset(self._id(), called, b"", by, now, now, state="starter")
             release.assets[asset.id] = asset
             self._tell(Change(by, "upload", release, asset))
@@ -303,7 +303,7 @@ class Host:
             asset.name = called
         if label is not None:
             asset.label = label
-        asset.updated = self._clock()
+        asset.updated = self.now()
         self._tell(Change(by, "asset", release, asset))
         return asset
 
@@ -356,7 +356,7 @@ class Host:
                           field="tag_name")  # fmt: skip
 
     def _publish(self, release: Release) -> None:
-        release.published = self._clock()
+        release.published = self.now()
         if release.tag not in self.tags and self.branch:
             self.tags[release.tag] = self.branch
         release.committed = self.commits.get(self.tags.get(release.tag, ""), release.created)
@@ -371,7 +371,7 @@ class Host:
 
     def _tell(self, change: Change) -> None:
         if self.rules.lag and self.rules.lags_whole:
-            self._states.append((self._clock(), [_copy(r) for r in self.releases.values()]))
+            self._states.append((self.now(), [_copy(r) for r in self.releases.values()]))
         for watcher in self.watchers:
             watcher(change)
 
@@ -380,7 +380,7 @@ class Host:
         lag = self.rules.lag
         if not lag:
             return list(self.releases.values())
-        moment = self._clock() - lag
+        moment = self.now() - lag
         if self.rules.lags_whole:
             while len(self._states) > 1 and self._states[1][0] <= moment:
                 self._states.pop(0)
@@ -521,7 +521,7 @@ class Host:
         if path in self.files:
             raise Refused(422, 'Invalid request.\n\n"sha" wasn\'t supplied.')
         self.files[path] = base64.b64decode(fields["content"]).decode()
-        sha = self.commit(fields["message"], self._clock())
+        sha = self.commit(fields["message"], self.now())
         self.branch = sha
         return json_answer(201, {"commit": {"sha": sha, "tree": {"sha": "0" * 40}}})
 

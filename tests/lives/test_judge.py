@@ -201,8 +201,18 @@ class TestOracle:
         release = world.target.published("v1")
         assert release is not None
         world.target.upload(PEOPLE, release.id, "c.bin", DATA)
+        world.target.now = lambda: 110.0
         world.target.delete(MIRROR, release.id)
         assert kinds(world) == ["others touched"]
+
+    def test_nobody_can_help_it(self) -> None:
+        """A file that comes between the last look at a release and its deletion is lost."""
+        world = a_world()
+        release = world.target.published("v1")
+        assert release is not None
+        world.target.upload(PEOPLE, release.id, "c.bin", DATA)
+        world.target.delete(MIRROR, release.id)
+        assert kinds(world) == []
 
     def test_half_a_release(self) -> None:
         """No release is published that lacks an asset."""
