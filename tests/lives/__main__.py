@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lives.adapter import quiet_logs
 from lives.life import draw, live, shrink
-from lives.oracle import KINDS
+from lives.oracle import KINDS, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from lives.oracle import Violation
 
 
 class Brief(NamedTuple):
@@ -34,7 +32,11 @@ class Brief(NamedTuple):
 def brief(seed: int) -> Brief:
     """Live one life."""
     quiet_logs()
-    outcome = live(draw(seed))
+    try:
+        outcome = live(draw(seed))
+    except Exception as error:  # noqa: BLE001 - one broken life does not end the others
+        broken = Violation("crashed", f"the life itself: {error!r}")
+        return Brief(seed, "unknown", ("none",), (broken,))
     return Brief(
         seed,
         outcome.script.setup.digests,

@@ -55,6 +55,8 @@ TEMPORARY = "release-mirror-tmp-"
 AUDIT_INTERVAL = 24 * 3600.0
 MAX_DELETES = 10
 STALL = 60.0
+LONGEST_PASS = 48 * 3600.0
+"""Seconds, of simulated time: whatever goes wrong, no pass waits longer."""
 
 
 class Killed(BaseException):
@@ -484,7 +486,7 @@ async def run_pass(
     target_client = SimulatedClient("target", target, clock, weather)
     ledgers = DiskLedgers(disk, process, weather.dice)
     try:
-        async with source_client, target_client:
+        async with asyncio.timeout(LONGEST_PASS), source_client, target_client:
             tools = _tools(ledgers, await ledgers.load_index(), clock, process, full=full)
             rule = _rule(source, target, settings)
             work = Pass(

@@ -6,6 +6,7 @@ others. One that is not possible does nothing.
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,6 @@ from lives.adapter import TEMPORARY
 from lives.simulator import MIRROR, PEOPLE, Asset, Refused, Release
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable
 
     from lives.life import World
@@ -480,6 +480,14 @@ EVENTS: dict[str, tuple[int, Callable[[World, random.Random], str | None]]] = {
 
 MEDDLING = ("attach", "delete-copy", "rename-copy", "replace-copy", "relabel-copy")
 """What people do at the target in the middle of a pass."""
+
+
+def happen(world: World, event: Event) -> str | None:
+    """Let an event happen; what was done, in words, or ``None`` where it was not possible."""
+    try:
+        return EVENTS[event.kind][1](world, random.Random(event.seed))  # noqa: S311 - dice
+    except Refused as error:
+        return f"{event.kind} is refused: {error.message}"  # people see an error, and give up
 
 
 def draw(dice: random.Random) -> Event:

@@ -281,9 +281,7 @@ class Life:
         await self._pass(command, dice, step.disturbances, full=step.full)
 
     def _happen(self, event: Event) -> None:
-        _, happen = events.EVENTS[event.kind]
-        told = happen(self.world, random.Random(event.seed))
-        if told:
+        if told := events.happen(self.world, event):
             self._say(f"  {told}")
 
     def _damage(self, item: Disturbance, dice: random.Random) -> None:
@@ -309,9 +307,8 @@ class Life:
         world = self.world
 
         def meddle() -> None:
-            kind = dice.choice(events.MEDDLING)
-            _, happen = events.EVENTS[kind]
-            if told := happen(world, random.Random(dice.getrandbits(40))):
+            event = events.Event(dice.choice(events.MEDDLING), dice.getrandbits(40))
+            if told := events.happen(world, event):
                 self._say(f"      meanwhile {told}")
 
         process = Process()
