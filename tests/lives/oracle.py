@@ -433,11 +433,15 @@ class Oracle:
           went with a newer state of it than the one that was put back (``forgotten``), where the
           size is the same and no digests of both sides tell them apart. A kill is no such loss:
           what a killed pass sent is in a draft, or has a name that tells what it is.
-        - whose a file is that has the right name and size, after such a loss.
+        - whose a file is that has the right name and size, after such a loss;
+        - whether a file of the right size is a copy under a name that this host makes of its name,
+          or one of another asset that had that very name, after such a loss.
 
         Anything else is knowable.
         """
         asset, shown = problem.wanted, problem.shown
+        if problem.what == "missing" and asset is not None:
+            return self._may_be_there(problem.tag, asset)
         if problem.what != "bytes" or asset is None or shown is None:
             return False
         if len(asset.data) != len(shown.data):
@@ -447,6 +451,17 @@ class Oracle:
         if shown.by == PEOPLE:
             return self.forgetful
         return shown.id in self.forgotten
+
+    def _may_be_there(self, tag: str, asset: Asset) -> bool:
+        copy = self._target.published(tag)
+        digests = self._source.rules.digests and self._target.rules.digests
+        if copy is None or not self.forgetful or digests:
+            return False
+        guesses = {naming(asset.name) for naming in NAMINGS.values()}
+        return any(
+            len(other.data) == len(asset.data) and other.name in guesses
+            for other in copy.assets.values()
+        )
 
     def forget(self, since: float) -> None:
         """The ledger is as it was at a moment; what was made later in published releases is lost.
