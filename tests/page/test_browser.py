@@ -99,8 +99,9 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def window(browser: Browser) -> AsyncIterator[Page]:
-    """A page of its own; any complaint of the browser fails."""
+async def window(browser: Browser, stage: Stage) -> AsyncIterator[Page]:
+    """A page of its own, closed before its service goes; any complaint of the browser fails."""
+    assert stage.address
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     made = await context.new_page()
     made.set_default_timeout(10_000)

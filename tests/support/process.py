@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from support.world import World
 
 
-Step = tuple[str, "Callable[[], object]"]
-"""A text, and what is done when it was seen."""
+Step = tuple[str, "Callable[[asyncio.subprocess.Process], object]"]
+"""A text, and what is done with the process when it was seen."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ async def run(
             if during:
                 group.create_task(_watch(process, during))
             out = group.create_task(process.stdout.read())
-            err = group.create_task(_follow(process.stderr, told))
+            err = group.create_task(_follow(process, process.stderr, told))
         await process.wait()
     finally:
         if process.returncode is None:
@@ -85,12 +85,14 @@ async def run(
     return Finished(-1 if status is None else status, out.result().decode(), err.result().decode())
 
 
-async def _follow(stream: asyncio.StreamReader, told: Sequence[Step]) -> bytes:
+async def _follow(
+    process: asyncio.subprocess.Process, stream: asyncio.StreamReader, told: Sequence[Step]
+) -> bytes:
     seen, waiting = b"", list(told)
     while chunk := await stream.read(1 << 16):
         seen += chunk
         while waiting and waiting[0][0].encode() in seen:
-            waiting.pop(0)[1]()
+            waiting.pop(0)[1](process)
     return seen
 
 
