@@ -21,10 +21,15 @@ Expected = Mapping[str, str | Collection[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to a release: an asset was deleted or renamed, or anything else."""
+    """What happened to a release: an asset was deleted or renamed, or anything else.
+
+    Attributes:
+        before: The name that a renamed asset gave up.
+    """
 
     what: str = "other"
     name: str = ""
+    before: str = ""
 
 
 @dataclass(slots=True)
@@ -125,6 +130,12 @@ class Invariants:
             renamed = release.asset(change.name) if change.name not in expected else None
             # Where it was the replacement that got another name, it waits no more.
             opened -= {name for name in opened if renamed and _replaces(renamed, expected[name])}
+            # Assets that take each other's names give them up one by one; none is lost.
+            if change.before in expected and any(
+                _replaces(asset, expected[change.before]) for asset in release.assets
+            ):
+                opened.add(change.before)
+                self.windows += 1
 
 
 def _replaces(asset: Asset, allowed: frozenset[str] | None) -> bool:

@@ -103,14 +103,15 @@ async def update_asset(call: Call) -> Answer:
     if name != asset.name and (release.asset(name) or name in release.arriving):
         raise invalid(_CONFLICT)
     renamed = name != asset.name
-    asset.name = name
+    before, asset.name = asset.name, name
     if "label" in document:
         asset.label = document["label"]
     if document.get("state") in (UPLOADED, "open"):
         asset.state = document["state"]
     asset.updated_at = call.state.now()
     asset.json = None
-    call.state.changed(repository, release, Change("asset-renamed", name) if renamed else Change())
+    change = Change("asset-renamed", name, before) if renamed else Change()
+    call.state.changed(repository, release, change)
     return _one(call, found)
 
 
