@@ -224,4 +224,4 @@ async def test_the_answer_of_an_upload_leaves_open_what_was_done(reply: Any) -> 
         with pytest.raises(GitHubError) as caught:
             await sink.send(chunks(), 1)
         assert caught.value.ambiguous
-        assert len(host.seen) == 1
+        assert [seen.method for seen in host.seen].count("POST") == 1

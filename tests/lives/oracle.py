@@ -32,6 +32,9 @@ KINDS = (
 """The kinds of violations; ``missing`` is an asset that a successful pass left out."""
 
 
+FIRST_IS_KEPT = "the first copy of an asset of this release is kept"
+"""Then a name may hold what it held first, whatever that was."""
+
 NO_TIME = 1.5
 """Seconds in which two requests follow one another."""
 
@@ -100,6 +103,7 @@ class Oracle:
         self._theirs = _Theirs({}, {})
         self._touched: set[str] = set()
         self._touched_in_pass: set[str] = set()
+        self._touched_ever: set[str] = set()
         self._meddled: set[int] = set()
         self._followed: set[int] = set()
         self._given: set[int] = set()
@@ -122,6 +126,7 @@ class Oracle:
         if change.by == PEOPLE:
             self._touched.add(change.release.tag)
             self._touched_in_pass.add(change.release.tag)
+            self._touched_ever.add(change.release.tag)
             if change.asset:
                 self._meddled.add(change.asset.id)
             self._theirs = self._now_theirs()
@@ -165,6 +170,8 @@ class Oracle:
         for number, was in self._theirs.assets.items():
             if number not in now.assets and self._just_attached(change, was):
                 continue
+            if was[1].startswith(TEMPORARY):
+                continue  # it stepped aside in a release that is followed
             if now.assets.get(number) != was and not self._may_be_taken(was):
                 told = f"#{number} {was[1]} ({was[3][:8].decode()}) -> {now.assets.get(number)}"
                 self._say("others touched", f"their asset {told}")
@@ -261,8 +268,8 @@ class Oracle:
                     self._say("half visible", f"{release.tag} is published with {asset.name}")
                 else:
                     self._check_name(release, asset)
-        if release.tag in self._touched_in_pass:
-            return
+        if release.tag in self._touched_ever:
+            return  # a name that was taken is tried again at an audit
         for problem in self.problems():
             wrong = problem.tag == release.tag and problem.what in {"missing", "bytes"}
             if wrong and not problem.blocked and not self._unknowable(problem):
@@ -360,11 +367,14 @@ class Oracle:
                 yield Problem("text", release.tag, f"{field} {there!r} instead of {here!r}")
 
     def _shown_for(self, copy: Release, name: str) -> Asset | None:
-        """What a consumer finds who looks for a name."""
-        for candidate in self._names(name):
-            if found := copy.named(candidate):
-                return found
-        return None
+        """What a consumer finds who looks for a name, or else for its label."""
+        if exact := copy.named(name):
+            return exact
+        for other in copy.assets.values():
+            if other.label == name and other.by == MIRROR and self._may_be(name, other.name):
+                return other
+        found = [asset for candidate in self._names(name) if (asset := copy.named(candidate))]
+        return min(found, key=lambda asset: asset.by != MIRROR, default=None)
 
     def _right(self, tag: str, asset: Asset, shown: Asset) -> bool:
         if shown.data == asset.data:
@@ -379,7 +389,7 @@ class Oracle:
     def _blocked(self, release: Release, copy: Release, asset: Asset) -> str:
         """What stands in the way of an asset: nobody could mend this without people."""
         if self._keeps_first(release, copy):
-            return "the first copy of an asset of this release is kept"
+            return FIRST_IS_KEPT
         few, missing = self._target.rules.limit < 1000, not self._shown_for(copy, asset.name)
         if len(copy.assets) >= self._target.rules.limit or (few and missing):
             return "the release is full, or was when it was tried"
@@ -442,15 +452,14 @@ class Oracle:
         asset, shown = problem.wanted, problem.shown
         if problem.what == "missing" and asset is not None:
             return self._may_be_there(problem.tag, asset)
-        if problem.what != "bytes" or asset is None or shown is None:
+        if asset is None or shown is None:
             return False
-        if len(asset.data) != len(shown.data):
+        if problem.what == "label":
+            return shown.id in self.forgotten  # it cannot be told to be ours
+        digests = self._source.rules.digests and self._target.rules.digests
+        if problem.what != "bytes" or len(asset.data) != len(shown.data) or digests:
             return False
-        if self._source.rules.digests and self._target.rules.digests:
-            return False
-        if shown.by == PEOPLE:
-            return self.forgetful
-        return shown.id in self.forgotten
+        return self.forgetful if shown.by == PEOPLE else shown.id in self.forgotten
 
     def _may_be_there(self, tag: str, asset: Asset) -> bool:
         copy = self._target.published(tag)
@@ -529,6 +538,8 @@ class Oracle:
         untold = self._touched_in_pass if result.looked else self._touched | self._touched_in_pass
         if problem.tag in untold or self._unknowable(problem):
             return
+        if problem.blocked == FIRST_IS_KEPT:
+            return
         kind = "missing" if problem.what != "bytes" else "wrong bytes"
         if result.status == "unchanged" and not result.looked:
             kind = "false unchanged"
@@ -544,7 +555,8 @@ class Oracle:
         for problem in problems:
             if self._unknowable(problem):
                 continue
-            if not problem.blocked:
+            lost = problem.shown is not None and problem.shown.id in self.forgotten
+            if not (problem.blocked or lost):
                 told = f"{problem}; the report is {last.status!r}: {_told(last)}"
                 self._say("not converged", told)
             elif not last.names(problem.tag, problem.name):
@@ -559,11 +571,17 @@ class Oracle:
     def _something_blocked(self) -> bool:
         """Whether there is anything that a report has to call a failure."""
         return any(
-            self._blocked(release, copy, asset)
+            self._blocked(release, copy, asset) or self._is_theirs(copy, asset)
             for release in self.selected()
             if (copy := self._target.published(release.tag))
             for asset in self.wanted(release)
         )
+
+    def _is_theirs(self, copy: Release, asset: Asset) -> bool:
+        """Whether a file of others has an asset's name: it proves nothing that it is as large."""
+        names = {name.casefold() for name in self._names(asset.name)}
+        others = (other for other in copy.assets.values() if other.by == PEOPLE)
+        return any(other.name.casefold() in names for other in others)
 
     def _leftovers(self) -> Iterator[str]:
         """What nobody needs."""
@@ -582,7 +600,9 @@ class Oracle:
 
     def _leftover_assets(self, release: Release, original: Release) -> Iterator[str]:
         for asset in release.assets.values():
-            if asset.by != MIRROR:
+            if asset.by != MIRROR or (asset.state != "uploaded" and asset.id in self._meddled):
+                continue
+            if self._foreign(release) and self._settings().existing == "skip":
                 continue
             if _temporary(asset) or asset.state != "uploaded":
                 yield f"{release.tag}: {asset.name} #{asset.id} ({asset.state})"
@@ -616,6 +636,8 @@ class Oracle:
             return False
         if any(self._may_be(a.name, asset.name) for a in self.wanted(original)):
             return False
+        if any(a.data == asset.data and self._is_theirs(copy, a) for a in self.wanted(original)):
+            return False  # it waits for its name, as the report says
         # Its name is no wanted asset's. It may be kept as the copy of one that is gone, or that
         # is no longer selected.
         alive = original.assets.keys()

@@ -23,6 +23,9 @@ START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 """Second 0 of every simulated clock."""
 
 MIRROR, PEOPLE = "mirror", "people"
+
+FULL_PAGE = 100
+"""Items of a page that a client asks for; smaller ones are this host's own idea."""
 """Who writes: the program under test, or anybody else."""
 
 _TRANSLITERATED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "é": "e"})
@@ -414,7 +417,11 @@ class Host:
         if method == "GET" and answer.status == 200 and "ETag" not in answer.headers:
             etag = f'W/"{hashlib.sha256(answer.body).hexdigest()}"'
             if headers.get("If-None-Match") == etag:
-                return Answer(304, {"ETag": etag, "X-GitHub-Enterprise-Version": "3.17.2"})
+                same = {"ETag": etag, "X-GitHub-Enterprise-Version": "3.17.2"}
+                # Without pages of the size that was asked for, nothing would tell of a next one.
+                if self.rules.page < FULL_PAGE and "Link" in answer.headers:
+                    same["Link"] = answer.headers["Link"]
+                return Answer(304, same)
             answer.headers["ETag"] = etag
         return answer
 

@@ -218,7 +218,7 @@ class TestOracle:
         """No release is published that lacks an asset."""
         world = a_world()
         copy = world.target.create(MIRROR, "v1", draft=True)
-        world.target.delete(PEOPLE, next(iter(world.target.releases)))
+        world.target.delete(MIRROR, next(iter(world.target.releases)))
         world.oracle.before_pass()
         world.target.edit(MIRROR, copy.id, tag_name="v1", draft=False)
         assert set(kinds(world)) == {"half visible"}
