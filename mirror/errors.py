@@ -117,7 +117,10 @@ class GitHubError(MirrorError):
         ambiguous: The request may have been carried out although no good answer came; a write
             must be settled by looking before it is sent again.
         attempts: Tries that were made before it was raised.
+        sent_sha256: Of an upload: the SHA-256 of its bytes, hexadecimal, if all were sent.
     """
+
+    sent_sha256: str | None = None
 
     def __init__(
         self,
@@ -155,9 +158,17 @@ class NotFound(GitHubError):
 
 
 class ValidationFailed(GitHubError):
-    """400, 409, 413 or 422: the host understood and will not take this."""
+    """400, 409, 413 or 422: the host understood and will not take this.
 
-    final = True
+    Only what tells a reason is final: an item of ``errors`` that names a field or says that
+    something exists, an immutable release, another status than 422.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        told = any(isinstance(item, dict) and item.get("field") for item in self.errors)
+        known = told or self.has(code="already_exists") or "immutable" in message
+        self.final = self.status != 422 or known
 
     def has(self, *, code: str | None = None, field: str | None = None) -> bool:
         """Tell whether an item of ``errors`` has this code and this field."""

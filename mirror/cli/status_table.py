@@ -10,6 +10,7 @@ from rich.text import Text
 from mirror.cli.sanitise import clean, shorten
 from mirror.cli.tables import LONGEST_NAME, STYLES, pair, place, plain_table
 from mirror.cli.wording import age, count, duration, size
+from mirror.core.status import proofs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,11 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
     for item in statuses:
         parts += _trouble(item)
     parts.append(Padding(Text(_sum(statuses)), (1, 0, 0, 0)))
+    if assumed := proofs_of(statuses).assumed:
+        what = count(assumed, "asset is", "assets are")
+        them = "it" if assumed == 1 else "them"
+        advice = f"{what} assumed: release-mirror verify --repair reads and proves {them}"
+        parts.append(Text(advice))
     return parts
 
 

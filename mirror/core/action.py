@@ -7,7 +7,7 @@ carries actions out as they stand here and decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeGuard
 
 from mirror.core.sanitise import MOST_NAMED, bound
 from mirror.errors import MOST_TOLD, told
@@ -89,11 +89,15 @@ class UploadAsset:
     Attributes:
         collides: Another asset of this release may get the same name from the server; this one
             waits until that one is there.
+        temporary_name: The name to begin with, until the asset is verified; empty for its own.
+        after: Copies of the target, by id, that have to give the name up first.
     """
 
     name: ClassVar[str] = "upload-asset"
     asset: Asset
     collides: bool = False
+    temporary_name: str = ""
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,16 @@ class ReplaceAsset:
     """Exchange an asset for what the source has now, without its name being missed.
 
     Attributes:
-        old: The target's asset with the old bytes; ``None`` where it is gone already.
+        old: The target's asset with the old bytes.
         target_name: The name to end with.
-        temporary_name: The name to begin with.
-        temporary: An asset of that name with the right bytes, left by an exchange that was cut off.
+        temporary_name: The name to begin with; empty where the release has no room for both: the
+            old asset is deleted first.
+        temporary: The copy with the right bytes, where it is at the target already.
     """
 
     name: ClassVar[str] = "replace-asset"
     asset: Asset
-    old: Asset | None
+    old: Asset
     target_name: str
     temporary_name: str
     temporary: Asset | None = None
@@ -117,12 +122,19 @@ class ReplaceAsset:
 
 @dataclass(frozen=True, slots=True)
 class RenameAsset:
-    """Give the copy the name that the source's asset has now; no bytes move."""
+    """Give a copy another name; no bytes move.
+
+    Attributes:
+        label: To go with the name; ``None`` to leave it.
+        after: As for an upload.
+    """
 
     name: ClassVar[str] = "rename-asset"
     asset: Asset
     target: Asset
     target_name: str
+    label: str | None = None
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +192,12 @@ Action: TypeAlias = (
 )
 
 
+def moves_bytes(action: Action) -> TypeGuard[UploadAsset | ReplaceAsset]:
+    """Whether an action uploads an asset."""
+    fresh = isinstance(action, ReplaceAsset) and action.temporary is None
+    return fresh or isinstance(action, UploadAsset)
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """What cannot be done, known before anything is tried or learnt on the way.
@@ -213,7 +231,7 @@ class ReleaseWork:
     Attributes:
         rank: Its place, from 0, the newest first.
         target: What is there now; ``None`` where it has to be created.
-        assets: Independent of each other, the largest first.
+        assets: Uploads and replacements, the largest first, then renames in their order.
         finish: Publishes or updates it, once all assets are there; ``None`` for no change, or
             for a release that is held back.
         publish_incomplete: Finish although assets are missing that the target can never take.

@@ -19,6 +19,7 @@ class Circumstances:
         source_url: The source host's web address.
         source_address: The source repository's web address.
         retry: Try again what is quarantined.
+        login: Who this mirror is at the target; ``None`` for a GitHub App, or where nobody asked.
     """
 
     source_url: str
@@ -26,3 +27,4 @@ class Circumstances:
     now: datetime
     capabilities: Capabilities
     retry: bool = False
+    login: str | None = None

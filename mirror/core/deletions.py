@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from mirror.core.action import DeleteAsset, DeleteRelease, Obstacle
 from mirror.core.archives import is_archive, with_archives
+from mirror.core.asset_identity import is_recorded as is_same_asset
+from mirror.core.asset_names import guessed_name, is_temporary
 from mirror.core.copies import is_recorded
-from mirror.core.matching import is_temporary
 from mirror.core.selection import select
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def vanished(source: Snapshot, ledger: Ledger, policy: Policy) -> tuple[list[int
         if entry.source_id in here
         for asset in _lost(entry, here[entry.source_id])
     ]
+    assets = list(dict.fromkeys(assets))
     room = policy.max_deletes + 1
     return gone[:room], assets[: max(0, room - len(gone))]
 
@@ -185,8 +187,14 @@ class _Chooser:
         found: Deletions,
     ) -> None:
         copy = here.get(entry.target_id)
-        if copy and entry.created and copy.name == entry.target_name:
+        if copy and entry.created and _is_called(copy, entry):
             found.assets.setdefault(release.id, []).append(DeleteAsset(copy))
+
+
+def _is_called(copy: Asset, entry: AssetEntry) -> bool:
+    """Whether a copy has a name that this mirror gave it; a run may have died before noting it."""
+    names = {entry.target_name, entry.source_name, guessed_name(entry.source_name)}
+    return copy.name in names and is_same_asset(entry, copy)
 
 
 def _lost(entry: ReleaseEntry, release: Release) -> Iterable[AssetEntry]:

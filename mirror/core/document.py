@@ -12,7 +12,7 @@ from mirror.errors import LedgerCorrupt, LedgerTooNew
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-VERSION = 1
+VERSION = 2
 """Of the documents that this program writes; it reads this one and earlier ones."""
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)

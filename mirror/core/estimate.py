@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.core.action import CreateTag, PushTag, ReplaceAsset, UploadAsset
+from mirror.core.action import CreateTag, PushTag, ReplaceAsset, UploadAsset, moves_bytes
 
 if TYPE_CHECKING:
     from mirror.core.action import Plan
@@ -29,13 +29,14 @@ def requests_of(plan: Plan) -> dict[str, int]:
             cost = 0 if isinstance(action, PushTag) else _COST[action.name]
             if isinstance(action, CreateTag) and action.commit is None:
                 cost += 1
-            if isinstance(action, ReplaceAsset):
-                source += action.temporary is None
-                cost -= action.temporary is not None
-                cost -= 2 * (action.old is None)
-            source += isinstance(action, UploadAsset)
+            source += moves_bytes(action)
+            if isinstance(action, UploadAsset):
+                cost += bool(action.temporary_name)  # renamed when it is verified
+            elif isinstance(action, ReplaceAsset):
+                # There already, it is not uploaded; without room for both, it is not renamed.
+                cost -= action.temporary is not None or not action.temporary_name
             target += cost
-        if any(isinstance(action, UploadAsset | ReplaceAsset) for action in work.assets):
+        if any(moves_bytes(action) for action in work.assets):
             target += (len(work.present) + len(work.assets) + 99) // 100
     return {"source": source, "target": target}
 
@@ -46,7 +47,7 @@ _COST: dict[str, int] = {
     "create-release": 1,
     "upload-asset": 1,
     "replace-asset": 4,  # upload, read the old one again, delete it, rename
-    "rename-asset": 1,
+    "rename-asset": 2,  # read it again, rename it
     "update-asset": 1,
     "delete-asset": 2,  # read it again, delete it
     "delete-release": 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirror.core.document import (
     LARGEST,
@@ -48,6 +48,23 @@ class PageProof:
         return [self.url, self.etag, self.content, self.items]
 
 
+class ProofCounts(NamedTuple):
+    """How many assets of published releases are proven how, the surest first.
+
+    Attributes:
+        bytes: Their SHA-256 is the source's.
+        sent: They were hashed in transit, and the target reports no digest.
+        assumed: Matched by name and size; nothing proves their bytes.
+    """
+
+    bytes: int
+    sent: int
+    assumed: int
+
+
+NO_PROOF = ProofCounts(0, 0, 0)
+
+
 @dataclass(slots=True)
 class IndexEntry:
     """All that a pass needs to know of a mirror in which nothing changed.
@@ -62,6 +79,8 @@ class IndexEntry:
         succeeded_at: When a pass last left nothing undone (seconds since the epoch).
         error: What made the last pass fail; empty if it did not.
         releases, assets, bytes: What the target holds of this mirror.
+        proof: What is known of the bytes of those assets. It is less than ``assets`` by those
+            whose bytes were read and are not the source's.
         newest: The publication of the newest selected release at the source (ISO 8601).
         newest_visible: When it was seen published at the target; ``None`` while it is not.
         since: When the mirror was first looked at (seconds since the epoch).
@@ -84,6 +103,7 @@ class IndexEntry:
     releases: int = 0
     assets: int = 0
     bytes: int = 0
+    proof: ProofCounts = NO_PROOF
     newest: str | None = None
     newest_visible: str | None = None
     since: float = 0.0
@@ -107,7 +127,8 @@ class IndexEntry:
     def to_json(self) -> dict[str, Any]:
         """As it stands in the index."""
         return {
-            **fields_of(self, "pages", "quarantined", "warnings"),
+            **fields_of(self, "pages", "proof", "quarantined", "warnings"),
+            "proof": list(self.proof),
             "pages": [page.to_json() for page in self.pages],
             "warnings": list(self.warnings),
             "quarantined": [item.to_json() for item in self.quarantined],
@@ -294,7 +315,9 @@ def _index_entry(document: Any) -> IndexEntry:
         for text in texts:
             text_of(text)
     check_names(entry.source, entry.target)
-    numbers = (entry.source_id, entry.releases, entry.assets, entry.bytes)
+    # An index without the counts is older than any proof.
+    entry.proof = ProofCounts(*list_of(document.get("proof", (0, 0, entry.assets))))
+    numbers = (entry.source_id, entry.releases, entry.assets, entry.bytes, *entry.proof)
     if set(map(type, numbers)) != {int} or max(map(abs, numbers)) > LARGEST:
         for number in numbers:
             integer(number)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mirror.core.action import (
@@ -13,10 +15,11 @@ from mirror.core.action import (
     UploadAsset,
 )
 from mirror.core.archives import is_archive
-from mirror.core.matching import Matched, asset_facts, is_temporary
-from mirror.core.release import fingerprint
+from mirror.core.asset_names import is_temporary
+from mirror.core.release import asset_fingerprint, fingerprint, surroundings
 
 if TYPE_CHECKING:
+    from mirror.core.asset_matching import Matched, Taken
     from mirror.core.capabilities import Capabilities
     from mirror.core.circumstances import Circumstances
     from mirror.core.ledger import Ledger
@@ -38,9 +41,15 @@ class Intake:
     """
 
     def __init__(
-        self, release: Release, ledger: Ledger, policy: Policy, about: Circumstances
+        self,
+        release: Release,
+        copy: Release | None,
+        ledger: Ledger,
+        policy: Policy,
+        about: Circumstances,
     ) -> None:
         self._release = release
+        self._copy = copy
         self._ledger = ledger
         self._hold = policy.incomplete == "hold"
         self._about = about
@@ -48,11 +57,19 @@ class Intake:
         self.obstacles: list[Obstacle] = []
         self.warnings: list[str] = []
 
+    @cached_property
+    def _within(self) -> str:
+        return surroundings(self._release, self._copy.id) if self._copy else ""
+
     def quarantined(self, asset: Asset | None = None) -> Obstacle | None:
         """What was recorded of the release or of one of its assets, while it is not tried again."""
-        facts = asset_facts(asset) if asset else fingerprint([self._release])
         known = self._ledger.quarantined.get((self._release.id, asset.id if asset else 0))
-        if known is None or known.facts != facts or self._about.retry:
+        if known is None or self._about.retry:
+            return None
+        same = {fingerprint([self._release])}
+        if asset:  # what a release of the target cannot take another one may
+            same = {asset_fingerprint(asset), asset_fingerprint(asset, self._within)}
+        if known.facts not in same:
             return None
         return Obstacle(
             known.error,
@@ -61,7 +78,7 @@ class Intake:
             release=self._release.tag,
             asset=asset.name if asset else None,
             final=True,
-            facts=facts,
+            facts=known.facts,
         )
 
     def takeable(self, wanted: Wanted) -> list[Asset]:
@@ -79,8 +96,16 @@ class Intake:
                 taken.append(asset)
         return taken
 
-    def settle(self, matched: Matched, copy: Release | None) -> None:
-        """Leave out work that the copy cannot take, and what failed for good and is the same."""
+    def settle(self, matched: Matched, copy: Release | None, *, left_alone: bool) -> None:
+        """Leave out work that the copy cannot take, and what failed for good and is the same.
+
+        Args:
+            matched: What the assets need.
+            copy: The target's release.
+            left_alone: The settings leave it as it is, but for what is missing.
+        """
+        for item in matched.taken:
+            self._taken(item, left_alone=left_alone)
         if copy and copy.immutable and not copy.draft:
             self._frozen(matched)
         self._crowded(matched, len(copy.assets) if copy else 0)
@@ -96,6 +121,30 @@ class Intake:
                 self.held |= self._hold
         matched.actions = kept
 
+    def _taken(self, item: Taken, *, left_alone: bool) -> None:
+        """Another asset has the name: it is left alone."""
+        name, holder = item.asset.name, item.holder
+        if item.called and not is_temporary(item.called):
+            text = (
+                f"asset {name} was renamed at the source; its copy is still called {item.called},"
+                " because another asset at the target has the new name"
+            )
+        elif item.ours:
+            text = f"the target would name it {holder.name}, as another asset of this release"
+        else:
+            text = (
+                f"asset {name} differs from the target's {holder.name}, which is not of this mirror"
+                " and was left alone"
+            )
+        if left_alone and not item.ours:
+            self.warnings.append(text)
+        elif not holder.uploaded:
+            self.held = True
+            self._wait(item.asset, f"waits: {text}")
+        else:
+            self._never(item.asset, text, within=self._within)
+            self.held |= self._hold
+
     def _frozen(self, matched: Matched) -> None:
         """An immutable release takes no assets: they can never arrive."""
         for action in matched.actions:
@@ -105,17 +154,31 @@ class Intake:
         matched.leftovers.clear()
 
     def _crowded(self, matched: Matched, there: int) -> None:
-        """Leave out uploads, the smallest ones, that the target's release has no room for."""
+        """Leave out uploads, the smallest ones, that the target's release has no room for.
+
+        A full one has none for an asset and its replacement at the same time.
+        """
         limit = self._about.capabilities.max_assets
         if limit is None:
             return
         room = max(0, limit - there + len(matched.leftovers))
         uploads = [action for action in matched.actions if isinstance(action, UploadAsset)]
+        late = {action.asset.id for action in uploads[room:]}
+        matched.actions = [
+            action
+            for action in matched.actions
+            if not (isinstance(action, UploadAsset) and action.asset.id in late)
+        ]
         for action in uploads[room:]:
-            matched.actions.remove(action)
             error = f"the release has more assets than the target takes ({limit})"
             self._never(action.asset, error)
             self.held |= self._hold
+        spare = room - len(uploads)
+        for place, change in enumerate(matched.actions):
+            if isinstance(change, ReplaceAsset) and change.temporary is None:
+                spare -= 1
+                if spare < 0:
+                    matched.actions[place] = replace(change, temporary_name="")
 
     def _incomplete(self, asset: Asset) -> None:
         since = asset.updated_at
@@ -126,9 +189,12 @@ class Intake:
             )
             return
         self.held = True
+        self._wait(asset, f"waits: the source is still uploading {asset.name}")
+
+    def _wait(self, asset: Asset, text: str) -> None:
         self.obstacles.append(
             Obstacle(
-                f"waits: the source is still uploading {asset.name}",
+                text,
                 action="upload-asset",
                 release_id=self._release.id,
                 asset_id=asset.id,
@@ -137,7 +203,7 @@ class Intake:
             )
         )
 
-    def _never(self, asset: Asset, error: str) -> None:
+    def _never(self, asset: Asset, error: str, within: str = "") -> None:
         self.obstacles.append(
             Obstacle(
                 error,
@@ -147,7 +213,7 @@ class Intake:
                 release=self._release.tag,
                 asset=asset.name,
                 final=True,
-                facts=asset_facts(asset),
+                facts=asset_fingerprint(asset, within),
             )
         )
 

@@ -7,8 +7,9 @@ a matter of a :class:`LedgerStore`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mirror.core.document import (
     LARGEST,
@@ -23,7 +24,14 @@ from mirror.core.document import (
     perhaps_text,
     text_of,
 )
-from mirror.core.index import Index, IndexEntry, ListingEntry, PageProof, check_names
+from mirror.core.index import (
+    Index,
+    IndexEntry,
+    ListingEntry,
+    PageProof,
+    ProofCounts,
+    check_names,
+)
 from mirror.core.report import Quarantined
 from mirror.errors import LedgerCorrupt
 
@@ -41,25 +49,44 @@ __all__ = [
     "LedgerStore",
     "ListingEntry",
     "PageProof",
+    "Proof",
+    "ProofCounts",
     "QuarantineEntry",
     "ReleaseEntry",
     "check_version",
     "same_content",
 ]
 
+Proof = Literal["bytes", "sent", "assumed", "refuted"]
+"""What is known of a copy's bytes.
+
+``bytes``: their SHA-256 is the source's, by the target's digest or by reading them back.
+``sent``: they were hashed on their way, and the target shows their size; it tells no digest.
+``assumed``: name and size are equal, and there is nothing else to compare.
+``refuted``: they were read, and are not the source's.
+"""
+_KNOWN_PROOFS = frozenset(get_args(Proof))
+
 
 @dataclass(slots=True)
 class AssetEntry:
-    """An asset of the source and its copy.
+    """The record of one asset at the target: which bytes it holds, and who put it there.
+
+    Hosts never change the bytes of an asset's id, so that a record stays true for as long as the
+    asset exists, whatever its name is by then.
 
     Attributes:
+        source_id: The source's asset whose bytes it holds.
+        source_name: The source's name for it when the copy last had the right name.
         target_id: The copy's id at the target.
-        target_name: Its name there: servers rename.
-        size: In bytes, of the copy as it was verified.
-        sha256: Of the bytes that went through, hexadecimal; ``None`` for a copy that was found.
+        target_name: The copy's name at that time, as the server made it.
+        size: In bytes.
+        sha256: Of its bytes, hexadecimal; ``None`` where nothing proves them.
         source_digest: The source's SHA-256 when it was copied, where the source gave one.
         source_updated_at: ISO 8601, as the source gave it when it was copied.
         created: This mirror uploaded the copy.
+        target_created_at: The copy's date of creation (ISO 8601): with the id, its identity.
+        proof: What is known of its bytes.
     """
 
     source_id: int
@@ -71,6 +98,8 @@ class AssetEntry:
     source_digest: str | None = None
     source_updated_at: str | None = None
     created: bool = True
+    target_created_at: str | None = None
+    proof: Proof = "assumed"
 
 
 @dataclass(slots=True)
@@ -82,7 +111,9 @@ class ReleaseEntry:
         followed: Its text and flags are kept equal to the source's.
         published: The copy was published, and when this mirror saw or did so (ISO 8601, UTC).
         commit: Of the source's tag when it was last looked at, where that was known.
-        assets: By the id of the source's asset.
+        assets: By the id of the target's asset, also of former copies that still exist.
+        in_place: Names whose asset was about to be deleted and uploaded anew under the same name:
+            what has such a name and is not recorded is the rest of that.
     """
 
     source_id: int
@@ -93,6 +124,11 @@ class ReleaseEntry:
     published: str | None = None
     commit: str | None = None
     assets: dict[int, AssetEntry] = field(default_factory=dict)
+    in_place: tuple[str, ...] = ()
+
+    def note(self, entry: AssetEntry) -> None:
+        """Add the record of a copy, or replace the one of the same copy."""
+        self.assets[entry.target_id] = entry
 
 
 @dataclass(slots=True)
@@ -105,6 +141,9 @@ class Ledger:
         target_url: The target host's API address: a document of another host is not ours.
         target_id: The target repository's number, ``0`` while it does not exist.
         created_repository: This mirror made the target repository.
+        creating_repository: It was about to: one that is there and empty is its own.
+        working_since: The target's time when a run began to change it (ISO 8601); empty once a
+            run has ended with nothing left undone. What was published since then may be that run's.
         releases: By the id of the source's release.
         quarantined: What failed for good, by ``(release id, asset id or 0)``, with the fingerprint
             of what failed: while it is the same, it is not tried again.
@@ -116,6 +155,8 @@ class Ledger:
     source_id: int = 0
     target_id: int = 0
     created_repository: bool = False
+    creating_repository: bool = False
+    working_since: str = ""
     releases: dict[int, ReleaseEntry] = field(default_factory=dict)
     quarantined: dict[tuple[int, int], QuarantineEntry] = field(default_factory=dict)
 
@@ -137,6 +178,8 @@ class Ledger:
                 source_id=integer(document["source_id"]),
                 target_id=integer(document["target_id"]),
                 created_repository=flag(document["created_repository"]),
+                creating_repository=flag(document.get("creating_repository", False)),
+                working_since=text_of(document.get("working_since", "")),
                 releases={
                     entry.source_id: entry for entry in map(_release, list_of(document["releases"]))
                 },
@@ -158,9 +201,12 @@ class Ledger:
             "target_url": self.target_url,
             "target_id": self.target_id,
             "created_repository": self.created_repository,
+            "creating_repository": self.creating_repository,
+            "working_since": self.working_since,
             "releases": [
                 {
-                    **fields_of(entry, "assets"),
+                    **fields_of(entry, "assets", "in_place"),
+                    "in_place": list(entry.in_place),
                     "assets": [fields_of(a) for a in entry.assets.values()],
                 }
                 for entry in self.releases.values()
@@ -168,11 +214,23 @@ class Ledger:
             "quarantined": [fields_of(entry) for entry in self.quarantined.values()],
         }
 
+    def settle(self) -> None:
+        """Nothing is left of what a run may have begun and not noted."""
+        self.working_since = ""
+        for entry in self.releases.values():
+            entry.in_place = ()
+
     def totals(self) -> tuple[int, int, int]:
         """Published releases, their assets, and the bytes of those."""
         published = [entry for entry in self.releases.values() if entry.published]
         sizes = [asset.size for entry in published for asset in entry.assets.values()]
         return len(published), len(sizes), sum(sizes)
+
+    def proofs(self) -> ProofCounts:
+        """How many assets of published releases are proven how; what was refuted is not counted."""
+        published = [entry for entry in self.releases.values() if entry.published]
+        count = Counter(asset.proof for entry in published for asset in entry.assets.values())
+        return ProofCounts(count["bytes"], count["sent"], count["assumed"])
 
 
 @dataclass(slots=True)
@@ -251,8 +309,9 @@ def same_content(entry: AssetEntry, asset: Asset) -> bool:
 
 
 def _release(item: Any) -> ReleaseEntry:
-    assets = {asset.source_id: asset for asset in map(_asset, list_of(item["assets"]))}
-    entry = ReleaseEntry(**{**item, "assets": assets})
+    assets = {asset.target_id: asset for asset in map(_asset, list_of(item["assets"]))}
+    in_place = tuple(map(text_of, list_of(item.get("in_place", ()))))
+    entry = ReleaseEntry(**{**item, "assets": assets, "in_place": in_place})
     integer(entry.source_id)
     integer(entry.target_id)
     text_of(entry.tag)
@@ -265,6 +324,8 @@ def _release(item: Any) -> ReleaseEntry:
 
 def _asset(item: Any) -> AssetEntry:
     entry = AssetEntry(**item)
+    if item.get("proof", "assumed") not in _KNOWN_PROOFS:
+        raise ValueError("an unknown proof of an asset's bytes")
     # One expression, without calls of our own: a document has thousands of these.
     if not (
         type(entry.source_id) is int
@@ -276,9 +337,12 @@ def _asset(item: Any) -> AssetEntry:
         and type(entry.sha256) in PERHAPS_TEXT
         and type(entry.source_digest) in PERHAPS_TEXT
         and type(entry.source_updated_at) in PERHAPS_TEXT
+        and type(entry.target_created_at) in PERHAPS_TEXT
         and type(entry.created) is bool
     ):
         raise TypeError(f"a wrong type in an asset: {item!r:.200}")
+    if "proof" not in item and not entry.created and entry.sha256 != entry.source_digest:
+        entry.sha256 = None  # before version 2 it could be the target's own word
     return entry
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mirror.core.action import (
     CreateRepository,
     CreateTag,
+    DeleteAsset,
     DeleteRelease,
     Examined,
     Obstacle,
@@ -18,21 +19,21 @@ from mirror.core.action import (
     UpdateRelease,
 )
 from mirror.core.archives import archives_of, with_archives
+from mirror.core.asset_identity import Copies as AssetCopies
+from mirror.core.asset_matching import Matched, match_assets
+from mirror.core.asset_names import forms
 from mirror.core.body import description, readme
 from mirror.core.circumstances import Circumstances
 from mirror.core.copies import Copies
 from mirror.core.deletions import deletions
 from mirror.core.intake import PENDING, Intake
-from mirror.core.ledger import AssetEntry, ReleaseEntry
-from mirror.core.matching import Matched, match_assets
+from mirror.core.ledger import ReleaseEntry
 from mirror.core.report import iso
 from mirror.core.selection import Wanted, next_ripe, select
 from mirror.core.tags import needs_tag, push_refused, tag_for, tags_needed
 from mirror.core.text import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mirror.core.archives import SourceArchive
     from mirror.core.ledger import Ledger
     from mirror.core.policy import Policy
@@ -72,6 +73,7 @@ class _Draft:
     warnings: list[str] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
     placeholders: int = 0
+    made_again: bool = False
 
 
 class _Planner:
@@ -144,7 +146,10 @@ class _Planner:
             obstacles=tuple(draft.obstacles),
             warnings=tuple(dict.fromkeys(draft.warnings)),
             news=tuple(dict.fromkeys(draft.news)),
-            wake_at=next_ripe(self._source.releases, selection, now),
+            # What a release that was made again no longer has is seen once it is known as its copy.
+            wake_at=now
+            if draft.made_again and self._policy.on_delete == "delete"
+            else next_ripe(self._source.releases, selection, now),
         )
 
     def _closed(self, wanted: tuple[Wanted, ...]) -> Obstacle | None:
@@ -169,12 +174,14 @@ class _Planner:
         release = wanted.release
         copy = self._copies.of(release)
         strays = self._copies.strays(release, copy)
-        intake = Intake(release, self._ledger, self._policy, self._about)
+        intake = Intake(release, copy, self._ledger, self._policy, self._about)
         if obstacle := intake.quarantined() or self._hidden(release, copy):
             self._draft.obstacles.append(obstacle)
             return
         entry = self._copies.entry(release, copy)
+        self._draft.made_again |= entry is not None and entry.source_id != release.id
         ours = (entry.created if entry else False) or (copy is not None and copy.draft)
+        ours |= copy is not None and entry is None and self._is_unrecorded(release, copy, texts)
         if copy and not copy.draft and not ours and self._policy.existing == "skip":
             self._draft.warnings.append(
                 f'release {release.tag} exists at the target and is not of this mirror; skipped (existing = "skip")'
@@ -187,16 +194,30 @@ class _Planner:
                 self._draft.obstacles.append(tag)
             return
         takeable = intake.takeable(wanted)
+        copies = AssetCopies(draft=True)
+        if copy:
+            copies = AssetCopies(
+                copy.assets,
+                entry.assets if entry else {},
+                draft=copy.draft,
+                assume=entry is None and not ours,
+                followed=entry.followed if entry else False,
+                in_place=[f for name in (entry.in_place if entry else ()) for f in forms(name)],
+                since=self._ledger.working_since,
+                # Published and not recorded as such, it was by a run that was cut off.
+                unrecorded_until=copy.published_at
+                if ours and (self._is_recent(copy) or not (entry and entry.published))
+                else None,
+            )
         matched = match_assets(
             takeable,
             (*release.assets, *self._archives(wanted, entry)),
-            copy.assets if copy else (),
-            entry.assets if entry else {},
-            ours=ours or copy is None,
+            copies,
             follow=self._policy.on_change == "follow",
-            followed=entry.followed if entry else False,
+            barred=[asset.id for asset in takeable if intake.quarantined(asset)],
+            leaving={a.target.id for a in self._deletions.assets.get(release.id, ())},
         )
-        intake.settle(matched, copy)
+        intake.settle(matched, copy, left_alone=copy is not None and not ours)
         barred = {obstacle.asset_id for obstacle in intake.obstacles}
         assets = tuple(asset for asset in takeable if asset.id not in barred)
         self._draft.examined.append(
@@ -206,11 +227,11 @@ class _Planner:
         warnings = (*intake.warnings, *matched.warnings)
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)
         self._draft.news.extend(f"{release.tag}: {text}" for text in matched.news)
-        followed = True
         self._note_moved_tag(release, entry)
+        followed = True
         if copy:
             equal = _complete(wanted, matched) and not texts.differences(release, copy)
-            adopted = (entry.followed if entry else False) or self._policy.existing == "adopt"
+            adopted = copies.followed or self._policy.existing == "adopt"
             followed = ours or adopted or equal
             self._learn(release, copy, entry, matched, ours=ours, followed=followed)
         work = ReleaseWork(
@@ -220,7 +241,7 @@ class _Planner:
             tag=tag,
             create=texts.draft(release) if copy is None else None,
             leftovers=(*strays, *matched.leftovers),
-            assets=(*matched.actions, *self._deletions.assets.get(release.id, ())),
+            assets=(*matched.actions, *self._to_delete(release, matched)),
             finish=_finish(release, copy, texts, followed=followed, held=intake.held),
             publish_incomplete=self._policy.incomplete == "publish",
             present=tuple(matched.present.values()),
@@ -229,9 +250,31 @@ class _Planner:
             self._draft.releases.append(work)
             self._draft.placeholders += bool(tag and tag.commit is None)
 
+    def _to_delete(self, release: Release, matched: Matched) -> list[DeleteAsset]:
+        """What the settings delete, but for what turned out to be the copy of another asset."""
+        needed = {entry.target_id for entry in matched.present.values()}
+        doomed = self._deletions.assets.get(release.id, ())
+        return [action for action in doomed if action.target.id not in needed]
+
+    def _is_unrecorded(self, release: Release, copy: Release, texts: Texts) -> bool:
+        """Whether a run of ours that was killed may have published this just before.
+
+        It has our text, and was published with our credential since that run began. No record
+        tells what it holds.
+        """
+        login, author = self._about.login, copy.author
+        ours = author == login if login else author.endswith("[bot]")
+        return ours and self._is_recent(copy) and not texts.differences(release, copy)
+
+    def _is_recent(self, copy: Release) -> bool:
+        """Whether a release was published since a run began that did not end."""
+        since, moment = self._ledger.working_since, copy.published_at
+        return bool(since) and moment is not None and iso(moment) >= since
+
     def _archives(self, wanted: Wanted, entry: ReleaseEntry | None) -> tuple[SourceArchive, ...]:
         """The archives that are wanted, and those that were attached when they were."""
-        ids = {asset.id for asset in wanted.assets} | set(entry.assets if entry else ())
+        ids = {asset.id for asset in wanted.assets}
+        ids |= {known.source_id for known in entry.assets.values()} if entry else set()
         archives = archives_of(wanted.release, self._source.repository.ref)
         return tuple(archive for archive in archives if archive.id in ids)
 
@@ -275,9 +318,7 @@ class _Planner:
         published = None
         if not copy.draft:
             published = (entry.published if entry else None) or iso(self._about.now)
-        found: Mapping[int, AssetEntry] = {**(entry.assets if entry else {}), **matched.present}
-        here = {asset.id for asset in copy.assets}
-        here -= {found[key].target_id for key in matched.present}
+        recorded = {asset.name for asset in copy.assets if asset.id in matched.records}
         fresh = ReleaseEntry(
             source_id=release.id,
             target_id=copy.id,
@@ -286,11 +327,8 @@ class _Planner:
             followed=followed,
             published=published,
             commit=entry.commit if entry else self._source.tags.get(release.tag),
-            assets={
-                key: value
-                for key, value in found.items()
-                if key in matched.present or value.target_id in here
-            },
+            assets=matched.records,
+            in_place=tuple(n for n in entry.in_place if n not in recorded) if entry else (),
         )
         if fresh != entry:
             self._draft.learned.append(fresh)
@@ -321,7 +359,8 @@ class _Planner:
 
 def _complete(wanted: Wanted, matched: Matched) -> bool:
     """Whether every wanted asset is there as it should be."""
-    return not matched.actions and len(matched.present) == len(wanted.assets)
+    settled = not (matched.actions or matched.taken)
+    return settled and len(matched.present) == len(wanted.assets)
 
 
 def _finish(

@@ -13,10 +13,11 @@ from mirror.core.action import (
     PublishRelease,
     RenameAsset,
     ReplaceAsset,
-    UpdateAsset,
     UpdateRelease,
     UploadAsset,
 )
+from mirror.core.asset_identity import proof_of
+from mirror.core.asset_names import forms, is_temporary
 from mirror.core.ledger import AssetEntry, QuarantineEntry, ReleaseEntry
 from mirror.core.report import iso
 
@@ -55,66 +56,115 @@ def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
         return
     if isinstance(outcome.action, CreateRepository):
         ledger.created_repository = True
+        ledger.creating_repository = False
         ledger.target_id = outcome.repository_id
     elif outcome.source and outcome.release:
         _record_release(ledger, outcome, outcome.source, outcome.release, now)
 
 
+def record_arrival(
+    ledger: Ledger, source: Release, asset: Asset, copy: Asset, sha256: str | None
+) -> None:
+    """Note an upload that was answered, and of which nothing is verified yet.
+
+    Args:
+        ledger: The document.
+        source: The source's release.
+        asset: The source's asset.
+        copy: The target's.
+        sha256: Of the bytes that went through.
+    """
+    known = ledger.releases.get(source.id)
+    if known is None:
+        return
+    known.note(
+        AssetEntry(
+            source_id=asset.id,
+            source_name=asset.name,
+            target_id=copy.id,
+            target_name=copy.name,
+            size=copy.size,
+            sha256=sha256,
+            source_digest=asset.sha256,
+            source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
+            target_created_at=iso(copy.created_at) if copy.created_at else None,
+        )
+    )
+
+
+def record_in_place(ledger: Ledger, source: Release, name: str) -> None:
+    """Note a name whose asset is about to be uploaded under it, with nothing to tell whose it is."""
+    known = ledger.releases.get(source.id)
+    if known and name not in known.in_place:
+        known.in_place += (name,)
+
+
+def forget_in_place(ledger: Ledger, source: Release, name: str) -> None:
+    """Note that nothing of ours is under a name: another asset has it."""
+    if known := ledger.releases.get(source.id):
+        known.in_place = tuple(other for other in known.in_place if other != name)
+
+
+def forget_asset(ledger: Ledger, source: Release, gone: Asset) -> None:
+    """Note that an asset of the target is gone."""
+    if known := ledger.releases.get(source.id):
+        known.assets.pop(gone.id, None)
+
+
 def _record_release(
     ledger: Ledger, outcome: Outcome, source: Release, target: Release, now: datetime
 ) -> None:
+    known = ledger.releases.get(source.id)
     match outcome.action:
         case DeleteRelease(target=copy):
-            known = ledger.releases.get(source.id)
             if known and known.target_id == copy.id:
                 del ledger.releases[source.id]
         case DeleteAsset(target=gone):
-            _forget_asset(ledger, source, gone)
+            forget_asset(ledger, source, gone)
         case CreateRelease():
             ledger.releases[source.id] = ReleaseEntry(source.id, target.id, target.tag)
-        case UploadAsset(asset=asset) | ReplaceAsset(asset=asset):
-            _record_asset(ledger, outcome, source, asset)
-        case RenameAsset(asset=asset) | UpdateAsset(asset=asset) if outcome.asset:
-            entry = ledger.releases[source.id].assets.get(asset.id)
-            if entry:
-                entry.source_name = asset.name
-                entry.target_name = outcome.asset.name
-        case PublishRelease() | UpdateRelease() if source.id in ledger.releases:
-            entry_ = ledger.releases[source.id]
-            entry_.tag = target.tag
+        case UploadAsset(asset=asset) if known and outcome.asset:
+            _record_copy(known, outcome, asset, outcome.asset)
+        case ReplaceAsset(asset=asset, old=old) if known and outcome.asset:
+            known.assets.pop(old.id, None)
+            _record_copy(known, outcome, asset, outcome.asset)
+        case RenameAsset(asset=asset) if known and outcome.asset:
+            _record_name(known, asset, outcome.asset)
+        case PublishRelease() | UpdateRelease() if known:
+            known.tag = target.tag
             if not target.draft:
-                entry_.published = entry_.published or iso(now)
+                known.published = known.published or iso(now)
         case _:
             pass
 
 
-def _record_asset(ledger: Ledger, outcome: Outcome, source: Release, asset: Asset) -> None:
-    entry = ledger.releases.get(source.id)
-    if entry is None or outcome.asset is None:
-        return
-    former = [
-        key
-        for key, known in entry.assets.items()
-        if known.source_name == asset.name and key != asset.id
-    ]
-    for key in former:
-        del entry.assets[key]
-    entry.assets[asset.id] = AssetEntry(
+def _record_name(known: ReleaseEntry, asset: Asset, copy: Asset) -> None:
+    entry = known.assets.get(copy.id)
+    if entry and not is_temporary(copy.name):
+        entry.source_name = asset.name
+        entry.target_name = copy.name
+
+
+def _record_copy(known: ReleaseEntry, outcome: Outcome, asset: Asset, copy: Asset) -> None:
+    """A copy that is verified and has its name."""
+    before = known.assets.get(copy.id)
+    sha256 = outcome.sha256 or (before.sha256 if before else None)
+    if asset.sha256 and asset.sha256 == copy.sha256:
+        sha256 = copy.sha256
+    entry = AssetEntry(
         source_id=asset.id,
         source_name=asset.name,
-        target_id=outcome.asset.id,
-        target_name=outcome.asset.name,
-        size=outcome.asset.size,
-        sha256=outcome.sha256 or outcome.asset.sha256,
+        target_id=copy.id,
+        target_name=copy.name,
+        size=copy.size,
+        sha256=sha256,
         source_digest=asset.sha256,
         source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
+        target_created_at=iso(copy.created_at) if copy.created_at else None,
     )
-
-
-def _forget_asset(ledger: Ledger, source: Release, gone: Asset) -> None:
-    known = ledger.releases.get(source.id)
-    if known:
-        known.assets = {k: v for k, v in known.assets.items() if v.target_id != gone.id}
+    entry.proof = proof_of(before or entry, copy, sha256)
+    known.note(entry)
+    known.in_place = tuple(n for n in known.in_place if copy.name not in forms(n))
 
 
 def quarantine(ledger: Ledger, obstacles: Iterable[Obstacle], now: datetime) -> list[Obstacle]:

@@ -97,6 +97,8 @@ class Asset:
         state: ``uploaded``, or anything else for one that is not complete (``starter``, ``open``).
         label: Empty for none: hosts answer null or an empty text alike.
         sha256: Hexadecimal, where the host gives a digest.
+        created_at: When it was uploaded; unlike ``updated_at`` it survives a rename. An id with
+            another date is another asset: a host restored from a backup gives ids a second time.
     """
 
     id: int
@@ -107,6 +109,7 @@ class Asset:
     label: str = ""
     sha256: str | None = None
     updated_at: datetime | None = None
+    created_at: datetime | None = None
 
     @property
     def uploaded(self) -> bool:
@@ -225,6 +228,22 @@ def fingerprint(releases: Iterable[Release]) -> str:
     facts = [release.facts() for release in releases]
     text = json.dumps(facts, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def asset_fingerprint(asset: Asset, within: str = "") -> str:
+    """A short text that differs when anything but a counter differs in an asset.
+
+    Args:
+        asset: The source's.
+        within: What else matters to it, such as the release that it was to become a part of.
+    """
+    facts = [*asset.facts(), within] if within else asset.facts()
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def surroundings(release: Release, target_id: int) -> str:
+    """What a name that is taken depends on: the target's release, and all that is to be in it."""
+    return f"{target_id} {fingerprint([release])}"
 
 
 def newest_first(releases: Iterable[Release]) -> list[Release]:

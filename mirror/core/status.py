@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from mirror.core.index import NO_PROOF, ProofCounts
 from mirror.core.release import RepoRef
 from mirror.core.report import iso
 from mirror.core.selection import could_match, matches_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mirror.core.expansion import Rule
     from mirror.core.ledger import Index, IndexEntry
@@ -28,6 +29,7 @@ class MirrorStatus:
             quarantined), or ``never`` (no pass has finished it yet).
         last_success: When a pass last left nothing undone.
         releases, assets, bytes: What the target holds of this mirror.
+        proof: What is known of the bytes of those assets.
         newest: When the newest selected release was published at the source.
         visible: When it was seen published at the target; ``None`` while it is not.
         since: When the mirror was first looked at.
@@ -47,6 +49,7 @@ class MirrorStatus:
     newest: datetime | None = None
     visible: datetime | None = None
     since: datetime | None = None
+    proof: ProofCounts = NO_PROOF
 
     def lag(self, now: datetime) -> timedelta | None:
         """How long the newest release took to be seen at the target; it grows while it is not.
@@ -69,6 +72,7 @@ class MirrorStatus:
             "releases": self.releases,
             "assets": self.assets,
             "bytes": self.bytes,
+            "proof": self.proof._asdict(),
             "newest_published_at": iso(self.newest) if self.newest else None,
             "newest_visible_at": iso(self.visible) if self.visible else None,
             "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
@@ -76,6 +80,16 @@ class MirrorStatus:
             "quarantined": [item.to_json() for item in self.quarantined],
             "warnings": list(self.warnings),
         }
+
+
+def proofs_of(statuses: Iterable[MirrorStatus]) -> ProofCounts:
+    """What is known of the bytes of all assets of these mirrors."""
+    proven, sent, assumed = NO_PROOF
+    for status in statuses:
+        proven += status.proof.bytes
+        sent += status.proof.sent
+        assumed += status.proof.assumed
+    return ProofCounts(proven, sent, assumed)
 
 
 def mirror_statuses(
@@ -122,6 +136,7 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         newest=_moment(entry.newest),
         visible=_moment(entry.newest_visible),
         since=datetime.fromtimestamp(entry.since, UTC) if entry.since else None,
+        proof=entry.proof,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mirror.core.action import Examined, ReplaceAsset, UploadAsset
+from mirror.core.action import DeleteAsset, Examined, RenameAsset, ReplaceAsset, UploadAsset
 from mirror.core.archives import is_archive
 from mirror.core.copies import Copies
 from mirror.core.deletions import deletions, vanished
@@ -32,6 +32,7 @@ class Pair:
         rank: The place of the release, the newest first.
         release: The source's.
         recorded: The SHA-256 that the ledger has of the copy: a third witness.
+        keep: The settings keep the first copy, if it is what was mirrored.
         against_source: Otherwise the copy is only held against what was recorded of it: an archive
             has other bytes each time that it is made, and a first copy may be kept on purpose.
     """
@@ -42,6 +43,7 @@ class Pair:
     copy: Asset
     recorded: str | None
     against_source: bool = True
+    keep: bool = False
 
     @property
     def difference(self) -> Difference:
@@ -74,7 +76,7 @@ class Comparison:
 
     Attributes:
         pairs: Assets with their copies.
-        missing: Assets without one, each with its source's release.
+        missing: Assets of which there is nothing under their name, each with its source's release.
         extra: Copies of this mirror that nothing belongs to any more.
     """
 
@@ -132,26 +134,26 @@ def _compare_release(
     found: Comparison,
 ) -> None:
     here = {asset.id: asset for asset in item.copy.assets} if item.copy else {}
-    replaced = {c.asset.id: c for c in item.changes if isinstance(c, ReplaceAsset)}
-    uploaded = {c.asset.id for c in item.changes if isinstance(c, UploadAsset)}
+    changes = {c.asset.id: c for c in item.changes if not isinstance(c, DeleteAsset)}
     foreign = item.copy is not None and item.copy.id in others
     for asset in item.assets:
-        entry = item.present.get(asset.id)
-        copy = here.get(entry.target_id) if entry else None
-        if change := replaced.get(asset.id):
-            copy = change.old
-        if copy is None and (asset.id in uploaded or asset.id in replaced):
+        change, entry = changes.get(asset.id), item.present.get(asset.id)
+        if isinstance(change, UploadAsset | RenameAsset):
             found.missing.append((item.source, asset))
             continue
-        if copy is None:
+        copy = here.get(entry.target_id) if entry else None
+        if isinstance(change, ReplaceAsset):
+            copy = change.old
+        elif copy is None:
             copy = _of_its_name(asset, here.values())
         known = recorded.get(copy.id) if copy else None
         if copy is None or (foreign and not (known and known.created)):
             continue  # what others added is theirs
-        kept = policy.on_change == "keep" and known and not same_content(known, asset)
+        keep = policy.on_change == "keep"
+        kept = keep and known and not same_content(known, asset)
         sha256 = known.sha256 if known else None
         against_source = not (kept or is_archive(asset.id))
-        found.pairs.append(Pair(rank, item.source, asset, copy, sha256, against_source))
+        found.pairs.append(Pair(rank, item.source, asset, copy, sha256, against_source, keep))
 
 
 def _of_its_name(asset: Asset, copies: Collection[Asset]) -> Asset | None:
@@ -202,6 +204,21 @@ def doctored(snapshot: Snapshot, digests: Mapping[int, str]) -> Snapshot:
     return replace(snapshot, releases=releases)
 
 
+def note_proof(ledger: Ledger, pair: Pair, sha256: str, *, same: bool) -> None:
+    """Note in the ledger what reading a copy's bytes has proven.
+
+    Args:
+        ledger: The document.
+        pair: The asset and its copy.
+        sha256: Of the copy's bytes, as they were read.
+        same: They are the source's.
+    """
+    for release in ledger.releases.values():
+        if entry := release.assets.get(pair.copy.id):
+            entry.proof = "bytes" if same else "refuted"
+            entry.sha256 = sha256 if same else entry.sha256
+
+
 def repairs(plan: Plan, damaged: Collection[int]) -> Plan:
     """The part of a plan that brings these assets of the source: nothing else is changed or removed."""
     works = []
@@ -209,7 +226,8 @@ def repairs(plan: Plan, damaged: Collection[int]) -> Plan:
         assets = tuple(
             action
             for action in work.assets
-            if isinstance(action, UploadAsset | ReplaceAsset) and action.asset.id in damaged
+            if isinstance(action, UploadAsset | ReplaceAsset | RenameAsset)
+            and action.asset.id in damaged
         )
         if assets:
             works.append(replace(work, assets=assets))

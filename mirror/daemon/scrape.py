@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from mirror.core.status import proofs_of
 from mirror.github import RateLimit
 
 if TYPE_CHECKING:
@@ -143,6 +144,12 @@ class Scrape:
         for state in _STATES:
             count.add_metric([state], states[state])
         yield count
+        held = _family(
+            "mirrored_assets", "Assets at the target, by what proves their bytes.", "proof"
+        )
+        for proof, number in proofs_of(statuses)._asdict().items():
+            held.add_metric([proof], number)
+        yield held
         success = _family(
             "last_success_timestamp_seconds",
             "When a pass last left nothing undone; none before the first.",

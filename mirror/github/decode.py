@@ -168,6 +168,7 @@ def asset_of(data: object, host: str) -> Asset:
         label=fields.text("label"),
         sha256=digest.sha256 if digest else None,
         updated_at=fields.moment("updated_at"),
+        created_at=fields.moment("created_at"),
     )
 
 

@@ -107,6 +107,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
+    made.filters |= {"differing": _differing, "proofs": _proofs}
     made.globals["icon"] = _icon
     return made
 
@@ -119,6 +120,23 @@ def _visible(value: object) -> object:
 def _short(seconds: float) -> str:
     """A length of time in its largest unit."""
     return " ".join(duration(seconds).split()[:2])
+
+
+def _differing(mirror: Mapping[str, Any]) -> int:
+    """Assets of a mirror whose bytes are known not to be the source's."""
+    proven: int = sum(mirror["proof"].values())
+    assets: int = mirror["assets"]
+    return max(0, assets - proven)
+
+
+def _proofs(mirror: Mapping[str, Any]) -> str:
+    """What is known of the bytes of a mirror's assets, in full."""
+    proof, differing = mirror["proof"], _differing(mirror)
+    text = (
+        f"{count(mirror['assets'], 'asset')}: {proof['bytes']:,} verified by digest,"
+        f" {proof['sent']:,} sent, {proof['assumed']:,} assumed"
+    )
+    return f"{text}, {differing:,} known to differ" if differing else text
 
 
 def _moments(now: datetime) -> Callable[[str], Markup]:

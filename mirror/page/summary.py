@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mirror.core.status import proofs_of
 from mirror.core.wording import in_words
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def summary_of(
         "releases": sum(status.releases for status in statuses),
         "assets": sum(status.assets for status in statuses),
         "bytes": sum(status.bytes for status in statuses),
+        "proof": proofs_of(statuses)._asdict(),
         "lag_seconds": int(lag),
         "quarantined": sum(len(status.quarantined) for status in statuses),
     }

@@ -371,6 +371,7 @@ def _entry(ledger: Ledger) -> IndexEntry:
         releases=releases,
         assets=assets,
         bytes=size,
+        proof=ledger.proofs(),
         quarantined=tuple(entry.report() for entry in ledger.quarantined.values()),
     )
 

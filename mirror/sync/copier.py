@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.archives import SourceArchive
-from mirror.core.matching import guessed_name
+from mirror.core.asset_names import (
+    forms,
+    guessed_name,
+    is_temporary,
+    may_become,
+    temporary_id,
+)
 from mirror.errors import (
     BadAnswer,
     ConnectionLost,
@@ -33,6 +39,7 @@ from mirror.github.throttle import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from datetime import datetime
 
     from mirror.core.release import Asset, Release, RepoRef
     from mirror.core.report import Observer
@@ -78,6 +85,34 @@ class Copied:
     sha256: str | None
     attempts: int = 1
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an asset is to go.
+
+    Attributes:
+        release: The target's.
+        name: What to call it there.
+        claimed: Assets of the release, by id, that are other ones.
+        others: Names of the other assets that the release is to have.
+    """
+
+    release: Release
+    name: str
+    claimed: Collection[int]
+    others: Collection[str]
+
+    def may_hold(self, copy: Asset) -> bool:
+        """Whether an asset of the release may be what was sent here."""
+        if (number := temporary_id(self.name)) is not None:
+            return temporary_id(copy.name) == number
+        if copy.name in forms(self.name):
+            return True
+        # A server may make of special characters what nobody could guess; of ours it is only if it
+        # can be nobody else's.
+        changed = guessed_name(self.name) != self.name and may_become(self.name, copy.name)
+        return changed and not any(may_become(name, copy.name) for name in self.others)
 
 
 class Copier:
@@ -131,7 +166,12 @@ class Copier:
         self._workers = workers
 
     async def copy(
-        self, release: Release, asset: Asset, name: str, claimed: Collection[int], *, ours: bool
+        self,
+        release: Release,
+        asset: Asset,
+        name: str,
+        claimed: Collection[int],
+        others: Collection[str] = (),
     ) -> Copied:
         """Copy an asset into a release of the target.
 
@@ -139,8 +179,8 @@ class Copier:
             release: The target's release.
             asset: The source's asset.
             name: What to call it there.
-            claimed: Assets of the target's release that are copies of other assets.
-            ours: The release is this mirror's: a broken asset of this name may be removed.
+            claimed: Assets of the target's release that are none of this one's.
+            others: Names of the other assets that the release is to have.
 
         Raises:
             Unmirrorable: The target can never take it.
@@ -156,7 +196,8 @@ class Copier:
             self._ways.check(way)
         try:
             async with self._fetcher.hold(asset) as held:
-                copied = await self._copy(release, asset, name, claimed, held, ours=ours)
+                place = Place(release, name, claimed, others)
+                copied = await self._copy(place, asset, held)
         except MirrorError as error:
             if way := self._blamed(error, asset):
                 self._ways.failed(way, (self._source_repo.key, asset.id), error)
@@ -180,21 +221,13 @@ class Copier:
         seconds = (error.retry_at - self._clock.now()).total_seconds()
         return seconds <= LONGEST_WAIT and tries < self._backoff.attempts
 
-    async def _copy(
-        self,
-        release: Release,
-        asset: Asset,
-        name: str,
-        claimed: Collection[int],
-        held: SpoolFile | None,
-        *,
-        ours: bool,
-    ) -> Copied:
+    async def _copy(self, place: Place, asset: Asset, held: SpoolFile | None) -> Copied:
         attempts = 0
+        begun = self._target.client.host_time().replace(microsecond=0)
         while True:
             attempts += 1
             try:
-                copied = await self._once(release, asset, name, held)
+                copied = await self._once(place.release, asset, place.name, held)
             except MirrorError as failure:
                 error = await self._doubted(failure, asset)
                 if self._is_gone(error):
@@ -203,7 +236,7 @@ class Copier:
                 if known is None:
                     again: Copied | bool = self._may_fetch_again(error)
                 else:
-                    again = await self._after(error, release, known, name, claimed, ours=ours)
+                    again = await self._after(error, place, known, begun)
                 if isinstance(again, Copied):
                     return again
                 if not again or attempts >= self._tries(error, asset):
@@ -276,14 +309,7 @@ class Copier:
         return Copied(copy, piped.sha256, size=piped.size)
 
     async def _after(
-        self,
-        error: MirrorError,
-        release: Release,
-        asset: Asset,
-        name: str,
-        claimed: Collection[int],
-        *,
-        ours: bool,
+        self, error: MirrorError, place: Place, asset: Asset, begun: datetime
     ) -> Copied | bool:
         """Look at what a failure left: the asset itself, or whether another try can help."""
         taken = isinstance(error, ValidationFailed) and error.has(code="already_exists")
@@ -292,16 +318,18 @@ class Copier:
         if isinstance(error, RateLimited):  # refused before anything was read
             return False
         lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
-        found = await self._look(release, name, claimed, lost=lost, taken=taken)
-        if found is None:
+        found = await self._look(place, lost=lost, taken=taken)
+        if found is None or (found.id in place.claimed and not taken):
             return True
-        if found.id in claimed:
+        if found.id in place.claimed:
             raise NameTaken(
                 f"the target would name it {found.name}, as it named another asset of this release"
             ) from error
-        if found.size == asset.size and found.sha256 in {None, asset.sha256 or found.sha256}:
-            return Copied(found, None, size=asset.size)
-        if not ours:
+        # What had the name before is not what was sent, however alike it looks.
+        sent = error.sent_sha256 if isinstance(error, GitHubError) and not taken else None
+        if _is_what_was_sent(found, asset, sent, begun):
+            return Copied(found, sent or asset.sha256, size=asset.size)
+        if not (place.release.draft or is_temporary(place.name)):
             raise NameTaken(
                 f"the target's release has another asset named {found.name}, which is not of this"
                 " mirror and was left alone"
@@ -309,9 +337,7 @@ class Copier:
         await self._target.delete_asset(self._target_repo, found.id)
         return True
 
-    async def _look(
-        self, release: Release, name: str, claimed: Collection[int], *, lost: bool, taken: bool
-    ) -> Asset | None:
+    async def _look(self, place: Place, *, lost: bool, taken: bool) -> Asset | None:
         """Find a complete asset of this name at the target; the rest of a broken one is removed.
 
         A failed upload may leave an asset with the state ``starter``, which stands in the way;
@@ -324,10 +350,10 @@ class Copier:
         broken: list[Asset] = []
         for pause in LAG if lost or taken else LAG[:1]:
             await self._clock.sleep(pause)
-            assets = await self._target.assets(self._target_repo, release.id)
+            assets = await self._target.assets(self._target_repo, place.release.id)
             # By name alone: a label may say anything, also another asset's name.
-            named = [copy for copy in assets if copy.name in {name, guessed_name(name)}]
-            free = [copy for copy in named if copy.id not in claimed]
+            named = [copy for copy in assets if place.may_hold(copy)]
+            free = [copy for copy in named if copy.id not in place.claimed]
             broken = [copy for copy in free if not copy.uploaded]
             complete = [copy for copy in free if copy.uploaded]
             if complete:
@@ -395,6 +421,22 @@ class Copier:
 
     def _delay(self, failures: int) -> float:
         return self._backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret
+
+
+def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datetime) -> bool:
+    """Whether an asset at the target is the one whose upload was not answered well.
+
+    Args:
+        found: What has its name.
+        asset: The source's.
+        sent: The SHA-256 of what was sent, where all of it was.
+        begun: The target's time before it was sent first.
+    """
+    if found.size != asset.size:
+        return False
+    if found.sha256:
+        return found.sha256 == (sent or asset.sha256)
+    return sent is not None and found.created_at is not None and found.created_at >= begun
 
 
 def _as_fetched(asset: Asset, held: SpoolFile | None) -> Asset | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.action import CreateTag, Outcome, PushTag
-from mirror.errors import HostStopped, MirrorError, ValidationFailed, Waiting
+from mirror.errors import GitHubError, HostStopped, MirrorError, ValidationFailed, Waiting
 from mirror.sync.assembly import Assembly
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Executor:
                     hands.repo, "README.md", action.readme, f"{action.description}\n"
                 )
         except MirrorError as error:
+            if not (self._branch or (isinstance(error, GitHubError) and error.ambiguous)):
+                hands.journal.repository_refused()
             await hands.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False
         log.info("repository.created", target=str(hands.repo))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirror.core.action import Action, DeleteAsset, DeleteRelease, Obstacle, Outcome
-from mirror.core.matching import asset_facts
-from mirror.core.release import fingerprint
+from mirror.core.release import asset_fingerprint, fingerprint, surroundings
 from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTried, Waiting
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
     from mirror.sync.copier import Copier
+    from mirror.sync.journal import Journal
     from mirror.sync.stop import Stop
     from mirror.transfer.git import Place, TagPusher
     from mirror.transfer.slots import Slots
@@ -51,6 +51,7 @@ class Hands:
         per_release: Transfers into one release at the same time.
         stop: Once it is requested, nothing new is started.
         record: Called with each outcome as soon as it is known.
+        journal: Notes in the ledger what is not an outcome yet.
         history: Brings tags with their history, where that is wanted.
     """
 
@@ -62,14 +63,15 @@ class Hands:
     clock: Clock
     stop: Stop
     record: Callable[[Outcome], Awaitable[None]]
+    journal: Journal
     history: History | None = None
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
         """Delete what was seen when the plan was made, and nothing that took its place.
 
         Raises:
-            Waiting: It is there, although the target says that it is not: of a write, that can also
-                mean that the token may not.
+            Waiting: It is not what was seen. Or it is there, although the target says that it is
+                not: of a write, that can also mean that the token may not.
         """
         try:
             if isinstance(action, DeleteRelease):
@@ -88,20 +90,45 @@ class Hands:
     async def _delete_release(self, seen: Release) -> None:
         release = await self.target.release(self.repo, seen.id)
         same = (release.draft, release.tag) == (seen.draft, seen.tag)
-        if same and (not release.draft or release.body == seen.body):
-            await self.target.delete_release(self.repo, seen.id)
+        if not same or (release.draft and release.body != seen.body):
+            raise Waiting(f"waits: the release {seen.tag} changed at the target; it was kept")
+        known = {asset.id for asset in seen.assets}
+        if new := [asset.name for asset in release.assets if asset.id not in known]:
+            raise Waiting(f"waits: {new[0]} was attached to {seen.tag} meanwhile; it was kept")
+        await self.target.delete_release(self.repo, seen.id)
 
     async def _delete_asset(self, seen: Asset) -> None:
+        await self.confirm(seen)
+        await self.target.delete_asset(self.repo, seen.id)
+
+    async def confirm(self, seen: Asset) -> None:
+        """Read an asset of the target again before it is changed.
+
+        Raises:
+            NotFound: It is gone.
+            Waiting: It is not what was seen when the plan was made.
+        """
         asset = await self.target.asset(self.repo, seen.id)
         if asset is None:
             raise NotFound(f"the target has no asset {seen.name} ({seen.id})")
-        if (asset.name, asset.size) == (seen.name, seen.size):
-            await self.target.delete_asset(self.repo, seen.id)
+        if _identity(asset) != _identity(seen):
+            raise Waiting(f"waits: {seen.name} changed at the target; it was left alone")
 
     async def fail(
-        self, todo: Iterable[Action], source: Release | None, error: MirrorError
+        self,
+        todo: Iterable[Action],
+        source: Release | None,
+        error: MirrorError,
+        *,
+        within: int = 0,
     ) -> None:
         """Record that the first of these failed, and that the others, which depend on it, wait.
+
+        Args:
+            todo: What cannot be done.
+            source: The source's release.
+            error: Why.
+            within: The target's release, by id, that an asset was to become a part of.
 
         Raises:
             HostStopped: If that is what the failure is: it was told already, once.
@@ -113,15 +140,21 @@ class Hands:
                 await self.record(Outcome(action, "skipped", source, later=str(error)))
             return
         first, *others = todo
-        obstacle = _obstacle(error, first, source)
+        obstacle = _obstacle(error, first, source, within)
         await self.record(Outcome(first, "failed", source, obstacle=obstacle))
         for action in others:
             await self.record(Outcome(action, "skipped", source))
 
 
-def _obstacle(error: MirrorError, action: Action, source: Release | None) -> Obstacle:
+def _identity(asset: Asset) -> tuple[object, ...]:
+    return asset.name, asset.size, asset.state, asset.created_at
+
+
+def _obstacle(error: MirrorError, action: Action, source: Release | None, within: int) -> Obstacle:
     asset = getattr(action, "asset", None)
-    facts = asset_facts(asset) if asset else fingerprint([source]) if source else ""
+    facts = fingerprint([source]) if source else ""
+    if asset:
+        facts = asset_fingerprint(asset, surroundings(source, within) if source and within else "")
     return Obstacle(
         str(error),
         action=action.name,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.effort import is_heavy
 from mirror.core.estimate import requests_of
 from mirror.core.ledger import IndexEntry, Ledger
 from mirror.core.planner import Circumstances, plan
-from mirror.core.record import learn, note_commits, quarantine, record
+from mirror.core.record import learn, note_commits, quarantine
 from mirror.core.report import RepositoryReport, iso
 from mirror.core.selection import select
 from mirror.errors import HostStopped, Unmirrorable
@@ -18,6 +21,7 @@ from mirror.sync.copier import Copier
 from mirror.sync.executor import Executor
 from mirror.sync.fetcher import Fetcher
 from mirror.sync.hands import Hands, History
+from mirror.sync.journal import Journal
 from mirror.sync.snapshots import Snapshots
 from mirror.sync.tally import Tally, planned_report
 from mirror.transfer.git import Place
@@ -34,9 +38,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SAVE_EVERY = 1.0
-"""Seconds between two saves of one document while work goes on."""
-
 
 class Session:
     """One mirror, once."""
@@ -52,13 +53,14 @@ class Session:
         )
         self._audit = self._audit_due()
         self._commits: Mapping[str, str] = {}
-        self._saved_at = tools.clock.monotonic()
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
         listing = await self._list_source()
         if listing.unchanged:
             return self._unchanged(listing)
+        if self._audit:
+            self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._look(listing, write=True)
         work = await self._plan(source, target, ledger)
         tally = Tally(self._mirror.name, str(self._mirror.target), work)
@@ -95,7 +97,18 @@ class Session:
         self, source: Snapshot, target: Snapshot | None, ledger: Ledger, policy: Policy
     ) -> Plan:
         """Plan with another policy; what is quarantined stays so."""
-        return plan(source, target, ledger, policy, await self._about(retry=False))
+        about = await self._about(retry=False)
+        make = partial(plan, source, target, ledger, policy, about)
+        return await asyncio.to_thread(make) if is_heavy(source, target) else make()
+
+    async def save(self, ledger: Ledger) -> None:
+        """Keep what a verification learnt of the copies' bytes, also for ``status``."""
+        await self._tools.ledgers.save(self._mirror.key, ledger)
+        entry, figures = self._entry, (*ledger.totals(), ledger.proofs())
+        known = self._mirror.key in self._tools.index.mirrors
+        if known and (entry.releases, entry.assets, entry.bytes, entry.proof) != figures:
+            entry.releases, entry.assets, entry.bytes, entry.proof = figures
+            await self._tools.ledgers.save_index(self._tools.index)
 
     async def repair(
         self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
@@ -108,7 +121,9 @@ class Session:
         try:
             await self._execute(work, ledger, tally, source, target)
         finally:
-            await self._tools.ledgers.save(self._mirror.key, ledger)
+            await self.save(ledger)
+        known = ledger.quarantined
+        tally.fresh = [o for o in tally.obstacles() if (o.release_id, o.asset_id) not in known]
         return tally
 
     # -- what is there ------------------------------------------------------------------------
@@ -172,6 +187,7 @@ class Session:
         ledger.target_id = target.repository.id if target else 0
         # The next one of this name may be anybody's.
         ledger.created_repository = ledger.created_repository and target is not None
+        ledger.creating_repository = ledger.creating_repository and target is not None
         self._commits = source.tags
         note_commits(ledger, source.tags)
         return source, target, ledger
@@ -197,7 +213,10 @@ class Session:
 
     async def _plan(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
         about = await self._about(retry=self._audit)
-        return plan(source, target, ledger, self._mirror.policy, about)
+        if ledger.working_since:
+            about = replace(about, login=await self._target.store.login())
+        make = partial(plan, source, target, ledger, self._mirror.policy, about)
+        return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
     async def _about(self, *, retry: bool) -> Circumstances:
         return Circumstances(
@@ -218,11 +237,9 @@ class Session:
     async def _forget_proof(self, work: Plan) -> None:
         """Before anything is changed, have the next pass look: this one may be killed halfway.
 
-        Where the audit is due or the settings changed it will look anyway.
+        Also where that pass would look anyway: by then the settings may be the former ones again.
         """
-        if not (self._entry.pages and work.actions()):
-            return
-        if self._tools.full or not self._audit:
+        if self._entry.pages and work.actions():
             self._entry.pages = ()
             await self._tools.ledgers.save_index(self._tools.index)
 
@@ -238,12 +255,12 @@ class Session:
         tools = self._tools
         source_repo, target_repo = self._mirror.source, self._mirror.target
 
+        save = partial(tools.ledgers.save, self._mirror.key, ledger)
+        journal = Journal(ledger, save, tools.clock)
+
         async def note(outcome: Outcome) -> None:
             tally.add(outcome)
-            record(ledger, outcome, tools.clock.now())
-            if tools.clock.monotonic() - self._saved_at >= SAVE_EVERY:
-                self._saved_at = tools.clock.monotonic()
-                await tools.ledgers.save(self._mirror.key, ledger)
+            journal.done(outcome)
 
         copier = Copier(
             self._source.store,
@@ -270,12 +287,17 @@ class Session:
             clock=tools.clock,
             stop=tools.stop,
             record=note,
+            journal=journal,
             history=self._history(source, target),
         )
         branch = target.repository.default_branch if target else ""
         tools.observer.bytes_planned(tally.planned_bytes)
         try:
-            await Executor(hands, branch).run(work)
+            if work.actions():
+                now = self._target.store.client.host_time()
+                await journal.begin(now, creating_repository=work.repository is not None)
+            async with journal.kept():
+                await Executor(hands, branch).run(work)
         except HostStopped as error:
             tally.stopped = str(error)
         tally.interrupted = tools.stop.requested and tally.unfinished
@@ -310,8 +332,10 @@ class Session:
         if not tally.unfinished:
             tally.fresh = quarantine(ledger, tally.obstacles(), now)
         note_commits(ledger, self._commits)
-        await self._tools.ledgers.save(self._mirror.key, ledger)
         undone = tally.undone
+        if not undone:
+            ledger.settle()
+        await self._tools.ledgers.save(self._mirror.key, ledger)
         releases, assets, size = ledger.totals()
         newest = next((r for r in self._selected(listing) if not r.draft), None)
         shown = ledger.releases.get(newest.id) if newest else None
@@ -328,6 +352,7 @@ class Session:
             releases=releases,
             assets=assets,
             bytes=size,
+            proof=ledger.proofs(),
             newest=iso(newest.published_at) if newest and newest.published_at else None,
             newest_visible=shown.published if shown else None,
             since=self._entry.since or self._started.timestamp(),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mirror.core.expansion import Mirror
-    from mirror.core.ledger import Ledger
-    from mirror.core.release import Release
+    from mirror.core.ledger import Ledger, ReleaseEntry
+    from mirror.core.release import Release, Repository
     from mirror.github import Listing
     from mirror.sync.side import Side
 
@@ -121,6 +121,8 @@ class Snapshots:
         releases = listing.releases
         if ledger.target_id == repository.id:
             releases += await self._unlisted(source, releases, ledger)
+            known = {entry.target_id: entry for entry in ledger.releases.values()}
+            releases = tuple([await self._with_unlisted(r, known.get(r.id)) for r in releases])
         published = any(not release.draft for release in releases)
         return Snapshot(
             repository=repository,
@@ -147,6 +149,20 @@ class Snapshots:
                     found.append(await self._target.store.release(self._mirror.target, number))
         return tuple(found)
 
+    async def _with_unlisted(self, copy: Release, entry: ReleaseEntry | None) -> Release:
+        """A release with the assets that were recorded and that its list does not show (yet).
+
+        Else a record would be dropped, and its asset be a stranger's once the list shows it.
+        """
+        listed = {asset.id for asset in copy.assets}
+        lacking = [number for number in (entry.assets if entry else ()) if number not in listed]
+        store, repo = self._target.store, self._mirror.target
+        found = {number: await store.asset(repo, number) for number in lacking}
+        more = tuple(asset for asset in found.values() if asset is not None)
+        if entry:  # what was seen to be gone is not asked for again
+            entry.assets = {n: known for n, known in entry.assets.items() if found.get(n, known)}
+        return replace(copy, assets=copy.assets + more) if more else copy
+
     async def _with_tags(
         self, target: Snapshot, ledger: Ledger, source: Snapshot, needed: Collection[str]
     ) -> Snapshot:
@@ -161,8 +177,7 @@ class Snapshots:
         commits = {commit for commit in wanted if await store.has_commit(repo, commit)}
         ours = ledger.created_repository or is_our_readme(await store.read_file(repo, "README.md"))
         repository = target.repository
-        if not ours and is_our_description(repository.description):
-            # A run that was cut off between the repository and its first commit left it empty.
+        if not ours and _is_begun(repository, ledger):
             ours = await store.is_empty(repository)
             repository = replace(repository, empty=ours)
         return replace(
@@ -178,8 +193,12 @@ class Snapshots:
         store, repository = self._target.store, target.repository
         actions = await store.actions_enabled(self._mirror.target)
         ours = ledger.created_repository
-        if actions is not False and is_our_description(repository.description):
-            # A run that was cut off before Actions were disabled left it empty.
+        if actions is not False and _is_begun(repository, ledger):
             empty = await store.is_empty(repository)
             repository, ours = replace(repository, empty=empty), ours or empty
         return replace(target, repository=repository, actions=actions, created_by_mirror=ours)
+
+
+def _is_begun(repository: Repository, ledger: Ledger) -> bool:
+    """Whether a run of ours that was cut off may have made a repository; then it is empty."""
+    return ledger.creating_repository or is_our_description(repository.description)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.action import Outcome, ReplaceAsset, UploadAsset
+from mirror.core.action import Outcome, RenameAsset, ReplaceAsset, UploadAsset, moves_bytes
 from mirror.core.report import ActionReport, Failure, RepositoryReport, Status
 
 if TYPE_CHECKING:
@@ -56,6 +56,16 @@ class Tally:
             for outcome in self._outcomes
             if outcome.status == "done" and isinstance(outcome.action, kinds)
         ]
+
+    def renamed(self) -> set[int]:
+        """The ids of the source's assets whose copies got their names."""
+        return {
+            outcome.action.asset.id
+            for outcome in self._outcomes
+            if outcome.status == "done"
+            and isinstance(outcome.action, RenameAsset)
+            and outcome.action.label is not None
+        }
 
     def obstacles(self) -> list[Obstacle]:
         """What could not be done, known beforehand or learnt on the way."""
@@ -199,6 +209,6 @@ def _tag(source: Release | None, action: Action) -> str | None:
 
 def _bytes(action: Action, copy: Asset | None = None) -> int | None:
     """Bytes that an action moves; ``None`` for none, and for what nobody knows beforehand."""
-    if not isinstance(action, UploadAsset | ReplaceAsset):
+    if not moves_bytes(action):
         return None
     return action.asset.size or (copy.size if copy else None)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.archives import is_archive
 from mirror.core.report import Difference, Failure, RepositoryReport, Verified
-from mirror.core.verification import Pair, compare, doctored, repairs, verifying
+from mirror.core.verification import Pair, compare, doctored, note_proof, repairs, verifying
 from mirror.errors import GitHubError, HostStopped, MirrorError, ShortRead, SourceChanged
 from mirror.github import AssetSource
 from mirror.sync.session import Session
@@ -62,6 +63,7 @@ class Verification:
         self._source_digests: dict[int, str] = {}
         self._target_digests: dict[int, str] = {}
         self._differing: list[Pair] = []
+        self._proven: list[tuple[Pair, bool]] = []
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
         self._compared = self._read = self._bytes_read = 0
@@ -81,7 +83,12 @@ class Verification:
         await self._compare(found.pairs)
         name, repo = self._mirror.name, str(self._mirror.target)
         damaged = {asset.id for _, asset in found.missing}
-        damaged |= {pair.asset.id for pair in self._differing if pair.against_source}
+        damaged |= {
+            pair.asset.id
+            for pair in self._differing
+            if pair.against_source or is_archive(pair.asset.id)
+        }
+        await self._keep_proofs(ledger)
         if self._repair and damaged and not self._unfinished:
             report, mended = await self._mend(source, target, ledger, damaged)
         else:
@@ -163,6 +170,7 @@ class Verification:
                     self._failures.append(_failure(pair, error))
                 else:
                     self._read += 1
+                    self._proven.append((pair, same))
                     self._note(pair, same=same)
 
     def _note(self, pair: Pair, *, same: bool) -> None:
@@ -211,7 +219,7 @@ class Verification:
             self._warnings.append(
                 f"{tag}: {who} bytes of {asset.name} are no longer those that were mirrored"
             )
-        return here == there
+        return here == there or (pair.keep and there == pair.recorded)
 
     async def _digest_of_source(self, asset: Asset, moved: Callable[[int], None]) -> str:
         """The SHA-256 of what the source gives; bytes that are not what it promises are an error."""
@@ -284,6 +292,7 @@ class Verification:
         arrived = [_as_sent(outcome) for outcome in tally.arrived()]
         before, compared, read = len(self._differing), self._compared, self._read
         await self._compare(pair for pair in arrived if pair is not None)
+        await self._keep_proofs(ledger)
         still = {pair.asset.id for pair in self._differing[before:]}
         del self._differing[before:]
         self._compared, self._read = compared, read
@@ -293,7 +302,16 @@ class Verification:
             for pair in arrived
             if pair and (pair.release.tag, pair.asset.name) not in failed
         }
-        return tally.report(ledger), mended - still
+        return tally.report(ledger), (mended - still) | tally.renamed()
+
+    async def _keep_proofs(self, ledger: Ledger) -> None:
+        """Note what was read; only a repair holds the lock that writing takes."""
+        if not self._repair:
+            return
+        for pair, same in self._proven:
+            note_proof(ledger, pair, self._target_digests[pair.copy.id], same=same)
+        self._proven.clear()
+        await self._session.save(ledger)
 
 
 class _Nowhere:

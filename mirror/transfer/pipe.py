@@ -437,14 +437,17 @@ class _Feed:
         if isinstance(error, TimeoutError) and self.watch.expired:
             if self.complete:
                 waited = _span(self._response_timeout)
-                return ConnectionLost(f"no answer for {waited} after the last byte", ambiguous=True)
+                lost = ConnectionLost(f"no answer for {waited} after the last byte", ambiguous=True)
+                lost.sent_sha256 = self.digest
+                return lost
             return Stalled(
                 f"the target took no byte for {_span(self._stall_timeout)},"
                 f" after {self.handed} of {self._size}",
                 at_target=True,
             )
-        if self._last_out and isinstance(error, GitHubError) and error.status is None:
-            error.ambiguous = True
+        if self._last_out and isinstance(error, GitHubError):
+            error.ambiguous = error.ambiguous or error.status is None
+            error.sent_sha256 = self.digest
         return error
 
     async def close(self, chunks: AsyncGeneratorType[bytes, None]) -> None:

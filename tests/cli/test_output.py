@@ -88,6 +88,9 @@ async def test_status(world: World) -> None:
     assert "400.0 kB" in table.out
     document = (await run(world, "status", "--json")).json()
     assert document["mirrors"][0]["state"] == "ok"
+    assert document["mirrors"][0]["proof"]["assumed"] == 0
+    assert sum(document["mirrors"][0]["proof"].values()) == document["mirrors"][0]["assets"] > 0
+    assert "assumed" not in table.out
     assert len(world.source.requests) + len(world.target.requests) == contacted
 
 

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from mirror.cli.advice import advice
 from mirror.cli.plan_table import LINES, plan_tables
+from mirror.cli.status_table import status_tables
 from mirror.cli.tables import news, summary
 from mirror.cli.verify_table import verify_tables
+from mirror.core.index import ProofCounts
 from mirror.core.report import (
     ActionReport,
     Failure,
@@ -20,6 +22,7 @@ from mirror.core.report import (
     RepositoryReport,
     RequestCount,
 )
+from mirror.core.status import MirrorStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +76,35 @@ def test_failures_say_what_to_do() -> None:
     assert "→ exclude it by a filter" in shown
     assert "github:o/r1: odd" in shown
     assert "1 failure" in shown
+
+
+@pytest.mark.parametrize(
+    ("assumed", "line"),
+    [
+        ((0, 0), ""),
+        ((0, 1), "1 asset is assumed: release-mirror verify --repair reads and proves it"),
+        (
+            (2000, 1),
+            "2,001 assets are assumed: release-mirror verify --repair reads and proves them",
+        ),
+    ],
+)
+def test_status_says_how_to_prove_what_is_assumed(assumed: tuple[int, int], line: str) -> None:
+    """In one line over all mirrors, and only where something is assumed."""
+    statuses = [
+        MirrorStatus(
+            f"github:o/{number}",
+            f"m/{number}",
+            "ok",
+            START,
+            *(1, 3000, 1),
+            *("", (), ()),
+            proof=ProofCounts(0, 3000 - count, count),
+        )
+        for number, count in enumerate(assumed)
+    ]
+    shown = text(status_tables(statuses, START)).splitlines()
+    assert [part.strip() for part in shown if "assumed" in part] == ([line] if line else [])
 
 
 def test_quiet_tells_news_only() -> None:

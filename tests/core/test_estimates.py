@@ -17,6 +17,7 @@ from mirror.core.action import (
     PublishRelease,
     PushTag,
     ReleaseWork,
+    RenameAsset,
     ReplaceAsset,
     UpdateRelease,
     UploadAsset,
@@ -77,7 +78,10 @@ REPLACE = ReplaceAsset(ASSET, OLD, "a", "t")
         ({"assets": (UploadAsset(ASSET),)}, 1, 2),
         ({"assets": tuple(UploadAsset(an_asset(n)) for n in range(1, 102))}, 101, 103),
         ({"assets": (REPLACE,)}, 1, 5),
-        ({"assets": (ReplaceAsset(ASSET, None, "a", "t", OLD),)}, 0, 2),
+        ({"assets": (UploadAsset(ASSET, temporary_name="t"),)}, 1, 3),
+        ({"assets": (ReplaceAsset(ASSET, OLD, "a", ""),)}, 1, 4),
+        ({"assets": (ReplaceAsset(ASSET, OLD, "a", "t", an_asset(51)),)}, 0, 3),
+        ({"assets": (RenameAsset(ASSET, OLD, "a"),)}, 0, 2),
     ],
 )
 def test_what_work_costs(facts: dict[str, Any], source: int, target: int) -> None:

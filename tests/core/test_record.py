@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import pytest
 
 from mirror.core.action import (
     CreateRelease,
@@ -15,7 +18,7 @@ from mirror.core.action import (
     ReplaceAsset,
     UploadAsset,
 )
-from mirror.core.record import learn, quarantine, record
+from mirror.core.record import learn, quarantine, record, record_arrival
 from mirror.core.report import iso
 from support.values import NOW, a_ledger, a_record, a_release, an_asset, an_entry
 
@@ -49,29 +52,59 @@ def test_a_draft_is_known_before_anything_else() -> None:
 
 
 def test_an_upload_is_known_with_its_proof() -> None:
-    """By the id of the source's asset: the copy's id and name, and the SHA-256 of the bytes."""
+    """By the copy's id: its name, and the SHA-256 of the bytes that were sent."""
     done = Outcome(UploadAsset(ASSET), "done", SOURCE, DRAFT, COPY, sha256="ab")
-    entry = a_ledger_with(CREATED, done).releases[1].assets[11]
-    assert (entry.target_id, entry.target_name, entry.sha256) == (71, "a.b", "ab")
+    entry = a_ledger_with(CREATED, done).releases[1].assets[71]
+    assert (entry.source_id, entry.target_name, entry.sha256) == (11, "a.b", "ab")
+    assert entry.proof == "sent"
     assert entry.created
 
 
 def test_a_replacement_takes_the_place_of_what_it_replaced() -> None:
-    """Nothing is known any more of an asset of the same name."""
+    """What was deleted is forgotten."""
     new = an_asset(12, "a b")
     action = ReplaceAsset(new, COPY, "a.b", "t")
     ledger = a_ledger(a_record(SOURCE, DRAFT, an_entry(ASSET, COPY)))
     record(ledger, Outcome(action, "done", SOURCE, DRAFT, an_asset(72, "a.b")), NOW)
-    assert {k: e.target_id for k, e in ledger.releases[1].assets.items()} == {12: 72}
+    assert {k: e.source_id for k, e in ledger.releases[1].assets.items()} == {72: 12}
+
+
+def test_an_upload_is_known_as_soon_as_it_is_answered() -> None:
+    """Nothing is proven yet, but which bytes went through."""
+    ledger = a_ledger_with(CREATED)
+    record_arrival(ledger, SOURCE, ASSET, COPY, "ab")
+    entry = ledger.releases[1].assets[71]
+    assert (entry.source_id, entry.sha256, entry.proof) == (11, "ab", "assumed")
+
+
+@pytest.mark.parametrize(
+    ("sent", "source", "target", "proof"),
+    [
+        ("ab", None, None, "sent"),
+        ("ab", None, "ab", "bytes"),
+        (None, "ab", "ab", "bytes"),
+        (None, "ab", None, "assumed"),
+        (None, None, "ab", "assumed"),
+    ],
+)
+def test_a_proof_is_of_what_was_compared(
+    sent: str | None, source: str | None, target: str | None, proof: str
+) -> None:
+    """The target's word alone proves nothing, and is not noted as the bytes' digest."""
+    asset, copy = replace(ASSET, sha256=source), replace(COPY, sha256=target)
+    done = Outcome(UploadAsset(asset), "done", SOURCE, DRAFT, copy, sha256=sent)
+    entry = a_ledger_with(CREATED, done).releases[1].assets[71]
+    assert entry.proof == proof
+    assert entry.sha256 == (None if proof == "assumed" else "ab")
 
 
 def test_a_rename_is_known() -> None:
     """Both names."""
-    renamed = an_asset(11, "c")
+    renamed, copy = an_asset(11, "c"), an_asset(71, "c")
     ledger = a_ledger(a_record(SOURCE, DRAFT, an_entry(ASSET, COPY)))
-    outcome = Outcome(RenameAsset(renamed, COPY, "c"), "done", SOURCE, DRAFT, an_asset(71, "c"))
+    outcome = Outcome(RenameAsset(renamed, COPY, "c"), "done", SOURCE, DRAFT, copy)
     record(ledger, outcome, NOW)
-    entry = ledger.releases[1].assets[11]
+    entry = ledger.releases[1].assets[71]
     assert (entry.source_name, entry.target_name) == ("c", "c")
 
 

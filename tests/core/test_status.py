@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mirror.core.expansion import Rule
-from mirror.core.index import Index, IndexEntry
+from mirror.core.index import Index, IndexEntry, ProofCounts
 from mirror.core.policy import Policy
 from mirror.core.status import mirror_statuses
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
 def rule(source: str, target: str, **settings: Any) -> Rule:
@@ -55,6 +57,15 @@ def test_an_index_with_nonsense_in_it_is_shown_without_it() -> None:
     known = index(("octo/tool", "a/tool"))
     known.mirrors["x/y"] = IndexEntry("no source at all", "x/y")
     assert told(known, rule("octo/tool", "a/tool")) == [("a/tool", "ok")]
+
+
+def test_proofs_are_told_as_counted() -> None:
+    """Of a mirror that never began there are none."""
+    known, rules = index(("octo/tool", "a/tool")), (rule("octo/tool", "a/tool"), rule("o/x", "a/x"))
+    known.mirrors["a/tool"].proof = ProofCounts(20, 5, 1)
+    never, counted = mirror_statuses(known, rules)
+    assert counted.to_json(NOW)["proof"] == {"bytes": 20, "sent": 5, "assumed": 1}
+    assert never.to_json(NOW)["proof"] == {"bytes": 0, "sent": 0, "assumed": 0}
 
 
 def test_a_lag_is_counted_from_the_mirror_s_beginning() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.core.index import ProofCounts
 from mirror.core.report import (
     ActionReport,
     ActionStatus,
@@ -225,6 +226,18 @@ def test_mirrors_are_told_as_they_are_now() -> None:
     assert of(found, "quarantined", source="github:a/q", target="m/q") == 1
     assert of(found, "last_success_timestamp_seconds", source="github:a/n", target="m/n") is None
     assert of(found, "lag_seconds", source="github:a/n", target="m/n") is None
+
+
+def test_assets_are_counted_by_what_proves_them() -> None:
+    """Over all mirrors, so that ten thousand of them are three series; 0 is told as well."""
+    other = replace(STATUS, target="others/tools", proof=ProofCounts(3, 0, 2))
+    found = read(Metrics("1"), replace(STATUS, proof=ProofCounts(1, 4, 0)), other)
+    assert [of(found, "mirrored_assets", proof=p) for p in ("bytes", "sent", "assumed")] == [
+        4,
+        4,
+        2,
+    ]
+    assert of(read(Metrics("1")), "mirrored_assets", proof="assumed") == 0
 
 
 def test_a_mirror_that_is_gone_is_gone() -> None:

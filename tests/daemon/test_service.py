@@ -166,7 +166,8 @@ async def test_a_reload_takes_over_and_drops_nothing(tmp_path: Path) -> None:
 
 async def test_the_names_that_it_answers_to_follow_a_reload(tmp_path: Path) -> None:
     """`hosts` is taken over by SIGHUP; before and after, any other name gets 421."""
-    named = World(tmp_path, MIRRORS, extra=service(more='hosts = ["Mirror.example.com"]'))
+    more = service(more='hosts = ["Mirror.example.com"]')
+    named = World(tmp_path, MIRRORS, extra=more, clock=MachineClock())
     named.source.add_repository("octo/tool")
     async with named as world, daemon(world) as running:
         await running.event("service.started")

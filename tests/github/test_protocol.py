@@ -302,6 +302,22 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("body", "final"),
+    [
+        ({"errors": [{"code": "already_exists", "field": "name"}]}, True),
+        ({"errors": [{"code": "custom", "field": "size", "message": "too large"}]}, True),
+        ({"message": "Cannot upload assets to an immutable release."}, True),
+        ({"errors": [{"code": "custom", "message": "something is odd"}]}, False),
+        ({"errors": ["something is odd"]}, False),
+        ({"message": "Validation Failed"}, False),
+    ],
+)
+def test_only_a_known_reason_is_final(body: object, *, final: bool) -> None:
+    """A rejection that names no field may be over by the next pass."""
+    assert error(422, body).final == final
+
+
+@pytest.mark.parametrize(
     ("status", "kind", "final", "retryable"),
     [
         (301, BadAnswer, False, True),
@@ -314,7 +330,7 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
         (410, NotFound, False, False),
         (413, ValidationFailed, True, False),
         (415, ValidationFailed, True, False),
-        (422, ValidationFailed, True, False),
+        (422, ValidationFailed, False, False),
         (429, RateLimited, False, True),
         (451, NotFound, False, False),
         (500, ServerError, False, True),
@@ -326,7 +342,10 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
 def test_a_status_is_one_kind_of_error(
     status: int, kind: type[GitHubError], body: bytes | object, *, final: bool, retryable: bool
 ) -> None:
-    """Each kind knows what may be done about it; its sentence says who answered what."""
+    """Each kind knows what may be done about it; its sentence says who answered what.
+
+    A 422 that tells no reason is not final: nobody knows what it depends on.
+    """
     caught = error(status, body, X_GitHub_Request_Id="AB:12")
     assert type(caught) is kind
     assert (caught.final, caught.retryable) == (final, retryable)

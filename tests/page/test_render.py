@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.core.index import ProofCounts
 from mirror.core.report import Quarantined
 from mirror.page import EVERYTHING, Query, RunningView, TransferView, policy, render
-from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile
+from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile, never
 from support.values import NOW
 
 VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "img", "br"}
@@ -153,7 +154,7 @@ def test_it_says_what_there_is_to_say() -> None:
     """State, reason, quarantine, warnings, transfers, hosts and next runs are words, not colours."""
     text = " ".join(read(busy()).text.split())
     for words in (
-        "2 of 13 mirrors have failed; the mirror is 3 hours behind.",
+        "2 of 14 mirrors have failed; the mirror is 3 hours behind.",
         "the target answered 502",
         "v1.0.0 empty.bin: 0 bytes: never taken since 2026-11-20T04:00:00Z",
         "an asset changed under its name: replaced",
@@ -165,6 +166,48 @@ def test_it_says_what_there_is_to_say() -> None:
         "30 passes, the newest at the right; 5 with failures",
     ):
         assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("proof", "title", "words", "explained"),
+    [
+        ((240, 0, 0), None, [], []),
+        (
+            (0, 240, 0),
+            "240 assets: 0 verified by digest, 240 sent, 0 assumed",
+            ["all sent"],
+            ["Sent:"],
+        ),
+        (
+            (200, 37, 3),
+            "240 assets: 200 verified by digest, 37 sent, 3 assumed",
+            ["37 sent", "3 assumed"],
+            ["Sent:", "Assumed:"],
+        ),
+        (
+            (239, 0, 0),
+            "240 assets: 239 verified by digest, 0 sent, 0 assumed, 1 known to differ",
+            ["1 differs"],
+            ["Differs:"],
+        ),
+        (
+            (200, 0, 38),
+            "240 assets: 200 verified by digest, 0 sent, 38 assumed, 2 known to differ",
+            ["38 assumed", "2 differ"],
+            ["Assumed:", "Differs:"],
+        ),
+    ],
+)
+def test_what_is_less_than_verified_is_said(
+    proof: tuple[int, int, int], title: str | None, words: list[str], explained: list[str]
+) -> None:
+    """Beside the number of assets, with an explanation below; nothing where digests prove all."""
+    seen = read(a_page([a_status(proof=ProofCounts(*proof)), never()]))
+    cells = [cell for cell in seen.all("td") if cell.get("data-name") == "Assets"]
+    assert [cell.get("title") for cell in cells] == [None, title]
+    text = " ".join(seen.text.split())
+    assert f"240 {' '.join(words)} 73.4 MB".replace("  ", " ") in text
+    assert [word for word in ("Sent:", "Assumed:", "Differs:") if word in text] == explained
 
 
 def test_names_of_others_are_names() -> None:

@@ -80,6 +80,7 @@ def test_sums_are_over_all_mirrors() -> None:
     facts = {"ok": 2, "failed": 1, "never": 1, "running": 1, "transfers": 1, "quarantined": 2}
     assert facts.items() <= whole.items()
     assert whole["releases"] == 36
+    assert whole["proof"] == {"bytes": 720, "sent": 0, "assumed": 0}
     assert whole["bytes_per_second"] == 24_000_000
     assert whole["lag_seconds"] == 3 * 3600
 

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +27,8 @@ from mirror.core.ledger import (
     Ledger,
     ListingEntry,
     PageProof,
+    Proof,
+    ProofCounts,
     QuarantineEntry,
     ReleaseEntry,
 )
@@ -53,7 +55,7 @@ def ledger(size: int = 5) -> Ledger:
         1,
         2,
         releases={
-            7: ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={3: asset}),
+            7: ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={33: asset}),
             8: ReleaseEntry(8, 88, "v2-draft"),
         },
         quarantined={(9, 0): QuarantineEntry(9, 0, "f", "too large", "2026-01-01", "v0")},
@@ -230,6 +232,7 @@ async def test_index_is_rebuilt_without_proof(store: FileLedgerStore, tmp_path: 
                 releases=1,
                 assets=1,
                 bytes=12,
+                proof=ProofCounts(0, 0, 1),
                 quarantined=(Quarantined("too large", "2026-01-01", "v0"),),
             )
         }
@@ -699,7 +702,18 @@ MOMENT = st.floats(0, 200e9)
 PAIR = st.sampled_from(("octo/tool", "o/r", "A1/b.c_d-e"))
 NAME = PAIR.map(lambda pair: f"github:{pair}")
 ASSET = st.builds(
-    AssetEntry, NUMBER, TEXT, NUMBER, TEXT, SIZE, PERHAPS, PERHAPS, PERHAPS, st.booleans()
+    AssetEntry,
+    NUMBER,
+    TEXT,
+    NUMBER,
+    TEXT,
+    SIZE,
+    PERHAPS,
+    PERHAPS,
+    PERHAPS,
+    st.booleans(),
+    PERHAPS,
+    st.sampled_from(get_args(Proof)),
 )
 RELEASE = st.builds(
     ReleaseEntry,
@@ -710,7 +724,8 @@ RELEASE = st.builds(
     st.booleans(),
     PERHAPS,
     PERHAPS,
-    st.lists(ASSET, max_size=3).map(lambda found: {asset.source_id: asset for asset in found}),
+    st.lists(ASSET, max_size=3).map(lambda found: {asset.target_id: asset for asset in found}),
+    st.lists(TEXT, max_size=2).map(tuple),
 )
 QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS)
 LEDGER = st.builds(
@@ -721,6 +736,8 @@ LEDGER = st.builds(
     NUMBER,
     NUMBER,
     st.booleans(),
+    st.booleans(),
+    TEXT,
     st.lists(RELEASE, max_size=3).map(lambda found: {entry.source_id: entry for entry in found}),
     st.lists(QUARANTINE, max_size=2).map(
         lambda found: {(entry.release_id, entry.asset_id): entry for entry in found}
@@ -742,6 +759,7 @@ ENTRY = st.builds(
     releases=NUMBER,
     assets=NUMBER,
     bytes=NUMBER,
+    proof=st.builds(ProofCounts, NUMBER, NUMBER, NUMBER),
     newest=PERHAPS,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
     quarantined=st.lists(st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS), max_size=2).map(
@@ -791,6 +809,25 @@ def test_proofs_without_a_count_are_read() -> None:
     index = Index.from_json(document)
     assert index.mirrors["mirrors/tool"].pages == (PageProof("u", "e", "c", None),)
     assert index.listings["octo/*"].pages == (PageProof("u", "e", "c", None),)
+
+
+def test_an_entry_without_proof_is_read() -> None:
+    """Before proofs were counted nothing was known of any asset's bytes."""
+    entry = IndexEntry("github:octo/tool", "mirrors/tool", assets=7, proof=ProofCounts(5, 1, 1))
+    document = Index({"mirrors/tool": entry}).to_json()
+    del document["mirrors"]["mirrors/tool"]["proof"]
+    assert Index.from_json(document).mirrors["mirrors/tool"].proof == ProofCounts(0, 0, 7)
+
+
+@pytest.mark.parametrize(
+    "proof", [None, 3, {}, "abc", [], [1, 2], [1, 2, 3, 4], [1, 2, "3"], [1, 2, True], [1, 2, 0.5]]
+)
+def test_proofs_that_are_none_are_corrupt(proof: Any) -> None:
+    """Three whole numbers, and nothing that Python would take for them."""
+    document = Index({"mirrors/tool": IndexEntry("github:octo/tool", "mirrors/tool")}).to_json()
+    document["mirrors"]["mirrors/tool"]["proof"] = proof
+    with pytest.raises(LedgerCorrupt):
+        Index.from_json(document)
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -917,3 +954,53 @@ async def test_a_save_that_failed_counts_for_nobody(tmp_path: Path) -> None:
         tasks = [group.create_task(save()) for _ in range(4)]
     assert [task.result() for task in tasks] == [False, True, True, True]
     assert (await store.load_index()).finished_at == 3
+
+
+# Documents of earlier versions.
+
+FIRST_VERSION = {
+    "version": 1,
+    "source": "github:octo/tool",
+    "source_id": 1,
+    "target": "mirrors/tool",
+    "target_url": URL,
+    "target_id": 2,
+    "created_repository": True,
+    "releases": [
+        {
+            "source_id": 7,
+            "target_id": 77,
+            "tag": "v1",
+            "created": True,
+            "followed": True,
+            "published": "2026-01-02T00:00:00Z",
+            "commit": None,
+            "assets": [
+                {
+                    "source_id": number,
+                    "source_name": f"{number}.txt",
+                    "target_id": number + 30,
+                    "target_name": f"{number}.txt",
+                    "size": 5,
+                    "sha256": "ab" * 32,
+                    "source_digest": None,
+                    "source_updated_at": None,
+                    "created": created,
+                }
+                for number, created in ((3, True), (4, False))
+            ],
+        }
+    ],
+    "quarantined": [],
+}
+
+
+def test_a_document_of_the_first_version_is_carried_on() -> None:
+    """What it lacks counts as assumed; what only the target had told of bytes is no proof."""
+    found = Ledger.from_json(FIRST_VERSION)
+    assets = found.releases[7].assets
+    assert list(assets) == [33, 34]
+    assert {entry.proof for entry in assets.values()} == {"assumed"}
+    assert [entry.sha256 for entry in assets.values()] == ["ab" * 32, None]
+    assert Ledger.from_json(found.to_json()) == found
+    assert found.to_json()["version"] == 2

@@ -22,11 +22,21 @@ from mirror.core.action import (
     UpdateAsset,
     UpdateRelease,
     UploadAsset,
+    moves_bytes,
 )
-from mirror.core.matching import asset_facts, guessed_name
+from mirror.core.asset_names import guessed_name, is_temporary
 from mirror.core.planner import Circumstances, plan, tags_needed
-from mirror.core.record import learn, quarantine, record
-from mirror.core.release import Asset, Release, Repository, Snapshot, fingerprint
+from mirror.core.record import learn, quarantine, record, record_arrival, record_in_place
+from mirror.core.release import (
+    Asset,
+    Release,
+    Repository,
+    Snapshot,
+    asset_fingerprint,
+    fingerprint,
+)
+from mirror.core.renames import vacated as vacated_by
+from mirror.core.report import iso
 from support.values import NOW, TARGET, digest_of
 
 if TYPE_CHECKING:
@@ -84,6 +94,7 @@ class Target:
     ids: int = 5000
     budget: int | None = None
     broken_upload: bool = True
+    saved: Ledger | None = None
 
     # -- what others do ------------------------------------------------------------------------
 
@@ -154,6 +165,8 @@ class Target:
         """
         learnt: list[Obstacle] = []
         learn(ledger, work.learned)
+        ledger.working_since = ledger.working_since or iso(NOW)
+        self.saved = copies.deepcopy(ledger)  # as it is before anything is done
         if work.repository:
             self._write()
             self.repository = self.repository or Repository(TARGET, 2000, default_branch="main")
@@ -166,6 +179,8 @@ class Target:
             self._release(item, ledger, learnt)
         obstacles = [*work.obstacles, *learnt]
         quarantine(ledger, obstacles, NOW)
+        if all(obstacle.final for obstacle in obstacles):
+            ledger.settle()
         return obstacles
 
     def _write(self) -> None:
@@ -187,23 +202,7 @@ class Target:
         if work.create:
             number = self._create(work.create)
             record(ledger, Outcome(work.create, "done", work.source, self.releases[number]), NOW)
-        first = [a for a in work.assets if not (isinstance(a, UploadAsset) and a.collides)]
-        last = [a for a in work.assets if a not in first]
-        outcomes = []
-        refused = False
-        for action in [*first, *last]:
-            try:
-                asset = self._asset(number, action)
-            except Refused as error:
-                refused |= isinstance(action, UploadAsset | ReplaceAsset)
-                learnt.append(_obstacle(action, work.source, str(error)))
-                continue
-            digest = self.contents[asset.id] if asset else None
-            outcomes.append(
-                Outcome(action, "done", work.source, self.releases[number], asset, digest)
-            )
-        for outcome in outcomes:
-            record(ledger, outcome, NOW)
+        refused = self._assets(number, work, ledger, learnt)
         if work.finish and (
             work.publish_incomplete or not refused or not isinstance(work.finish, PublishRelease)
         ):
@@ -215,6 +214,57 @@ class Target:
                 record(
                     ledger, Outcome(work.finish, "done", work.source, self.releases[number]), NOW
                 )
+
+    def _assets(
+        self, number: int, work: ReleaseWork, ledger: Ledger, learnt: list[Obstacle]
+    ) -> bool:
+        """Uploads first, then names in the order of the plan; tell whether one was refused."""
+        arrived: dict[int, Asset] = {}
+        failed: list[Action] = []
+        vacated = {leftover.target.id for leftover in work.leftovers}
+
+        def refuse(action: Action, error: Refused) -> None:
+            failed.append(action)
+            learnt.append(_obstacle(action, work.source, str(error)))
+
+        uploads = [action for action in work.assets if moves_bytes(action)]
+        for upload in sorted(uploads, key=lambda a: isinstance(a, UploadAsset) and a.collides):
+            try:
+                copy = self._bring(number, upload, work.source, ledger)
+            except Refused as error:
+                refuse(upload, error)
+                continue
+            arrived[upload.asset.id] = copy
+            digest = self.contents[copy.id]
+            record_arrival(ledger, work.source, upload.asset, copy, digest)
+        self.saved = copies.deepcopy(ledger)  # before names change
+        pending = [action for action in work.assets if action not in failed]
+        while ready := [a for a in pending if vacated.issuperset(getattr(a, "after", ()))]:
+            pending = [action for action in pending if action not in ready]
+            for action in ready:
+                try:
+                    asset = self._asset(number, action, arrived)
+                except Refused as error:
+                    refuse(action, error)
+                    continue
+                vacated |= {gone for gone in [vacated_by(action)] if gone is not None}
+                sha256 = self.contents[asset.id] if asset else None
+                release = self.releases[number]
+                record(ledger, Outcome(action, "done", work.source, release, asset, sha256), NOW)
+        return any(isinstance(action, UploadAsset | ReplaceAsset) for action in failed)
+
+    def _bring(
+        self, number: int, action: UploadAsset | ReplaceAsset, source: Release, ledger: Ledger
+    ) -> Asset:
+        name = action.asset.name
+        if isinstance(action, ReplaceAsset) and not action.temporary_name:
+            name = action.target_name
+        if not (action.temporary_name or self.releases[number].draft):
+            for document in (ledger, self.saved or ledger):  # saved before it is done
+                record_in_place(document, source, name)
+        if isinstance(action, ReplaceAsset) and not action.temporary_name:
+            self._delete(DeleteAsset(action.old))
+        return self._upload(number, action.asset, action.temporary_name or name)
 
     def _create(self, action: CreateRelease) -> int:
         self._write()
@@ -232,14 +282,20 @@ class Target:
         )
         return number
 
-    def _asset(self, number: int, action: Action) -> Asset | None:
+    def _asset(self, number: int, action: Action, arrived: dict[int, Asset]) -> Asset | None:
         match action:
+            case UploadAsset(asset=asset) | ReplaceAsset(asset=asset, temporary=None) if (
+                not action.temporary_name
+            ):
+                return arrived[asset.id]
             case UploadAsset(asset=asset):
-                return self._upload(number, asset, asset.name)
-            case ReplaceAsset(asset=asset):
-                return self._exchange(number, action)
-            case RenameAsset(asset=asset, target=copy, target_name=name):
-                return self._rename(number, copy.id, name, asset)
+                return self._name(number, arrived[asset.id].id, asset.name, asset)
+            case ReplaceAsset(asset=asset, old=old, target_name=name):
+                self._delete(DeleteAsset(old))
+                copy = action.temporary or arrived[asset.id]
+                return self._name(number, copy.id, name, asset)
+            case RenameAsset(target=copy, target_name=name, label=label):
+                return self._rename(number, copy.id, name, label)
             case UpdateAsset(target=copy, label=label):
                 self._write()
                 return self._put(number, replace(self._one(number, copy.id), label=label))
@@ -248,6 +304,15 @@ class Target:
                 return None
             case _:
                 raise AssertionError(action)
+
+    def _name(self, number: int, asset_id: int, name: str, asset: Asset) -> Asset:
+        """The end of an upload: its own name, and the label that tells it where that changed."""
+        label = asset.label or ("" if name == asset.name else asset.name)
+        copy = self._rename(number, asset_id, name, label)
+        if copy.name != asset.name and not copy.label:
+            self._write()
+            copy = self._put(number, replace(copy, label=asset.name))
+        return copy
 
     def _upload(self, number: int, asset: Asset, name: str) -> Asset:
         made = self.rename(name)
@@ -258,8 +323,9 @@ class Target:
             self.new_id(),
             made,
             asset.size,
-            label=asset.label or ("" if made == name else asset.name),
+            label=asset.label or ("" if made == asset.name or is_temporary(made) else asset.name),
             sha256=content_of(asset) if self.digests else None,
+            created_at=NOW,
         )
         self.contents[copy.id] = content_of(asset)
         try:
@@ -270,19 +336,16 @@ class Target:
             raise
         return self._put(number, copy)
 
-    def _exchange(self, number: int, action: ReplaceAsset) -> Asset:
-        temporary = action.temporary or self._upload(number, action.asset, action.temporary_name)
-        if action.old:
-            self._delete(DeleteAsset(action.old))
-        return self._rename(number, temporary.id, action.target_name, action.asset)
-
-    def _rename(self, number: int, asset_id: int, name: str, asset: Asset) -> Asset:
+    def _rename(self, number: int, asset_id: int, name: str, label: str | None) -> Asset:
         made = self.rename(name)
+        copy = self._one(number, asset_id)
         if any(c.name == made and c.id != asset_id for c in self.releases[number].assets):
+            if is_temporary(copy.name):
+                self._delete(DeleteAsset(copy))
             raise Refused(f"{made} already_exists")
         self._write()
-        label = asset.label or ("" if made == asset.name else asset.name)
-        return self._put(number, replace(self._one(number, asset_id), name=made, label=label))
+        label = copy.label if label is None else label
+        return self._put(number, replace(copy, name=made, label=label))
 
     def _one(self, number: int, asset_id: int) -> Asset:
         return next(a for a in self.releases[number].assets if a.id == asset_id)
@@ -335,7 +398,7 @@ def _obstacle(action: Action, source: Release, error: str) -> Obstacle:
         release=source.tag,
         asset=asset.name if asset else None,
         final=not isinstance(action, RenameAsset),  # whoever has the name may give it back
-        facts=asset_facts(asset) if asset else fingerprint([source]),
+        facts=asset_fingerprint(asset) if asset else fingerprint([source]),
     )
 
 
@@ -365,13 +428,12 @@ class World:
 
     def sync_cut(self, writes: int, *, recorded: bool) -> bool:
         """A session that dies after so many writes; tell whether it did."""
-        before = copies.deepcopy(self.ledger)
         self.target.budget = writes
         try:
             self.sync()
         except Cut:
-            if not recorded:
-                self.ledger = before
+            if not recorded and self.target.saved:
+                self.ledger = self.target.saved
             return True
         else:
             return False

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mirror.core.index import PassRecord
+from mirror.core.index import NO_PROOF, PassRecord, ProofCounts
 from mirror.core.report import Quarantined
 from mirror.core.status import MirrorStatus
 from mirror.page import (
@@ -46,6 +46,7 @@ def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
         last_success=NOW - timedelta(minutes=3),
         releases=12,
         assets=240,
+        proof=ProofCounts(240, 0, 0),
         bytes=73_400_320,
         error="",
         quarantined=(),
@@ -65,7 +66,7 @@ def failed(name: str = "octo/broken", error: str = "the target answered 502") ->
 
 def never(name: str = "octo/new") -> MirrorStatus:
     """A mirror that no pass has finished yet."""
-    nothing = {"releases": 0, "assets": 0, "bytes": 0}
+    nothing = {"releases": 0, "assets": 0, "bytes": 0, "proof": NO_PROOF}
     return a_status(
         name, state="never", last_success=None, newest=None, visible=None, since=None, **nothing
     )
@@ -108,6 +109,7 @@ def busy(query: Query | None = None, *, count: int = 8, done: int = 120_000_000)
         failed(),
         a_status("octo/partly", state="failed", quarantined=quarantined),
         a_status("octo/warned", warnings=("an asset changed under its name: replaced",)),
+        a_status("octo/unproven", proof=ProofCounts(220, 16, 3)),
         never(),
     ]
     return a_page(statuses, query=query, running=running(moving, done=done))

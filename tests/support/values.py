@@ -117,7 +117,7 @@ def a_record(release: Release, copy: Release, *assets: AssetEntry, **facts: Any)
         source_id=release.id,
         target_id=copy.id,
         tag=copy.tag,
-        assets={entry.source_id: entry for entry in assets},
+        assets={entry.target_id: entry for entry in assets},
         **{**defaults, **facts},
     )
 

@@ -11,7 +11,7 @@ import aiohttp
 from structlog.testing import capture_logs
 from yarl import URL
 
-from mirror.core.matching import is_temporary
+from mirror.core.asset_names import is_temporary
 from mirror.storage.ledgers import FileLedgerStore
 from support.world import TARGET_TOKEN
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator import Generated
 from support.clock import MachineClock
+from support.tamper import tamper
 from support.world import World
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ async def tampered(world: World) -> None:
     report = await world.sync()
     assert report.status == "ok", report.to_json()
     for release in ("v3", "v2"):
-        world.target.replace_asset(TARGET, release, "part-1.bin", b"not what was mirrored")
+        tamper(world.target, TARGET, release, "part-1.bin")
     world.target.delete_asset(TARGET, "v1", "part-2.bin")
 
 

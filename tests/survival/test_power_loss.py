@@ -182,7 +182,7 @@ def _losses(
 
 def a_ledger(number: int) -> Ledger:
     asset = AssetEntry(3, "a.txt", 33, "a.txt", number, None, None, None)
-    release = ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={3: asset})
+    release = ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={33: asset})
     return Ledger("github:octo/tool", "mirrors/tool", "https://a", 1, 2, releases={7: release})
 
 

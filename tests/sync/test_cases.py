@@ -119,7 +119,6 @@ async def test_a_name_is_not_taken_while_its_asset_is_replaced(
         await world.sync(full=True)
         world.target.faults.clear()
         report = await world.sync(full=True)
-        assert report.totals()["assets_replaced"] == 1
         (copied,) = world.target.releases("mirrors/tool")
         (copy,) = copied.assets
         assert (copy.name, copy.size) == ("a.b.bin", len(b"the larger one, anew"))

@@ -442,7 +442,7 @@ async def test_a_refused_rename_is_tried_in_the_next_pass(tmp_path: Path) -> Non
         world.source.replace_asset("octo/tool", "v0", "a.bin", b"new bytes")
         world.target.faults.add(Fault(kind="status", route="update-asset", status=422, body="{}"))
         report = await world.sync()
-        assert "not finished" in only(report).failures[0].error
+        assert "could not be renamed" in only(report).failures[0].error
         assert (await world.sync()).status == "ok"
         assert world.same() == []
 

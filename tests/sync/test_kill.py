@@ -11,6 +11,7 @@ import pytest
 from mirror.emulator import Generated
 from support.clock import MachineClock
 from support.process import run
+from support.tamper import tamper
 from support.world import World
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ async def test_a_repair_that_was_killed_is_not_taken_for_done(route: str, tmp_pa
     async with World(tmp_path, clock=MachineClock()) as world:
         seed(world)
         await world.sync()
-        world.target.replace_asset("mirrors/tool", "v3", "part-1.bin", b"not what was mirrored")
+        tamper(world.target, "mirrors/tool", "v3", "part-1.bin")
         running: list[asyncio.subprocess.Process] = []
 
         def kill(record: RequestRecord) -> None:

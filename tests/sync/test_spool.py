@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault, Generated, GitHubState
+from mirror.sync.journal import SAVE_EVERY
 from support.clock import MachineClock
 from support.process import run
 from support.world import World, only
@@ -269,7 +270,9 @@ async def test_the_bandwidth_holds_for_both_ways(tmp_path: Path) -> None:
             seed(world, (size,))
             assert (await world.sync()).status == "ok"
             assert world.same() == []
-            assert world.clock.monotonic() == pytest.approx(ways * size / 1e6, rel=0.1)
+            # The ledger's saves wait beside it, and this clock runs ahead for whoever waits.
+            waited = world.clock.monotonic() - ways * size / 1e6
+            assert -0.1 < waited < 4 * SAVE_EVERY
 
 
 async def test_a_directory_of_ones_own(tmp_path: Path) -> None:

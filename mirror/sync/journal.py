@@ -1,0 +1,130 @@
+"""Keeps the ledger's document in step with what is done at the target."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mirror.core import record
+from mirror.core.report import iso
+from mirror.errors import MirrorError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+
+    from mirror.core.action import Outcome
+    from mirror.core.ledger import Ledger
+    from mirror.core.release import Asset, Release
+    from mirror.core.timetable import Clock
+
+SAVE_EVERY = 1.0
+"""Seconds between two saves of one document while work goes on."""
+
+
+class Journal:
+    """Notes each answered write at once, and saves the document within a second.
+
+    Args:
+        ledger: The document.
+        save: Saves it.
+    """
+
+    def __init__(self, ledger: Ledger, save: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        self._ledger = ledger
+        self._save = save
+        self._clock = clock
+        self._saved_at = float("-inf")
+        self._noted = asyncio.Event()
+        self._saving = asyncio.Lock()
+
+    def done(self, outcome: Outcome) -> None:
+        """An action was carried out, or failed."""
+        record.record(self._ledger, outcome, self._clock.now())
+        self._noted.set()
+
+    def arrived(self, source: Release, asset: Asset, copy: Asset, sha256: str | None) -> None:
+        """An upload was answered; nothing of it is verified yet.
+
+        Args:
+            source: The source's release.
+            asset: The source's asset.
+            copy: The target's.
+            sha256: Of the bytes that went through.
+        """
+        record.record_arrival(self._ledger, source, asset, copy, sha256)
+        self._noted.set()
+
+    def deleted(self, source: Release, copy: Asset) -> None:
+        """An asset of the target is gone."""
+        record.forget_asset(self._ledger, source, copy)
+        self._noted.set()
+
+    async def replacing_in_place(self, source: Release, name: str) -> None:
+        """An asset is about to be deleted and uploaded anew under its name."""
+        record.record_in_place(self._ledger, source, name)
+        self._noted.set()
+        await self.checkpoint()
+
+    def not_in_place(self, source: Release, name: str) -> None:
+        """What has a name is another asset, and not of ours."""
+        record.forget_in_place(self._ledger, source, name)
+        self._noted.set()
+
+    def repository_refused(self) -> None:
+        """The target repository was not created: the next one of its name may be anybody's."""
+        self._ledger.creating_repository = False
+        self._noted.set()
+
+    async def begin(self, host_time: datetime, *, creating_repository: bool) -> None:
+        """The target is about to be changed.
+
+        Args:
+            host_time: The target's.
+            creating_repository: Its repository is about to be created.
+        """
+        # What an earlier run that was killed may have left is still to be found.
+        self._ledger.working_since = self._ledger.working_since or iso(host_time)
+        self._ledger.creating_repository |= creating_repository
+        self._noted.set()
+        await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        """Return when all that was noted is saved."""
+        async with self._saving:
+            if not self._noted.is_set():
+                return
+            pause = self._saved_at + SAVE_EVERY - self._clock.monotonic()
+            if pause > 0:
+                await self._clock.sleep(pause)
+            self._noted.clear()
+            self._saved_at = self._clock.monotonic()
+            await self._save()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Save what is noted while the block runs; at its end the last of it may be unsaved.
+
+        Raises:
+            LedgerError: It could not be saved; the block was cancelled.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                saver = group.create_task(self._keep())
+                try:
+                    yield
+                finally:
+                    saver.cancel()
+        except* MirrorError as failed:
+            raise _first(failed) from None
+
+    async def _keep(self) -> None:
+        while True:
+            await self._noted.wait()
+            await self.checkpoint()
+
+
+def _first(group: BaseExceptionGroup[MirrorError]) -> MirrorError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
