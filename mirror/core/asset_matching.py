@@ -39,7 +39,13 @@ from mirror.core.action import (
     UploadAsset,
 )
 from mirror.core.asset_identity import Pairing, examine, label_of, new_record
-from mirror.core.asset_names import folded, guessed_name, is_temporary, temporary_name
+from mirror.core.asset_names import (
+    folded,
+    guessed_name,
+    is_temporary,
+    may_become,
+    temporary_name,
+)
 from mirror.core.ledger import AssetEntry, same_content
 from mirror.core.release import Asset
 from mirror.core.renames import in_order, vacated
@@ -145,11 +151,10 @@ class _Matcher:
         self._copies = examine(copies, self._living)
         self._names = {copy.asset.name.casefold(): copy for copy in self._copies.values()}
         self._labels = {copy.asset.label: copy for copy in self._copies.values()}
-        entries = (copy.entry for copy in self._copies.values() if copy.entry)
         self._shown = {
-            entry.source_name: entry.target_name
-            for entry in entries
-            if not is_temporary(entry.target_name)
+            copy.entry.source_name: shown
+            for copy in self._copies.values()
+            if copy.entry and (shown := _shown(copy, copy.entry))
         }
         source = sorted(source, key=lambda asset: (-asset.size, asset.id))
         self._pairs = Pairing(self._copies.values(), assume=copies.assume).pairs(source)
@@ -403,6 +408,15 @@ class _Matcher:
                 living = copy.entry.source_id in self._living
                 found[copy.entry.source_id if living else copy.entry.source_name] = copy
         return found
+
+
+def _shown(copy: KnownCopy, entry: AssetEntry) -> str:
+    """What the server made of the name of a copy's asset; empty where nobody knows."""
+    if not is_temporary(entry.target_name):
+        return entry.target_name
+    # The answer to its renaming may have been lost.
+    named = not copy.temporary and may_become(entry.source_name, copy.asset.name)
+    return copy.asset.name if named else ""
 
 
 def _mark_collisions(actions: list[AssetAction], names: Iterable[str]) -> None:

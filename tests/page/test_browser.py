@@ -267,7 +267,7 @@ async def test_without_script(browser: Browser, stage: Stage) -> None:
     context = await browser.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(stage.address)
-    await expect(page.get_by_role("status")).to_have_text("2 of 255 mirrors have failed")
+    await expect(page.get_by_role("status")).to_have_text("2 of 256 mirrors have failed")
     await expect(page.get_by_role("progressbar")).to_be_visible()
     await page.get_by_role("searchbox").fill("broken")
     await page.keyboard.press("Enter")
