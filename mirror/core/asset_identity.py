@@ -13,7 +13,6 @@ from mirror.core.report import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from datetime import datetime
 
     from mirror.core.ledger import Proof
     from mirror.core.release import Asset
@@ -31,7 +30,6 @@ class Copies:
         followed: What equals the source's is kept equal, whoever made it.
         in_place: Names under which an upload of ours may have been cut off.
         since: When the run began that may have been cut off (ISO 8601).
-        unrecorded_until: What was uploaded until then may be an upload of ours that was not recorded.
     """
 
     assets: Collection[Asset] = ()
@@ -41,7 +39,6 @@ class Copies:
     followed: bool = False
     in_place: Collection[str] = ()
     since: str = ""
-    unrecorded_until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -120,10 +117,9 @@ def _examine(
     if entry:
         ours |= entry.created or copies.followed
     else:
-        until, since = copies.unrecorded_until, asset.created_at
-        if since is not None:
-            ours |= until is not None and since <= until
-            ours |= asset.name in copies.in_place and "" < copies.since <= iso(since)
+        made = asset.created_at
+        if made is not None and asset.name in copies.in_place:
+            ours |= "" < copies.since <= iso(made)
     intact = entry is not None and is_intact(entry, asset)
     return KnownCopy(asset, entry, ours, intact, asset.name in names)
 

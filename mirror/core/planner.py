@@ -204,10 +204,6 @@ class _Planner:
                 followed=entry.followed if entry else False,
                 in_place=[f for name in (entry.in_place if entry else ()) for f in forms(name)],
                 since=self._ledger.working_since,
-                # Published and not recorded as such, it was by a run that was cut off.
-                unrecorded_until=copy.published_at
-                if ours and (self._is_recent(copy) or not (entry and entry.published))
-                else None,
             )
         matched = match_assets(
             takeable,

@@ -421,6 +421,9 @@ class Assembly:
         try:
             if self._never and isinstance(finish, PublishRelease):
                 await self._remove_broken()
+            if isinstance(finish, PublishRelease):
+                # Only in a draft is everything ours: from now on the ledger alone tells.
+                await hands.journal.checkpoint()
             self._release = await hands.target.update_release(
                 hands.repo, self._release.id, finish.fields
             )

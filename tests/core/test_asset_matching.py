@@ -199,14 +199,6 @@ def test_what_is_in_a_draft_of_ours_is_ours() -> None:
     assert matched([known[0]], [known[1]], draft=True).leftovers == []
 
 
-def test_what_a_killed_run_published_is_ours_until_then() -> None:
-    """What was uploaded before and not recorded is made anew; what came later is others'."""
-    early, late = (replace(THEIRS, created_at=NOW + timedelta(hours=n)) for n in (-1, 1))
-    found = matched([OLD], [early], unrecorded_until=NOW)
-    assert found.actions == [ReplaceAsset(OLD, early, "a.zip", temporary_name(OLD))]
-    assert matched([OLD], [late], unrecorded_until=NOW).taken == [Taken(OLD, late)]
-
-
 def test_an_upload_in_place_is_ours_by_its_name() -> None:
     """It was announced in the ledger; what was there before that run began is others'."""
     here = replace(THEIRS, created_at=NOW)
