@@ -77,19 +77,7 @@ def record_arrival(
     known = ledger.releases.get(source.id)
     if known is None:
         return
-    known.note(
-        AssetEntry(
-            source_id=asset.id,
-            source_name=asset.name,
-            target_id=copy.id,
-            target_name=copy.name,
-            size=copy.size,
-            sha256=sha256,
-            source_digest=asset.sha256,
-            source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
-            target_created_at=iso(copy.created_at) if copy.created_at else None,
-        )
-    )
+    known.note(_entry(asset, copy, sha256))
 
 
 def record_in_place(ledger: Ledger, source: Release, name: str) -> None:
@@ -138,6 +126,21 @@ def _record_release(
             pass
 
 
+def _entry(asset: Asset, copy: Asset, sha256: str | None) -> AssetEntry:
+    """The record of an upload that was answered."""
+    return AssetEntry(
+        source_id=asset.id,
+        source_name=asset.name,
+        target_id=copy.id,
+        target_name=copy.name,
+        size=copy.size,
+        sha256=sha256,
+        source_digest=asset.sha256,
+        source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
+        target_created_at=iso(copy.created_at) if copy.created_at else None,
+    )
+
+
 def _record_name(known: ReleaseEntry, asset: Asset, copy: Asset) -> None:
     entry = known.assets.get(copy.id)
     if entry and not is_temporary(copy.name):
@@ -151,17 +154,7 @@ def _record_copy(known: ReleaseEntry, outcome: Outcome, asset: Asset, copy: Asse
     sha256 = outcome.sha256 or (before.sha256 if before else None)
     if asset.sha256 and asset.sha256 == copy.sha256:
         sha256 = copy.sha256
-    entry = AssetEntry(
-        source_id=asset.id,
-        source_name=asset.name,
-        target_id=copy.id,
-        target_name=copy.name,
-        size=copy.size,
-        sha256=sha256,
-        source_digest=asset.sha256,
-        source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
-        target_created_at=iso(copy.created_at) if copy.created_at else None,
-    )
+    entry = _entry(asset, copy, sha256)
     entry.proof = proof_of(before or entry, copy, sha256)
     known.note(entry)
     known.in_place = tuple(n for n in known.in_place if copy.name not in forms(n))
