@@ -327,7 +327,7 @@ class _Matcher:
             if not copy.ours or (owner and owner.id in self._wanted):
                 continue
             entry = copy.entry if copy.intact else None
-            if copy.temporary:
+            if copy.temporary and not self._draft:
                 if owner is None and entry and entry.source_name not in names:
                     owner = Asset(entry.source_id, entry.source_name, entry.size)
                 if owner and self._holder(owner, copy) is None:

@@ -19,7 +19,6 @@ class Circumstances:
         source_url: The source host's web address.
         source_address: The source repository's web address.
         retry: Try again what is quarantined.
-        login: Who this mirror is at the target; ``None`` for a GitHub App, or where nobody asked.
     """
 
     source_url: str
@@ -27,4 +26,3 @@ class Circumstances:
     now: datetime
     capabilities: Capabilities
     retry: bool = False
-    login: str | None = None

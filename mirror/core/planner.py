@@ -181,7 +181,6 @@ class _Planner:
         entry = self._copies.entry(release, copy)
         self._draft.made_again |= entry is not None and entry.source_id != release.id
         ours = (entry.created if entry else False) or (copy is not None and copy.draft)
-        ours |= copy is not None and entry is None and self._is_unrecorded(release, copy, texts)
         if copy and not copy.draft and not ours and self._policy.existing == "skip":
             self._draft.warnings.append(
                 f'release {release.tag} exists at the target and is not of this mirror; skipped (existing = "skip")'
@@ -251,21 +250,6 @@ class _Planner:
         needed = {entry.target_id for entry in matched.present.values()}
         doomed = self._deletions.assets.get(release.id, ())
         return [action for action in doomed if action.target.id not in needed]
-
-    def _is_unrecorded(self, release: Release, copy: Release, texts: Texts) -> bool:
-        """Whether a run of ours that was killed may have published this just before.
-
-        It has our text, and was published with our credential since that run began. No record
-        tells what it holds.
-        """
-        login, author = self._about.login, copy.author
-        ours = author == login if login else author.endswith("[bot]")
-        return ours and self._is_recent(copy) and not texts.differences(release, copy)
-
-    def _is_recent(self, copy: Release) -> bool:
-        """Whether a release was published since a run began that did not end."""
-        since, moment = self._ledger.working_since, copy.published_at
-        return bool(since) and moment is not None and iso(moment) >= since
 
     def _archives(self, wanted: Wanted, entry: ReleaseEntry | None) -> tuple[SourceArchive, ...]:
         """The archives that are wanted, and those that were attached when they were."""

@@ -62,7 +62,7 @@ class Session:
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._look(listing, write=True)
-        work = await self._plan(source, target, ledger)
+        work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
         tally = Tally(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
         try:
@@ -77,7 +77,7 @@ class Session:
         if listing.unchanged:
             return self._unchanged(listing)
         source, target, ledger = await self._look(listing, write=False)
-        work = await self._plan(source, target, ledger)
+        work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
         cost = requests_of(work)
         requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
         return planned_report(self._mirror.name, str(self._mirror.target), work, ledger, requests)
@@ -94,10 +94,16 @@ class Session:
         return await self._look(listing, write=write)
 
     async def plan(
-        self, source: Snapshot, target: Snapshot | None, ledger: Ledger, policy: Policy
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        ledger: Ledger,
+        policy: Policy,
+        *,
+        retry: bool = False,
     ) -> Plan:
-        """Plan with another policy; what is quarantined stays so."""
-        about = await self._about(retry=False)
+        """Plan; what is quarantined stays so unless it is to be tried again."""
+        about = await self._about(retry=retry)
         make = partial(plan, source, target, ledger, policy, about)
         return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
@@ -210,13 +216,6 @@ class Session:
                 " mirror it to another target, or move the former one's document out of the ledger"
             )
         return ""
-
-    async def _plan(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
-        about = await self._about(retry=self._audit)
-        if ledger.working_since:
-            about = replace(about, login=await self._target.store.login())
-        make = partial(plan, source, target, ledger, self._mirror.policy, about)
-        return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
     async def _about(self, *, retry: bool) -> Circumstances:
         return Circumstances(
