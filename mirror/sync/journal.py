@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from mirror.core.timetable import Clock
 
 SAVE_EVERY = 1.0
-"""Seconds between two saves of one document while work goes on."""
+"""Minimum seconds between two background saves of one document."""
+
+REST_FACTOR = 3
+"""After a save, a checkpoint waits this many times the save's duration before the next save: at
+most a quarter of the time goes into saving, and small documents delay no publication."""
 
 
 class Journal:
@@ -36,6 +40,7 @@ class Journal:
         self._save = save
         self._clock = clock
         self._saved_at = float("-inf")
+        self._save_seconds = 0.0
         self._noted = asyncio.Event()
         self._saving = asyncio.Lock()
 
@@ -91,16 +96,22 @@ class Journal:
         await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Return when all that was noted is saved."""
+        """Return once everything noted so far is saved; one save serves all callers."""
         async with self._saving:
             if not self._noted.is_set():
                 return
-            pause = self._saved_at + SAVE_EVERY - self._clock.monotonic()
-            if pause > 0:
-                await self._clock.sleep(pause)
+            await self._rest(min(SAVE_EVERY, REST_FACTOR * self._save_seconds))
             self._noted.clear()
-            self._saved_at = self._clock.monotonic()
+            begun = self._clock.monotonic()
             await self._save()
+            self._saved_at = self._clock.monotonic()
+            self._save_seconds = self._saved_at - begun
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep until ``seconds`` have passed since the last save ended."""
+        pause = self._saved_at + seconds - self._clock.monotonic()
+        if pause > 0:
+            await self._clock.sleep(pause)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -122,6 +133,7 @@ class Journal:
     async def _keep(self) -> None:
         while True:
             await self._noted.wait()
+            await self._rest(SAVE_EVERY)
             await self.checkpoint()
 
 
