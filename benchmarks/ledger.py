@@ -13,8 +13,8 @@ from benchmarks.measure import Contender, Line, Sample, at_most, figures, plain,
 from benchmarks.stage.api import DATE
 from benchmarks.stage.processes import measured
 from benchmarks.stage.scene import MIB
-from mirror.core.index import Index, IndexEntry, PageProof
-from mirror.core.ledger import AssetEntry, Ledger, ReleaseEntry
+from mirror.core.ledger.document import AssetEntry, Ledger, ReleaseEntry
+from mirror.core.ledger.index import Index, IndexEntry, PageProof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ SAVES = 15
 async def opened(directory: Path) -> dict[str, float]:
     """Lock a ledger and read its index."""
     from mirror.clock import SystemClock
-    from mirror.storage.ledgers import FileLedgerStore
+    from mirror.storage.json_ledger import FileLedgerStore
 
     # A thread, and the parser's tables, are there before: they are no part of any ledger.
     await asyncio.to_thread(json.loads, "{}")
@@ -41,7 +41,7 @@ async def opened(directory: Path) -> dict[str, float]:
 async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
     """Save a document several times; the median."""
     from mirror.clock import SystemClock
-    from mirror.storage.ledgers import FileLedgerStore
+    from mirror.storage.json_ledger import FileLedgerStore
 
     store = FileLedgerStore(directory, SystemClock())
     async with store.lock():

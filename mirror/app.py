@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mirror.check.checker import Checker, CheckResult
 from mirror.clock import SystemClock
-from mirror.core.report import NullObserver
+from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import Backoff
 from mirror.errors import ConfigError, Problem
+from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.connection import Proxies
 from mirror.github.protocol import is_github_dot_com, origin
 from mirror.overview import rules_of
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
-from mirror.sync.check import Checker, CheckResult
+from mirror.sync.context import Endpoint, SessionContext
 from mirror.sync.discovery import check_patterns
 from mirror.sync.run import Pass
-from mirror.sync.side import Side, Tools
 from mirror.sync.standing import Standing
 from mirror.sync.stop import Stop
 from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
-from mirror.transfer.git import GitRemote, TagPusher
-from mirror.transfer.slots import Slots
+from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
-    from mirror.core.expansion import Rule
-    from mirror.core.ledger import Index
-    from mirror.core.release import RepoRef
-    from mirror.core.report import Observer, Report
+    from mirror.core.domain.expansion import Rule
+    from mirror.core.domain.release import RepoRef
+    from mirror.core.ledger.document import Index
+    from mirror.core.reporting.report import Observer, Report
     from mirror.core.timetable import Clock
     from mirror.github import Auth, RequestSeen
     from mirror.notify import Notifications
@@ -70,7 +70,7 @@ class Shared:
     rate: int
     git_directory: Path
     spool_directory: Path
-    slots: Slots
+    slots: TransferSlots
     bandwidth: Bandwidth
     pusher: TagPusher
     spool: Spool
@@ -84,7 +84,9 @@ class Shared:
         transfers = min(sync.transfers, *connections)
         git_directory = config.ledger.directory / "git"
         spool_directory = sync.spool_directory or config.ledger.directory / "spool"
-        slots = before.slots if before and before.transfers == transfers else Slots(transfers)
+        slots = (
+            before.slots if before and before.transfers == transfers else TransferSlots(transfers)
+        )
         if before and before.rate == sync.bandwidth:
             bandwidth = before.bandwidth
         else:
@@ -121,8 +123,8 @@ class App:
         self,
         config: Config,
         ledgers: FileLedgerStore,
-        sources: dict[str, Side],
-        target: Side,
+        sources: dict[str, Endpoint],
+        target: Endpoint,
         clock: Clock,
         observer: Observer,
         shared: Shared,
@@ -247,9 +249,9 @@ class App:
         )
         return await self._pass.run()
 
-    def _tools(self, index: Index, *, full: bool = False) -> Tools:
+    def _tools(self, index: Index, *, full: bool = False) -> SessionContext:
         sync = self._config.sync
-        return Tools(
+        return SessionContext(
             ledgers=self._ledgers,
             index=index,
             slots=self.shared.slots,
@@ -432,8 +434,8 @@ def _git(name: str, host: Host, auth: Auth, client: GitHubClient) -> GitRemote:
     )
 
 
-def _side(name: str, host: Host, auth: Auth, client: GitHubClient) -> Side:
-    return Side(
+def _side(name: str, host: Host, auth: Auth, client: GitHubClient) -> Endpoint:
+    return Endpoint(
         name=name,
         url=host.url,
         api_url=client.api_url,

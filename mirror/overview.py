@@ -9,12 +9,12 @@ from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.clock import SystemClock
-from mirror.core.expansion import Rule
-from mirror.core.policy import Policy
-from mirror.core.selection import Selection
-from mirror.core.status import mirror_statuses
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.selection import Selection
+from mirror.core.reporting.status import mirror_statuses
 from mirror.errors import LedgerError
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from mirror.sync.discovery import check_patterns
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from mirror.config import Config
     from mirror.config.model import Mirror as MirrorSettings
-    from mirror.core.index import PassRecord
-    from mirror.core.status import MirrorStatus
+    from mirror.core.ledger.index import PassRecord
+    from mirror.core.reporting.status import MirrorStatus
     from mirror.core.timetable import Clock
 
 

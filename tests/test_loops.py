@@ -370,7 +370,7 @@ def test_what_was_entered_is_left_once(moments: list[tuple[int, bool, bool]], ag
 
 
 async def test_a_thousand_cancellations() -> None:
-    """Slots of this loop, held from another: none is lost, none is given back twice."""
+    """TransferSlots of this loop, held from another: none is lost, none is given back twice."""
     here = asyncio.get_running_loop()
     throttle = Throttle(VirtualClock(), max_connections=3)
     slots = [Counted(throttle) for _ in range(1000)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mirror.core.report import Failure
+    from mirror.core.reporting.report import Failure
 
 NOTHING = "nothing to do: the next pass tries again"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mirror.cli.options import Common
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
     from mirror.emulator import Asset, Release
 
 SLOW = 8_000_000

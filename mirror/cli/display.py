@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mirror.cli.sanitise import shorten
 from mirror.cli.wording import count, duration, size
-from mirror.core.progress import Progress
+from mirror.core.reporting.progress import Progress
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleRenderable
 
-    from mirror.core.progress import Transfer
+    from mirror.core.reporting.progress import Transfer
 
 SHOWN = 8
 """Transfers that are shown; the others are counted."""

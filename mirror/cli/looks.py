@@ -17,10 +17,10 @@ from mirror.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mirror.check.checker import CheckResult
     from mirror.cli.options import Common
     from mirror.config import Config, Secrets
     from mirror.overview import Overview
-    from mirror.sync.check import CheckResult
 
 STDOUT = Path("-")
 
@@ -137,10 +137,10 @@ def _check_notifications(config: Config, secrets: Secrets) -> list[CheckResult]:
     """
     if not config.notify.urls and config.notify.heartbeat_url is None:
         return []
+    from mirror.check.checker import CheckResult  # noqa: PLC0415
     from mirror.clock import SystemClock  # noqa: PLC0415
     from mirror.errors import ConfigError, Problem  # noqa: PLC0415
     from mirror.notify import Notifications  # noqa: PLC0415
-    from mirror.sync.check import CheckResult  # noqa: PLC0415
 
     notifications = Notifications.of(config, secrets, SystemClock())
     line = config.lines.find(("notify", "urls"))

@@ -14,7 +14,7 @@ from mirror.cli.loop import run as run_loop
 from mirror.cli.main import FAILED, OK, PENDING, USAGE, first_known, sentence, told
 from mirror.cli.stopping import Stopper
 from mirror.cli.terminal import is_terminal, print_text
-from mirror.core.report import Report
+from mirror.core.reporting.report import Report
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:

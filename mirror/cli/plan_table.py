@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.report import ActionReport, Report, RepositoryReport
+    from mirror.core.reporting.report import ActionReport, Report, RepositoryReport
 
 LINES = 50
 """Actions up to which each is listed; beyond, they are counted for each release."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mirror.core.sanitise import ELLIPSIS, clean, lines, shorten
+from mirror.core.text.sanitise import ELLIPSIS, clean, lines, shorten
 
 __all__ = ["ELLIPSIS", "clean", "lines", "shorten"]

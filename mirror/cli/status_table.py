@@ -10,7 +10,7 @@ from rich.text import Text
 from mirror.cli.sanitise import clean, shorten
 from mirror.cli.tables import LONGEST_NAME, STYLES, pair, place, plain_table
 from mirror.cli.wording import age, count, duration, size
-from mirror.core.status import proofs_of
+from mirror.core.reporting.status import proofs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.status import MirrorStatus
-    from mirror.sync.check import CheckResult
+    from mirror.check.checker import CheckResult
+    from mirror.core.reporting.status import MirrorStatus
 
 
 def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[RenderableType]:

@@ -14,7 +14,7 @@ from mirror.cli.wording import count, duration
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from mirror.core.progress import Progress
+    from mirror.core.reporting.progress import Progress
     from mirror.sync.stop import Stop
 
 T = TypeVar("T")

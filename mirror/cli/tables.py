@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.report import Failure, Quarantined, Report, RepositoryReport, Status
+    from mirror.core.reporting.report import Failure, Quarantined, Report, RepositoryReport, Status
 
 LONGEST_NAME = 60
 LONGEST_WARNINGS = 20

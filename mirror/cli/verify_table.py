@@ -21,7 +21,7 @@ from mirror.cli.wording import count, duration, size
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mirror.core.report import Report, RepositoryReport
+    from mirror.core.reporting.report import Report, RepositoryReport
 
 LINES = 200
 """Differences up to which each is listed."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mirror.core.wording import age, count, duration, size
+from mirror.core.text.wording import age, count, duration, size
 
 __all__ = ["age", "count", "duration", "size"]

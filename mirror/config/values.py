@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from mirror.core.hostnames import host_name
+from mirror.core.domain.hostnames import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from mirror.core.hostnames import host_name, host_of_header, is_loopback_name
+from mirror.core.domain.hostnames import host_name, host_of_header, is_loopback_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,7 +35,7 @@ class Addressed:
     Args:
         listen: The host to listen on, as configured.
         names: The configured names as they are now, in the form of
-            :func:`~mirror.core.hostnames.host_name`.
+            :func:`~mirror.core.domain.hostnames.host_name`.
     """
 
     def __init__(self, listen: str, names: Callable[[], Collection[str]]) -> None:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mirror import __version__
-from mirror.core.progress import Progress
-from mirror.core.report import RequestCount
-from mirror.core.status import mirror_statuses
-from mirror.core.wording import count, size
+from mirror.core.reporting.progress import Progress
+from mirror.core.reporting.report import RequestCount
+from mirror.core.reporting.status import mirror_statuses
+from mirror.core.text.wording import count, size
 from mirror.daemon.metrics import HostState, Metrics, Present
 from mirror.page import (
     HostView,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mirror.config.model import Host
-    from mirror.core.expansion import Mirror
-    from mirror.core.report import Observer, RepositoryReport
-    from mirror.core.status import MirrorStatus
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.reporting.report import Observer, RepositoryReport
+    from mirror.core.reporting.status import MirrorStatus
     from mirror.core.timetable import Clock
     from mirror.daemon.generation import Generation
     from mirror.daemon.passes import PassEnd
@@ -315,7 +315,7 @@ def _moment(seconds: int | None) -> datetime | None:
 
 
 class Both:
-    """Two who watch; implements :class:`~mirror.core.report.Observer`."""
+    """Two who watch; implements :class:`~mirror.core.reporting.report.Observer`."""
 
     def __init__(self, *watchers: Observer) -> None:
         self._watchers = watchers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.app import open_app
-from mirror.core.selection import could_match
+from mirror.core.domain.selection import could_match
 from mirror.core.timetable import Timetable
 from mirror.daemon.hosts import HostGate
 from mirror.daemon.passes import Group
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from mirror.app import App
     from mirror.config import Config, Secrets
-    from mirror.core.expansion import Mirror, Rule
-    from mirror.core.ledger import Index
-    from mirror.core.report import Observer, RepositoryReport
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.ledger.document import Index
+    from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.core.timetable import Clock
     from mirror.github import RequestSeen
-    from mirror.storage.ledgers import FileLedgerStore
+    from mirror.storage.json_ledger import FileLedgerStore
     from mirror.sync.standing import Standing
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from mirror.core.expansion import Mirror
-    from mirror.core.report import RepositoryReport
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.daemon.hosts import HostGate
     from mirror.daemon.passes import Group, PassEnd
     from mirror.sync.discovery import Discovery

@@ -9,7 +9,7 @@ import structlog
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mirror.core.report import RequestCount
+    from mirror.core.reporting.report import RequestCount
     from mirror.core.timetable import Clock
     from mirror.errors import GitHubError
 

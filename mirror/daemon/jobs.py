@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from mirror.core.expansion import Mirror
+    from mirror.core.domain.expansion import Mirror
     from mirror.daemon.passes import OpenPass
 
 URGENT_IN_A_ROW = 3

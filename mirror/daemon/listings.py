@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Sequence
 
-    from mirror.core.expansion import Mirror
+    from mirror.core.domain.expansion import Mirror
     from mirror.daemon.passes import Group, OpenPass
 
 

@@ -18,7 +18,7 @@ from mirror.daemon.scrape import PREFIX, HostState, Present, Scrape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.core.report import RepositoryReport
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.github import RequestSeen
 
 __all__ = ["CONTENT_TYPE", "WEBHOOK_OUTCOMES", "HostState", "Metrics", "PassEnded", "Present"]
@@ -59,7 +59,7 @@ class PassEnded(Protocol):
 
 
 class Metrics:
-    """Watches the service; an :class:`~mirror.core.report.Observer` and more.
+    """Watches the service; an :class:`~mirror.core.reporting.report.Observer` and more.
 
     Args:
         version: Of this program.

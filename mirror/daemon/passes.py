@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mirror.core.report import RepositoryReport
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Timetable
     from mirror.daemon.jobs import Answer
 

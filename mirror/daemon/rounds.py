@@ -17,8 +17,8 @@ from mirror.daemon.passes import OpenPass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from mirror.core.expansion import Mirror
-    from mirror.core.report import RepositoryReport
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Moment, Ticker
     from mirror.daemon.hands import Hands
     from mirror.daemon.hosts import HostGate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from mirror.core.report import Failure, RepositoryReport
+from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.core.timetable import Moment
 from mirror.daemon.hands import Running, gates_of
 from mirror.daemon.rounds import Rounds
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime, tzinfo
 
-    from mirror.core.expansion import Mirror
+    from mirror.core.domain.expansion import Mirror
     from mirror.core.timetable import Clock
     from mirror.daemon.hands import Hands, Watcher
     from mirror.daemon.jobs import Job

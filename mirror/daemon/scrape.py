@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from mirror.core.status import proofs_of
+from mirror.core.reporting.status import proofs_of
 from mirror.github import RateLimit
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
-    from mirror.core.status import MirrorStatus
+    from mirror.core.reporting.status import MirrorStatus
 
 PREFIX = "release_mirror"
 """What every name of ours begins with."""

@@ -12,8 +12,8 @@ import structlog
 
 from mirror.app import hold_ledger
 from mirror.clock import SystemClock
-from mirror.core.report import Report
-from mirror.core.wording import duration
+from mirror.core.reporting.report import Report
+from mirror.core.text.wording import duration
 from mirror.daemon.facts import Facts
 from mirror.daemon.generation import Generation
 from mirror.daemon.scheduler import Scheduler
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.config import Config, Secrets
-    from mirror.core.expansion import Mirror
-    from mirror.core.ledger import Index
-    from mirror.core.report import RepositoryReport
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.ledger.document import Index
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Clock
     from mirror.daemon.passes import PassEnd
     from mirror.daemon.systemd import SdNotify
-    from mirror.storage.ledgers import FileLedgerStore
+    from mirror.storage.json_ledger import FileLedgerStore
 
 log = structlog.get_logger()
 

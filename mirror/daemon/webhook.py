@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
-from mirror.core.release import RepoRef
+from mirror.core.domain.release import RepoRef
 from mirror.github.protocol import is_signed
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from mirror.core.archives import SourceArchive
-    from mirror.core.release import Asset, RepoRef
+    from mirror.core.domain.release import Asset, RepoRef
+    from mirror.core.domain.source_archives import SourceArchive
     from mirror.github.client import GitHubClient
     from mirror.github.streams import Arriving, Stream
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import structlog
 
 from mirror import __version__
-from mirror.core.capabilities import Capabilities
-from mirror.core.report import RequestCount
+from mirror.core.domain.capabilities import Capabilities
+from mirror.core.reporting.report import RequestCount
 from mirror.core.retry import Backoff
 from mirror.errors import (
     AuthError,

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mirror.core.release import Asset, Digest, Release, RepoRef, Repository
+from mirror.core.domain.release import Asset, Digest, Release, RepoRef, Repository
 from mirror.errors import BadAnswer
 
 if TYPE_CHECKING:

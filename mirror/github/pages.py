@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import structlog
 
-from mirror.core.ledger import PageProof
+from mirror.core.ledger.document import PageProof
 from mirror.errors import ConnectionLost, NotFound, ServerError, ValidationFailed
 from mirror.github.decode import Check, list_of
 from mirror.github.protocol import RefusedAddress, following, origin, page_size, tells_pages

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import structlog
 
-from mirror.core.release import fingerprint
+from mirror.core.domain.release import fingerprint
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from mirror.core.ledger import PageProof
-    from mirror.core.release import Asset, Release, RepoRef, Repository
+    from mirror.core.domain.release import Asset, Release, RepoRef, Repository
+    from mirror.core.ledger.document import PageProof
     from mirror.github.client import GitHubClient
 
 T = TypeVar("T")

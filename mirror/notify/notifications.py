@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mirror.core.notices import as_known, find_news, forget, mark, without_entry
+from mirror.core.domain.selection import could_match
+from mirror.core.reporting.notices import as_known, find_news, forget, mark, without_entry
 from mirror.core.retry import Backoff
-from mirror.core.selection import could_match
 from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
 from mirror.github.connection import Proxies
 from mirror.notify.heartbeat import Heartbeat, usable
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from mirror.config import Config, Secrets
-    from mirror.core.expansion import Rule
-    from mirror.core.index import Index
-    from mirror.core.ledger import LedgerStore
-    from mirror.core.notices import News
-    from mirror.core.report import Report, RepositoryReport
+    from mirror.core.domain.expansion import Rule
+    from mirror.core.ledger.document import LedgerStore
+    from mirror.core.ledger.index import Index
+    from mirror.core.reporting.notices import News
+    from mirror.core.reporting.report import Report, RepositoryReport
     from mirror.core.timetable import Clock
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mirror.core.sanitise import clean, shorten
-from mirror.core.wording import age, count, duration, size
+from mirror.core.text.sanitise import clean, shorten
+from mirror.core.text.wording import age, count, duration, size
 from mirror.page.picture import picture
 
 if TYPE_CHECKING:

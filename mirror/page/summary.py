@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.status import proofs_of
-from mirror.core.wording import in_words
+from mirror.core.reporting.status import proofs_of
+from mirror.core.text.wording import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from mirror.core.index import PassRecord
-    from mirror.core.status import MirrorStatus
+    from mirror.core.ledger.index import PassRecord
+    from mirror.core.reporting.status import MirrorStatus
     from mirror.page.view import RunningView
 
 

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from mirror.core.release import RepoRef
-from mirror.core.report import iso
+from mirror.core.domain.release import RepoRef
+from mirror.core.reporting.report import iso
 from mirror.page.query import Query
 from mirror.page.summary import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mirror.core.index import PassRecord
-    from mirror.core.status import MirrorStatus
+    from mirror.core.ledger.index import PassRecord
+    from mirror.core.reporting.status import MirrorStatus
 
     Pair = tuple[str, str]
 

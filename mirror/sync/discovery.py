@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.expansion import Listed, expand
-from mirror.core.ledger import ListingEntry
-from mirror.core.release import RepoRef
-from mirror.core.report import Failure, RepositoryReport
-from mirror.core.selection import could_match, matches_source
+from mirror.core.domain.expansion import Listed, expand
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import could_match, matches_source
+from mirror.core.ledger.document import ListingEntry
+from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mirror.core.expansion import Mirror, Rule
-    from mirror.core.ledger import Index
-    from mirror.sync.side import Side
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.ledger.document import Index
+    from mirror.sync.context import Endpoint
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:
 async def discover(
     rules: Sequence[Rule],
     patterns: Sequence[str],
-    sources: Mapping[str, Side],
+    sources: Mapping[str, Endpoint],
     index: Index,
     *,
     full: bool,
@@ -117,7 +117,7 @@ def known_mirrors(rules: Sequence[Rule], index: Index) -> tuple[Mirror, ...]:
     return expand(rules, listings).mirrors
 
 
-async def _list(rule: Rule, side: Side, index: Index, *, full: bool) -> Sequence[Listed]:
+async def _list(rule: Rule, side: Endpoint, index: Index, *, full: bool) -> Sequence[Listed]:
     known = index.listings.get(rule.listing)
     if known is None or known.credential != side.credential or full:
         known = ListingEntry(side.credential)

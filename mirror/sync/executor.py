@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.action import CreateTag, Outcome, PushTag
+from mirror.core.execution.action import CreateTag, Outcome, PushTag
 from mirror.errors import GitHubError, HostStopped, MirrorError, ValidationFailed, Waiting
-from mirror.sync.assembly import Assembly
+from mirror.sync.release_executor import ReleaseExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.core.action import CreateRelease, CreateRepository, Plan, ReleaseWork
-    from mirror.core.release import Release
-    from mirror.sync.hands import Hands
+    from mirror.core.domain.release import Release
+    from mirror.core.execution.action import CreateRelease, CreateRepository, Plan, ReleaseWork
+    from mirror.sync.execution_context import ExecutionContext
 
 log = structlog.get_logger()
 
@@ -33,12 +33,12 @@ class Executor:
     """Carries out the plan of one mirror.
 
     Args:
-        hands: What to do it with.
+        context: What to do it with.
         default_branch: Of the target repository; empty where it does not exist yet.
     """
 
-    def __init__(self, hands: Hands, default_branch: str) -> None:
-        self._hands = hands
+    def __init__(self, context: ExecutionContext, default_branch: str) -> None:
+        self._hands = context
         self._branch = default_branch
         self._root: tuple[str, str] | None = None
         self._root_lock = asyncio.Lock()
@@ -70,41 +70,41 @@ class Executor:
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Make it, with GitHub Actions off and one commit; whether that succeeded."""
-        hands = self._hands
+        context = self._hands
         try:
             if self._branch:  # made by a run that was cut off before the first commit
-                made = await hands.target.repository(hands.repo)
+                made = await context.target.repository(context.repo)
             else:
-                made = await hands.target.create_repository(
-                    hands.repo, action.visibility, action.description
+                made = await context.target.create_repository(
+                    context.repo, action.visibility, action.description
                 )
             self._branch = made.default_branch
             # The commit comes last: a repository that has one is taken as made, whenever a run is
             # cut off.
-            off = await hands.target.disable_actions(hands.repo)
+            off = await context.target.disable_actions(context.repo)
             if action.without_actions and not off:
                 await self._check_actions()
             if action.readme:
-                self._root = await hands.target.first_commit(
-                    hands.repo, "README.md", action.readme, f"{action.description}\n"
+                self._root = await context.target.first_commit(
+                    context.repo, "README.md", action.readme, f"{action.description}\n"
                 )
         except MirrorError as error:
             if not (self._branch or (isinstance(error, GitHubError) and error.ambiguous)):
-                hands.journal.repository_refused()
-            await hands.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
+                context.journal.repository_refused()
+            await context.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False
-        log.info("repository.created", target=str(hands.repo))
+        log.info("repository.created", target=str(context.repo))
         warning = "" if off else _ACTIONS_STAY
-        await hands.record(Outcome(action, "done", repository_id=made.id, warning=warning))
+        await context.record(Outcome(action, "done", repository_id=made.id, warning=warning))
         return True
 
     async def _check_actions(self) -> None:
         """Where the server does not let us disable GitHub Actions, they have to be off already."""
-        hands = self._hands
-        if await hands.target.actions_enabled(hands.repo) is not False:
+        context = self._hands
+        if await context.target.actions_enabled(context.repo) is not False:
             raise Waiting(
                 f'waits: tags = "push" is refused, since GitHub Actions could not be disabled at'
-                f" {hands.repo}, which was just created: disable them there, or set allow_actions"
+                f" {context.repo}, which was just created: disable them there, or set allow_actions"
                 " = true"
             )
 
@@ -113,68 +113,68 @@ class Executor:
 
         What is wrong with one tag is told with its release, what is wrong with git once.
         """
-        hands = self._hands
+        context = self._hands
         waiting = [work for work in releases if isinstance(work.tag, PushTag)]
-        if not waiting or hands.history is None or hands.stop.requested:
+        if not waiting or context.history is None or context.stop.requested:
             return releases
         tags = [work.tag.tag for work in waiting if work.tag]
         try:
-            self._unpushed = dict(await hands.history.push(tags))
+            self._unpushed = dict(await context.history.push(tags))
         except MirrorError as error:
             first, *others = [(work.source, a) for work in waiting for a in work.actions()]
-            await hands.fail([first[1]], None, error)
+            await context.fail([first[1]], None, error)
             for source, action in others:
-                await hands.record(Outcome(action, "skipped", source))
+                await context.record(Outcome(action, "skipped", source))
             return [work for work in releases if work not in waiting]
-        log.info("tags.pushed", target=str(hands.repo), tags=len(tags) - len(self._unpushed))
+        log.info("tags.pushed", target=str(context.repo), tags=len(tags) - len(self._unpushed))
         return releases
 
     async def _release(self, work: ReleaseWork) -> None:
         """Make what has to be there before assets can arrive; then put the release together."""
-        hands, release = self._hands, work.target
+        context, release = self._hands, work.target
         todo = list(work.actions())
         try:
             if isinstance(work.tag, PushTag):
                 if error := self._unpushed.get(work.tag.tag):
                     raise error
-                await hands.record(Outcome(todo.pop(0), "done", work.source))
+                await context.record(Outcome(todo.pop(0), "done", work.source))
             elif work.tag:
                 await self._create_tag(work.tag)
-                await hands.record(Outcome(todo.pop(0), "done", work.source))
+                await context.record(Outcome(todo.pop(0), "done", work.source))
             for leftover in work.leftovers:
-                await hands.delete(leftover)
-                await hands.record(Outcome(todo.pop(0), "done", work.source, release))
+                await context.delete(leftover)
+                await context.record(Outcome(todo.pop(0), "done", work.source, release))
             if work.create:
                 release = await self._create_release(work.create, work.source.tag)
-                await hands.record(Outcome(todo.pop(0), "done", work.source, release))
+                await context.record(Outcome(todo.pop(0), "done", work.source, release))
         except MirrorError as error:
-            await hands.fail(todo, work.source, error)
+            await context.fail(todo, work.source, error)
             return
         if release:
-            await Assembly(work, release, hands).run()
+            await ReleaseExecutor(work, release, context).run()
 
     async def _create_release(self, action: CreateRelease, tag: str) -> Release:
-        hands = self._hands
+        context = self._hands
         try:
-            return await hands.target.create_release(hands.repo, action.fields, action.mark)
+            return await context.target.create_release(context.repo, action.fields, action.mark)
         except ValidationFailed as error:
             # A server may call a repository empty that has tags and no branch.
-            if hands.history is None or "Repository is empty" not in str(error):
+            if context.history is None or "Repository is empty" not in str(error):
                 raise
             async with self._root_lock:
                 if not self._branch_given:
-                    await hands.history.push_branch(self._branch or "main", tag)
+                    await context.history.push_branch(self._branch or "main", tag)
                     self._branch_given = True
-        return await hands.target.create_release(hands.repo, action.fields, action.mark)
+        return await context.target.create_release(context.repo, action.fields, action.mark)
 
     async def _create_tag(self, tag: CreateTag) -> None:
-        hands, commit = self._hands, tag.commit
+        context, commit = self._hands, tag.commit
         if commit is None:
             root, tree = await self._placeholder_root()
-            commit = await hands.target.create_commit(
-                hands.repo, message=tag.message, tree=tree, parents=[root], date=tag.date
+            commit = await context.target.create_commit(
+                context.repo, message=tag.message, tree=tree, parents=[root], date=tag.date
             )
-        await hands.target.create_tag(hands.repo, tag.tag, commit)
+        await context.target.create_tag(context.repo, tag.tag, commit)
 
     async def _placeholder_root(self) -> tuple[str, str]:
         """The commit and the tree that placeholder commits stand on."""

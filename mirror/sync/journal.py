@@ -6,17 +6,17 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mirror.core import record
-from mirror.core.report import iso
+from mirror.core.ledger import updates as record
+from mirror.core.reporting.report import iso
 from mirror.errors import MirrorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
-    from mirror.core.action import Outcome
-    from mirror.core.ledger import Ledger
-    from mirror.core.release import Asset, Release
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.execution.action import Outcome
+    from mirror.core.ledger.document import Ledger
     from mirror.core.timetable import Clock
 
 SAVE_EVERY = 1.0

@@ -7,17 +7,17 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.core.report import Report, RepositoryReport
+from mirror.core.reporting.report import Report, RepositoryReport
 from mirror.sync.discovery import discover
 from mirror.sync.session import Session
 from mirror.sync.standing import attempt, log_change, trouble_of
-from mirror.sync.verify import Verification
+from mirror.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
-    from mirror.core.expansion import Mirror, Rule
-    from mirror.sync.side import Side, Tools
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.sync.context import Endpoint, SessionContext
 
 SAVE_INDEX_EVERY = 10.0
 """Seconds between two saves of the index while a pass runs; what is lost costs requests only."""
@@ -40,9 +40,9 @@ class Pass:
         command: str,
         rules: Sequence[Rule],
         patterns: Sequence[str],
-        sources: Mapping[str, Side],
-        target: Side,
-        tools: Tools,
+        sources: Mapping[str, Endpoint],
+        target: Endpoint,
+        tools: SessionContext,
         *,
         at_once: int,
         repair: bool = False,
@@ -121,9 +121,7 @@ class Pass:
     def _session(self, mirror: Mirror) -> Awaitable[RepositoryReport]:
         source = self._sources[mirror.source_name]
         if self._command == "verify":
-            return Verification(
-                mirror, source, self._target, self._tools, repair=self._repair
-            ).run()
+            return Verifier(mirror, source, self._target, self._tools, repair=self._repair).run()
         session = Session(mirror, source, self._target, self._tools)
         return session.preview() if self._command == "plan" else session.sync()
 

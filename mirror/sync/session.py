@@ -9,32 +9,32 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.effort import is_heavy
-from mirror.core.estimate import requests_of
-from mirror.core.ledger import IndexEntry, Ledger
-from mirror.core.planner import Circumstances, plan
-from mirror.core.record import learn, note_commits, quarantine
-from mirror.core.report import RepositoryReport, iso
-from mirror.core.selection import select
+from mirror.core.domain.selection import select
+from mirror.core.ledger.document import IndexEntry, Ledger
+from mirror.core.ledger.updates import learn, note_commits, quarantine
+from mirror.core.planning.effort import is_heavy
+from mirror.core.planning.estimate import requests_of
+from mirror.core.planning.planner import PlanContext, plan
+from mirror.core.reporting.report import RepositoryReport, iso
 from mirror.errors import HostStopped, Unmirrorable
-from mirror.sync.copier import Copier
+from mirror.git.tag_pusher import Place
+from mirror.sync.asset_copier import AssetCopier
+from mirror.sync.asset_download import AssetDownloader
+from mirror.sync.execution_context import ExecutionContext, History
 from mirror.sync.executor import Executor
-from mirror.sync.fetcher import Fetcher
-from mirror.sync.hands import Hands, History
 from mirror.sync.journal import Journal
+from mirror.sync.results import Results, planned_report
 from mirror.sync.snapshots import Snapshots
-from mirror.sync.tally import Tally, planned_report
-from mirror.transfer.git import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mirror.core.action import Outcome, Plan
-    from mirror.core.expansion import Mirror
-    from mirror.core.policy import Policy
-    from mirror.core.release import Release, Snapshot
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Release, Snapshot
+    from mirror.core.execution.action import Outcome, Plan
     from mirror.github import Listing
-    from mirror.sync.side import Side, Tools
+    from mirror.sync.context import Endpoint, SessionContext
 
 log = structlog.get_logger()
 
@@ -42,7 +42,9 @@ log = structlog.get_logger()
 class Session:
     """One mirror, once."""
 
-    def __init__(self, mirror: Mirror, source: Side, target: Side, tools: Tools) -> None:
+    def __init__(
+        self, mirror: Mirror, source: Endpoint, target: Endpoint, tools: SessionContext
+    ) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target
@@ -63,7 +65,7 @@ class Session:
             self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._look(listing, write=True)
         work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
-        tally = Tally(self._mirror.name, str(self._mirror.target), work)
+        tally = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
         try:
             await self._execute(work, ledger, tally, source, target)
@@ -118,9 +120,9 @@ class Session:
 
     async def repair(
         self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
-    ) -> Tally:
+    ) -> Results:
         """Carry out a part of a plan: it proves nothing of the rest, so that the next pass looks."""
-        tally = Tally(self._mirror.name, str(self._mirror.target), work)
+        tally = Results(self._mirror.name, str(self._mirror.target), work)
         if self._entry.pages:
             self._entry.pages = ()
             await self._tools.ledgers.save_index(self._tools.index)
@@ -217,8 +219,8 @@ class Session:
             )
         return ""
 
-    async def _about(self, *, retry: bool) -> Circumstances:
-        return Circumstances(
+    async def _about(self, *, retry: bool) -> PlanContext:
+        return PlanContext(
             source_url=self._source.url,
             source_address=f"{self._source.url}/{self._mirror.source}",
             now=self._started,
@@ -246,7 +248,7 @@ class Session:
         self,
         work: Plan,
         ledger: Ledger,
-        tally: Tally,
+        tally: Results,
         source: Snapshot,
         target: Snapshot | None,
     ) -> None:
@@ -261,7 +263,7 @@ class Session:
             tally.add(outcome)
             journal.done(outcome)
 
-        copier = Copier(
+        copier = AssetCopier(
             self._source.store,
             self._target.store,
             source_repo,
@@ -277,7 +279,7 @@ class Session:
             ways=tools.ways,
             workers=tools.workers,
         )
-        hands = Hands(
+        context = ExecutionContext(
             target=self._target.store,
             repo=target_repo,
             copier=copier,
@@ -296,15 +298,15 @@ class Session:
                 now = self._target.store.client.host_time()
                 await journal.begin(now, creating_repository=work.repository is not None)
             async with journal.kept():
-                await Executor(hands, branch).run(work)
+                await Executor(context, branch).run(work)
         except HostStopped as error:
             tally.stopped = str(error)
         tally.interrupted = tools.stop.requested and tally.unfinished
 
-    async def _fetcher(self) -> Fetcher:
+    async def _fetcher(self) -> AssetDownloader:
         limits = await self._target.store.client.capabilities()
         sizes = (self._mirror.policy.selection.asset_max_size, limits.max_asset_size)
-        return Fetcher(
+        return AssetDownloader(
             self._source.store,
             self._mirror.source,
             f"{self._target.api_url} {self._mirror.key}",
@@ -325,7 +327,7 @@ class Session:
         repo = target.repository.ref if target else self._mirror.target
         return History(git, Place(there, source.repository.ref), Place(here, repo))
 
-    async def _record(self, work: Plan, ledger: Ledger, tally: Tally, listing: Listing) -> None:
+    async def _record(self, work: Plan, ledger: Ledger, tally: Results, listing: Listing) -> None:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""
         now = self._tools.clock.now()
         if not tally.unfinished:

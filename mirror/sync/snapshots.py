@@ -7,20 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.core.body import is_our_description, is_our_readme
-from mirror.core.deletions import vanished
-from mirror.core.planner import tags_needed
-from mirror.core.release import Snapshot
+from mirror.core.domain.release import Snapshot
+from mirror.core.planning.deletions import vanished
+from mirror.core.planning.planner import tags_needed
+from mirror.core.text.body import is_our_description, is_our_readme
 from mirror.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mirror.core.expansion import Mirror
-    from mirror.core.ledger import Ledger, ReleaseEntry
-    from mirror.core.release import Release, Repository
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.release import Release, Repository
+    from mirror.core.ledger.document import Ledger, ReleaseEntry
     from mirror.github import Listing
-    from mirror.sync.side import Side
+    from mirror.sync.context import Endpoint
 
 
 _LOOK_AGAIN = (1.0, 2.0, 4.0)
@@ -36,7 +36,7 @@ class Snapshots:
     all else.
     """
 
-    def __init__(self, mirror: Mirror, source: Side, target: Side) -> None:
+    def __init__(self, mirror: Mirror, source: Endpoint, target: Endpoint) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.ledger import IndexEntry
-from mirror.core.report import Failure, RepositoryReport
+from mirror.core.ledger.document import IndexEntry
+from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.errors import GitHubError, HostStopped, MirrorError, told
 from mirror.sync.discovery import discover, known_mirrors
 from mirror.sync.session import Session
@@ -16,11 +16,11 @@ from mirror.sync.session import Session
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from mirror.core.expansion import Mirror, Rule
-    from mirror.core.ledger import Index
-    from mirror.core.report import Report
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.ledger.document import Index
+    from mirror.core.reporting.report import Report
+    from mirror.sync.context import Endpoint, SessionContext
     from mirror.sync.discovery import Discovery
-    from mirror.sync.side import Side, Tools
 
 log = structlog.get_logger()
 
@@ -39,10 +39,14 @@ class Standing:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], sources: Mapping[str, Side], target: Side, tools: Tools
+        self,
+        rules: Sequence[Rule],
+        sources: Mapping[str, Endpoint],
+        target: Endpoint,
+        tools: SessionContext,
     ) -> None:
         self.rules = rules
-        self.hosts: Mapping[str, Side] = {**sources, "target": target}
+        self.hosts: Mapping[str, Endpoint] = {**sources, "target": target}
         self._sources = sources
         self._target = target
         self._tools = tools

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from mirror.cli.display import SHOWN, draw
 from mirror.cli.wording import age, count, duration, size
-from mirror.core.progress import Progress
-from mirror.core.report import RepositoryReport
+from mirror.core.reporting.progress import Progress
+from mirror.core.reporting.report import RepositoryReport
 
 
 class Time:

@@ -12,7 +12,7 @@ import pytest
 
 from mirror.emulator import Fault
 from mirror.emulator.content import MemoryContent
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.bell import Bell
 from support.process import Finished, run
 

@@ -13,8 +13,8 @@ from mirror.cli.plan_table import LINES, plan_tables
 from mirror.cli.status_table import status_tables
 from mirror.cli.tables import news, summary
 from mirror.cli.verify_table import verify_tables
-from mirror.core.index import ProofCounts
-from mirror.core.report import (
+from mirror.core.ledger.index import ProofCounts
+from mirror.core.reporting.report import (
     ActionReport,
     Failure,
     Quarantined,
@@ -22,7 +22,7 @@ from mirror.core.report import (
     RepositoryReport,
     RequestCount,
 )
-from mirror.core.status import MirrorStatus
+from mirror.core.reporting.status import MirrorStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

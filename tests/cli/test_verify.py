@@ -10,7 +10,7 @@ import pytest
 
 from mirror.emulator import Fault
 from mirror.emulator.content import MemoryContent
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.process import run
 
 if TYPE_CHECKING:

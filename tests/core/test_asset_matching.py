@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from mirror.core.action import (
+from mirror.core.domain.release import asset_fingerprint
+from mirror.core.execution.action import (
     DeleteAsset,
     RenameAsset,
     ReplaceAsset,
     UpdateAsset,
     UploadAsset,
 )
-from mirror.core.asset_identity import Copies
-from mirror.core.asset_matching import Matched, Taken, match_assets
-from mirror.core.asset_names import guessed_name, is_temporary, may_become, temporary_name
-from mirror.core.release import asset_fingerprint
-from mirror.core.report import iso
+from mirror.core.planning.asset_identity import Copies
+from mirror.core.planning.asset_matching import Matched, Taken, match_assets
+from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become, temporary_name
+from mirror.core.reporting.report import iso
 from support.values import NOW, an_asset, an_entry, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.core.ledger import AssetEntry
-    from mirror.core.release import Asset
+    from mirror.core.domain.release import Asset
+    from mirror.core.ledger.document import AssetEntry
 
 A, B = digest_of("a"), digest_of("b")
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.body import (
+from mirror.core.domain.capabilities import BODY_LIMIT
+from mirror.core.text.body import (
     is_our_readme,
     marked_release,
     marker,
@@ -18,8 +19,7 @@ from mirror.core.body import (
     same_text,
     with_marker,
 )
-from mirror.core.capabilities import BODY_LIMIT
-from mirror.core.mentions import ZERO_WIDTH, escape_mentions
+from mirror.core.text.mentions import ZERO_WIDTH, escape_mentions
 from support.values import SOURCE_URL, a_release
 
 law = settings(deadline=None, max_examples=200)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.action import Obstacle
-from mirror.core.body import render_body
-from mirror.core.effort import is_heavy
+from mirror.core.execution.action import Obstacle
+from mirror.core.planning.effort import is_heavy
+from mirror.core.text.body import render_body
 from support.values import a_release, a_source, a_target, an_asset, planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from mirror.core.release import Release
+    from mirror.core.domain.release import Release
 
 MENTIONS = "Thanks to @somebody for `this`\n"
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.action import (
+from mirror.core.domain.capabilities import Capabilities
+from mirror.core.execution.action import (
     CreateRelease,
     CreateRepository,
     CreateTag,
@@ -22,8 +23,7 @@ from mirror.core.action import (
     UpdateRelease,
     UploadAsset,
 )
-from mirror.core.capabilities import Capabilities
-from mirror.core.estimate import requests_of
+from mirror.core.planning.estimate import requests_of
 from mirror.core.retry import Backoff
 from support.values import NOW, a_release, a_source, an_asset, planned
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.core import mentions
-from mirror.core.mentions import ZERO_WIDTH, escape_mentions
+from mirror.core.text import mentions
+from mirror.core.text.mentions import ZERO_WIDTH, escape_mentions
 from support.markdown import Page, a_text
 
 TOP = Path(__file__).resolve().parents[2]

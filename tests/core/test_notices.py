@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.core.expansion import Rule
-from mirror.core.index import Index, IndexEntry, Told
-from mirror.core.notices import (
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.ledger.index import Index, IndexEntry, Told
+from mirror.core.reporting.notices import (
     LONGEST_NAME,
     LONGEST_REASON,
     NAMED,
@@ -21,8 +22,7 @@ from mirror.core.notices import (
     mark,
     without_entry,
 )
-from mirror.core.policy import Policy
-from mirror.core.report import (
+from mirror.core.reporting.report import (
     Difference,
     Failure,
     Quarantined,
@@ -32,7 +32,7 @@ from mirror.core.report import (
 )
 
 if TYPE_CHECKING:
-    from mirror.core.notices import Notice
+    from mirror.core.reporting.notices import Notice
 
 SINCE = "2026-11-21T09:00:00Z"
 

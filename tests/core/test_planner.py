@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.action import (
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.release import RepoRef, Repository, Snapshot, asset_fingerprint, fingerprint
+from mirror.core.domain.selection import Selection
+from mirror.core.execution.action import (
     CreateRelease,
     CreateTag,
     DeleteAsset,
@@ -19,14 +22,11 @@ from mirror.core.action import (
     UpdateRelease,
     UploadAsset,
 )
-from mirror.core.asset_names import temporary_name
-from mirror.core.body import marker, with_marker
-from mirror.core.ledger import QuarantineEntry
-from mirror.core.planner import PENDING, tags_needed
-from mirror.core.policy import Policy
-from mirror.core.release import RepoRef, Repository, Snapshot, asset_fingerprint, fingerprint
-from mirror.core.report import iso
-from mirror.core.selection import Selection
+from mirror.core.ledger.document import QuarantineEntry
+from mirror.core.planning.asset_names import temporary_name
+from mirror.core.planning.planner import PENDING, tags_needed
+from mirror.core.reporting.report import iso
+from mirror.core.text.body import marker, with_marker
 from support.values import (
     NOW,
     SOURCE,
@@ -45,8 +45,8 @@ from support.values import (
 )
 
 if TYPE_CHECKING:
-    from mirror.core.ledger import Ledger
-    from mirror.core.release import Asset, Release
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.ledger.document import Ledger
 
 
 def names(work: Plan) -> list[str]:

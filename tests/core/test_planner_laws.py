@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.action import (
+from mirror.core.domain.capabilities import Capabilities
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.release import Asset, Release, Repository, Snapshot
+from mirror.core.domain.selection import Selection, select
+from mirror.core.execution.action import (
     DeleteAsset,
     DeleteRelease,
     Plan,
@@ -19,14 +23,10 @@ from mirror.core.action import (
     UpdateAsset,
     UploadAsset,
 )
-from mirror.core.asset_names import forms, guessed_name, is_temporary, temporary_name
-from mirror.core.body import marked_release, marker, with_marker
-from mirror.core.capabilities import Capabilities
-from mirror.core.ledger import Ledger
-from mirror.core.planner import plan
-from mirror.core.policy import Policy
-from mirror.core.release import Asset, Release, Repository, Snapshot
-from mirror.core.selection import Selection, select
+from mirror.core.ledger.document import Ledger
+from mirror.core.planning.asset_names import forms, guessed_name, is_temporary, temporary_name
+from mirror.core.planning.planner import plan
+from mirror.core.text.body import marked_release, marker, with_marker
 from support.model import Target, World, content_of, transliterated
 from support.values import (
     NOW,
@@ -43,7 +43,7 @@ from support.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mirror.core.action import Action
+    from mirror.core.execution.action import Action
     from support.model import Rename
 
 

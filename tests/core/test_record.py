@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.core.action import (
+from mirror.core.execution.action import (
     CreateRelease,
     CreateRepository,
     Obstacle,
@@ -18,12 +18,12 @@ from mirror.core.action import (
     ReplaceAsset,
     UploadAsset,
 )
-from mirror.core.record import learn, quarantine, record, record_arrival
-from mirror.core.report import iso
+from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
+from mirror.core.reporting.report import iso
 from support.values import NOW, a_ledger, a_record, a_release, an_asset, an_entry
 
 if TYPE_CHECKING:
-    from mirror.core.ledger import Ledger
+    from mirror.core.ledger.document import Ledger
 
 ASSET, COPY = an_asset(11, "a b"), an_asset(71, "a.b")
 SOURCE = a_release(1, "v1", ASSET)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mirror.core.report import (
+from mirror.core.reporting.report import (
     ActionReport,
     Failure,
     Quarantined,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.release import RepoRef
-from mirror.core.selection import (
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import (
     Selection,
     could_match,
     is_glob,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mirror.core.expansion import Rule
-from mirror.core.index import Index, IndexEntry, ProofCounts
-from mirror.core.policy import Policy
-from mirror.core.status import mirror_statuses
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.ledger.index import Index, IndexEntry, ProofCounts
+from mirror.core.reporting.status import mirror_statuses
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.core.status import MirrorStatus
+from mirror.core.reporting.status import MirrorStatus
 from mirror.daemon.metrics import HostState, Metrics, Present
 from mirror.github import RateLimit
 

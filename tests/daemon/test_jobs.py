@@ -11,7 +11,7 @@ from mirror.daemon.jobs import Ask, Jobs
 from support.hands import a_mirror
 
 if TYPE_CHECKING:
-    from mirror.core.expansion import Mirror
+    from mirror.core.domain.expansion import Mirror
     from mirror.daemon.jobs import Ending, Job
 
 SOURCES = ("github", "second")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.core.index import ProofCounts
-from mirror.core.report import (
+from mirror.core.ledger.index import ProofCounts
+from mirror.core.reporting.report import (
     ActionReport,
     ActionStatus,
     Failure,
@@ -18,7 +18,7 @@ from mirror.core.report import (
     RepositoryReport,
     Status,
 )
-from mirror.core.status import MirrorStatus
+from mirror.core.reporting.status import MirrorStatus
 from mirror.daemon.metrics import CONTENT_TYPE, WEBHOOK_OUTCOMES, HostState, Metrics, Present
 from mirror.github import RateLimit, RequestSeen
 

@@ -13,8 +13,8 @@ import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.expansion import Mirror
-from mirror.core.report import RepositoryReport
+from mirror.core.domain.expansion import Mirror
+from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Timetable
 from mirror.daemon.passes import Group
 from mirror.daemon.scheduler import SLICE, Scheduler

@@ -13,7 +13,7 @@ from faults.healthy import healthy, ids, promise, state_of, watch_latest
 if TYPE_CHECKING:
     from faults.cells import Cell
     from faults.healthy import Healthy
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
     from support.world import World
 
 LONGEST = 20.0

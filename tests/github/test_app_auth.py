@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mirror.core.release import RepoRef
+from mirror.core.domain.release import RepoRef
 from mirror.core.retry import Backoff
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, HostStopped, ServerError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pytest
 from aiohttp import web
 
-from mirror.core.release import Asset, RepoRef
+from mirror.core.domain.release import Asset, RepoRef
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import (
     BadAnswer,

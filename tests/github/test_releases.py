@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from mirror.core.ledger import PageProof
-from mirror.core.release import RepoRef
+from mirror.core.domain.release import RepoRef
+from mirror.core.ledger.document import PageProof
 from mirror.core.retry import Backoff
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, BadAnswer, GitHubError, NotFound, ServerError, ValidationFailed

@@ -25,19 +25,19 @@ with atheris.instrument_imports(include=["mirror"]):
     from multidict import CIMultiDict
 
     from mirror.config import load_config
-    from mirror.core.body import render_body
-    from mirror.core.index import Index
-    from mirror.core.ledger import Ledger
-    from mirror.core.mentions import escape_mentions
-    from mirror.core.release import fingerprint
-    from mirror.core.selection import Selection, select
+    from mirror.core.domain.release import fingerprint
+    from mirror.core.domain.selection import Selection, select
+    from mirror.core.ledger.document import Ledger
+    from mirror.core.ledger.index import Index
+    from mirror.core.text.body import render_body
+    from mirror.core.text.mentions import escape_mentions
     from mirror.daemon.webhook import decide
     from mirror.errors import MirrorError
+    from mirror.git.errors import reason_of
+    from mirror.git.program import Finished
+    from mirror.git.tag_pusher import _verdicts, valid_name
     from mirror.github.decode import list_of, release_of, repository_of
     from mirror.github.protocol import Context, RateLimit, decode_response, next_link
-    from mirror.transfer.git import _verdicts, valid_name
-    from mirror.transfer.git_errors import reason_of
-    from mirror.transfer.git_program import Finished
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 CONTEXT = Context("host", "GET", "https://api.github.com/repos/o/r", NOW)

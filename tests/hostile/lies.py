@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from mirror.core.sanitise import clean
+from mirror.core.text.sanitise import clean
 from support.seed import EVERYTHING
 
 if TYPE_CHECKING:

@@ -11,13 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from mirror.core.action import Obstacle
-from mirror.core.ledger import Ledger
-from mirror.core.record import quarantine
-from mirror.core.report import ActionReport, Difference, Failure, Quarantined, RepositoryReport
+from mirror.core.execution.action import Obstacle
+from mirror.core.ledger.document import Ledger
+from mirror.core.ledger.updates import quarantine
+from mirror.core.reporting.report import (
+    ActionReport,
+    Difference,
+    Failure,
+    Quarantined,
+    RepositoryReport,
+)
 from mirror.errors import MOST_TOLD, GitHubError, MirrorError, TransferError, ValidationFailed
 from mirror.github.protocol import Context, error_of
-from mirror.sync.tally import planned_report
+from mirror.sync.results import planned_report
 from support.values import NOW, a_ledger, a_release, a_source, a_target, an_asset, planned
 
 MEBIBYTE = 1024 * 1024

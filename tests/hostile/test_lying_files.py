@@ -33,23 +33,23 @@ from hostile.lies import (
 from mirror.cli.main import config_lines, sentence
 from mirror.config import load_config
 from mirror.config.values import quote
-from mirror.core.expansion import Rule
-from mirror.core.index import Index
-from mirror.core.ledger import Ledger
-from mirror.core.notices import as_known, find_news
-from mirror.core.policy import Policy
-from mirror.core.release import RepoRef
-from mirror.core.selection import Selection
-from mirror.core.status import mirror_statuses
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import Selection
+from mirror.core.ledger.document import Ledger
+from mirror.core.ledger.index import Index
+from mirror.core.reporting.notices import as_known, find_news
+from mirror.core.reporting.status import mirror_statuses
 from mirror.daemon.metrics import Metrics, Present
 from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
 from mirror.errors import ConfigError, LedgerCorrupt, LedgerError, MirrorError
+from mirror.git.errors import plain, reason_of, refused
+from mirror.git.program import Finished
+from mirror.git.tag_pusher import _verdicts, valid_name
 from mirror.page import EVERYTHING, Query, page_data, render
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from mirror.sync.discovery import known_mirrors
-from mirror.transfer.git import _verdicts, valid_name
-from mirror.transfer.git_errors import plain, reason_of, refused
-from mirror.transfer.git_program import Finished
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:

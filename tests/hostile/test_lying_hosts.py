@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from hostile.lies import ASSET, RELEASE, one_line
-from mirror.core.index import PageProof
-from mirror.core.release import Asset, RepoRef
+from mirror.core.domain.release import Asset, RepoRef
+from mirror.core.ledger.index import PageProof
 from mirror.core.retry import Backoff
 from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github import AssetSink, AssetSource, GitHubClient, ReleaseStore, TokenAuth

@@ -22,12 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hostile.test_leaks import GIT
 from mirror.cli.sanitise import clean, shorten
-from mirror.core.index import Index, IndexEntry, PassRecord
-from mirror.core.report import Quarantined
-from mirror.core.sanitise import MOST_NAMED
+from mirror.core.ledger.index import Index, IndexEntry, PassRecord
+from mirror.core.reporting.report import Quarantined
+from mirror.core.text.sanitise import MOST_NAMED
 from mirror.emulator import Answer, RequestRecord, normalise
 from mirror.errors import told
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import MachineClock, VirtualClock
 from support.daemon import daemon, service
 from support.process import Finished, run

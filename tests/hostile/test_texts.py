@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from mirror.core.body import render_body
-from mirror.core.capabilities import BODY_LIMIT
+from mirror.core.domain.capabilities import BODY_LIMIT
+from mirror.core.text.body import render_body
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -22,20 +22,20 @@ import structlog
 from multidict import CIMultiDict
 
 from lives.simulator import MIRROR, START, Answer
-from mirror.core.expansion import Rule
-from mirror.core.ledger import Index, Ledger
-from mirror.core.policy import Policy
-from mirror.core.report import NullObserver
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.selection import Selection
+from mirror.core.ledger.document import Index, Ledger
+from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import Backoff
-from mirror.core.selection import Selection
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.storage.spool import Spool
+from mirror.sync.context import Endpoint, SessionContext
 from mirror.sync.run import Pass
-from mirror.sync.side import Side, Tools
 from mirror.sync.stop import Stop
 from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
-from mirror.transfer.slots import Slots
+from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from lives.settings import Settings
     from lives.simulator import Host
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
 
 TEMPORARY = "release-mirror-tmp-"
 """How the names begin that the program gives to what has not its final name yet."""
@@ -514,11 +514,11 @@ async def run_pass(
 
 def _tools(
     ledgers: DiskLedgers, index: Index, clock: LoopClock, process: Process, *, full: bool
-) -> Tools:
-    return Tools(
+) -> SessionContext:
+    return SessionContext(
         ledgers=ledgers,
         index=index,
-        slots=Slots(4),
+        slots=TransferSlots(4),
         clock=clock,
         observer=NullObserver(),
         stop=process.stop,
@@ -533,8 +533,8 @@ def _tools(
     )
 
 
-def _side(name: str, client: SimulatedClient) -> Side:
-    return Side(
+def _side(name: str, client: SimulatedClient) -> Endpoint:
+    return Endpoint(
         name, client.url, client.api_url, client.fingerprint, ReleaseStore(client), STALL, 900.0
     )
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.core.expansion import Rule
-from mirror.core.index import Index, IndexEntry
-from mirror.core.policy import Policy
-from mirror.core.report import Failure, Report, RepositoryReport
+from mirror.core.domain.expansion import Rule
+from mirror.core.domain.policy import Policy
+from mirror.core.ledger.index import Index, IndexEntry
+from mirror.core.reporting.report import Failure, Report, RepositoryReport
 from mirror.notify import Heartbeat, Notifications, Way, Ways, wildcards
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import START, VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mirror.core.notices import Notice
+    from mirror.core.reporting.notices import Notice
     from support.bell import Bell
 
 WAYS = (Way("env:ONE", "json://one"), Way("env:TWO", "json://two"))

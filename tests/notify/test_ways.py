@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from mirror.clock import SystemClock
-from mirror.core.notices import Notice
+from mirror.core.reporting.notices import Notice
 from mirror.notify import Way, Ways, is_installed
 from mirror.notify.apprise_program import UNREADABLE
 from support.bell import Bell

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.core.index import ProofCounts
-from mirror.core.report import Quarantined
+from mirror.core.ledger.index import ProofCounts
+from mirror.core.reporting.report import Quarantined
 from mirror.page import EVERYTHING, Query, RunningView, TransferView, policy, render
 from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile, never
 from support.values import NOW

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.report import Quarantined
+from mirror.core.reporting.report import Quarantined
 from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
 from support.values import NOW
 
 if TYPE_CHECKING:
-    from mirror.core.status import MirrorStatus
+    from mirror.core.reporting.status import MirrorStatus
 
 
 def names(data: dict[str, Any]) -> list[str]:

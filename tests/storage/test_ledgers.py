@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mirror.core.ledger import (
+from mirror.core.ledger.document import (
     VERSION,
     AssetEntry,
     Index,
@@ -32,11 +32,11 @@ from mirror.core.ledger import (
     QuarantineEntry,
     ReleaseEntry,
 )
-from mirror.core.report import Quarantined
+from mirror.core.reporting.report import Quarantined
 from mirror.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
-from mirror.storage import ledgers
+from mirror.storage import json_ledger as ledgers
 from mirror.storage.files import Files
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -645,7 +645,7 @@ async def test_rubbish_of_killed_runs(store: FileLedgerStore, tmp_path: Path) ->
 HOLDER = """
 import asyncio, subprocess, sys
 from pathlib import Path
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import VirtualClock
 
 async def main():

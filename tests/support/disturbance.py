@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
     from pathlib import Path
 
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
     from mirror.emulator import GitHubState, RequestRecord
     from support.world import World
 

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.core.expansion import Mirror
-from mirror.core.policy import Policy
-from mirror.core.release import RepoRef
-from mirror.core.report import Failure, RepositoryReport, RequestCount
+from mirror.core.domain.expansion import Mirror
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.release import RepoRef
+from mirror.core.reporting.report import Failure, RepositoryReport, RequestCount
 from mirror.daemon.hosts import HostGate
 from mirror.sync.discovery import Discovery
 

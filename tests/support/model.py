@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.action import (
+from mirror.core.domain.release import (
+    Asset,
+    Release,
+    Repository,
+    Snapshot,
+    asset_fingerprint,
+    fingerprint,
+)
+from mirror.core.execution.action import (
     Action,
     CreateRelease,
     DeleteAsset,
@@ -24,26 +32,18 @@ from mirror.core.action import (
     UploadAsset,
     moves_bytes,
 )
-from mirror.core.asset_names import guessed_name, is_temporary
-from mirror.core.planner import Circumstances, plan, tags_needed
-from mirror.core.record import learn, quarantine, record, record_arrival, record_in_place
-from mirror.core.release import (
-    Asset,
-    Release,
-    Repository,
-    Snapshot,
-    asset_fingerprint,
-    fingerprint,
-)
-from mirror.core.renames import vacated as vacated_by
-from mirror.core.report import iso
+from mirror.core.ledger.updates import learn, quarantine, record, record_arrival, record_in_place
+from mirror.core.planning.asset_names import guessed_name, is_temporary
+from mirror.core.planning.planner import PlanContext, plan, tags_needed
+from mirror.core.planning.renames import vacated as vacated_by
+from mirror.core.reporting.report import iso
 from support.values import NOW, TARGET, digest_of
 
 if TYPE_CHECKING:
     from random import Random
 
-    from mirror.core.ledger import Ledger
-    from mirror.core.policy import Policy
+    from mirror.core.domain.policy import Policy
+    from mirror.core.ledger.document import Ledger
 
 Rename = Callable[[str], str]
 
@@ -410,7 +410,7 @@ class World:
     target: Target
     ledger: Ledger
     policy: Policy
-    about: Circumstances
+    about: PlanContext
     dice: Random
 
     def seen(self) -> Snapshot | None:

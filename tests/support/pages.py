@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mirror.core.index import NO_PROOF, PassRecord, ProofCounts
-from mirror.core.report import Quarantined
-from mirror.core.status import MirrorStatus
+from mirror.core.ledger.index import NO_PROOF, PassRecord, ProofCounts
+from mirror.core.reporting.report import Quarantined
+from mirror.core.reporting.status import MirrorStatus
 from mirror.page import (
     HostView,
     Query,

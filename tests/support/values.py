@@ -6,15 +6,15 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.capabilities import Capabilities
-from mirror.core.ledger import AssetEntry, Ledger, ReleaseEntry
-from mirror.core.planner import Circumstances, plan
-from mirror.core.policy import Policy
-from mirror.core.release import Asset, Release, RepoRef, Repository, Snapshot
-from mirror.core.report import iso
+from mirror.core.domain.capabilities import Capabilities
+from mirror.core.domain.policy import Policy
+from mirror.core.domain.release import Asset, Release, RepoRef, Repository, Snapshot
+from mirror.core.ledger.document import AssetEntry, Ledger, ReleaseEntry
+from mirror.core.planning.planner import PlanContext, plan
+from mirror.core.reporting.report import iso
 
 if TYPE_CHECKING:
-    from mirror.core.action import Plan
+    from mirror.core.execution.action import Plan
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 SOURCE_URL = "https://github.com"
@@ -122,9 +122,9 @@ def a_record(release: Release, copy: Release, *assets: AssetEntry, **facts: Any)
     )
 
 
-def about(*, retry: bool = False, **capabilities: Any) -> Circumstances:
+def about(*, retry: bool = False, **capabilities: Any) -> PlanContext:
     """What a plan depends on besides the snapshots."""
-    return Circumstances(
+    return PlanContext(
         source_url=SOURCE_URL,
         source_address=f"{SOURCE_URL}/{SOURCE}",
         now=NOW,
@@ -138,7 +138,7 @@ def planned(
     target: Snapshot | None,
     ledger: Ledger | None = None,
     *,
-    circumstances: Circumstances | None = None,
+    circumstances: PlanContext | None = None,
     **policy: Any,
 ) -> Plan:
     """Plan with this policy."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mirror.core.report import Observer, Report, RepositoryReport
+    from mirror.core.reporting.report import Observer, Report, RepositoryReport
     from mirror.emulator import Release
 
 SOURCE_TOKEN = "source-token-of-the-test"

@@ -11,8 +11,8 @@ import aiohttp
 from structlog.testing import capture_logs
 from yarl import URL
 
-from mirror.core.asset_names import is_temporary
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.core.planning.asset_names import is_temporary
+from mirror.storage.json_ledger import FileLedgerStore
 from support.world import TARGET_TOKEN
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.ledger import Index, Ledger
+from mirror.core.ledger.document import Index, Ledger
 from support.clock import MachineClock
 from support.world import World
 from survival.processes import Limits, Running

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.core.ledger import AssetEntry, Index, IndexEntry, Ledger, ReleaseEntry
+from mirror.core.ledger.document import AssetEntry, Index, IndexEntry, Ledger, ReleaseEntry
 from mirror.core.retry import Backoff
 from mirror.errors import DigestMismatch, ShortRead
 from mirror.storage.files import Files
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import BATCH, Spool
 from mirror.transfer.pipe import pipe
 from support.clock import VirtualClock

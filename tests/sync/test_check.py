@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.app import open_app
+from mirror.check.host_check import expiry_verdict, parse_expiry, scopes_verdict
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Fault
-from mirror.sync.check_host import expiry_verdict, parse_expiry, scopes_verdict
 from support.world import TARGET_TOKEN, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mirror.sync.check import CheckResult
+    from mirror.check.checker import CheckResult
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
 
 MIRROR = f'[[mirrors]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n'
 NONE, AT_SOURCE, AT_TARGET, BOTH = "no-digests", "source-digests", "target-digests", "digests"

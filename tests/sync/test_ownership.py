@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
     from mirror.emulator import Asset, RequestRecord
 
 MIRROR = f'[[mirrors]]\nsource = "{SOURCE}"\ntarget = "{TARGET}"\n'

@@ -9,7 +9,7 @@ from support.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
 
 TWICE = """[[mirrors]]
 source = "octo/tool"

@@ -21,7 +21,7 @@ from support.world import SOURCE_TOKEN, TARGET_TOKEN, World, only
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mirror.core.report import Report
+    from mirror.core.reporting.report import Report
     from mirror.emulator import RequestRecord
 
 MIRROR = '[[mirrors]]\nsource = "octo/tool"\ntarget = "mirrors/tool"\ntags = "push"\n'

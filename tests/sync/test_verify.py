@@ -9,18 +9,18 @@ import pytest
 
 from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
-from mirror.core.report import NullObserver
+from mirror.core.reporting.report import NullObserver
 from mirror.emulator import Fault, Generated, GitHubState
 from mirror.emulator.content import MemoryContent
 from mirror.errors import LedgerLocked
-from mirror.storage.ledgers import FileLedgerStore
+from mirror.storage.json_ledger import FileLedgerStore
 from support.world import World, only
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mirror.core.report import Observer, Report
+    from mirror.core.reporting.report import Observer, Report
 
 TARGET = "mirrors/tool"
 

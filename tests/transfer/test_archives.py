@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.errors import ShortRead, Unmirrorable
-from mirror.transfer.archives import take_archive, zip_fault
+from mirror.transfer.archive_check import take_archive, zip_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mirror.core.archives import ArchiveForm
+    from mirror.core.domain.source_archives import ArchiveForm
 
 NOISE = random.Random(3).randbytes(400_000)  # noqa: S311 - no secret
 TAR = gzip.compress(NOISE + bytes(5_000_000), mtime=0)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 
-from mirror.core.release import RepoRef
+from mirror.core.domain.release import RepoRef
 from mirror.core.retry import Backoff
 from mirror.emulator import Emulator, Fault, GitHubState, PushRule, RequestRecord
 from mirror.errors import (
@@ -33,8 +33,8 @@ from mirror.errors import (
     Unreachable,
     Waiting,
 )
-from mirror.transfer.git import GitRemote, Place, TagPusher, valid_name
-from mirror.transfer.git_errors import plain
+from mirror.git.errors import plain
+from mirror.git.tag_pusher import GitRemote, Place, TagPusher, valid_name
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import uvloop
 
-from mirror.transfer.git_program import Finished, _talk
+from mirror.git.program import Finished, _talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.transfer.slots import Slots
+from mirror.transfer.priority_queue import TransferSlots
 
 RANKS = st.tuples(st.integers(0, 3), st.integers(-3, 0))
 OPERATIONS = st.lists(
@@ -28,7 +28,7 @@ class Crowd:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.slots = Slots(total)
+        self.slots = TransferSlots(total)
         self.served: list[int] = []
         self.holding: list[int] = []
         self.waiting: list[tuple[tuple[int, int], int]] = []
@@ -140,7 +140,7 @@ def test_order(ranks: list[tuple[int, int]]) -> None:
 
 async def test_nobody_overtakes() -> None:
     """A slot that is given back goes to who waited, not to who asks in the same moment."""
-    slots = Slots(1)
+    slots = TransferSlots(1)
     order: list[str] = []
 
     async def use(name: str) -> None:
@@ -157,7 +157,7 @@ async def test_nobody_overtakes() -> None:
 
 async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
     """A waiter cancelled in the moment it is served gives the slot to the next."""
-    slots = Slots(1)
+    slots = TransferSlots(1)
     served: list[int] = []
 
     async def use(number: int) -> None:
@@ -177,7 +177,7 @@ async def test_slot_of_a_cancelled_waiter_is_passed_on() -> None:
 
 async def test_slot_survives_an_error() -> None:
     """A slot is free again after its holder failed."""
-    slots = Slots(1)
+    slots = TransferSlots(1)
     with pytest.raises(ZeroDivisionError):
         async with slots.take((0, 0)):
             _ = 1 // 0
@@ -187,4 +187,4 @@ async def test_slot_survives_an_error() -> None:
 def test_total_is_positive() -> None:
     """A bound of nothing would let everyone wait for ever: it is refused."""
     with pytest.raises(ValueError, match="at least one"):
-        Slots(0)
+        TransferSlots(0)

@@ -1,0 +1,1 @@
+"""Proves configuration and hosts before anything depends on them."""

@@ -1,0 +1,239 @@
+"""Look at one host: is it there, what is it, and whose token is this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from mirror.errors import AuthError, HostStopped, MirrorError, NotFound, Unreachable
+from mirror.github.protocol import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mirror.core.timetable import Clock
+    from mirror.github import Answer, AppAuth
+    from mirror.sync.context import Endpoint
+
+State = Literal["ok", "warning", "failed", "unknown"]
+
+SOON = timedelta(days=14)
+"""A token that expires within this time is warned of."""
+
+_EXPIRY = "github-authentication-token-expiration"
+"""When the token expires, as ``2026-12-01 09:00:00 UTC`` or with an offset.
+
+Source: https://docs.github.com/authentication/keeping-your-account-and-data-secure/token-expiration-and-revocation
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One thing that was looked at.
+
+    Attributes:
+        host: The host's configured name (``target``, ``github``).
+        what: What was looked at (``token``, ``download``, a repository).
+        status: ``unknown`` where it cannot be told.
+        detail: What was found, and where it failed, what to do.
+    """
+
+    host: str
+    what: str
+    status: State
+    detail: str
+
+
+def failure(host: str, what: str, error: MirrorError, *, status: State = "failed") -> CheckResult:
+    """What could not be looked at; ``unknown`` where the host had been given up before."""
+    if isinstance(error, HostStopped):
+        return CheckResult(host, what, "unknown", "not tried, because of the failure above")
+    return CheckResult(host, what, status, str(error))
+
+
+class HostCheck:
+    """Asks a host of itself and of the token.
+
+    Args:
+        side: The host.
+        clock: The time, for the token's expiry.
+        writes: It is the target: the token must be able to write.
+    """
+
+    def __init__(self, side: Endpoint, clock: Clock, *, writes: bool) -> None:
+        self._side = side
+        self._client = side.store.client
+        self._clock = clock
+        self._writes = writes
+
+    async def run(self) -> list[CheckResult]:
+        """Everything that the host says without a repository."""
+        results = await self._reach()
+        if results[0].status == "failed":
+            return results
+        return [*results, *await self._token()]
+
+    def _result(self, what: str, status: State, detail: str) -> CheckResult:
+        return CheckResult(self._side.name, what, status, detail)
+
+    async def _reach(self) -> list[CheckResult]:
+        address = self._side.api_url
+        try:
+            capabilities = await self._client.capabilities()
+            if capabilities.version is None:
+                await self._client.get("meta")
+            kind = _kind(capabilities.version)
+        except Unreachable as error:
+            what = "certificate" if error.permanent else "reachable"
+            return [failure(self._side.name, what, error)]
+        except (AuthError, NotFound):
+            kind = "it does not tell its version without a valid token"
+        except MirrorError as error:
+            return [failure(self._side.name, "reachable", error)]
+        return [
+            self._result("reachable", "ok", f"{address} answers"),
+            self._tls(),
+            self._kind(kind),
+        ]
+
+    def _tls(self) -> CheckResult:
+        if self._side.api_url.startswith("https:"):
+            return self._result("certificate", "ok", "trusted")
+        if is_loopback(self._side.api_url):
+            return self._result("certificate", "ok", "none: plain http on this machine")
+        return self._result("certificate", "warning", "none: plain http, which anyone may read")
+
+    def _kind(self, text: str) -> CheckResult:
+        return self._result("version", "ok", text)
+
+    async def _token(self) -> list[CheckResult]:
+        if self._client.fingerprint == "anonymous":
+            return [self._anonymous()]
+        if app := self._client.app:
+            return await self._app(app)
+        if stopped := self._client.stopped:  # refused already when it was asked for its version
+            return [self._result("token", "failed", str(stopped))]
+        try:
+            answer = await self._client.get("user")
+        except MirrorError as error:
+            if isinstance(error, AuthError) and error.status != 401:
+                text = "it belongs to no user (an App's installation?): its owner cannot be seen"
+                return [self._result("token", "unknown", text)]
+            return [failure(self._side.name, "token", error)]
+        login = answer.data.get("login") if isinstance(answer.data, dict) else None
+        return [
+            self._result("token", "ok", f"valid, of {login}"),
+            self._permissions(answer),
+            self._expiry(answer),
+        ]
+
+    async def _app(self, app: AppAuth) -> list[CheckResult]:
+        """The App, and its installation with each owner that is configured."""
+        try:
+            results = [self._result("app", "ok", f"{await app.name()} ({app.number})")]
+        except MirrorError as error:
+            return [failure(self._side.name, "app", error)]
+        for owner in app.owners:
+            what = f"installation {owner}".strip()
+            try:
+                grant = await app.grant(owner.casefold())
+                account = await app.account(grant.number)
+            except MirrorError as error:
+                results.append(failure(self._side.name, what, error))
+                continue
+            detail = f"{grant.number}, in {account}; its token ends {grant.expires_at:%H:%M:%S} UTC"
+            results.append(self._result(what, "ok", f"{detail} and is renewed before"))
+            status, detail = app_verdict(grant.permissions, writes=self._writes)
+            results.append(self._result(f"permissions {owner}".strip(), status, detail))
+        return results
+
+    def _anonymous(self) -> CheckResult:
+        if self._writes:
+            return self._result("token", "failed", "none is set, so that nothing can be written")
+        return self._result("token", "ok", "none: public repositories only, and fewer requests")
+
+    def _permissions(self, answer: Answer) -> CheckResult:
+        status, detail = scopes_verdict(answer.headers, writes=self._writes)
+        return self._result("permissions", status, detail)
+
+    def _expiry(self, answer: Answer) -> CheckResult:
+        status, detail = expiry_verdict(answer.headers, self._clock.now())
+        return self._result("expiry", status, detail)
+
+
+def _kind(version: tuple[int, ...] | None) -> str:
+    if version is None:
+        return "github.com or GHE.com (or one like it)"
+    return f"GitHub Enterprise Server {'.'.join(map(str, version))}"
+
+
+def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, str]:
+    """Judge ``X-OAuth-Scopes``, which classic tokens have and others do not.
+
+    Source: https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
+    """
+    text = headers.get("X-OAuth-Scopes")
+    if text is None:
+        needed = "Contents: write, and Administration: write where repositories are to be created"
+        return "unknown", (
+            "a fine-grained token's cannot be seen; it needs"
+            f" {needed if writes else 'Contents: read for private repositories'}"
+        )
+    scopes = {scope.strip() for scope in text.split(",") if scope.strip()}
+    said = f"scopes {', '.join(sorted(scopes))}" if scopes else "no scope at all"
+    if "repo" not in scopes:
+        if writes and "public_repo" not in scopes:
+            return "failed", f"{said}; give the token the scope repo"
+        if writes:
+            return "warning", f"{said}; without the scope repo, public repositories only"
+        return "ok", f"{said}; public repositories only"
+    if writes and "workflow" not in scopes:
+        return "warning", (
+            f"{said}; without the scope workflow a tag is refused where its commit changes workflows"
+        )
+    return "ok", said
+
+
+def app_verdict(permissions: Mapping[str, str], *, writes: bool) -> tuple[State, str]:
+    """Judge what an installation of an App may do.
+
+    Source: https://docs.github.com/rest/authentication/permissions-required-for-github-apps
+    """
+    said = ", ".join(f"{name}: {level}" for name, level in sorted(permissions.items())) or "none"
+    if not writes:
+        if "contents" not in permissions:
+            return "warning", f"{said}; without Contents: read, public repositories only"
+        return "ok", said
+    if permissions.get("contents") != "write":
+        return "failed", f"{said}; give the App the permission Contents: write"
+    if permissions.get("administration") != "write":
+        return "warning", f"{said}; without Administration: write, no repository can be created"
+    return "ok", said
+
+
+def expiry_verdict(headers: Mapping[str, str], now: datetime) -> tuple[State, str]:
+    """Judge when the token expires, where the host tells."""
+    text = headers.get(_EXPIRY)
+    if text is None:
+        return "ok", "the host tells no date"
+    moment = parse_expiry(text)
+    if moment is None:
+        return "unknown", f"the host tells a date that cannot be read: {text[:60]}"
+    left = moment - now
+    said = f"{moment:%Y-%m-%d} (in {left.days} days)"
+    if left < SOON:
+        return "warning", f"{said}; renew the token"
+    return "ok", said
+
+
+def parse_expiry(text: str) -> datetime | None:
+    """Read the date of :data:`_EXPIRY`; ``None`` where it is none."""
+    plain = text.strip().removesuffix(" UTC")
+    for form in ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S"):
+        try:
+            moment = datetime.strptime(plain, form)  # noqa: DTZ007 - UTC where it has no offset
+        except ValueError:
+            continue
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None

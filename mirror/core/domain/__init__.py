@@ -1,0 +1,1 @@
+"""What the hosts say and what is wanted of it, as plain values."""

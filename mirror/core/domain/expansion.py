@@ -1,0 +1,180 @@
+"""Configured mirrors and patterns of them → mirrors: who wins, and who may not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import is_glob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mirror.core.domain.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One ``[[mirrors]]`` entry.
+
+    Attributes:
+        source_name: The name of the source host (``github``).
+        source: ``OWNER/REPO``; ``REPO`` may hold shell wildcards.
+        target: ``OWNER/REPO``, where ``{owner}`` and ``{repo}`` stand for the source's.
+        exclude: Globs of ``OWNER/REPO`` that a pattern leaves out, ignoring case.
+        settings: A fingerprint of the settings that matter.
+        interval: Seconds from one look to the next; 0 for the service's own timetable.
+    """
+
+    source_name: str
+    source: str
+    target: str
+    policy: Policy
+    settings: str
+    exclude: tuple[str, ...] = ()
+    enabled: bool = True
+    forks: bool = False
+    archived: bool = True
+    interval: float = 0.0
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether it stands for many repositories."""
+        return is_glob(self.source)
+
+    @property
+    def owner(self) -> str:
+        """The source's owner, which never holds a wildcard."""
+        return self.source.partition("/")[0]
+
+    @property
+    def listing(self) -> str:
+        """The key of the listing that a pattern is expanded by."""
+        return f"{self.source_name}:{self.owner}".casefold()
+
+    def target_of(self, source: RepoRef) -> str:
+        """The target of one of its sources, which need not be a name that can be."""
+        return self.target.replace("{owner}", source.owner).replace("{repo}", source.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """One pair: a source repository and the target repository that follows it.
+
+    Attributes:
+        settings: A fingerprint of the settings that matter.
+        interval: Seconds from one look to the next; 0 for the service's own timetable.
+    """
+
+    source_name: str
+    source: RepoRef
+    target: RepoRef
+    policy: Policy
+    settings: str
+    interval: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Its name in reports: ``github:cli/cli``."""
+        return f"{self.source_name}:{self.source}"
+
+    @property
+    def key(self) -> str:
+        """Its key in the ledger: the target's, which no other mirror has."""
+        return self.target.key
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A repository in the listing of its owner."""
+
+    ref: RepoRef
+    id: int
+    fork: bool = False
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """A mirror that cannot be: another has the same target, or its target is no name."""
+
+    name: str
+    target: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The mirrors, and those that cannot be."""
+
+    mirrors: tuple[Mirror, ...] = ()
+    impossible: tuple[Impossible, ...] = ()
+
+
+def expand(rules: Sequence[Rule], listings: Mapping[str, Iterable[Listed]]) -> Expansion:
+    """Apply the rules to what the sources hold.
+
+    An explicit mirror wins over a pattern, an earlier pattern over a later one; a disabled rule
+    keeps its repositories from all later ones.
+
+    Args:
+        rules: In the order of the configuration.
+        listings: By :attr:`Rule.listing`; a pattern without its listing yields nothing.
+    """
+    chosen: dict[str, list[tuple[Rule, RepoRef]]] = {}
+    wildcards = []
+    for rule in rules:
+        if rule.wildcard:
+            wildcards.append(rule)
+        else:
+            source = RepoRef.parse(rule.source)
+            chosen.setdefault(_name(rule, source), []).append((rule, source))
+    explicit = set(chosen)
+    for rule in wildcards:
+        for listed in listings.get(rule.listing, ()):
+            name = _name(rule, listed.ref)
+            if name not in explicit and name not in chosen and _matches(rule, listed):
+                chosen[name] = [(rule, listed.ref)]
+    pairs = [pair for found in chosen.values() for pair in found if pair[0].enabled]
+    return _without_clashes(pairs)
+
+
+def _name(rule: Rule, source: RepoRef) -> str:
+    return f"{rule.source_name}:{source}".casefold()
+
+
+def _matches(rule: Rule, listed: Listed) -> bool:
+    name = listed.ref.key
+    if not fnmatchcase(name, rule.source.casefold()):
+        return False
+    if (listed.fork and not rule.forks) or (listed.archived and not rule.archived):
+        return False
+    return not any(fnmatchcase(name, glob.casefold()) for glob in rule.exclude)
+
+
+def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
+    by_target: dict[str, list[tuple[Rule, RepoRef, str]]] = {}
+    for rule, source in pairs:
+        text = rule.target_of(source)
+        by_target.setdefault(text.casefold(), []).append((rule, source, text))
+    mirrors: list[Mirror] = []
+    impossible: list[Impossible] = []
+    for found in by_target.values():
+        names = [f"{rule.source_name}:{source}" for rule, source, _ in found]
+        for (rule, source, text), name in zip(found, names, strict=True):
+            if len(found) > 1:
+                others = ", ".join(other for other in names if other != name)
+                error = f"the target {text} is also that of {others or 'another entry'}"
+                impossible.append(Impossible(name, text, error))
+                continue
+            try:
+                target = RepoRef.parse(text)
+            except ValueError as error_:
+                impossible.append(Impossible(name, text, f"its target is {error_}"))
+                continue
+            mirrors.append(
+                Mirror(rule.source_name, source, target, rule.policy, rule.settings, rule.interval)
+            )
+    return Expansion(tuple(mirrors), tuple(impossible))

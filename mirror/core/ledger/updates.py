@@ -1,0 +1,190 @@
+"""Outcomes → ledger: what was done becomes what is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.core.execution.action import (
+    CreateRelease,
+    CreateRepository,
+    DeleteAsset,
+    DeleteRelease,
+    Outcome,
+    PublishRelease,
+    RenameAsset,
+    ReplaceAsset,
+    UpdateRelease,
+    UploadAsset,
+)
+from mirror.core.ledger.document import AssetEntry, QuarantineEntry, ReleaseEntry
+from mirror.core.planning.asset_identity import proof_of
+from mirror.core.planning.asset_names import forms, is_temporary
+from mirror.core.reporting.report import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.execution.action import Obstacle
+    from mirror.core.ledger.document import Ledger
+
+
+def learn(ledger: Ledger, entries: Collection[ReleaseEntry]) -> None:
+    """Note what a plan found at the target.
+
+    A copy has one entry: that of a release which was deleted at the source and made again under
+    its tag goes.
+    """
+    fresh = {entry.target_id: entry.source_id for entry in entries}
+    for source_id, known in list(ledger.releases.items()):
+        if fresh.get(known.target_id, source_id) != source_id:
+            del ledger.releases[source_id]
+    for entry in entries:
+        ledger.releases[entry.source_id] = entry
+
+
+def note_commits(ledger: Ledger, commits: Mapping[str, str]) -> None:
+    """Note at which commits the source's tags were when they were first looked at."""
+    for entry in ledger.releases.values():
+        entry.commit = entry.commit or commits.get(entry.tag)
+
+
+def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
+    """Note in the ledger what was done; what failed changes nothing in it."""
+    if outcome.status != "done":
+        return
+    if isinstance(outcome.action, CreateRepository):
+        ledger.created_repository = True
+        ledger.creating_repository = False
+        ledger.target_id = outcome.repository_id
+    elif outcome.source and outcome.release:
+        _record_release(ledger, outcome, outcome.source, outcome.release, now)
+
+
+def record_arrival(
+    ledger: Ledger, source: Release, asset: Asset, copy: Asset, sha256: str | None
+) -> None:
+    """Note an upload that was answered, and of which nothing is verified yet.
+
+    Args:
+        ledger: The document.
+        source: The source's release.
+        asset: The source's asset.
+        copy: The target's.
+        sha256: Of the bytes that went through.
+    """
+    known = ledger.releases.get(source.id)
+    if known is None:
+        return
+    known.note(_entry(asset, copy, sha256))
+
+
+def record_in_place(ledger: Ledger, source: Release, name: str) -> None:
+    """Note a name whose asset is about to be uploaded under it, with nothing to tell whose it is."""
+    known = ledger.releases.get(source.id)
+    if known and name not in known.in_place:
+        known.in_place += (name,)
+
+
+def forget_in_place(ledger: Ledger, source: Release, name: str) -> None:
+    """Note that nothing of ours is under a name: another asset has it."""
+    if known := ledger.releases.get(source.id):
+        known.in_place = tuple(other for other in known.in_place if other != name)
+
+
+def forget_asset(ledger: Ledger, source: Release, gone: Asset) -> None:
+    """Note that an asset of the target is gone."""
+    if known := ledger.releases.get(source.id):
+        known.assets.pop(gone.id, None)
+
+
+def _record_release(
+    ledger: Ledger, outcome: Outcome, source: Release, target: Release, now: datetime
+) -> None:
+    known = ledger.releases.get(source.id)
+    match outcome.action:
+        case DeleteRelease(target=copy):
+            if known and known.target_id == copy.id:
+                del ledger.releases[source.id]
+        case DeleteAsset(target=gone):
+            forget_asset(ledger, source, gone)
+        case CreateRelease():
+            ledger.releases[source.id] = ReleaseEntry(source.id, target.id, target.tag)
+        case UploadAsset(asset=asset) if known and outcome.asset:
+            _record_copy(known, outcome, asset, outcome.asset)
+        case ReplaceAsset(asset=asset, old=old) if known and outcome.asset:
+            known.assets.pop(old.id, None)
+            _record_copy(known, outcome, asset, outcome.asset)
+        case RenameAsset(asset=asset) if known and outcome.asset:
+            _record_name(known, asset, outcome.asset)
+        case PublishRelease() | UpdateRelease() if known:
+            known.tag = target.tag
+            if not target.draft:
+                known.published = known.published or iso(now)
+        case _:
+            pass
+
+
+def _entry(asset: Asset, copy: Asset, sha256: str | None) -> AssetEntry:
+    """The record of an upload that was answered."""
+    return AssetEntry(
+        source_id=asset.id,
+        source_name=asset.name,
+        target_id=copy.id,
+        target_name=copy.name,
+        size=copy.size,
+        sha256=sha256,
+        source_digest=asset.sha256,
+        source_updated_at=iso(asset.updated_at) if asset.updated_at else None,
+        target_created_at=iso(copy.created_at) if copy.created_at else None,
+    )
+
+
+def _record_name(known: ReleaseEntry, asset: Asset, copy: Asset) -> None:
+    entry = known.assets.get(copy.id)
+    if entry and not is_temporary(copy.name):
+        entry.source_name = asset.name
+        entry.target_name = copy.name
+
+
+def _record_copy(known: ReleaseEntry, outcome: Outcome, asset: Asset, copy: Asset) -> None:
+    """A copy that is verified and has its name."""
+    before = known.assets.get(copy.id)
+    sha256 = outcome.sha256 or (before.sha256 if before else None)
+    if asset.sha256 and asset.sha256 == copy.sha256:
+        sha256 = copy.sha256
+    entry = _entry(asset, copy, sha256)
+    entry.proof = proof_of(before or entry, copy, sha256)
+    known.note(entry)
+    known.in_place = tuple(n for n in known.in_place if copy.name not in forms(n))
+
+
+def quarantine(ledger: Ledger, obstacles: Iterable[Obstacle], now: datetime) -> list[Obstacle]:
+    """Keep exactly what failed for good in this pass; what failed so before keeps its date.
+
+    Returns:
+        Those that are new.
+    """
+    before = ledger.quarantined
+    after: dict[tuple[int, int], QuarantineEntry] = {}
+    fresh = []
+    for obstacle in obstacles:
+        if not obstacle.final:
+            continue
+        key = (obstacle.release_id, obstacle.asset_id)
+        known = before.get(key)
+        if known is None or known.facts != obstacle.facts:
+            fresh.append(obstacle)
+            known = None
+        after[key] = QuarantineEntry(
+            release_id=obstacle.release_id,
+            asset_id=obstacle.asset_id,
+            facts=obstacle.facts,
+            error=obstacle.error,
+            since=known.since if known else iso(now),
+            release=obstacle.release or "",
+            asset=obstacle.asset,
+        )
+    ledger.quarantined = after
+    return fresh

@@ -1,0 +1,1 @@
+"""Two snapshots, the ledger and the settings become a plan."""

@@ -1,0 +1,211 @@
+"""What vanished at the source or is no longer selected, and what may be deleted because of it.
+
+Nothing is deleted unless the settings ask for it, from a complete listing, of what this mirror
+made, and all or nothing under `max_deletes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.selection import select
+from mirror.core.domain.source_archives import is_archive, with_archives
+from mirror.core.execution.action import DeleteAsset, DeleteRelease, Obstacle
+from mirror.core.planning.asset_identity import is_recorded as is_same_asset
+from mirror.core.planning.asset_names import guessed_name, is_temporary
+from mirror.core.planning.release_matching import is_recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Asset, Release, Snapshot
+    from mirror.core.ledger.document import AssetEntry, Ledger, ReleaseEntry
+    from mirror.core.planning.release_matching import Copies
+
+
+@dataclass(slots=True)
+class Deletions:
+    """What a plan deletes.
+
+    Attributes:
+        releases: Each with the source's release as far as it is still known.
+        assets: By the id of the source's release that they belong to.
+        obstacle: Why nothing is deleted although something would have to be.
+        warnings: What an operator should know.
+    """
+
+    releases: list[tuple[Release, DeleteRelease]] = field(default_factory=list)
+    assets: dict[int, list[DeleteAsset]] = field(default_factory=dict)
+    obstacle: Obstacle | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def vanished(source: Snapshot, ledger: Ledger, policy: Policy) -> tuple[list[int], list[int]]:
+    """Releases and assets of which the source's list says nothing any more.
+
+    A list that shifts while its pages are read can miss what is there: each of these is asked for
+    by its id before it is deleted (:attr:`Snapshot.gone_releases`). More than may be deleted are not asked
+    for: nothing will be deleted then.
+
+    Returns:
+        Ids of releases, and ids of assets, that this mirror copied.
+    """
+    if policy.on_delete != "delete" or not source.complete:
+        return [], []
+    here = {release.id: release for release in source.releases}
+    releases = [entry for entry in ledger.releases.values() if entry.created]
+    gone = [entry.source_id for entry in releases if entry.source_id not in here]
+    assets = [
+        asset.source_id
+        for entry in releases
+        if entry.source_id in here
+        for asset in _lost(entry, here[entry.source_id])
+    ]
+    assets = list(dict.fromkeys(assets))
+    room = policy.max_deletes + 1
+    return gone[:room], assets[: max(0, room - len(gone))]
+
+
+def deletions(
+    source: Snapshot,
+    target: Snapshot | None,
+    ledger: Ledger,
+    policy: Policy,
+    copies: Copies,
+    now: datetime,
+) -> Deletions:
+    """Decide what is deleted at the target.
+
+    Args:
+        source: With what is gone for certain.
+        target: ``None`` where there is no repository, and hence nothing to delete.
+        ledger: What this mirror made; nothing else is ever deleted.
+        policy: What the operator wants.
+        copies: Which release of the target belongs to which of the source.
+        now: The time, for ``min_age``.
+    """
+    found = Deletions()
+    if target is None or not source.complete or not target.complete:
+        return found
+    chooser = _Chooser(source, target, policy, copies, now)
+    for entry in list(ledger.releases.values()):
+        chooser.consider(entry, found)
+    count = len(found.releases) + sum(map(len, found.assets.values()))
+    if count > policy.max_deletes:
+        text = (
+            f"{count} releases and assets would be deleted at the target, more than max_deletes ="
+            f" {policy.max_deletes}: nothing was deleted; raise max_deletes if that is meant"
+        )
+        return Deletions(obstacle=Obstacle(text, action="delete-release"), warnings=found.warnings)
+    return found
+
+
+class _Chooser:
+    def __init__(
+        self,
+        source: Snapshot,
+        target: Snapshot,
+        policy: Policy,
+        copies: Copies,
+        now: datetime,
+    ) -> None:
+        self._source = {release.id: release for release in source.releases}
+        deletes = policy.on_delete == "delete"
+        self._gone_releases = source.gone_releases if deletes else frozenset()
+        self._gone_assets = source.gone_assets if deletes else frozenset()
+        self._target = {release.id: release for release in target.releases}
+        self._policy = policy
+        self._used = {copy.id for r in source.releases if (copy := copies.of(r))}
+        # A release that is too young is not deselected: it waits, and its copy with it. Nor does
+        # it take the place of an older one among the newest before it can be there itself.
+        self._wanted: dict[int, set[int]] = {}
+        for moment in (None, now):
+            chosen = select(source.releases, policy.selection, moment)
+            for wanted in with_archives(chosen, source.repository.ref, policy.selection):
+                ids = {asset.id for asset in wanted.assets}
+                self._wanted.setdefault(wanted.release.id, set()).update(ids)
+
+    def consider(self, entry: ReleaseEntry, found: Deletions) -> None:
+        """One release that this mirror once copied."""
+        copy = self._target.get(entry.target_id)
+        release = self._source.get(entry.source_id)
+        if copy is None or not entry.created or not is_recorded(entry, copy, release):
+            return
+        if release is None:
+            certain = entry.source_id in self._gone_releases and copy.id not in self._used
+            if certain and not copy.draft:
+                self._delete_release(replace(copy, id=entry.source_id), copy, entry, found)
+        elif release.draft and not copy.draft:
+            found.warnings.append(
+                f"release {release.tag} was un-published at the source; its copy was kept"
+            )
+        elif release.id in self._wanted:
+            self._consider_assets(release, copy, entry, found)
+        elif self._policy.on_deselect == "delete":
+            self._delete_release(release, copy, entry, found)
+
+    @staticmethod
+    def _delete_release(
+        release: Release, copy: Release, entry: ReleaseEntry, found: Deletions
+    ) -> None:
+        """Delete a copy, unless others keep something of their own in it."""
+        ours = {asset.target_id for asset in entry.assets.values() if asset.created}
+        theirs = [a.name for a in copy.assets if a.id not in ours and a.uploaded]
+        theirs = sorted(name for name in theirs if not is_temporary(name))
+        if theirs:
+            found.warnings.append(
+                f"release {copy.tag} would be deleted, but holds what is not of this mirror"
+                f" ({', '.join(theirs[:3])}{', …' if len(theirs) > 3 else ''}); it was kept"
+            )
+        else:
+            found.releases.append((release, DeleteRelease(copy)))
+
+    def _consider_assets(
+        self, release: Release, copy: Release, entry: ReleaseEntry, found: Deletions
+    ) -> None:
+        here = {asset.id: asset for asset in copy.assets}
+        wanted = self._wanted[release.id]
+        for asset in _lost(entry, release):
+            if asset.source_id in self._gone_assets:
+                self._delete(release, asset, here, found)
+        if self._policy.on_deselect == "delete":
+            alive = {asset.id for asset in release.assets}
+            names = {asset.name for asset in release.assets}
+            for known in entry.assets.values():
+                archive = is_archive(known.source_id) and known.source_name not in names
+                if (known.source_id in alive or archive) and known.source_id not in wanted:
+                    self._delete(release, known, here, found)
+
+    def _delete(
+        self,
+        release: Release,
+        entry: AssetEntry,
+        here: Mapping[int, Asset],
+        found: Deletions,
+    ) -> None:
+        copy = here.get(entry.target_id)
+        if copy and entry.created and _is_called(copy, entry):
+            found.assets.setdefault(release.id, []).append(DeleteAsset(copy))
+
+
+def _is_called(copy: Asset, entry: AssetEntry) -> bool:
+    """Whether a copy has a name that this mirror gave it; a run may have died before noting it."""
+    names = {entry.target_name, entry.source_name, guessed_name(entry.source_name)}
+    return copy.name in names and is_same_asset(entry, copy)
+
+
+def _lost(entry: ReleaseEntry, release: Release) -> Iterable[AssetEntry]:
+    """Assets that were copied and that the source's release no longer has; replaced ones are there."""
+    ids = {asset.id for asset in release.assets}
+    names = {asset.name for asset in release.assets}
+    return [
+        asset
+        for asset in entry.assets.values()
+        if asset.created
+        and asset.source_id not in ids
+        and asset.source_name not in names
+        and not is_archive(asset.source_id)  # while there is the tag, there are its archives
+    ]

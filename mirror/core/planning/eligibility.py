@@ -1,0 +1,229 @@
+"""Which assets of a release can be taken now, never, or not yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
+from mirror.core.domain.source_archives import is_archive
+from mirror.core.execution.action import (
+    AssetAction,
+    DeleteAsset,
+    Obstacle,
+    ReplaceAsset,
+    UploadAsset,
+)
+from mirror.core.planning.asset_names import is_temporary
+
+if TYPE_CHECKING:
+    from mirror.core.domain.capabilities import Capabilities
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.domain.selection import Wanted
+    from mirror.core.ledger.document import Ledger
+    from mirror.core.planning.asset_matching import Matched, Taken
+    from mirror.core.planning.plan_context import PlanContext
+
+PENDING = timedelta(hours=1)
+"""An asset that is not uploaded at the source for longer than this is no upload in progress."""
+
+
+class Eligibility:
+    """Tells of the assets of one release which can be taken.
+
+    Attributes:
+        held: The release is not to be published yet.
+        obstacles: What cannot be taken, and why.
+        warnings: What an operator should know.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        copy: Release | None,
+        ledger: Ledger,
+        policy: Policy,
+        about: PlanContext,
+    ) -> None:
+        self._release = release
+        self._copy = copy
+        self._ledger = ledger
+        self._hold = policy.incomplete == "hold"
+        self._about = about
+        self.held = False
+        self.obstacles: list[Obstacle] = []
+        self.warnings: list[str] = []
+
+    @cached_property
+    def _within(self) -> str:
+        return surroundings(self._release, self._copy.id) if self._copy else ""
+
+    def quarantined(self, asset: Asset | None = None) -> Obstacle | None:
+        """What was recorded of the release or of one of its assets, while it is not tried again."""
+        known = self._ledger.quarantined.get((self._release.id, asset.id if asset else 0))
+        if known is None or self._about.retry:
+            return None
+        same = {fingerprint([self._release])}
+        if asset:  # what a release of the target cannot take another one may
+            same = {asset_fingerprint(asset), asset_fingerprint(asset, self._within)}
+        if known.facts not in same:
+            return None
+        return Obstacle(
+            known.error,
+            release_id=self._release.id,
+            asset_id=asset.id if asset else 0,
+            release=self._release.tag,
+            asset=asset.name if asset else None,
+            final=True,
+            facts=known.facts,
+        )
+
+    def takeable(self, wanted: Wanted) -> list[Asset]:
+        """The wanted assets that the target can take, as far as the source tells."""
+        taken: list[Asset] = []
+        for asset in wanted.assets:
+            if is_temporary(asset.name):
+                continue  # the source is a mirror itself, and this the new half of an exchange
+            if not asset.uploaded:
+                self._incomplete(asset)
+            elif error := _untakeable(asset, self._about.capabilities):
+                self._never(asset, error)
+                self.held |= self._hold
+            else:
+                taken.append(asset)
+        return taken
+
+    def settle(self, matched: Matched, copy: Release | None, *, left_alone: bool) -> None:
+        """Leave out work that the copy cannot take, and what failed for good and is the same.
+
+        Args:
+            matched: What the assets need.
+            copy: The target's release.
+            left_alone: The settings leave it as it is, but for what is missing.
+        """
+        for item in matched.taken:
+            self._taken(item, left_alone=left_alone)
+        if copy and copy.immutable and not copy.draft:
+            self._frozen(matched)
+        self._crowded(matched, len(copy.assets) if copy else 0)
+        kept: list[AssetAction] = []
+        for action in matched.actions:
+            asset = None if isinstance(action, DeleteAsset) else action.asset
+            obstacle = self.quarantined(asset) if asset else None
+            if obstacle is None:
+                kept.append(action)
+                continue
+            self.obstacles.append(obstacle)
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                self.held |= self._hold
+        matched.actions = kept
+
+    def _taken(self, item: Taken, *, left_alone: bool) -> None:
+        """Another asset has the name: it is left alone."""
+        name, holder = item.asset.name, item.holder
+        if item.called and not is_temporary(item.called):
+            text = (
+                f"asset {name} was renamed at the source; its copy is still called {item.called},"
+                " because another asset at the target has the new name"
+            )
+        elif item.ours:
+            text = f"the target would name it {holder.name}, as another asset of this release"
+        else:
+            text = (
+                f"asset {name} differs from the target's {holder.name}, which is not of this mirror"
+                " and was left alone"
+            )
+        if left_alone and not item.ours:
+            self.warnings.append(text)
+        elif not holder.uploaded:
+            self.held = True
+            self._wait(item.asset, f"waits: {text}")
+        else:
+            self._never(item.asset, text, within=self._within)
+            self.held |= self._hold
+
+    def _frozen(self, matched: Matched) -> None:
+        """An immutable release takes no assets: they can never arrive."""
+        for action in matched.actions:
+            if isinstance(action, UploadAsset | ReplaceAsset):
+                self._never(action.asset, "the target's release is immutable")
+        matched.actions.clear()
+        matched.leftovers.clear()
+
+    def _crowded(self, matched: Matched, there: int) -> None:
+        """Leave out uploads, the smallest ones, that the target's release has no room for.
+
+        A full one has none for an asset and its replacement at the same time.
+        """
+        limit = self._about.capabilities.max_assets
+        if limit is None:
+            return
+        room = max(0, limit - there + len(matched.leftovers))
+        uploads = [action for action in matched.actions if isinstance(action, UploadAsset)]
+        late = {action.asset.id for action in uploads[room:]}
+        matched.actions = [
+            action
+            for action in matched.actions
+            if not (isinstance(action, UploadAsset) and action.asset.id in late)
+        ]
+        for action in uploads[room:]:
+            error = f"the release has more assets than the target takes ({limit})"
+            self._never(action.asset, error)
+            self.held |= self._hold
+        spare = room - len(uploads)
+        for place, change in enumerate(matched.actions):
+            if isinstance(change, ReplaceAsset) and change.temporary is None:
+                spare -= 1
+                if spare < 0:
+                    matched.actions[place] = replace(change, temporary_name="")
+
+    def _incomplete(self, asset: Asset) -> None:
+        since = asset.updated_at
+        if since and self._about.now - since > PENDING:
+            self.warnings.append(
+                f"asset {asset.name} is not complete at the source (state {asset.state});"
+                " left out until it is"
+            )
+            return
+        self.held = True
+        self._wait(asset, f"waits: the source is still uploading {asset.name}")
+
+    def _wait(self, asset: Asset, text: str) -> None:
+        self.obstacles.append(
+            Obstacle(
+                text,
+                action="upload-asset",
+                release_id=self._release.id,
+                asset_id=asset.id,
+                release=self._release.tag,
+                asset=asset.name,
+            )
+        )
+
+    def _never(self, asset: Asset, error: str, within: str = "") -> None:
+        self.obstacles.append(
+            Obstacle(
+                error,
+                action="upload-asset",
+                release_id=self._release.id,
+                asset_id=asset.id,
+                release=self._release.tag,
+                asset=asset.name,
+                final=True,
+                facts=asset_fingerprint(asset, within),
+            )
+        )
+
+
+def _untakeable(asset: Asset, limits: Capabilities) -> str | None:
+    """Why the target can never take an asset, or ``None``."""
+    if is_archive(asset.id):
+        return None  # how large it is, nobody knows before it was fetched
+    if asset.size == 0:
+        return "it has 0 bytes, which no host takes; exclude it with assets.exclude"
+    if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
+        return f"it has {asset.size} bytes; the target takes at most {limits.max_asset_size}"
+    return None

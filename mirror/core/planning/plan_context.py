@@ -1,0 +1,28 @@
+"""What a plan depends on besides the two snapshots, the ledger and the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mirror.core.domain.capabilities import Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What a plan depends on besides the two snapshots.
+
+    Attributes:
+        source_url: The source host's web address.
+        source_address: The source repository's web address.
+        retry: Try again what is quarantined.
+    """
+
+    source_url: str
+    source_address: str
+    now: datetime
+    capabilities: Capabilities
+    retry: bool = False

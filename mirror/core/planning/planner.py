@@ -1,0 +1,355 @@
+"""(source, target, ledger, policy) → plan: the one place that decides what is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.selection import Wanted, next_ripe, select
+from mirror.core.domain.source_archives import archives_of, with_archives
+from mirror.core.execution.action import (
+    CreateRepository,
+    CreateTag,
+    DeleteAsset,
+    DeleteRelease,
+    Examined,
+    Obstacle,
+    Plan,
+    PublishRelease,
+    PushTag,
+    ReleaseWork,
+    UpdateRelease,
+)
+from mirror.core.ledger.document import ReleaseEntry
+from mirror.core.planning.asset_identity import Copies as AssetCopies
+from mirror.core.planning.asset_matching import Matched, match_assets
+from mirror.core.planning.asset_names import forms
+from mirror.core.planning.deletions import deletions
+from mirror.core.planning.eligibility import PENDING, Eligibility
+from mirror.core.planning.plan_context import PlanContext
+from mirror.core.planning.release_matching import Copies
+from mirror.core.planning.release_text import Texts
+from mirror.core.planning.tags import needs_tag, push_refused, tag_for, tags_needed
+from mirror.core.reporting.report import iso
+from mirror.core.text.body import description, readme
+
+if TYPE_CHECKING:
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Release, Snapshot
+    from mirror.core.domain.source_archives import SourceArchive
+    from mirror.core.ledger.document import Ledger
+
+__all__ = ["PENDING", "PlanContext", "plan", "tags_needed"]
+
+
+def plan(
+    source: Snapshot,
+    target: Snapshot | None,
+    ledger: Ledger,
+    policy: Policy,
+    circumstances: PlanContext,
+) -> Plan:
+    """Decide what brings the target up to the source.
+
+    Args:
+        source: What the source says now, with the commits of :func:`tags_needed`.
+        target: What the target says now, likewise; ``None`` where the repository does not exist.
+        ledger: What was recorded.
+        policy: What the operator wants.
+        circumstances: All else.
+    """
+    return _Planner(source, target, ledger, policy, circumstances).plan()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan while it grows."""
+
+    releases: list[ReleaseWork] = field(default_factory=list)
+    learned: list[ReleaseEntry] = field(default_factory=list)
+    examined: list[Examined] = field(default_factory=list)
+    obstacles: list[Obstacle] = field(default_factory=list)
+    tags: set[Obstacle] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
+    placeholders: int = 0
+    made_again: bool = False
+
+
+class _Planner:
+    def __init__(
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        ledger: Ledger,
+        policy: Policy,
+        circumstances: PlanContext,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._ledger = ledger
+        self._policy = policy
+        self._about = circumstances
+        self._copies = Copies(source, target, ledger, circumstances.source_url)
+        self._deletions = deletions(source, target, ledger, policy, self._copies, circumstances.now)
+        self._draft = _Draft()
+
+    def plan(self) -> Plan:
+        now, selection = self._about.now, self._policy.selection
+        wanted = with_archives(
+            select(self._source.releases, selection, now), self._source.repository.ref, selection
+        )
+        if obstacle := self._closed(wanted):
+            return Plan(obstacles=(obstacle,))
+        # One that is too young belongs to the mirror all the same.
+        selected = {item.release.id for item in select(self._source.releases, selection)}
+        texts = Texts(self._source, self._target, self._policy, self._about, selected)
+        for rank, item in enumerate(wanted):
+            self._release(rank, item, texts)
+        self._delete_releases()
+        self._orphans()
+        draft = self._draft
+        if not self._source.complete:
+            draft.warnings.append(
+                "the source's list of releases is not complete; what it shows was mirrored"
+            )
+        if self._source.repository.ref.key != self._ledger.source.partition(":")[2].casefold():
+            draft.warnings.append(
+                f"the source is now called {self._source.repository.ref}; it is followed, but name"
+                " it so in the configuration"
+            )
+        if draft.placeholders:
+            count = draft.placeholders
+            draft.news.append(
+                f"{count} {'tag stands at a placeholder commit' if count == 1 else 'tags stand at placeholder commits'},"
+                " because the target does not have the source's commits"
+            )
+        create = None
+        # Made by a run that was cut off before the first commit; another's is left as it is.
+        begun = self._target and self._target.repository.empty and self._target.created_by_mirror
+        if (self._target is None or begun) and any(
+            work.create or work.tag for work in draft.releases
+        ):
+            address = self._about.source_address
+            push = self._policy.tags == "push"
+            create = CreateRepository(
+                self._policy.visibility,
+                description(address),
+                "" if push else readme(address),
+                without_actions=push and not self._policy.allow_actions,
+            )
+        return Plan(
+            repository=create,
+            releases=tuple(draft.releases),
+            learned=tuple(draft.learned),
+            examined=tuple(draft.examined),
+            obstacles=tuple(draft.obstacles),
+            warnings=tuple(dict.fromkeys(draft.warnings)),
+            news=tuple(dict.fromkeys(draft.news)),
+            # What a release that was made again no longer has is seen once it is known as its copy.
+            wake_at=now
+            if draft.made_again and self._policy.on_delete == "delete"
+            else next_ripe(self._source.releases, selection, now),
+        )
+
+    def _closed(self, wanted: tuple[Wanted, ...]) -> Obstacle | None:
+        """What stops the whole mirror."""
+        if self._target is None and wanted and not self._policy.create_repository:
+            return Obstacle(
+                f"the target repository {self._ledger.target} does not exist, and"
+                " create_repository = false: create it, or allow it",
+                action="create-repository",
+            )
+        if self._target and self._target.repository.archived:
+            return Obstacle(
+                f"the target repository {self._ledger.target} is archived, hence read-only:"
+                " unarchive it, or disable this mirror",
+                action="update-release",
+                final=True,
+                facts="archived",
+            )
+        return None
+
+    def _release(self, rank: int, wanted: Wanted, texts: Texts) -> None:
+        release = wanted.release
+        copy = self._copies.of(release)
+        strays = self._copies.strays(release, copy)
+        intake = Eligibility(release, copy, self._ledger, self._policy, self._about)
+        if obstacle := intake.quarantined() or self._hidden(release, copy):
+            self._draft.obstacles.append(obstacle)
+            return
+        entry = self._copies.entry(release, copy)
+        self._draft.made_again |= entry is not None and entry.source_id != release.id
+        ours = (entry.created if entry else False) or (copy is not None and copy.draft)
+        if copy and not copy.draft and not ours and self._policy.existing == "skip":
+            self._draft.warnings.append(
+                f'release {release.tag} exists at the target and is not of this mirror; skipped (existing = "skip")'
+            )
+            return
+        tag = self._tag(release, copy)
+        if isinstance(tag, Obstacle):
+            if tag not in self._draft.tags:  # what holds all of them is told once
+                self._draft.tags.add(tag)
+                self._draft.obstacles.append(tag)
+            return
+        takeable = intake.takeable(wanted)
+        copies = AssetCopies(draft=True)
+        if copy:
+            copies = AssetCopies(
+                copy.assets,
+                entry.assets if entry else {},
+                draft=copy.draft,
+                assume=entry is None and not ours,
+                followed=entry.followed if entry else False,
+                in_place=[f for name in (entry.in_place if entry else ()) for f in forms(name)],
+                since=self._ledger.working_since,
+            )
+        matched = match_assets(
+            takeable,
+            (*release.assets, *self._archives(wanted, entry)),
+            copies,
+            follow=self._policy.on_change == "follow",
+            barred=[asset.id for asset in takeable if intake.quarantined(asset)],
+            leaving={a.target.id for a in self._deletions.assets.get(release.id, ())},
+        )
+        intake.settle(matched, copy, left_alone=copy is not None and not ours)
+        barred = {obstacle.asset_id for obstacle in intake.obstacles}
+        assets = tuple(asset for asset in takeable if asset.id not in barred)
+        self._draft.examined.append(
+            Examined(release, copy, assets, matched.present, tuple(matched.actions))
+        )
+        self._draft.obstacles.extend(intake.obstacles)
+        warnings = (*intake.warnings, *matched.warnings)
+        self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)
+        self._draft.news.extend(f"{release.tag}: {text}" for text in matched.news)
+        self._note_moved_tag(release, entry)
+        followed = True
+        if copy:
+            equal = _complete(wanted, matched) and not texts.differences(release, copy)
+            adopted = copies.followed or self._policy.existing == "adopt"
+            followed = ours or adopted or equal
+            self._learn(release, copy, entry, matched, ours=ours, followed=followed)
+        work = ReleaseWork(
+            rank=rank,
+            source=release,
+            target=copy,
+            tag=tag,
+            create=texts.draft(release) if copy is None else None,
+            leftovers=(*strays, *matched.leftovers),
+            assets=(*matched.actions, *self._to_delete(release, matched)),
+            finish=_finish(release, copy, texts, followed=followed, held=intake.held),
+            publish_incomplete=self._policy.incomplete == "publish",
+            present=tuple(matched.present.values()),
+        )
+        if work.actions():
+            self._draft.releases.append(work)
+            self._draft.placeholders += bool(tag and tag.commit is None)
+
+    def _to_delete(self, release: Release, matched: Matched) -> list[DeleteAsset]:
+        """What the settings delete, but for what turned out to be the copy of another asset."""
+        needed = {entry.target_id for entry in matched.present.values()}
+        doomed = self._deletions.assets.get(release.id, ())
+        return [action for action in doomed if action.target.id not in needed]
+
+    def _archives(self, wanted: Wanted, entry: ReleaseEntry | None) -> tuple[SourceArchive, ...]:
+        """The archives that are wanted, and those that were attached when they were."""
+        ids = {asset.id for asset in wanted.assets}
+        ids |= {known.source_id for known in entry.assets.values()} if entry else set()
+        archives = archives_of(wanted.release, self._source.repository.ref)
+        return tuple(archive for archive in archives if archive.id in ids)
+
+    def _tag(self, release: Release, copy: Release | None) -> CreateTag | PushTag | Obstacle | None:
+        if not needs_tag(release, copy):
+            return None
+        if refused := push_refused(self._target, self._policy):
+            return Obstacle(refused, action="create-tag")
+        tag = tag_for(release, self._source, self._target, self._policy, self._about)
+        return _waiting(release, "create-tag", tag) if isinstance(tag, str) else tag
+
+    def _note_moved_tag(self, release: Release, entry: ReleaseEntry | None) -> None:
+        now = self._source.tags.get(release.tag)
+        if entry and entry.commit and now and now != entry.commit:
+            self._draft.warnings.append(
+                f"tag {release.tag} was moved at the source from commit {entry.commit} to {now};"
+                " the target's tag was left where it is"
+            )
+
+    def _hidden(self, release: Release, copy: Release | None) -> Obstacle | None:
+        """Where it cannot be told whether the target has a copy, none is made."""
+        if copy is None and self._target and not self._target.complete:
+            text = "waits: the target's list of releases is not complete; whether it has"
+            return _waiting(release, "create-release", f"{text} {release.tag} is not known")
+        if (copy is None or copy.draft) and self._copies.taken(release):
+            text = "waits: the target has the copy of another release under the tag"
+            return _waiting(release, "create-release", f"{text} {release.tag}")
+        return None
+
+    def _learn(
+        self,
+        release: Release,
+        copy: Release,
+        entry: ReleaseEntry | None,
+        matched: Matched,
+        *,
+        ours: bool,
+        followed: bool,
+    ) -> None:
+        """Note what was found at the target, where the ledger does not know it so."""
+        published = None
+        if not copy.draft:
+            published = (entry.published if entry else None) or iso(self._about.now)
+        recorded = {asset.name for asset in copy.assets if asset.id in matched.records}
+        fresh = ReleaseEntry(
+            source_id=release.id,
+            target_id=copy.id,
+            tag=release.tag,
+            created=ours,
+            followed=followed,
+            published=published,
+            commit=entry.commit if entry else self._source.tags.get(release.tag),
+            assets=matched.records,
+            in_place=tuple(n for n in entry.in_place if n not in recorded) if entry else (),
+        )
+        if fresh != entry:
+            self._draft.learned.append(fresh)
+
+    def _delete_releases(self) -> None:
+        """Copies that are to go because the settings say so."""
+        found = self._deletions
+        self._draft.warnings.extend(found.warnings)
+        if found.obstacle:
+            self._draft.obstacles.append(found.obstacle)
+        for release, action in found.releases:
+            rank = len(self._source.releases)
+            work = ReleaseWork(rank, release, action.target, leftovers=(action,))
+            self._draft.releases.append(work)
+
+    def _orphans(self) -> None:
+        """Drafts of ours whose release vanished from the source before they were published."""
+        if not self._source.complete:
+            return
+        alive = {release.id for release in self._source.releases}
+        for source_id, drafts in self._copies.drafts.items():
+            if source_id not in alive:
+                strays = tuple(DeleteRelease(draft) for draft in drafts)
+                gone = replace(drafts[0], id=source_id)
+                rank = len(self._source.releases)
+                self._draft.releases.append(ReleaseWork(rank, gone, drafts[0], leftovers=strays))
+
+
+def _complete(wanted: Wanted, matched: Matched) -> bool:
+    """Whether every wanted asset is there as it should be."""
+    settled = not (matched.actions or matched.taken)
+    return settled and len(matched.present) == len(wanted.assets)
+
+
+def _finish(
+    release: Release, copy: Release | None, texts: Texts, *, followed: bool, held: bool
+) -> PublishRelease | UpdateRelease | None:
+    if copy and not copy.draft:
+        return texts.update(release, copy, followed=followed)
+    return None if held or release.draft else texts.publication(release)
+
+
+def _waiting(release: Release, action: str, text: str) -> Obstacle:
+    return Obstacle(text, action=action, release_id=release.id, release=release.tag)

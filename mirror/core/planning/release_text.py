@@ -1,0 +1,101 @@
+"""What a release says at the target: its title, its text, its flags, and whether it is the latest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mirror.core.execution.action import CreateRelease, PublishRelease, UpdateRelease
+from mirror.core.text.body import marker, render_body, render_footer, same_text, with_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Release, Snapshot
+    from mirror.core.planning.plan_context import PlanContext
+
+
+class Texts:
+    """The fields of the requests that make, publish and change the releases of a mirror.
+
+    Args:
+        selected: Ids of the source's releases that are wanted.
+    """
+
+    def __init__(
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        policy: Policy,
+        about: PlanContext,
+        selected: Collection[int],
+    ) -> None:
+        self._latest = source.latest
+        self._latest_here = target.latest if target else None
+        self._policy = policy
+        self._about = about
+        self._selected = selected
+        self._rendered: dict[int, dict[str, Any]] = {}
+
+    def draft(self, release: Release) -> CreateRelease:
+        """A draft with our marker."""
+        mark = marker(self._about.source_url, release)
+        text = {**self._text(release), "draft": True}
+        text["body"] = with_marker(text["body"], mark)
+        return CreateRelease(text, mark)
+
+    def publication(self, release: Release) -> PublishRelease:
+        """The end of a draft: its final text."""
+        latest = self._make_latest(release)
+        return PublishRelease({**self._text(release), "draft": False, **latest})
+
+    def update(self, release: Release, copy: Release, *, followed: bool) -> UpdateRelease | None:
+        """What a published copy needs; of one that is not followed only to be the latest."""
+        changes = self.differences(release, copy) if followed else {}
+        shown = not changes.get("prerelease", copy.prerelease)
+        if release.id == self._latest and copy.id != self._latest_here and shown:
+            changes |= self._make_latest(release)
+        return UpdateRelease({"tag_name": copy.tag, **changes}) if changes else None
+
+    def differences(self, release: Release, copy: Release) -> dict[str, Any]:
+        """The fields in which a copy differs from what it should say."""
+        text = self._text(release)
+        changes: dict[str, Any] = {}
+        if copy.tag != release.tag:
+            changes["tag_name"] = release.tag
+        if copy.name.strip() != text["name"].strip():
+            changes["name"] = text["name"]
+        if not same_text(copy.body, text["body"]):
+            changes["body"] = text["body"]
+        if copy.prerelease != release.prerelease:
+            changes["prerelease"] = release.prerelease
+        return changes
+
+    def _text(self, release: Release) -> dict[str, Any]:
+        """The fields of a release that are the same at both ends, made once."""
+        if release.id not in self._rendered:
+            body = render_body(
+                release.body,
+                mentions=self._policy.mentions,
+                origin=release.html_url or "the source",
+                footer=render_footer(self._policy.footer, release),
+            )
+            self._rendered[release.id] = {
+                "tag_name": release.tag,
+                "name": release.name,
+                "body": body,
+                "prerelease": release.prerelease,
+            }
+        return self._rendered[release.id]
+
+    def _make_latest(self, release: Release) -> dict[str, str]:
+        """``make_latest`` of a request: true for the source's latest alone.
+
+        It is never sent for a prerelease, which a host refuses ("Latest release cannot be draft or
+        prerelease"). Where the source's latest is not wanted, the host decides by date and version.
+        """
+        if not self._about.capabilities.make_latest or release.prerelease:
+            return {}
+        if self._latest == release.id:
+            return {"make_latest": "true"}
+        return {"make_latest": "false" if self._latest in self._selected else "legacy"}

@@ -1,0 +1,121 @@
+"""Where the tag of a release comes from at the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.selection import select
+from mirror.core.execution.action import CreateTag, PushTag
+from mirror.core.planning.release_matching import Copies
+from mirror.core.text.body import placeholder_message
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mirror.core.domain.policy import Policy
+    from mirror.core.domain.release import Release, Snapshot
+    from mirror.core.ledger.document import Ledger
+    from mirror.core.planning.plan_context import PlanContext
+
+
+def tags_needed(
+    source: Snapshot,
+    target: Snapshot | None,
+    ledger: Ledger,
+    policy: Policy,
+    source_url: str,
+    now: datetime | None = None,
+) -> frozenset[str]:
+    """Tags whose commits a plan depends on: those of releases that are to be published."""
+    copies = Copies(source, target, ledger, source_url)
+    return frozenset(
+        wanted.release.tag
+        for wanted in select(source.releases, policy.selection, now)
+        if needs_tag(wanted.release, copies.of(wanted.release))
+    )
+
+
+def needs_tag(release: Release, copy: Release | None) -> bool:
+    """Whether a release is to be published at a tag at which its copy is not published yet."""
+    if release.draft:
+        return False
+    return copy is None or copy.draft or copy.tag != release.tag
+
+
+def tag_for(
+    release: Release,
+    source: Snapshot,
+    target: Snapshot | None,
+    policy: Policy,
+    about: PlanContext,
+) -> CreateTag | PushTag | str | None:
+    """What the tag needs before the release can be published.
+
+    Returns:
+        ``None`` where it is there; a text where the release has to wait for it.
+    """
+    here = target.tags.get(release.tag) if target else None
+    commit = source.tags.get(release.tag)
+    if policy.tags == "require":
+        return _required(release, here, commit)
+    if policy.tags == "push":
+        return _pushed(release, here, commit)
+    if here:
+        return None
+    known = target is not None and commit in target.commits
+    if not known and target is not None and not target.created_by_mirror:
+        return (
+            f"waits: the target has neither the tag {release.tag} nor its commit"
+            f" {commit or '(unknown)'}; push the tag to the target"
+        )
+    message = placeholder_message(about.source_address, release.tag, commit)
+    date = release.created_at or release.published_at or about.now
+    return CreateTag(release.tag, commit if known else None, message, date)
+
+
+def push_refused(target: Snapshot | None, policy: Policy) -> str | None:
+    """Why nothing is pushed to the target, and nothing published there; ``None`` where it may be.
+
+    A repository that is created has GitHub Actions disabled before anything is pushed.
+    """
+    if policy.tags != "push" or policy.allow_actions or target is None or target.actions is False:
+        return None
+    if target.created_by_mirror and target.repository.empty:
+        return None
+    where = target.repository.ref
+    reason = f"GitHub Actions is enabled at {where}"
+    if target.actions is None:
+        reason = (
+            f"it cannot be told whether GitHub Actions is enabled at {where} (the token has to"
+            " administer it)"
+        )
+    return (
+        f'waits: tags = "push" is refused, since {reason}: pushed tags and releases would start'
+        " the source's workflows on your runners; disable Actions there, or set allow_actions ="
+        " true"
+    )
+
+
+def _pushed(release: Release, here: str | None, commit: str | None) -> PushTag | str | None:
+    if commit is None:
+        return f'waits: the source lacks the tag {release.tag} (tags = "push")'
+    if here is None:
+        return PushTag(release.tag, commit)
+    if here != commit:
+        return (
+            f"waits: the tag {release.tag} is at commit {here} at the target, at {commit} at"
+            ' the source (tags = "push" never moves a tag); delete it at the target, or exclude'
+            " the release"
+        )
+    return None
+
+
+def _required(release: Release, here: str | None, commit: str | None) -> str | None:
+    if here is None:
+        return f'waits: the target lacks the tag {release.tag} (tags = "require"); push it to the target'
+    if commit and here != commit:
+        return (
+            f"waits: the tag {release.tag} is at commit {here} at the target, at {commit} at"
+            ' the source (tags = "require"); move it, or mirror the repository first'
+        )
+    return None

@@ -1,0 +1,114 @@
+"""What is under way: how much of it is done, and how fast."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mirror.core.reporting.report import RepositoryReport
+
+WINDOW = 5.0
+"""Seconds that a speed is measured over."""
+
+
+@dataclass(slots=True)
+class Speed:
+    """Bytes a second over the last seconds."""
+
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, now: float, total: int) -> None:
+        """So many bytes in all at this moment."""
+        samples = self._samples
+        samples.append((now, total))
+        while len(samples) > 2 and samples[1][0] <= now - WINDOW:
+            samples.popleft()
+
+    def at(self, now: float) -> float:
+        """The speed; 0 where it is not known yet."""
+        if not self._samples:
+            return 0.0
+        (first, before), (_, after) = self._samples[0], self._samples[-1]
+        passed = now - first
+        return (after - before) / passed if passed >= 0.5 else 0.0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One asset on its way."""
+
+    source: str
+    release: str
+    asset: str
+    size: int
+    done: int = 0
+    speed: Speed = field(default_factory=Speed)
+
+
+class Progress:
+    """Watches and counts; implements :class:`~mirror.core.reporting.report.Observer`.
+
+    Args:
+        monotonic: Seconds since an arbitrary moment.
+
+    Attributes:
+        begun: Mirrors that were begun: from then on there is something to finish.
+        transfers: What moves, by number.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.mirrors = self.begun = self.finished = self.failed = 0
+        self.planned = self.done = self._moved = 0
+        self.transfers: dict[int, Transfer] = {}
+        self.speed = Speed()
+
+    def mirrors_found(self, count: int) -> None:
+        """This many more mirrors are part of the pass."""
+        self.mirrors += count
+
+    def mirror_started(self, source: str) -> None:
+        """A session began."""
+        del source
+        self.begun += 1
+
+    def mirror_finished(self, report: RepositoryReport) -> None:
+        """A session ended."""
+        self.finished += 1
+        self.failed += report.status == "failed"
+
+    def bytes_planned(self, count: int) -> None:
+        """This many more bytes are to be transferred."""
+        self.planned += count
+
+    def transfer_started(
+        self, number: int, source: str, release: str, asset: str, size: int
+    ) -> None:
+        """An asset's bytes begin to move."""
+        self.transfers[number] = Transfer(source, release, asset, size)
+        self.transfers[number].speed.add(self._monotonic(), 0)
+
+    def transfer_moved(self, number: int, done: int) -> None:
+        """So many bytes in all have been handed to the target."""
+        transfer = self.transfers.get(number)
+        if transfer is None:
+            return
+        now = self._monotonic()
+        self._moved += max(0, done - transfer.done)
+        transfer.done = done
+        transfer.speed.add(now, done)
+        self.speed.add(now, self._moved)
+
+    def transfer_finished(self, number: int, *, good: bool) -> None:
+        """No more bytes move; those of a failed transfer will have to move again."""
+        transfer = self.transfers.pop(number, None)
+        if transfer is not None and good:
+            self.done += transfer.size
+
+    def bytes_done(self) -> int:
+        """Bytes that have arrived, with those of the transfers in flight."""
+        return self.done + sum(transfer.done for transfer in self.transfers.values())

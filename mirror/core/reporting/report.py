@@ -1,0 +1,371 @@
+"""The sum of a pass, and what a watcher may be told while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from mirror.core.text.sanitise import MOST_NAMED, bound
+from mirror.errors import MOST_TOLD, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+SCHEMA = 1
+
+Status = Literal["ok", "unchanged", "failed", "interrupted"]
+ActionStatus = Literal["planned", "done", "failed", "skipped"]
+Kind = Literal["missing", "differing", "extra"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReport:
+    """One action, as the report tells it; fields that do not apply are left out of the JSON."""
+
+    action: str
+    status: ActionStatus
+    release: str | None = None
+    asset: str | None = None
+    target_asset: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        bound(self, release=MOST_NAMED, asset=MOST_NAMED, target_asset=MOST_NAMED)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the report document."""
+        facts = {
+            "action": self.action,
+            "release": self.release,
+            "asset": self.asset,
+            "target_asset": self.target_asset,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+        }
+        return {k: v for k, v in facts.items() if v is not None} | {"status": self.status}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What failed or waits, and why.
+
+    Attributes:
+        action: The action's name, or what was read (``list-releases``).
+        attempts: Tries that were made.
+    """
+
+    error: str
+    action: str = ""
+    release: str | None = None
+    asset: str | None = None
+    status_code: int | None = None
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the report document."""
+        return {
+            "release": self.release,
+            "asset": self.asset,
+            "action": self.action,
+            "error": self.error,
+            "status_code": self.status_code,
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What failed for good, and since when (ISO 8601, UTC)."""
+
+    error: str
+    since: str
+    release: str | None = None
+    asset: str | None = None
+
+    def __post_init__(self) -> None:
+        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the report document and in the ledger."""
+        return {
+            "release": self.release,
+            "asset": self.asset,
+            "error": self.error,
+            "since": self.since,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An asset that is not at the target as it is at the source.
+
+    Attributes:
+        release: The tag.
+        asset: Its name at the source.
+        kind: ``missing`` at the target; ``differing`` bytes; ``extra``: a copy of this mirror of
+            what the source no longer has, or what is no longer selected.
+    """
+
+    release: str
+    asset: str
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        bound(self, release=MOST_NAMED, asset=MOST_NAMED)
+
+    def to_json(self) -> dict[str, str]:
+        """As it stands in the report document."""
+        return {"release": self.release, "asset": self.asset, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification of one mirror found.
+
+    Attributes:
+        differences: Those that are there now; what was repaired is told by actions.
+        compared: Assets that were compared.
+        read: Of these, those whose bytes were read.
+        bytes_read: From both sides together.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    compared: int = 0
+    read: int = 0
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryReport:
+    """What a pass did for one mirror.
+
+    Attributes:
+        source: ``NAME:OWNER/REPO``.
+        target: ``OWNER/REPO``, or ``None`` for a wildcard whose listing failed.
+        estimated_requests: In a plan: what ``sync`` would add, by host.
+        verified: By ``verify`` only.
+        stopped: Why its host was given up meanwhile; empty where it was not. No part of the JSON:
+            the failure itself is reported once.
+    """
+
+    source: str
+    target: str | None
+    status: Status
+    actions: tuple[ActionReport, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    estimated_requests: Mapping[str, int] = field(default_factory=dict)
+    verified: Verified | None = None
+    stopped: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warnings", tuple(map(told, self.warnings)))
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """What a verification found; nothing without one."""
+        return self.verified.differences if self.verified else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the report document."""
+        document = {
+            "source": self.source,
+            "target": self.target,
+            "status": self.status,
+            "actions": [action.to_json() for action in self.actions],
+            "failures": [failure.to_json() for failure in self.failures],
+            "warnings": list(self.warnings),
+            "quarantined": [item.to_json() for item in self.quarantined],
+        }
+        if self.verified:
+            document["differences"] = [item.to_json() for item in self.differences]
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCount:
+    """Requests to one host in a pass; ``retried`` are those sent again after a failure."""
+
+    total: int = 0
+    not_modified: int = 0
+    retried: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """As it stands in the report document."""
+        return {
+            "total": self.total,
+            "not_modified": self.not_modified,
+            "retried": self.retried,
+        }
+
+
+_TOTALS = {
+    "create-release": "releases_created",
+    "update-release": "releases_updated",
+    "delete-release": "releases_deleted",
+    "upload-asset": "assets_uploaded",
+    "replace-asset": "assets_replaced",
+    "delete-asset": "assets_deleted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The sum of a pass."""
+
+    command: str
+    started_at: datetime
+    finished_at: datetime
+    repositories: tuple[RepositoryReport, ...]
+    requests: Mapping[str, RequestCount] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed, waits, is quarantined or differs."""
+        return any(
+            repo.status == "failed" or repo.failures or repo.quarantined or repo.differences
+            for repo in self.repositories
+        )
+
+    @property
+    def pending(self) -> bool:
+        """Whether a plan holds work."""
+        return any(
+            action.status == "planned" for repo in self.repositories for action in repo.actions
+        )
+
+    @property
+    def status(self) -> Status:
+        """Of the pass as a whole."""
+        if self.interrupted:
+            return "interrupted"
+        if self.failed:
+            return "failed"
+        if all(repo.status == "unchanged" for repo in self.repositories):
+            return "unchanged"
+        return "ok"
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all repositories; in a plan they count planned work."""
+        totals = {
+            "repositories": len(self.repositories),
+            "unchanged": sum(repo.status == "unchanged" for repo in self.repositories),
+            "failures": sum(len(repo.failures) for repo in self.repositories),
+            **dict.fromkeys(_TOTALS.values(), 0),
+            "bytes_uploaded": 0,
+        }
+        for action in self._counted():
+            if name := _TOTALS.get(action.action):
+                totals[name] += 1
+            if action.action in {"upload-asset", "replace-asset"}:
+                totals["bytes_uploaded"] += action.bytes or 0
+        if self.command == "verify":
+            found = [repo.verified for repo in self.repositories if repo.verified]
+            totals["differences"] = sum(len(one.differences) for one in found)
+            totals["assets_compared"] = sum(one.compared for one in found)
+            totals["assets_read"] = sum(one.read for one in found)
+            totals["bytes_read"] = sum(one.bytes_read for one in found)
+        return totals
+
+    def _counted(self) -> Iterable[ActionReport]:
+        for repo in self.repositories:
+            for action in repo.actions:
+                if action.status in {"done", "planned"}:
+                    yield action
+
+    def to_json(self) -> dict[str, Any]:
+        """The report document of the contract."""
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "command": self.command,
+            "status": self.status,
+            "started_at": iso(self.started_at),
+            "finished_at": iso(self.finished_at),
+            "totals": self.totals(),
+            "requests": {host: count.to_json() for host, count in self.requests.items()},
+        }
+        if self.command == "plan":
+            document["estimated_requests"] = self.estimated_requests()
+        document["repositories"] = [repo.to_json() for repo in self.repositories]
+        if self.command == "verify":
+            for repository in document["repositories"]:
+                repository.setdefault("differences", [])  # it could not be verified
+        return document
+
+    def estimated_requests(self) -> dict[str, int]:
+        """What ``sync`` would add to the requests that planning used, by host."""
+        sums = dict.fromkeys(self.requests, 0)
+        for repo in self.repositories:
+            for host, count in repo.estimated_requests.items():
+                sums[host] = sums.get(host, 0) + count
+        return sums
+
+
+def iso(moment: datetime) -> str:
+    """Write a moment as the report and the ledger do: ``2026-11-21T09:00:00Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Observer(Protocol):
+    """Someone who watches a pass; every call returns at once and raises nothing.
+
+    A mirror is named by its source (``github:cli/cli``), a transfer by a number of its own.
+    """
+
+    def mirrors_found(self, count: int) -> None:
+        """This many more mirrors are part of the pass."""
+
+    def mirror_started(self, source: str) -> None:
+        """A session began."""
+
+    def mirror_finished(self, report: RepositoryReport) -> None:
+        """A session ended."""
+
+    def bytes_planned(self, count: int) -> None:
+        """This many more bytes are to be transferred (fewer, where negative)."""
+
+    def transfer_started(
+        self, number: int, source: str, release: str, asset: str, size: int
+    ) -> None:
+        """An asset's bytes begin to move."""
+
+    def transfer_moved(self, number: int, done: int) -> None:
+        """So many bytes in all have been handed to the target."""
+
+    def transfer_finished(self, number: int, *, good: bool) -> None:
+        """No more bytes move."""
+
+
+class NullObserver:
+    """Nobody watches."""
+
+    def mirrors_found(self, count: int) -> None:
+        """Ignore."""
+
+    def mirror_started(self, source: str) -> None:
+        """Ignore."""
+
+    def mirror_finished(self, report: RepositoryReport) -> None:
+        """Ignore."""
+
+    def bytes_planned(self, count: int) -> None:
+        """Ignore."""
+
+    def transfer_started(
+        self, number: int, source: str, release: str, asset: str, size: int
+    ) -> None:
+        """Ignore."""
+
+    def transfer_moved(self, number: int, done: int) -> None:
+        """Ignore."""
+
+    def transfer_finished(self, number: int, *, good: bool) -> None:
+        """Ignore."""

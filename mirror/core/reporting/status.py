@@ -1,0 +1,191 @@
+"""What the ledger knows of each mirror, for a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import could_match, matches_source
+from mirror.core.ledger.index import NO_PROOF, ProofCounts
+from mirror.core.reporting.report import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mirror.core.domain.expansion import Rule
+    from mirror.core.ledger.document import Index, IndexEntry
+    from mirror.core.reporting.report import Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorStatus:
+    """One mirror, as the ledger knows it.
+
+    Attributes:
+        source: ``NAME:OWNER/REPO``.
+        state: ``ok``, ``failed`` (the last pass left something undone, or something is
+            quarantined), or ``never`` (no pass has finished it yet).
+        last_success: When a pass last left nothing undone.
+        releases, assets, bytes: What the target holds of this mirror.
+        proof: What is known of the bytes of those assets.
+        newest: When the newest selected release was published at the source.
+        visible: When it was seen published at the target; ``None`` while it is not.
+        since: When the mirror was first looked at.
+        error: What made the last pass fail; empty if it did not.
+    """
+
+    source: str
+    target: str
+    state: str
+    last_success: datetime | None
+    releases: int
+    assets: int
+    bytes: int
+    error: str
+    quarantined: tuple[Quarantined, ...]
+    warnings: tuple[str, ...]
+    newest: datetime | None = None
+    visible: datetime | None = None
+    since: datetime | None = None
+    proof: ProofCounts = NO_PROOF
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """How long the newest release took to be seen at the target; it grows while it is not.
+
+        What was published before there was a mirror is counted from the mirror's beginning.
+        """
+        if self.newest is None:
+            return None
+        start = max(self.newest, self.since) if self.since else self.newest
+        return max(timedelta(0), (self.visible or now) - start)
+
+    def to_json(self, now: datetime) -> dict[str, Any]:
+        """As ``status --json`` prints it."""
+        lag = self.lag(now)
+        return {
+            "source": self.source,
+            "target": self.target,
+            "state": self.state,
+            "last_success": iso(self.last_success) if self.last_success else None,
+            "releases": self.releases,
+            "assets": self.assets,
+            "bytes": self.bytes,
+            "proof": self.proof._asdict(),
+            "newest_published_at": iso(self.newest) if self.newest else None,
+            "newest_visible_at": iso(self.visible) if self.visible else None,
+            "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
+            "error": self.error or None,
+            "quarantined": [item.to_json() for item in self.quarantined],
+            "warnings": list(self.warnings),
+        }
+
+
+def proofs_of(statuses: Iterable[MirrorStatus]) -> ProofCounts:
+    """What is known of the bytes of all assets of these mirrors."""
+    proven, sent, assumed = NO_PROOF
+    for status in statuses:
+        proven += status.proof.bytes
+        sent += status.proof.sent
+        assumed += status.proof.assumed
+    return ProofCounts(proven, sent, assumed)
+
+
+def mirror_statuses(
+    index: Index, rules: Sequence[Rule], patterns: Sequence[str] = ()
+) -> list[MirrorStatus]:
+    """The mirrors that the configuration still names, in order of their source.
+
+    A mirror that was never begun is told as well, where it is not a pattern.
+    """
+    configured = Configured(rules)
+    found = {
+        _pair(entry.source, entry.target): _status(entry)
+        for entry in index.mirrors.values()
+        if entry in configured
+    }
+    for rule in rules:
+        if rule.enabled and not rule.wildcard:
+            name = f"{rule.source_name}:{rule.source}"
+            target = rule.target_of(RepoRef.parse(rule.source))
+            found.setdefault(_pair(name, target), _never(name, target))
+    chosen = [status for status in found.values() if _selected(status, patterns)]
+    return sorted(chosen, key=lambda status: _pair(status.source, status.target))
+
+
+def _pair(source: str, target: str) -> tuple[str, str]:
+    """What a mirror is known by: a source may be mirrored to several targets."""
+    return source.casefold(), target.casefold()
+
+
+def _status(entry: IndexEntry) -> MirrorStatus:
+    success = datetime.fromtimestamp(entry.succeeded_at, UTC) if entry.succeeded_at else None
+    state = "ok" if success else "never"
+    return MirrorStatus(
+        source=entry.source,
+        target=entry.target,
+        state="failed" if entry.error or entry.quarantined else state,
+        last_success=success,
+        releases=entry.releases,
+        assets=entry.assets,
+        bytes=entry.bytes,
+        error=entry.error,
+        quarantined=entry.quarantined,
+        warnings=entry.warnings,
+        newest=_moment(entry.newest),
+        visible=_moment(entry.newest_visible),
+        since=datetime.fromtimestamp(entry.since, UTC) if entry.since else None,
+        proof=entry.proof,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+        if moment is None:
+            return None
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _never(source: str, target: str) -> MirrorStatus:
+    return MirrorStatus(source, target, "never", None, 0, 0, 0, "", (), ())
+
+
+class Configured:
+    """Tells which entries the rules still name; made once, since there may be thousands of both."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._explicit: dict[str, list[Rule]] = {}
+        self._wildcards: list[Rule] = []
+        for rule in rules:
+            if rule.wildcard:
+                self._wildcards.append(rule)
+            else:
+                name = f"{rule.source_name}:{rule.source}".casefold()
+                self._explicit.setdefault(name, []).append(rule)
+
+    def __contains__(self, entry: IndexEntry) -> bool:
+        name, _, address = entry.source.partition(":")
+        owner, _, repo = address.partition("/")
+        found = self._explicit.get(entry.source.casefold()) or [
+            rule
+            for rule in self._wildcards
+            if rule.source_name.casefold() == name.casefold()
+            and could_match(address, rule.source_name, rule.source)
+        ]
+        target = entry.target.casefold()
+        return any(
+            rule.enabled and rule.target_of(RepoRef(owner, repo)).casefold() == target
+            for rule in found
+        )
+
+
+def _selected(status: MirrorStatus, patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return True
+    name, _, address = status.source.partition(":")
+    repo = RepoRef.parse(address)
+    return any(matches_source(pattern, name, repo) for pattern in patterns)

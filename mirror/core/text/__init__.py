@@ -1,0 +1,1 @@
+"""Release texts, and text that is safe to show."""

@@ -1,0 +1,1 @@
+"""Pushes tags with their history."""

@@ -1,0 +1,459 @@
+"""One asset from source to target: tried again while that can help, settled by looking."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.core.domain.source_archives import SourceArchive
+from mirror.core.planning.asset_names import (
+    forms,
+    guessed_name,
+    is_temporary,
+    may_become,
+    temporary_id,
+)
+from mirror.errors import (
+    BadAnswer,
+    ConnectionLost,
+    DigestMismatch,
+    GitHubError,
+    MirrorError,
+    NotFound,
+    RateLimited,
+    ServerError,
+    SourceChanged,
+    Stalled,
+    Unmirrorable,
+    Unreachable,
+    ValidationFailed,
+    Waiting,
+)
+from mirror.github import AssetSink, AssetSource
+from mirror.github.throttle import LONGEST_WAIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+
+    from mirror.core.domain.release import Asset, Release, RepoRef
+    from mirror.core.reporting.report import Observer
+    from mirror.core.retry import Backoff
+    from mirror.core.timetable import Clock
+    from mirror.github import ReleaseStore
+    from mirror.storage.spool import SpoolFile
+    from mirror.sync.asset_download import AssetDownloader
+    from mirror.sync.ways import Ways
+    from mirror.transfer.bandwidth import Bandwidth
+    from mirror.transfer.workers import Workers
+
+log = structlog.get_logger()
+
+LAG = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks at a list that may lag behind: 30 in all."""
+
+WRONG_BYTES = 3
+"""How often an asset is fetched whose bytes are not what its digest promises."""
+
+_NO_WAY = (ServerError, ConnectionLost, Unreachable, BadAnswer)
+"""What is rarely the fault of the one asset that it happens to."""
+
+_numbers = itertools.count(1)
+
+
+class NameTaken(Unmirrorable):
+    """The target has another asset of the name that it would give to this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """An asset that arrived.
+
+    Attributes:
+        asset: As the target told it.
+        sha256: Of the bytes that went through; ``None`` where they were found there.
+        attempts: Tries that it took.
+        size: Bytes that it has to have, where more is known of it than its source's list says.
+    """
+
+    asset: Asset
+    sha256: str | None
+    attempts: int = 1
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an asset is to go.
+
+    Attributes:
+        release: The target's.
+        name: What to call it there.
+        claimed: Assets of the release, by id, that are other ones.
+        others: Names of the other assets that the release is to have.
+    """
+
+    release: Release
+    name: str
+    claimed: Collection[int]
+    others: Collection[str]
+
+    def may_hold(self, copy: Asset) -> bool:
+        """Whether an asset of the release may be what was sent here."""
+        if (number := temporary_id(self.name)) is not None:
+            return temporary_id(copy.name) == number
+        if copy.name in forms(self.name):
+            return True
+        # A server may make of special characters what nobody could guess; of ours it is only if it
+        # can be nobody else's.
+        changed = guessed_name(self.name) != self.name and may_become(self.name, copy.name)
+        return changed and not any(may_become(name, copy.name) for name in self.others)
+
+
+class AssetCopier:
+    """Copies assets of one mirror.
+
+    Args:
+        source: The host of the source.
+        target: The host of the target.
+        source_repo: Where assets are read.
+        target_repo: Where they are written.
+        backoff: How often a copy is tried and how long to wait between.
+        stall_timeout: Seconds without a byte moved after which a transfer is given up.
+        response_timeout: Seconds from an upload's last byte to its answer.
+        fetcher: Brings to disk what has to go over it.
+        bandwidth: The budget of all transfers.
+        ways: Whether bytes get through at all.
+        workers: Move the bytes.
+    """
+
+    def __init__(
+        self,
+        source: ReleaseStore,
+        target: ReleaseStore,
+        source_repo: RepoRef,
+        target_repo: RepoRef,
+        *,
+        clock: Clock,
+        backoff: Backoff,
+        stall_timeout: float,
+        response_timeout: float,
+        observer: Observer,
+        mirror_name: str,
+        fetcher: AssetDownloader,
+        bandwidth: Bandwidth,
+        ways: Ways,
+        workers: Workers,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._source_repo = source_repo
+        self._target_repo = target_repo
+        self._clock = clock
+        self._backoff = backoff
+        self._stall_timeout = stall_timeout
+        self._response_timeout = response_timeout
+        self._observer = observer
+        self._mirror_name = mirror_name
+        self._fetcher = fetcher
+        self._bandwidth = bandwidth
+        self._ways = ways
+        self._workers = workers
+
+    async def copy(
+        self,
+        release: Release,
+        asset: Asset,
+        name: str,
+        claimed: Collection[int],
+        others: Collection[str] = (),
+    ) -> Copied:
+        """Copy an asset into a release of the target.
+
+        Args:
+            release: The target's release.
+            asset: The source's asset.
+            name: What to call it there.
+            claimed: Assets of the target's release that are none of this one's.
+            others: Names of the other assets that the release is to have.
+
+        Raises:
+            Unmirrorable: The target can never take it.
+            Waiting: It vanished or changed at the source; the next pass will know more.
+            SpoolError: It has to go over the disk, and that cannot take it.
+            NotTried: So many others failed on the way there that it was given up.
+            RateLimited: A host takes no more requests: whether to come back is up to who asked
+                (:meth:`may_come_back`), since nothing is to be held meanwhile.
+            MirrorError: It failed to the end.
+        """
+        ways = (self._way_in(asset), self._way_out)
+        for way in ways:
+            self._ways.check(way)
+        try:
+            async with self._fetcher.hold(asset) as held:
+                place = Place(release, name, claimed, others)
+                copied = await self._copy(place, asset, held)
+        except MirrorError as error:
+            if way := self._blamed(error, asset):
+                self._ways.failed(way, (self._source_repo.key, asset.id), error)
+            raise
+        for way in ways:
+            self._ways.arrived(way)
+        return copied
+
+    def paused_for(self) -> float:
+        """Seconds until both hosts take requests; 0 while they do, or if that is not waited for."""
+        clients = (self._source.client, self._target.client)
+        if any(client.stopped for client in clients):
+            return 0.0
+        now = self._clock.now()
+        times = [client.paused_until for client in clients]
+        seconds = max(((time - now).total_seconds() for time in times if time), default=0.0)
+        return seconds if seconds <= LONGEST_WAIT else 0.0
+
+    def may_come_back(self, error: RateLimited, tries: int) -> bool:
+        """Whether a copy that met a limit is to be begun once more when that is over."""
+        seconds = (error.retry_at - self._clock.now()).total_seconds()
+        return seconds <= LONGEST_WAIT and tries < self._backoff.attempts
+
+    async def _copy(self, place: Place, asset: Asset, held: SpoolFile | None) -> Copied:
+        attempts = 0
+        begun = self._target.client.host_time().replace(microsecond=0)
+        while True:
+            attempts += 1
+            try:
+                copied = await self._once(place.release, asset, place.name, held)
+            except MirrorError as failure:
+                error = await self._doubted(failure, asset)
+                if self._is_gone(error):
+                    raise _vanished(asset, error) from error
+                known = _as_fetched(asset, held)
+                if known is None:
+                    again: Copied | bool = self._may_fetch_again(error)
+                else:
+                    again = await self._after(error, place, known, begun)
+                if isinstance(again, Copied):
+                    return again
+                if not again or attempts >= self._tries(error, asset):
+                    error.attempts = max(attempts, error.attempts)
+                    raise error from error.__cause__
+                log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
+                await self._clock.sleep(self._delay(attempts))
+            else:
+                return replace(copied, attempts=attempts)
+
+    async def _once(
+        self, release: Release, asset: Asset, name: str, held: SpoolFile | None
+    ) -> Copied:
+        number = next(_numbers)
+        started = self._observer.transfer_started
+        started(number, self._mirror_name, release.tag, asset.name, asset.size)
+        moved = partial(self._observer.transfer_moved, number)
+        good = False
+        try:
+            if held is None:
+                copied = await self._send(release, asset, name, None, moved)
+            else:
+                # Over the disk the bytes move twice: each way is half of the transfer.
+                if held.sha256 is None:
+                    await self._fetcher.fetch(asset, held, lambda done: moved(done // 2))
+                asset = _as_fetched(asset, held) or asset
+                size = asset.size
+                copied = await self._send(
+                    release, asset, name, held, lambda done: moved((size + done) // 2)
+                )
+            good = True
+            return copied
+        finally:
+            self._observer.transfer_finished(number, good=good)
+
+    async def _send(
+        self,
+        release: Release,
+        asset: Asset,
+        name: str,
+        held: SpoolFile | None,
+        moved: Callable[[int], None],
+    ) -> Copied:
+        """Upload an asset, from disk or from its source."""
+        sink = AssetSink(
+            self._target.client, release.upload_url, name, asset.label, asset.content_type
+        )
+        piped = await self._workers.pipe(
+            held or AssetSource(self._source.client, self._source_repo, asset),
+            sink,
+            sha256=asset.sha256,
+            clock=self._clock,
+            backoff=self._backoff,
+            stall_timeout=self._stall_timeout,
+            response_timeout=self._response_timeout,
+            moved=moved,
+            pace=self._bandwidth.lane().pace if self._bandwidth.piece else None,
+            piece=self._bandwidth.piece,
+            hashed=held.sha256 if held else None,
+        )
+        copy = piped.reply
+        if copy.uploaded and (copy.size != asset.size or copy.sha256 not in {None, piped.sha256}):
+            await self._target.delete_asset(self._target_repo, copy.id)
+            if held:
+                held.doubt()
+            raise DigestMismatch(
+                f"the target stored other bytes than were sent ({copy.size} of {asset.size},"
+                f" SHA-256 {copy.sha256} instead of {piped.sha256})"
+            )
+        return Copied(copy, piped.sha256, size=piped.size)
+
+    async def _after(
+        self, error: MirrorError, place: Place, asset: Asset, begun: datetime
+    ) -> Copied | bool:
+        """Look at what a failure left: the asset itself, or whether another try can help."""
+        taken = isinstance(error, ValidationFailed) and error.has(code="already_exists")
+        if not (taken or error.retryable):
+            return False
+        if isinstance(error, RateLimited):  # refused before anything was read
+            return False
+        lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
+        found = await self._look(place, lost=lost, taken=taken)
+        if found is None or (found.id in place.claimed and not taken):
+            return True
+        if found.id in place.claimed:
+            raise NameTaken(
+                f"the target would name it {found.name}, as it named another asset of this release"
+            ) from error
+        # What had the name before is not what was sent, however alike it looks.
+        sent = error.sent_sha256 if isinstance(error, GitHubError) and not taken else None
+        if _is_what_was_sent(found, asset, sent, begun):
+            return Copied(found, sent or asset.sha256, size=asset.size)
+        if not (place.release.draft or is_temporary(place.name)):
+            raise NameTaken(
+                f"the target's release has another asset named {found.name}, which is not of this"
+                " mirror and was left alone"
+            ) from error
+        await self._target.delete_asset(self._target_repo, found.id)
+        return True
+
+    async def _look(self, place: Place, *, lost: bool, taken: bool) -> Asset | None:
+        """Find a complete asset of this name at the target; the rest of a broken one is removed.
+
+        A failed upload may leave an asset with the state ``starter``, which stands in the way;
+        one whose answer was lost may still become complete, and lists may lag behind.
+        Source: https://docs.github.com/rest/releases/assets#upload-a-release-asset
+
+        After a lost answer (``lost``), or where the target says that the name is taken
+        (``taken``), something is there or about to be: it is looked for up to 30 seconds.
+        """
+        broken: list[Asset] = []
+        for pause in LAG if lost or taken else LAG[:1]:
+            await self._clock.sleep(pause)
+            assets = await self._target.assets(self._target_repo, place.release.id)
+            # By name alone: a label may say anything, also another asset's name.
+            named = [copy for copy in assets if place.may_hold(copy)]
+            free = [copy for copy in named if copy.id not in place.claimed]
+            broken = [copy for copy in free if not copy.uploaded]
+            complete = [copy for copy in free if copy.uploaded]
+            if complete:
+                return complete[0]
+            if named and not free:
+                return named[0]
+            if broken and not lost:
+                break
+        for copy in {copy.id: copy for copy in broken}.values():
+            await self._target.delete_asset(self._target_repo, copy.id)
+        return None
+
+    def _may_fetch_again(self, error: MirrorError) -> bool:
+        """Whether another try can help where the target has not heard of the asset yet."""
+        return error.retryable and not isinstance(error, RateLimited)
+
+    def _tries(self, error: MirrorError, asset: Asset) -> int:
+        """How often a copy is begun when this is what it fails with.
+
+        What was tried to the end below (a source that broke, a request) is not begun again; bytes
+        that differ from their digest will rarely change by being fetched over and over. Where all
+        assets fail, none is begun again.
+        """
+        way = self._blamed(error, asset)
+        if way and not self._ways.hopeful(way):
+            return 0
+        if error.attempts >= self._backoff.attempts:
+            return 0
+        limit = WRONG_BYTES if isinstance(error, DigestMismatch) else self._backoff.attempts
+        return min(limit, self._backoff.attempts)
+
+    def _way_in(self, asset: Asset) -> str:
+        kind = "source archives" if isinstance(asset, SourceArchive) else "assets"
+        return f"reading {kind} of {self._source.client.name}"
+
+    @property
+    def _way_out(self) -> str:
+        return f"uploading to {self._target.client.name}"
+
+    def _blamed(self, error: MirrorError, asset: Asset) -> str:
+        """The way that an asset failed on; empty where that was its own fault."""
+        if isinstance(error, Stalled):
+            return self._way_out if error.at_target else self._way_in(asset)
+        if not isinstance(error, _NO_WAY) or error.status in {404, 410}:
+            return ""
+        return self._way_in(asset) if self._of_source(error) else self._way_out
+
+    async def _doubted(self, error: MirrorError, asset: Asset) -> MirrorError:
+        """An asset that seems to be gone is asked for: if it is as it was, something else lied."""
+        if not self._is_gone(error) or isinstance(asset, SourceArchive):
+            return error
+        here = await self._source.asset(self._source_repo, asset.id)
+        if here is None or (here.size, here.sha256) != (asset.size, asset.sha256):
+            return error
+        host = self._source.client.name
+        return BadAnswer(f"{error}; but {host} still shows it as it was", host=host)
+
+    def _is_gone(self, error: MirrorError) -> bool:
+        """Whether the source no longer has what its listing showed."""
+        gone = isinstance(error, NotFound) and self._of_source(error)
+        return gone or isinstance(error, SourceChanged)
+
+    def _of_source(self, error: GitHubError) -> bool:
+        return error.host == self._source.client.name
+
+    def _delay(self, failures: int) -> float:
+        return self._backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret
+
+
+def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datetime) -> bool:
+    """Whether an asset at the target is the one whose upload was not answered well.
+
+    Args:
+        found: What has its name.
+        asset: The source's.
+        sent: The SHA-256 of what was sent, where all of it was.
+        begun: The target's time before it was sent first.
+    """
+    if found.size != asset.size:
+        return False
+    if found.sha256:
+        return found.sha256 == (sent or asset.sha256)
+    return sent is not None and found.created_at is not None and found.created_at >= begun
+
+
+def _as_fetched(asset: Asset, held: SpoolFile | None) -> Asset | None:
+    """The asset with what was learnt of it on its way to disk; ``None`` while it is on it."""
+    if held is None:
+        return asset
+    if held.sha256 is None:
+        return None
+    return replace(asset, size=held.size, sha256=asset.sha256 or held.sha256)
+
+
+def _vanished(asset: Asset, error: MirrorError) -> MirrorError:
+    if isinstance(asset, SourceArchive):
+        status = error.status if isinstance(error, GitHubError) else None
+        text = f"the source has no {asset.form} of the tag {asset.tag} ({error})"
+        return NotFound(text, status=status)
+    return Waiting(
+        f"waits: {asset.name} was replaced or removed at the source while it was copied"
+        f" ({error}); the next pass takes what is there then"
+    )

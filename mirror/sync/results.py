@@ -1,0 +1,220 @@
+"""Counts what became of a plan, and tells it as a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from mirror.core.execution.action import (
+    Outcome,
+    RenameAsset,
+    ReplaceAsset,
+    UploadAsset,
+    moves_bytes,
+)
+from mirror.core.reporting.report import ActionReport, Failure, RepositoryReport, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.execution.action import Action, Obstacle, Plan
+    from mirror.core.ledger.document import Ledger
+
+
+class Results:
+    """What became of one plan.
+
+    Attributes:
+        stopped: Why the host was given up in the middle; empty if it was not.
+        interrupted: Somebody asked to stop before all was done.
+        fresh: Obstacles that were quarantined in this pass.
+    """
+
+    def __init__(self, source: str, target: str, plan: Plan) -> None:
+        self._source = source
+        self._target = target
+        self._plan = plan
+        self._outcomes: list[Outcome] = []
+        self.stopped = ""
+        self.interrupted = False
+        self.fresh: list[Obstacle] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self._outcomes.append(outcome)
+
+    @property
+    def planned_bytes(self) -> int:
+        """Bytes that the plan moves."""
+        return sum(_bytes(action) or 0 for _, action in self._plan.actions())
+
+    @property
+    def unfinished(self) -> bool:
+        """Some action has not even failed: the host was given up, or somebody asked to stop."""
+        return len(self._outcomes) < len(self._plan.actions())
+
+    def arrived(self) -> list[Outcome]:
+        """Assets that were uploaded or replaced, and verified."""
+        kinds = UploadAsset | ReplaceAsset
+        return [
+            outcome
+            for outcome in self._outcomes
+            if outcome.status == "done" and isinstance(outcome.action, kinds)
+        ]
+
+    def renamed(self) -> set[int]:
+        """The ids of the source's assets whose copies got their names."""
+        return {
+            outcome.action.asset.id
+            for outcome in self._outcomes
+            if outcome.status == "done"
+            and isinstance(outcome.action, RenameAsset)
+            and outcome.action.label is not None
+        }
+
+    def obstacles(self) -> list[Obstacle]:
+        """What could not be done, known beforehand or learnt on the way."""
+        learnt = [outcome.obstacle for outcome in self._outcomes if outcome.obstacle]
+        return [*self._plan.obstacles, *learnt]
+
+    @property
+    def undone(self) -> bool:
+        """Whether the next pass has to look again: something failed for now, or waits."""
+        return (
+            self.unfinished
+            or any(not obstacle.final for obstacle in self.obstacles())
+            or any(outcome.later for outcome in self._outcomes)
+        )
+
+    @property
+    def error(self) -> str:
+        """The first thing that failed, for a glance; empty if nothing did."""
+        if self.stopped:
+            return self.stopped
+        for obstacle in self.obstacles():
+            return f"{_place(obstacle)}{obstacle.error}"
+        return next((outcome.later for outcome in self._outcomes if outcome.later), "")
+
+    def summary(self) -> dict[str, Any]:
+        """Counts for one line of a log."""
+        done = Counter(o.action.name for o in self._outcomes if o.status == "done")
+        return {
+            **{name.replace("-", "_"): count for name, count in sorted(done.items())},
+            "failures": len(self.failures()),
+        }
+
+    def failures(self) -> list[Failure]:
+        """What failed or waits; of what is quarantined, only what is new."""
+        fresh = {id(obstacle) for obstacle in self.fresh}
+        return [
+            _failure(obstacle)
+            for obstacle in self.obstacles()
+            if not obstacle.final or id(obstacle) in fresh
+        ]
+
+    def report(self, ledger: Ledger) -> RepositoryReport:
+        """As the pass reports it."""
+        quarantined = tuple(entry.report() for entry in ledger.quarantined.values())
+        failures = tuple(self.failures())
+        status: Status = "ok"
+        later = Counter(outcome.later for outcome in self._outcomes if outcome.later)
+        if self.interrupted:
+            status = "interrupted"
+        elif failures or quarantined or later or self.unfinished:
+            status = "failed"
+        elif not self._outcomes:
+            status = "unchanged"
+        told = (
+            f"{outcome.source.tag}: {outcome.warning}" if outcome.source else outcome.warning
+            for outcome in self._outcomes
+            if outcome.warning
+        )
+        warnings = (*self._plan.warnings, *self._plan.news, *told)
+        warnings += tuple(_not_tried(count, reason) for reason, count in later.items())
+        if self.stopped:
+            warnings += (f"not finished: {self.stopped}",)
+        return RepositoryReport(
+            self._source,
+            self._target,
+            status,
+            actions=tuple(map(_action_report, self._outcomes)),
+            failures=failures,
+            warnings=warnings,
+            quarantined=quarantined,
+            stopped=self.stopped,
+        )
+
+
+def planned_report(
+    source: str, target: str, plan: Plan, ledger: Ledger, requests: Mapping[str, int]
+) -> RepositoryReport:
+    """What a plan would do, as ``plan`` reports it."""
+    known = ledger.quarantined
+    settled = [
+        obstacle
+        for obstacle in plan.obstacles
+        if obstacle.final and (obstacle.release_id, obstacle.asset_id) in known
+    ]
+    failures = tuple(_failure(item) for item in plan.obstacles if item not in settled)
+    quarantined = tuple(known[item.release_id, item.asset_id].report() for item in settled)
+    actions = tuple(
+        _action_report(Outcome(action, "planned", release)) for release, action in plan.actions()
+    )
+    status: Status = "ok" if actions else "unchanged"
+    return RepositoryReport(
+        source,
+        target,
+        "failed" if failures or quarantined else status,
+        actions=actions,
+        failures=failures,
+        warnings=(*plan.warnings, *plan.news),
+        quarantined=quarantined,
+        estimated_requests=requests,
+    )
+
+
+def _failure(obstacle: Obstacle) -> Failure:
+    return Failure(
+        obstacle.error,
+        action=obstacle.action,
+        release=obstacle.release,
+        asset=obstacle.asset,
+        status_code=obstacle.status_code,
+        attempts=obstacle.attempts,
+    )
+
+
+def _not_tried(count: int, reason: str) -> str:
+    return f"not tried: {count} {'asset' if count == 1 else 'assets'}: {reason}"
+
+
+def _place(obstacle: Obstacle) -> str:
+    parts = [part for part in (obstacle.release, obstacle.asset) if part]
+    return f"{' '.join(parts)}: " if parts else ""
+
+
+def _action_report(outcome: Outcome) -> ActionReport:
+    action = outcome.action
+    asset = getattr(action, "asset", None) or getattr(action, "target", None)
+    name = asset.name if asset is not None and hasattr(asset, "size") else None
+    return ActionReport(
+        action.name,
+        outcome.status,
+        release=_tag(outcome.source, action),
+        asset=name,
+        target_asset=outcome.asset.name if outcome.asset else None,
+        bytes=_bytes(action, outcome.asset),
+        sha256=outcome.sha256,
+    )
+
+
+def _tag(source: Release | None, action: Action) -> str | None:
+    return source.tag if source else getattr(action, "tag", None)
+
+
+def _bytes(action: Action, copy: Asset | None = None) -> int | None:
+    """Bytes that an action moves; ``None`` for none, and for what nobody knows beforehand."""
+    if not moves_bytes(action):
+        return None
+    return action.asset.size or (copy.size if copy else None)

@@ -1,0 +1,1 @@
+"""Compares what was mirrored with its source, by digest or byte by byte."""

@@ -1,0 +1,361 @@
+"""Compare what was mirrored with its source, byte by byte where digests do not settle it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.core.domain.source_archives import is_archive
+from mirror.core.planning.verification import (
+    Pair,
+    compare,
+    doctored,
+    note_proof,
+    repairs,
+    verifying,
+)
+from mirror.core.reporting.report import Difference, Failure, RepositoryReport, Verified
+from mirror.errors import GitHubError, HostStopped, MirrorError, ShortRead, SourceChanged
+from mirror.github import AssetSource
+from mirror.sync.results import planned_report
+from mirror.sync.session import Session
+from mirror.transfer.pipe import pipe
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+
+    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.release import Asset, RepoRef, Snapshot
+    from mirror.core.execution.action import Outcome
+    from mirror.core.ledger.document import Ledger
+    from mirror.core.planning.verification import Comparison
+    from mirror.sync.context import Endpoint, SessionContext
+
+log = structlog.get_logger()
+
+AT_ONCE = 32
+"""Comparisons of one mirror that are begun; how many of them read bytes is up to the slots."""
+
+UNREADABLE = "0" * 64
+"""Stands for the digest of a copy that cannot be read to its end: no bytes have it."""
+
+_numbers = itertools.count(-1, -1)  # those of copies are above 0
+
+
+class Verifier:
+    """One mirror, compared once.
+
+    Args:
+        mirror: Which.
+        source: The host of the source.
+        target: The host of the target.
+        tools: What all sessions of a pass share.
+        repair: Send again what differs or is missing.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        source: Endpoint,
+        target: Endpoint,
+        tools: SessionContext,
+        *,
+        repair: bool,
+    ) -> None:
+        self._mirror = mirror
+        self._source = source
+        self._target = target
+        self._tools = tools
+        self._repair = repair
+        self._session = Session(mirror, source, target, tools)
+        self._source_digests: dict[int, str] = {}
+        self._target_digests: dict[int, str] = {}
+        self._differing: list[Pair] = []
+        self._proven: list[tuple[Pair, bool]] = []
+        self._failures: list[Failure] = []
+        self._warnings: list[str] = []
+        self._compared = self._read = self._bytes_read = 0
+        self._unfinished = False
+
+    async def run(self) -> RepositoryReport:
+        """Compare, and mend if that was asked for.
+
+        Raises:
+            HostStopped: The host or its credential was given up.
+            MirrorError: The mirror cannot be looked at.
+        """
+        source, target, ledger = await self._session.look(write=self._repair)
+        policy = self._mirror.policy
+        plan = await self._session.plan(source, target, ledger, verifying(policy))
+        found = compare(plan, source, target, ledger, policy, self._tools.clock.now())
+        await self._compare(found.pairs)
+        name, repo = self._mirror.name, str(self._mirror.target)
+        damaged = {asset.id for _, asset in found.missing}
+        damaged |= {
+            pair.asset.id
+            for pair in self._differing
+            if pair.against_source or is_archive(pair.asset.id)
+        }
+        await self._keep_proofs(ledger)
+        if self._repair and damaged and not self._unfinished:
+            report, mended = await self._mend(source, target, ledger, damaged)
+        else:
+            nothing = replace(plan, repository=None, releases=())
+            report, mended = planned_report(name, repo, nothing, ledger, {}), set()
+        return self._report(report, found, mended)
+
+    def _report(
+        self, report: RepositoryReport, found: Comparison, mended: Collection[int]
+    ) -> RepositoryReport:
+        differences = [
+            Difference(release.tag, asset.name, "missing")
+            for release, asset in found.missing
+            if asset.id not in mended
+        ]
+        differences += [pair.difference for pair in self._differing if pair.asset.id not in mended]
+        differences += found.extra
+        failures = (*report.failures, *self._failures)
+        status = report.status
+        if self._unfinished or status == "interrupted":
+            status = "interrupted"
+        elif differences or failures or status == "failed":
+            status = "failed"
+        else:
+            status = "ok"
+        log.info(
+            "mirror.verified",
+            source=self._mirror.name,
+            compared=self._compared,
+            read=self._read,
+            differences=len(differences),
+            repaired=len(mended),
+            failures=len(failures),
+        )
+        return replace(
+            report,
+            status=status,
+            failures=failures,
+            warnings=(*report.warnings, *self._warnings),
+            verified=Verified(
+                tuple(sorted(differences, key=lambda d: (d.release, d.asset, d.kind))),
+                self._compared,
+                self._read,
+                self._bytes_read,
+            ),
+        )
+
+    # -- comparing ----------------------------------------------------------------------------
+
+    async def _compare(self, pairs: Iterable[Pair]) -> None:
+        """Compare all pairs: what the hosts say first, then what has to be read."""
+        to_read = []
+        for pair in pairs:
+            same = pair.verdict(full=self._tools.full)
+            if same is None:
+                to_read.append(pair)
+            else:
+                self._note(pair, same=same)
+        self._tools.observer.bytes_planned(sum(map(_bytes, to_read)))
+        queue = iter(to_read)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(to_read))):
+                    group.create_task(self._work_off(queue))
+        except* HostStopped as stopped:
+            raise stopped.exceptions[0] from None
+
+    async def _work_off(self, queue: Iterator[Pair]) -> None:
+        for pair in queue:
+            async with self._tools.slots.take((pair.rank, -pair.copy.size)):
+                if self._tools.stop.requested:
+                    self._unfinished = True
+                    return
+                try:
+                    same = await self._same_bytes(pair)
+                except HostStopped:
+                    raise
+                except MirrorError as error:
+                    self._failures.append(_failure(pair, error))
+                else:
+                    self._read += 1
+                    self._proven.append((pair, same))
+                    self._note(pair, same=same)
+
+    def _note(self, pair: Pair, *, same: bool) -> None:
+        self._compared += 1
+        if not same:
+            self._differing.append(pair)
+            log.warning(
+                "asset.differs",
+                source=self._mirror.name,
+                release=pair.release.tag,
+                asset=pair.asset.name,
+            )
+
+    async def _same_bytes(self, pair: Pair) -> bool:
+        """Read both sides to their ends; nothing is kept but two digests."""
+        number, done = next(_numbers), [0, 0]
+        observer = self._tools.observer
+        asset, tag = pair.asset, pair.release.tag
+        observer.transfer_started(number, self._mirror.name, tag, asset.name, _bytes(pair))
+
+        def moved(side: int) -> Callable[[int], None]:
+            def note(count: int) -> None:
+                self._bytes_read += count - done[side]
+                done[side] = count
+                observer.transfer_moved(number, sum(done))
+
+            return note
+
+        good = False
+        try:
+            async with asyncio.TaskGroup() as group:
+                copy = group.create_task(self._digest_of_copy(pair, moved(0)))
+                if pair.against_source:
+                    original = group.create_task(self._digest_of_source(asset, moved(1)))
+            good = True
+        except* MirrorError as failed:
+            raise failed.exceptions[0] from None
+        finally:
+            observer.transfer_finished(number, good=good)
+        there = self._target_digests[pair.copy.id] = copy.result()
+        if not pair.against_source:
+            return there == pair.recorded
+        here = self._source_digests[asset.id] = original.result()
+        if here != there and pair.recorded in {here, there}:
+            who = "the target's" if pair.recorded == here else "the source's"
+            self._warnings.append(
+                f"{tag}: {who} bytes of {asset.name} are no longer those that were mirrored"
+            )
+        return here == there or (pair.keep and there == pair.recorded)
+
+    async def _digest_of_source(self, asset: Asset, moved: Callable[[int], None]) -> str:
+        """The SHA-256 of what the source gives; bytes that are not what it promises are an error."""
+        return await self._digest(self._source, self._mirror.source, asset, asset.sha256, moved)
+
+    async def _digest_of_copy(self, pair: Pair, moved: Callable[[int], None]) -> str:
+        try:
+            return await self._digest(self._target, self._mirror.target, pair.copy, None, moved)
+        except (SourceChanged, ShortRead) as error:
+            self._warnings.append(
+                f"{pair.release.tag}: the copy of {pair.asset.name} cannot be read to its end ({error})"
+            )
+            return UNREADABLE
+
+    async def _digest(
+        self,
+        side: Endpoint,
+        repo: RepoRef,
+        asset: Asset,
+        sha256: str | None,
+        moved: Callable[[int], None],
+    ) -> str:
+        """The SHA-256 of an asset's bytes; tried again while that can help."""
+        tools, bandwidth = self._tools, self._tools.bandwidth
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                piped = await pipe(
+                    AssetSource(side.store.client, repo, asset),
+                    _Nowhere(),
+                    sha256=sha256,
+                    clock=tools.clock,
+                    backoff=tools.backoff,
+                    stall_timeout=side.stall_timeout,
+                    response_timeout=side.response_timeout,
+                    moved=moved,
+                    pace=bandwidth.lane().pace if bandwidth.piece else None,
+                    piece=bandwidth.piece,
+                )
+            except MirrorError as error:
+                tried = max(attempts, error.attempts)
+                if not error.retryable or tried >= tools.backoff.attempts:
+                    error.attempts = tried
+                    raise
+                jitter = random.random()  # noqa: S311 - no secret
+                await tools.clock.sleep(tools.backoff.delay(attempts, jitter))
+            else:
+                return piped.sha256
+
+    # -- mending ------------------------------------------------------------------------------
+
+    async def _mend(
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        ledger: Ledger,
+        damaged: Collection[int],
+    ) -> tuple[RepositoryReport, set[int]]:
+        """Send again what differs, as a pass would that saw it; what was mended is read once more.
+
+        The planner is shown the digests that were found by reading, and so comes to replace what
+        it would have believed.
+        """
+        seen_source = doctored(source, self._source_digests)
+        seen_target = doctored(target, self._target_digests) if target else None
+        policy = verifying(self._mirror.policy)
+        plan = await self._session.plan(seen_source, seen_target, ledger, policy)
+        tally = await self._session.repair(repairs(plan, damaged), ledger, source, target)
+        arrived = [_as_sent(outcome) for outcome in tally.arrived()]
+        before, compared, read = len(self._differing), self._compared, self._read
+        await self._compare(pair for pair in arrived if pair is not None)
+        await self._keep_proofs(ledger)
+        still = {pair.asset.id for pair in self._differing[before:]}
+        del self._differing[before:]
+        self._compared, self._read = compared, read
+        failed = {(failure.release, failure.asset) for failure in self._failures}
+        mended = {
+            pair.asset.id
+            for pair in arrived
+            if pair and (pair.release.tag, pair.asset.name) not in failed
+        }
+        return tally.report(ledger), (mended - still) | tally.renamed()
+
+    async def _keep_proofs(self, ledger: Ledger) -> None:
+        """Note what was read; only a repair holds the lock that writing takes."""
+        if not self._repair:
+            return
+        for pair, same in self._proven:
+            note_proof(ledger, pair, self._target_digests[pair.copy.id], same=same)
+        self._proven.clear()
+        await self._session.save(ledger)
+
+
+class _Nowhere:
+    """Takes an asset and keeps nothing of it."""
+
+    async def send(self, chunks: AsyncIterator[bytes], size: int) -> None:
+        """Take all chunks."""
+        del size
+        async for _ in chunks:
+            pass
+
+
+def _as_sent(outcome: Outcome) -> Pair | None:
+    """What was sent again, to be held against the digest of the bytes that went through."""
+    asset, release = getattr(outcome.action, "asset", None), outcome.source
+    if asset is None or release is None or outcome.asset is None:
+        return None
+    copy = replace(outcome.asset, sha256=None)  # what a host says of it is not believed
+    return Pair(0, release, asset, copy, outcome.sha256, against_source=outcome.sha256 is None)
+
+
+def _bytes(pair: Pair) -> int:
+    return pair.copy.size + (pair.asset.size if pair.against_source else 0)
+
+
+def _failure(pair: Pair, error: MirrorError) -> Failure:
+    return Failure(
+        str(error),
+        action="verify-asset",
+        release=pair.release.tag,
+        asset=pair.asset.name,
+        status_code=error.status if isinstance(error, GitHubError) else None,
+        attempts=error.attempts,
+    )
