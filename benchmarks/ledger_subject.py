@@ -24,8 +24,8 @@ SAVES = 15
 
 async def opened(directory: Path) -> dict[str, float]:
     """Lock a ledger and read its index."""
-    from mirror.clock import SystemClock
     from mirror.storage.json_ledger import FileLedgerStore
+    from mirror.system_clock import SystemClock
 
     # A thread, and the parser's tables, are there before: they are no part of any ledger.
     await asyncio.to_thread(json.loads, "{}")
@@ -40,8 +40,8 @@ async def opened(directory: Path) -> dict[str, float]:
 
 async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
     """Save a document several times; the median."""
-    from mirror.clock import SystemClock
     from mirror.storage.json_ledger import FileLedgerStore
+    from mirror.system_clock import SystemClock
 
     store = FileLedgerStore(directory, SystemClock())
     async with store.lock():

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.check.checker import Checker, CheckResult
-from mirror.clock import SystemClock
 from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import Backoff
 from mirror.errors import ConfigError, Problem
@@ -25,6 +24,7 @@ from mirror.sync.run import Pass
 from mirror.sync.standing import Standing
 from mirror.sync.stop import Stop
 from mirror.sync.ways import Ways
+from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Rule
     from mirror.core.domain.release import RepoRef
     from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import Observer, Report
-    from mirror.core.timetable import Clock
     from mirror.github import Auth, RequestSeen
     from mirror.notify import Notifications
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.clock import SystemClock
 from mirror.core.domain.expansion import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.selection import Selection
@@ -16,15 +15,16 @@ from mirror.core.reporting.status import mirror_statuses
 from mirror.errors import LedgerError
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.sync.discovery import check_patterns
+from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mirror.config import Config
     from mirror.config.model import Mirror as MirrorSettings
+    from mirror.core.clock import Clock
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
-    from mirror.core.timetable import Clock
 
 
 def rules_of(config: Config) -> list[Rule]:

@@ -21,9 +21,9 @@ from mirror.sync.discovery import discover
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Mirror, Rule
     from mirror.core.domain.release import RepoRef
-    from mirror.core.timetable import Clock
     from mirror.git.tag_pusher import TagPusher
     from mirror.sync.context import Endpoint
 

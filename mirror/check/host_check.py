@@ -12,7 +12,7 @@ from mirror.github.protocol import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github import Answer, AppAuth
     from mirror.sync.context import Endpoint
 

@@ -138,9 +138,9 @@ def _check_notifications(config: Config, secrets: Secrets) -> list[CheckResult]:
     if not config.notify.urls and config.notify.heartbeat_url is None:
         return []
     from mirror.check.checker import CheckResult  # noqa: PLC0415
-    from mirror.clock import SystemClock  # noqa: PLC0415
     from mirror.errors import ConfigError, Problem  # noqa: PLC0415
     from mirror.notify import Notifications  # noqa: PLC0415
+    from mirror.system_clock import SystemClock  # noqa: PLC0415
 
     notifications = Notifications.of(config, secrets, SystemClock())
     line = config.lines.find(("notify", "urls"))

@@ -120,8 +120,8 @@ def run(common: Common, wish: Wish, environ: Mapping[str, str] = os.environ) -> 
 def _notifications(config: Config, secrets: Secrets) -> Notifications | None:
     if not config.notify.urls and config.notify.heartbeat_url is None:
         return None
-    from mirror.clock import SystemClock  # noqa: PLC0415
     from mirror.notify import Notifications  # noqa: PLC0415 - takes its time
+    from mirror.system_clock import SystemClock  # noqa: PLC0415
 
     return Notifications.of(config, secrets, SystemClock())
 

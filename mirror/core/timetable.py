@@ -1,4 +1,4 @@
-"""Time, as a value that is handed in; and when it is time to look again."""
+"""When a mirror is due: every so many seconds, or by a cron line."""
 
 from __future__ import annotations
 
@@ -9,22 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-class Clock(Protocol):
-    """The time and every wait; tests hand in one that does not wait."""
-
-    def now(self) -> datetime:
-        """The time of day, aware, in UTC."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds since an arbitrary moment, never going back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; nothing below 0 is waited for."""
-        ...
 
 
 LONGEST_HOLD = 3600.0
@@ -171,7 +155,6 @@ class Ticker(Protocol):
         Returns:
             The tick's moment before it was put off, on the monotonic scale, or ``None``.
         """
-        ...
 
     def wait(self, moment: Moment, at: float = -math.inf) -> float:
         """Seconds to the next tick, infinity for none.
@@ -180,7 +163,6 @@ class Ticker(Protocol):
             moment: Now.
             at: On the monotonic scale: the first tick whose moment is not before this.
         """
-        ...
 
 
 class _Grid:

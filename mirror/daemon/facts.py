@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mirror.config.model import Host
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Mirror
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.core.reporting.status import MirrorStatus
-    from mirror.core.timetable import Clock
     from mirror.daemon.generation import Generation
     from mirror.daemon.passes import PassEnd
     from mirror.daemon.scheduler import Scheduler

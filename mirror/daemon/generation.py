@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from mirror.app import App
     from mirror.config import Config, Secrets
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Mirror, Rule
     from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
-    from mirror.core.timetable import Clock
     from mirror.github import RequestSeen
     from mirror.storage.json_ledger import FileLedgerStore
     from mirror.sync.standing import Standing

@@ -9,8 +9,8 @@ import structlog
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mirror.core.clock import Clock
     from mirror.core.reporting.report import RequestCount
-    from mirror.core.timetable import Clock
     from mirror.errors import GitHubError
 
 FIRST_WAIT = 30.0

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime, tzinfo
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Mirror
-    from mirror.core.timetable import Clock
     from mirror.daemon.hands import Hands, Watcher
     from mirror.daemon.jobs import Job
     from mirror.daemon.listings import Call, Listing

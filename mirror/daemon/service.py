@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.app import hold_ledger
-from mirror.clock import SystemClock
 from mirror.core.reporting.report import Report
 from mirror.core.text.wording import duration
 from mirror.daemon.facts import Facts
@@ -20,15 +19,16 @@ from mirror.daemon.scheduler import Scheduler
 from mirror.daemon.web import make_web_app, serve
 from mirror.errors import ConfigError, LedgerError, MirrorError, Problem
 from mirror.notify import Notifications, wildcards
+from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.config import Config, Secrets
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Mirror
     from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.core.timetable import Clock
     from mirror.daemon.passes import PassEnd
     from mirror.daemon.systemd import SdNotify
     from mirror.storage.json_ledger import FileLedgerStore

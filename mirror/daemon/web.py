@@ -23,7 +23,7 @@ from mirror.github.protocol import is_signature
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.daemon.webhook import Decision
 
 __all__ = ["Backend", "Bound", "Intake", "Patience", "make_web_app", "serve"]

@@ -22,8 +22,8 @@ from mirror.git.program import Finished, GitProgram, GitRemote, Place
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from mirror.core.clock import Clock
     from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
 
 __all__ = ["GitRemote", "Place", "TagPusher", "valid_name"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github.appkey import AppKey
 
 log = structlog.get_logger(__name__)

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github.auth import Auth
     from mirror.github.streams import Stream
 

@@ -25,8 +25,8 @@ from mirror.github.throttle import LONGEST_WAIT
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from mirror.core.clock import Clock
     from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github.wire import Wire
 
 _STREAMED = frozenset({200, 206, 416})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github.protocol import RateLimit
 
 LONGEST_WAIT = 65 * 60.0

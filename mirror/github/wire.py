@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.github.auth import Auth
     from mirror.github.streams import Body
     from mirror.github.throttle import Throttle

@@ -16,7 +16,7 @@ from mirror.core.retry import Backoff
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
 
     ProxyOf = Callable[[str], tuple[str | None, Mapping[str, str]]]
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from mirror.config import Config, Secrets
+    from mirror.core.clock import Clock
     from mirror.core.domain.expansion import Rule
     from mirror.core.ledger.document import LedgerStore
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.notices import News
     from mirror.core.reporting.report import Report, RepositoryReport
-    from mirror.core.timetable import Clock
 
 log = structlog.get_logger()
 

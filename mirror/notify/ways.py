@@ -19,8 +19,8 @@ from mirror.notify import apprise_program
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mirror.core.clock import Clock
     from mirror.core.reporting.notices import Notice
-    from mirror.core.timetable import Clock
 
 INSTALL = "pip install 'release-mirror[notify]'"
 

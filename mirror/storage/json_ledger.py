@@ -33,7 +33,7 @@ from mirror.storage.threads import unbroken
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
 
 T = TypeVar("T")
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     )
     from contextlib import AbstractAsyncContextManager
 
+    from mirror.core.clock import Clock
     from mirror.core.stream import ByteSource, ValidatedSource
-    from mirror.core.timetable import Clock
 
 T = TypeVar("T")
 

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.reporting.report import Observer
     from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
     from mirror.storage.spool import SpoolFile
     from mirror.sync.asset_download import AssetDownloader

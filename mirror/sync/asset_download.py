@@ -17,9 +17,9 @@ from mirror.transfer.pipe import pipe
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, RepoRef
     from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool, SpoolFile
     from mirror.transfer.bandwidth import Bandwidth

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mirror.core.clock import Clock
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer
     from mirror.core.retry import Backoff
-    from mirror.core.timetable import Clock
     from mirror.git.tag_pusher import GitRemote, TagPusher
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool

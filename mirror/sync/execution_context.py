@@ -12,8 +12,8 @@ from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTr
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
-    from mirror.core.timetable import Clock
     from mirror.git.tag_pusher import Place, TagPusher
     from mirror.github import ReleaseStore
     from mirror.sync.asset_copier import AssetCopier

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
+    from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import Outcome
     from mirror.core.ledger.document import Ledger
-    from mirror.core.timetable import Clock
 
 SAVE_EVERY = 1.0
 """Minimum seconds between two background saves of one document."""

@@ -17,7 +17,7 @@ from mirror.errors import NotTried
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.errors import MirrorError
 
 TROUBLE = 3

@@ -8,7 +8,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
 
 BURST = 0.1
 """Seconds' worth of bytes that an idle moment saves up; more would be a peak on the line."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
     from types import AsyncGeneratorType
 
+    from mirror.core.clock import Clock
     from mirror.core.retry import Backoff
     from mirror.core.stream import ByteSink, ByteSource
-    from mirror.core.timetable import Clock
 
 Reply = TypeVar("Reply")
 T = TypeVar("T")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    from mirror.core.clock import Clock
     from mirror.core.retry import Backoff
     from mirror.core.stream import ByteSink, ByteSource
-    from mirror.core.timetable import Clock
 
 Reply = TypeVar("Reply")
 

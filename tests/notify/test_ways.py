@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mirror.clock import SystemClock
 from mirror.core.reporting.notices import Notice
 from mirror.notify import Way, Ways, is_installed
 from mirror.notify.apprise_program import UNREADABLE
+from mirror.system_clock import SystemClock
 from support.bell import Bell
 from support.clock import VirtualClock
 

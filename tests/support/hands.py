@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
-    from mirror.core.timetable import Clock
+    from mirror.core.clock import Clock
     from mirror.daemon.passes import Group, PassEnd
     from mirror.errors import GitHubError
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.clock import SystemClock
 from mirror.core.retry import Backoff
+from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.pipe import pipe
 from support.clock import VirtualClock

@@ -1,4 +1,4 @@
-"""The real time."""
+"""The clock of the machine, and waits on the event loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """The machine's clock and the event loop's waits."""
+    """Implements :class:`mirror.core.clock.Clock`."""
 
     def now(self) -> datetime:
         """The time of day, aware, in UTC."""
@@ -19,6 +19,6 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; nothing below 0 is waited for."""
+        """Wait; returns at once for 0 or less."""
         if seconds > 0:
             await asyncio.sleep(seconds)
