@@ -124,7 +124,7 @@ def profile_thread(name: str, file: str) -> None:
 def _run(work: Any) -> Any:
     """Run as the commands do."""
     try:
-        from mirror.cli.loop import run
+        from mirror.cli.event_loop import run
     except ImportError:  # an earlier version, measured to compare with
         import asyncio
 

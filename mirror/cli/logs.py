@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from mirror.cli.redaction import redact, redact_value
-from mirror.cli.sanitise import clean, lines
+from mirror.core.text.sanitise import clean, lines
 from mirror.errors import told
 
 if TYPE_CHECKING:

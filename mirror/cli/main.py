@@ -73,7 +73,7 @@ def told(error: Exception) -> int:
     Returns:
         The exit status that it means.
     """
-    from mirror.cli.terminal import say  # noqa: PLC0415
+    from mirror.cli.render.terminal import say  # noqa: PLC0415
     from mirror.errors import ConfigError, LedgerLocked, MirrorError, UsageError  # noqa: PLC0415
 
     known = first_known(error)
@@ -104,7 +104,7 @@ def first_known(error: Exception) -> Exception:
 def sentence(error: Exception) -> str:
     """An error for people: one line, nothing secret, nothing that a terminal acts on."""
     from mirror.cli.redaction import redact  # noqa: PLC0415
-    from mirror.cli.sanitise import clean  # noqa: PLC0415
+    from mirror.core.text.sanitise import clean  # noqa: PLC0415
     from mirror.errors import LedgerLocked, MirrorError  # noqa: PLC0415
 
     text = " ".join(str(error).split("\n"))
@@ -118,7 +118,7 @@ def sentence(error: Exception) -> str:
 def config_lines(error: Exception) -> list[str]:
     """Every mistake of a configuration: ``FILE:LINE: key: what is wrong and what is allowed``."""
     from mirror.cli.redaction import redact  # noqa: PLC0415
-    from mirror.cli.sanitise import clean  # noqa: PLC0415
+    from mirror.core.text.sanitise import clean  # noqa: PLC0415
     from mirror.errors import ConfigError  # noqa: PLC0415
 
     if not isinstance(error, ConfigError):
@@ -130,7 +130,7 @@ def config_lines(error: Exception) -> list[str]:
 
 
 def _tell_unexpected(error: Exception) -> None:
-    from mirror.cli.terminal import say  # noqa: PLC0415
+    from mirror.cli.render.terminal import say  # noqa: PLC0415
 
     say(f"{sentence(error)}; run again with --log-level debug to see where")
     if (log := sys.modules.get("structlog")) is not None:

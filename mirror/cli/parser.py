@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mirror.cli import commands
+from mirror.cli import verbs
 from mirror.cli.options import Common, ConfigFile, LogFormatOption, LogLevelOption, Version
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ def _before(
 parser.callback(invoke_without_command=True, help=_help(_before.__doc__))(_before)
 
 _VERBS: dict[Callable[..., None], str] = {
-    commands.sync: "Bring the selected mirrors up to date, once.",
-    commands.plan: "Tell what sync would do; writes nothing.",
-    commands.verify: "Compare mirrored assets with their sources.",
-    commands.status: "Show what the ledger knows; touches no network.",
-    commands.check: "Check the configuration, then the hosts.",
-    commands.demo: "See it at work, without an account.",
-    commands.emulator: "Run one emulated GitHub host, for tests.",
-    commands.schema: "Print the JSON Schema of the configuration.",
-    commands.daemon: "Mirror on a schedule, until told to stop.",
+    verbs.sync: "Bring the selected mirrors up to date, once.",
+    verbs.plan: "Tell what sync would do; writes nothing.",
+    verbs.verify: "Compare mirrored assets with their sources.",
+    verbs.status: "Show what the ledger knows; touches no network.",
+    verbs.check: "Check the configuration, then the hosts.",
+    verbs.demo: "See it at work, without an account.",
+    verbs.emulator: "Run one emulated GitHub host, for tests.",
+    verbs.schema: "Print the JSON Schema of the configuration.",
+    verbs.daemon: "Mirror on a schedule, until told to stop.",
 }
 
 for _verb, _short in _VERBS.items():

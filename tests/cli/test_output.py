@@ -113,7 +113,7 @@ async def test_check(world: World) -> None:
 def test_status_loads_no_http_client(tmp_path: Path) -> None:
     """`status` starts quickly: nothing that needs aiohttp is imported."""
     code = (
-        "import sys, mirror.cli.parser, mirror.cli.looks, mirror.cli.status_table, mirror.overview\n"
+        "import sys, mirror.cli.parser, mirror.cli.commands.status, mirror.cli.render.status, mirror.overview\n"
         "print('aiohttp' in sys.modules)"
     )
     done = subprocess.run(

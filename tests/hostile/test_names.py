@@ -21,10 +21,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hostile.test_leaks import GIT
-from mirror.cli.sanitise import clean, shorten
 from mirror.core.ledger.index import Index, IndexEntry, PassRecord
 from mirror.core.reporting.report import Quarantined
-from mirror.core.text.sanitise import MOST_NAMED
+from mirror.core.text.sanitise import MOST_NAMED, clean, shorten
 from mirror.emulator import Answer, RequestRecord, normalise
 from mirror.errors import told
 from mirror.storage.json_ledger import FileLedgerStore

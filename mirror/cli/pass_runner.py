@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mirror.cli.display import Live, Silent
-from mirror.cli.loop import run as run_loop
+from mirror.cli.event_loop import run as run_loop
 from mirror.cli.main import FAILED, OK, PENDING, USAGE, first_known, sentence, told
-from mirror.cli.stopping import Stopper
-from mirror.cli.terminal import is_terminal, print_text
+from mirror.cli.render.progress import Live, Silent
+from mirror.cli.render.terminal import is_terminal, print_text
+from mirror.cli.signals import Stopper
 from mirror.core.reporting.report import Report
 from mirror.errors import UsageError
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.app import App
-    from mirror.cli.display import Watcher
     from mirror.cli.logs import Level
     from mirror.cli.options import Common
+    from mirror.cli.render.progress import Watcher
     from mirror.config import Config, Secrets
     from mirror.notify import Notifications
 
@@ -202,12 +202,12 @@ def _print_document(ended: Ended, wish: Wish, started: datetime) -> None:
 
 
 def _print_tables(report: Report, wish: Wish) -> None:
-    from mirror.cli.plan_table import plan_tables  # noqa: PLC0415
-    from mirror.cli.tables import news, summary  # noqa: PLC0415
-    from mirror.cli.terminal import show  # noqa: PLC0415
+    from mirror.cli.render.plan import plan_tables  # noqa: PLC0415
+    from mirror.cli.render.tables import news, summary  # noqa: PLC0415
+    from mirror.cli.render.terminal import show  # noqa: PLC0415
 
     if wish.command == "verify":
-        from mirror.cli.verify_table import verify_tables  # noqa: PLC0415
+        from mirror.cli.render.verify import verify_tables  # noqa: PLC0415
 
         show(*verify_tables(report, quiet=wish.quiet))
     elif wish.quiet:

@@ -8,8 +8,8 @@ import signal
 from typing import TYPE_CHECKING, TypeVar
 
 from mirror.cli.main import leave_on_signals
-from mirror.cli.terminal import say
-from mirror.cli.wording import count, duration
+from mirror.cli.render.terminal import say
+from mirror.core.text.wording import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

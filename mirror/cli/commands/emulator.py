@@ -7,8 +7,8 @@ import json
 from typing import TYPE_CHECKING, Literal
 
 from mirror.cli.main import OK
-from mirror.cli.stopping import Stopper
-from mirror.cli.terminal import print_text
+from mirror.cli.render.terminal import print_text
+from mirror.cli.signals import Stopper
 from mirror.errors import MirrorError, UsageError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mirror.cli.display import SHOWN, draw
-from mirror.cli.wording import age, count, duration, size
+from mirror.cli.render.progress import SHOWN, draw
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import RepositoryReport
+from mirror.core.text.wording import age, count, duration, size
 
 
 class Time:

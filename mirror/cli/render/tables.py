@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.cli.advice import advice
-from mirror.cli.sanitise import clean, shorten
-from mirror.cli.wording import count, duration, size
+from mirror.core.text.sanitise import clean, shorten
+from mirror.core.text.wording import count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.sanitise import clean, shorten
-from mirror.cli.tables import LONGEST_NAME, STYLES, pair, place, plain_table
-from mirror.cli.wording import age, count, duration, size
+from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, place, plain_table
 from mirror.core.reporting.status import proofs_of
+from mirror.core.text.sanitise import clean, shorten
+from mirror.core.text.wording import age, count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

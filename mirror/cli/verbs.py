@@ -33,7 +33,7 @@ def _finish(work: Callable[[], int]) -> NoReturn:
 
 def _pass(common: Common, **wishes: Any) -> NoReturn:
     def work() -> int:
-        from mirror.cli.passes import Wish, run  # noqa: PLC0415 - heavy, and not for every verb
+        from mirror.cli.pass_runner import Wish, run  # noqa: PLC0415 - heavy, and not for every verb
 
         return run(common, Wish(**wishes))
 
@@ -155,7 +155,7 @@ def status(
     common = _common(context, config, log_level, log_format)
 
     def work() -> int:
-        from mirror.cli.looks import show_status  # noqa: PLC0415
+        from mirror.cli.commands.status import show_status  # noqa: PLC0415
 
         return show_status(common, patterns or (), as_json=json, html=html)
 
@@ -186,7 +186,7 @@ def check(
     common = _common(context, config, log_level, log_format)
 
     def work() -> int:
-        from mirror.cli.looks import show_check  # noqa: PLC0415
+        from mirror.cli.commands.status import show_check  # noqa: PLC0415
 
         return show_check(common, offline=offline, as_json=json)
 
@@ -217,7 +217,7 @@ def demo(
     common = _common(context, config, log_level, log_format)
 
     def work() -> int:
-        from mirror.cli.demo import run  # noqa: PLC0415
+        from mirror.cli.commands.demo import run  # noqa: PLC0415
 
         return run(common, keep=keep, progress=not no_progress)
 
@@ -265,7 +265,7 @@ def emulator(
     common = _common(context, config, log_level, log_format)
 
     def work() -> int:
-        from mirror.cli.emulated import run  # noqa: PLC0415
+        from mirror.cli.commands.emulator import run  # noqa: PLC0415
 
         return run(common, kind, ghes_version, port, seed, state)
 
@@ -288,7 +288,7 @@ def schema(
     del context, config, log_level, log_format, version
 
     def work() -> int:
-        from mirror.cli.looks import show_schema  # noqa: PLC0415
+        from mirror.cli.commands.status import show_schema  # noqa: PLC0415
 
         return show_schema()
 
@@ -363,7 +363,7 @@ def daemon(
     common = _common(context, config, log_level, log_format)
 
     def work() -> int:
-        from mirror.cli.service import run  # noqa: PLC0415 - heavy, and not for every verb
+        from mirror.cli.commands.daemon import run  # noqa: PLC0415 - heavy, and not for every verb
 
         return run(common)
 

@@ -7,7 +7,7 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.cli.loop import run as run_loop
+from mirror.cli.event_loop import run as run_loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

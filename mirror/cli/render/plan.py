@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.sanitise import shorten
-from mirror.cli.tables import LONGEST_NAME, pair, plain_table, problems, requests
-from mirror.cli.wording import count, duration, size
+from mirror.cli.render.tables import LONGEST_NAME, pair, plain_table, problems, requests
+from mirror.core.text.sanitise import shorten
+from mirror.core.text.wording import count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirror.cli.loop import run as run_loop
+from mirror.cli.event_loop import run as run_loop
 from mirror.cli.main import FAILED, OK
-from mirror.cli.terminal import print_bytes, print_text, show
+from mirror.cli.render.terminal import print_bytes, print_text, show
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def show_status(
         document = {"schema": 1, "mirrors": [status.to_json(now) for status in statuses]}
         print_text(json.dumps(document, indent=2) + "\n")
     elif html is None:
-        from mirror.cli.status_table import status_tables  # noqa: PLC0415
+        from mirror.cli.render.status import status_tables  # noqa: PLC0415
 
         show(*status_tables(statuses, now))
     return OK
@@ -68,7 +68,7 @@ def show_status(
 
 def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -> None:
     from mirror import __version__  # noqa: PLC0415
-    from mirror.cli.publish import publish  # noqa: PLC0415
+    from mirror.cli.atomic_write import publish  # noqa: PLC0415
     from mirror.page import EVERYTHING, page_data, render  # noqa: PLC0415
 
     page = render(
@@ -115,15 +115,15 @@ def show_check(
     if as_json:
         print_text(json.dumps(_check_document(config, results), indent=2) + "\n")
     else:
-        from mirror.cli.status_table import check_tables  # noqa: PLC0415
+        from mirror.cli.render.status import check_tables  # noqa: PLC0415
 
         show(*check_tables(results))
     return FAILED if any(result.status == "failed" for result in results) else OK
 
 
 def _warn(secrets: Secrets) -> None:
-    from mirror.cli.sanitise import clean  # noqa: PLC0415
-    from mirror.cli.terminal import say  # noqa: PLC0415
+    from mirror.cli.render.terminal import say  # noqa: PLC0415
+    from mirror.core.text.sanitise import clean  # noqa: PLC0415
 
     for warning in secrets.warnings:
         say(f"warning: {clean(warning)}")
@@ -156,8 +156,8 @@ def _show_offline(config: Config, secrets: int, *, as_json: bool) -> int:
     if as_json:
         print_text(json.dumps(_check_document(config, []), indent=2) + "\n")
         return OK
-    from mirror.cli.sanitise import clean  # noqa: PLC0415
-    from mirror.cli.wording import count  # noqa: PLC0415
+    from mirror.core.text.sanitise import clean  # noqa: PLC0415
+    from mirror.core.text.wording import count  # noqa: PLC0415
 
     mirrors, sources = len(config.mirrors), len(config.sources)
     print_text(
@@ -190,7 +190,7 @@ async def _check(config: Config, secrets: Secrets) -> tuple[list[CheckResult], i
     from dataclasses import replace  # noqa: PLC0415
 
     from mirror.app import open_app  # noqa: PLC0415
-    from mirror.cli.stopping import Stopper  # noqa: PLC0415
+    from mirror.cli.signals import Stopper  # noqa: PLC0415
 
     sync = config.sync.model_copy(update={"attempts": CHECK_ATTEMPTS})
     async with open_app(replace(config, sync=sync), secrets) as app:

@@ -6,9 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from mirror.cli.sanitise import shorten
-from mirror.cli.wording import count, duration, size
 from mirror.core.reporting.progress import Progress
+from mirror.core.text.sanitise import shorten
+from mirror.core.text.wording import count, duration, size
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -72,7 +72,7 @@ class Live:
     def __init__(self, title: str = "") -> None:
         from rich.live import Live as RichLive  # noqa: PLC0415 - only where somebody looks
 
-        from mirror.cli.terminal import console  # noqa: PLC0415
+        from mirror.cli.render.terminal import console  # noqa: PLC0415
 
         self.progress = Progress(time.monotonic)
         self._title = title

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from mirror.cli.advice import advice
-from mirror.cli.plan_table import LINES, plan_tables
-from mirror.cli.status_table import status_tables
-from mirror.cli.tables import news, summary
-from mirror.cli.verify_table import verify_tables
+from mirror.cli.render.plan import LINES, plan_tables
+from mirror.cli.render.status import status_tables
+from mirror.cli.render.tables import news, summary
+from mirror.cli.render.verify import verify_tables
 from mirror.core.ledger.index import ProofCounts
 from mirror.core.reporting.report import (
     ActionReport,

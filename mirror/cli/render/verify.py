@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.sanitise import shorten
-from mirror.cli.tables import (
+from mirror.cli.render.tables import (
     LONGEST_NAME,
     STYLES,
     from_the_top,
@@ -16,7 +15,8 @@ from mirror.cli.tables import (
     problems,
     requests,
 )
-from mirror.cli.wording import count, duration, size
+from mirror.core.text.sanitise import shorten
+from mirror.core.text.wording import count, duration, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from mirror.app import open_app
 from mirror.cli.demo_source import fill
-from mirror.cli.display import Live, Silent
 from mirror.cli.main import FAILED, OK
-from mirror.cli.stopping import Stopper
-from mirror.cli.tables import requests, summary
-from mirror.cli.terminal import is_terminal, print_text, say, show
-from mirror.cli.wording import count, duration, size
+from mirror.cli.render.progress import Live, Silent
+from mirror.cli.render.tables import requests, summary
+from mirror.cli.render.terminal import is_terminal, print_text, say, show
+from mirror.cli.signals import Stopper
 from mirror.config import load_config, resolve_secrets
+from mirror.core.text.wording import count, duration, size
 from mirror.emulator import Emulator, GitHubState, normalise
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.cli.publish import publish
+from mirror.cli.atomic_write import publish
 from mirror.errors import MirrorError
 from support.process import run
 

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.cli.sanitise import clean, lines, shorten
+from mirror.core.text.sanitise import clean, lines, shorten
 
 anything = st.text(st.characters(exclude_categories=()), max_size=200)
 

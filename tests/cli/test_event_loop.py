@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mirror.cli.loop import run
+from mirror.cli.event_loop import run
 
 
 async def _module() -> str:
