@@ -18,16 +18,18 @@ from mirror.github.protocol import is_github_dot_com, origin
 from mirror.overview import rules_of
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
+from mirror.sync.batch import Batch
 from mirror.sync.context import Endpoint, SessionContext
 from mirror.sync.discovery import check_patterns
-from mirror.sync.run import Pass
-from mirror.sync.standing import Standing
+from mirror.sync.mirror_runner import MirrorRunner
+from mirror.sync.session import plan_mirror, sync_mirror
 from mirror.sync.stop import Stop
 from mirror.sync.ways import Ways
 from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
+from mirror.verify.verifier import verify_mirror
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import Observer, Report
     from mirror.github import Auth, RequestSeen
     from mirror.notify import Notifications
+    from mirror.sync.mirror_runner import Work
 
 GITHUB_WRITES_PER_MINUTE = 80
 """What github.com takes of requests that create content.
@@ -116,6 +119,7 @@ class App:
 
     Attributes:
         stop: Ask it to stop, and nothing new is started.
+        rules: All configured mirrors.
         shared: What a successor takes over.
     """
 
@@ -135,9 +139,9 @@ class App:
         self._target = target
         self._clock = clock
         self._observer = observer
-        self._rules = rules_of(config)
+        self.rules = rules_of(config)
         self.shared = shared
-        self._pass: Pass | None = None
+        self._batch: Batch | None = None
         self.stop = Stop()
 
     async def sync(
@@ -154,15 +158,15 @@ class App:
             UsageError: A pattern matches nothing.
             LedgerLocked: Another run held the lock to the end.
         """
-        check_patterns(self._rules, patterns)
+        check_patterns(self.rules, patterns)
         async with self._ledgers.lock(wait):
             await self.shared.spool.sweep()
-            return await self._run("sync", patterns, full=full)
+            return await self._run("sync", sync_mirror, patterns, full=full)
 
     async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
         """Tell what :meth:`sync` would do; nothing is locked and nothing is written."""
-        check_patterns(self._rules, patterns)
-        return await self._run("plan", patterns, full=full)
+        check_patterns(self.rules, patterns)
+        return await self._run("plan", plan_mirror, patterns, full=full)
 
     async def verify(
         self,
@@ -184,18 +188,19 @@ class App:
             UsageError: A pattern matches nothing.
             LedgerLocked: Another run held the lock to the end.
         """
-        check_patterns(self._rules, patterns)
+        check_patterns(self.rules, patterns)
         if not repair:
-            return await self._run("verify", patterns, full=full)
+            return await self._run("verify", verify_mirror, patterns, full=full)
         async with self._ledgers.lock(wait):
             await self.shared.spool.sweep()
-            return await self._run("verify", patterns, full=full, repair=True)
+            work = partial(verify_mirror, repair=True)
+            return await self._run("verify", work, patterns, full=full)
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
         interval = self._config.daemon.interval.total_seconds()
         checker = Checker(
-            self._rules,
+            self.rules,
             self._sources,
             self._target,
             self._clock,
@@ -204,13 +209,16 @@ class App:
         )
         return await checker.run()
 
-    def standing(self, index: Index) -> Standing:
-        """What the service runs on, one mirror at a time; whoever asks holds the ledger's lock.
+    def runner(self, index: Index, work: Work = sync_mirror, *, full: bool = False) -> MirrorRunner:
+        """What runs one mirror at a time; for work that writes, the caller holds the ledger's lock.
 
         Args:
-            index: Kept in memory, also when other settings come into force.
+            index: Kept in memory; the caller saves it.
+            work: What to do with each mirror.
+            full: Trust no stored ETag and no quarantine.
         """
-        return Standing(self._rules, self._sources, self._target, self._tools(index))
+        context = self._context(index, full=full)
+        return MirrorRunner(self._sources, self._target, context, work)
 
     async def tell(
         self,
@@ -228,28 +236,21 @@ class App:
             patterns: What it was about.
             good: Nothing beside the report went wrong.
         """
-        await notifications.after(report, self._ledgers, self._rules, patterns, good=good)
+        await notifications.after(report, self._ledgers, self.rules, patterns, good=good)
 
     def report(self) -> Report | None:
         """What the pass that runs, or ran last, has done so far."""
-        return self._pass.report() if self._pass else None
+        return self._batch.report() if self._batch else None
 
     async def _run(
-        self, command: str, patterns: Sequence[str], *, full: bool, repair: bool = False
+        self, command: str, work: Work, patterns: Sequence[str], *, full: bool
     ) -> Report:
-        self._pass = Pass(
-            command,
-            self._rules,
-            patterns,
-            self._sources,
-            self._target,
-            self._tools(await self._ledgers.load_index(), full=full),
-            at_once=self._config.sync.repositories,
-            repair=repair,
-        )
-        return await self._pass.run()
+        runner = self.runner(await self._ledgers.load_index(), work, full=full)
+        at_once = self._config.sync.repositories
+        self._batch = Batch(command, self.rules, patterns, runner, at_once=at_once)
+        return await self._batch.run()
 
-    def _tools(self, index: Index, *, full: bool = False) -> SessionContext:
+    def _context(self, index: Index, *, full: bool) -> SessionContext:
         sync = self._config.sync
         return SessionContext(
             ledgers=self._ledgers,

@@ -82,7 +82,7 @@ class Facts:
         if self._generation is not None:
             before, now = self._generation.config.hosts, generation.config.hosts
             self._answered -= {name for name in now if not _same_host(before.get(name), now[name])}
-            for name, side in self._generation.standing.hosts.items():
+            for name, side in self._generation.runner.hosts.items():
                 self._retried[name] += side.store.client.counts.retried
         self._generation, self._scheduler = generation, scheduler
         self._stale_at = float("-inf")
@@ -129,7 +129,7 @@ class Facts:
     def silent_hosts(self) -> list[str]:
         """Hosts that have not answered yet."""
         generation = self._generation
-        hosts = generation.standing.hosts if generation else {}
+        hosts = generation.runner.hosts if generation else {}
         return [name for name in hosts if name not in self._answered]
 
     def all_well(self) -> bool:
@@ -168,8 +168,8 @@ class Facts:
         generation = self._generation
         began = self._clock.monotonic()
         if generation is not None and (fresh or began >= self._stale_at):
-            standing = generation.standing
-            self._statuses = mirror_statuses(standing.index, standing.rules)
+            index = generation.runner.context.index
+            self._statuses = mirror_statuses(index, generation.app.rules)
             self._stale_at = began + _SHARE * (self._clock.monotonic() - began)
         return self._statuses
 
@@ -195,7 +195,7 @@ class Facts:
         generation, scheduler = self._generation, self._scheduler
         assert generation is not None  # noqa: S101 - the web begins later
         assert scheduler is not None  # noqa: S101
-        config, index = generation.config, generation.standing.index
+        config, index = generation.config, generation.runner.context.index
         return page_data(
             now=self._clock.now(),
             statuses=self.statuses(),
@@ -224,7 +224,7 @@ class Facts:
         """The metrics of this moment, whose text another thread may make."""
         generation = self._generation
         assert generation is not None  # noqa: S101 - it listens later
-        clients = {name: side.store.client for name, side in generation.standing.hosts.items()}
+        clients = {name: side.store.client for name, side in generation.runner.hosts.items()}
         intervals = [table.interval for table in generation.timetables().values()]
         present = Present(
             now=self._clock.now(),
@@ -264,7 +264,7 @@ class Facts:
     def _host(self, name: str) -> HostView:
         generation = self._generation
         assert generation is not None  # noqa: S101 - the caller has one
-        client = generation.standing.hosts[name].store.client
+        client = generation.runner.hosts[name].store.client
         limit, stopped = client.rate_limit, client.stopped
         return HostView(
             name,

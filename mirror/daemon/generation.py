@@ -17,7 +17,7 @@ from mirror.core.timetable import Timetable
 from mirror.daemon.hosts import HostGate
 from mirror.daemon.passes import Group
 from mirror.errors import ConfigError
-from mirror.sync.discovery import Discovery
+from mirror.sync.discovery import Discovery, discover, known_mirrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.github import RequestSeen
     from mirror.storage.json_ledger import FileLedgerStore
-    from mirror.sync.standing import Standing
+    from mirror.sync.mirror_runner import MirrorRunner
 
 
 class Generation:
@@ -40,7 +40,7 @@ class Generation:
         config: The settings.
         secrets: What they refer to.
         app: What was opened.
-        standing: Its mirrors.
+        runner: Runs its mirrors.
         gates: Of every source by its name, and of ``target``.
     """
 
@@ -49,16 +49,16 @@ class Generation:
         config: Config,
         secrets: Secrets,
         app: App,
-        standing: Standing,
+        runner: MirrorRunner,
         clock: Clock,
         stack: AsyncExitStack,
     ) -> None:
         self.config = config
         self.secrets = secrets
         self.app = app
-        self.standing = standing
+        self.runner = runner
         self.gates: Mapping[str, HostGate] = {
-            name: HostGate(name, side.store.client, clock) for name, side in standing.hosts.items()
+            name: HostGate(name, side.store.client, clock) for name, side in runner.hosts.items()
         }
         self._stack = stack
         self._busy = 0
@@ -104,8 +104,7 @@ class Generation:
                 before=before.app.shared if before else None,
             )
             app = await stack.enter_async_context(opened)
-            standing = app.standing(index)
-            return cls(config, secrets, app, standing, clock, stack.pop_all())
+            return cls(config, secrets, app, app.runner(index), clock, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -122,7 +121,7 @@ class Generation:
             MirrorError: It gave none.
         """
         with self._in_use():
-            await self.standing.hosts[name].store.client.get("meta")
+            await self.runner.hosts[name].store.client.get("meta")
 
     def timetables(self) -> dict[float, Timetable]:
         """Those that some mirror follows, by the interval that it is set to; 0 for none of its own."""
@@ -143,7 +142,7 @@ class Generation:
         ]
 
     def _rules(self) -> Iterable[Rule]:
-        return (rule for rule in self.standing.rules if rule.enabled)
+        return (rule for rule in self.app.rules if rule.enabled)
 
     def _sources_of(self, interval: float) -> tuple[str, ...]:
         found = (rule.source_name for rule in self._rules() if rule.interval == interval)
@@ -155,8 +154,8 @@ class Generation:
         One without proof was in the middle of something when the last run ended.
         """
         behind: dict[float, float] = {}
-        for mirror in self.standing.known():
-            entry = self.standing.index.mirrors.get(mirror.key)
+        for mirror in self.known():
+            entry = self.runner.context.index.mirrors.get(mirror.key)
             success = entry.succeeded_at if entry and entry.pages else 0.0
             behind[mirror.interval] = min(success, behind.get(mirror.interval, success))
         return behind
@@ -189,7 +188,7 @@ class Generation:
 
     def known(self) -> Iterable[Mirror]:
         """The mirrors that can be told without asking a host."""
-        return self.standing.known()
+        return known_mirrors(self.app.rules, self.runner.context.index)
 
     def may_hold(self, group: Group, source: str, repo: str) -> bool:
         """Whether a listing of a group and source could find a repository."""
@@ -208,7 +207,14 @@ class Generation:
             return rule.source_name == source and rule.interval == group.interval
 
         with self._in_use():
-            found = await self.standing.discover(wanted, full=full)
+            found = await discover(
+                self.app.rules,
+                (),
+                self.runner.sources,
+                self.runner.context.index,
+                full=full,
+                wanted=wanted,
+            )
         return Discovery(
             tuple(
                 mirror
@@ -221,7 +227,7 @@ class Generation:
     async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
         """Bring one mirror up to date."""
         with self._in_use():
-            return await self.standing.sync(mirror, full=full)
+            return await self.runner.run(mirror, full=full)
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -207,7 +208,10 @@ class Scheduler:
         except Exception as error:
             log.exception("mirror.crashed", source=mirror.name)
             report = _crashed(mirror.name, str(mirror.target), error)
-        for gate in gates_of(hands, mirror):
+        gates = gates_of(hands, mirror)
+        if report.status == "failed" and any(gate.given_up for gate in gates):
+            report = replace(report, stopped=report.stopped or "its host was given up")
+        for gate in gates:
             gate.look()
             if not report.stopped:
                 gate.answered(job.since)

@@ -354,7 +354,7 @@ class Service:
             self._news.clear()
             good, self._good_pass = self._good_pass, False
             ended, self._ended = self._ended, []
-            rules = self._generations[-1].standing.rules
+            rules = self._generations[-1].app.rules
             listed = [
                 name
                 for name in wildcards(rules)

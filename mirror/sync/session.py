@@ -369,3 +369,17 @@ class Session:
         counts = tally.summary()
         tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
         tell("mirror.synced", source=self._mirror.name, **counts)
+
+
+async def sync_mirror(
+    mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
+) -> RepositoryReport:
+    """Bring one mirror's target up to its source."""
+    return await Session(mirror, source, target, context).sync()
+
+
+async def plan_mirror(
+    mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
+) -> RepositoryReport:
+    """Report what :func:`sync_mirror` would do; nothing is written anywhere."""
+    return await Session(mirror, source, target, context).preview()

@@ -47,6 +47,26 @@ UNREADABLE = "0" * 64
 _numbers = itertools.count(-1, -1)  # those of copies are above 0
 
 
+async def verify_mirror(
+    mirror: Mirror,
+    source: Endpoint,
+    target: Endpoint,
+    context: SessionContext,
+    *,
+    repair: bool = False,
+) -> RepositoryReport:
+    """Compare one mirror with its source.
+
+    Args:
+        mirror: Which.
+        source: The host of the source.
+        target: The host of the target.
+        context: What all sessions of a pass share.
+        repair: Upload again what differs or is missing.
+    """
+    return await Verifier(mirror, source, target, context, repair=repair).run()
+
+
 class Verifier:
     """One mirror, compared once.
 

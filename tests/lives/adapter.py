@@ -14,6 +14,7 @@ import selectors
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -30,13 +31,16 @@ from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import Backoff
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.storage.spool import Spool
+from mirror.sync.batch import Batch
 from mirror.sync.context import Endpoint, SessionContext
-from mirror.sync.run import Pass
+from mirror.sync.mirror_runner import MirrorRunner
+from mirror.sync.session import sync_mirror
 from mirror.sync.stop import Stop
 from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
+from mirror.verify.verifier import verify_mirror
 
 if TYPE_CHECKING:
     import random
@@ -489,17 +493,14 @@ async def run_pass(
         async with asyncio.timeout(LONGEST_PASS), source_client, target_client:
             tools = _tools(ledgers, await ledgers.load_index(), clock, process, full=full)
             rule = _rule(source, target, settings)
-            work = Pass(
-                command,
-                [rule],
-                (),
+            runner = MirrorRunner(
                 {"github": _side("github", source_client)},
                 _side("target", target_client),
                 tools,
-                at_once=1,
-                repair=command == "verify",
+                partial(verify_mirror, repair=True) if command == "verify" else sync_mirror,
             )
-            result = _result(command, await work.run())
+            batch = Batch(command, [rule], (), runner, at_once=1)
+            result = _result(command, await batch.run())
             result.looked = weather.looked
             return result
     except (KeyboardInterrupt, SystemExit):

@@ -1,0 +1,114 @@
+"""Runs every selected mirror once, several at a time: one pass of ``sync``, ``plan`` or ``verify``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mirror.core.reporting.report import Report, RepositoryReport
+from mirror.sync.discovery import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.sync.mirror_runner import MirrorRunner
+
+SAVE_INDEX_EVERY = 10.0
+"""Seconds between two saves of the index during a pass. A crash in between costs requests only."""
+
+
+class Batch:
+    """One pass over the selected mirrors; its report is available at any time, also after a cancel.
+
+    Args:
+        command: ``sync``, ``plan`` or ``verify``, for the report. Only ``sync`` saves the index.
+        rules: All configured mirrors.
+        patterns: Those of the command line; none selects all.
+        runner: Runs each mirror.
+        at_once: Mirrors at the same time.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        rules: Sequence[Rule],
+        patterns: Sequence[str],
+        runner: MirrorRunner,
+        *,
+        at_once: int,
+    ) -> None:
+        self._command = command
+        self._rules = rules
+        self._patterns = patterns
+        self._runner = runner
+        self._context = runner.context
+        self._at_once = at_once
+        self._started = self._context.clock.now()
+        self._saved_at = self._context.clock.monotonic()
+        self._undiscovered: tuple[RepositoryReport, ...] = ()
+        # By the mirror's key: a source may have several targets.
+        self._reports: dict[str, RepositoryReport] = {}
+        self._begun: list[Mirror] = []
+        self._queue: deque[Mirror] = deque()
+
+    async def run(self) -> Report:
+        """Run every selected mirror once.
+
+        Raises:
+            UsageError: A pattern of the command line matches nothing.
+            LedgerError: The index could not be saved.
+        """
+        for host in self._runner.hosts.values():
+            host.store.client.reset()
+        context = self._context
+        found = await discover(
+            self._rules, self._patterns, self._runner.sources, context.index, full=context.full
+        )
+        self._undiscovered = found.failed
+        self._queue.extend(found.mirrors)
+        context.observer.mirrors_found(len(found.mirrors))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._at_once, len(found.mirrors))):
+                    group.create_task(self._worker())
+        finally:
+            await self._save_index(ended=True)
+        return self.report()
+
+    def report(self) -> Report:
+        """What was done so far; mirrors without a report count as interrupted."""
+        repositories = (
+            *self._undiscovered,
+            *(
+                self._reports.get(mirror.key)
+                or RepositoryReport(mirror.name, str(mirror.target), "interrupted")
+                for mirror in (*self._begun, *self._queue)
+            ),
+        )
+        return Report(
+            self._command,
+            self._started,
+            self._context.clock.now(),
+            repositories,
+            requests={name: host.store.client.counts for name, host in self._runner.hosts.items()},
+            interrupted=any(repo.status == "interrupted" for repo in repositories),
+        )
+
+    async def _worker(self) -> None:
+        clock = self._context.clock
+        while self._queue and not self._context.stop.requested:
+            mirror = self._queue.popleft()
+            self._begun.append(mirror)
+            self._reports[mirror.key] = await self._runner.run(mirror)
+            if clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
+                await self._save_index()
+
+    async def _save_index(self, *, ended: bool = False) -> None:
+        if self._command != "sync":
+            return
+        self._saved_at = self._context.clock.monotonic()
+        if ended:
+            self._context.index.remember(self.report())
+        await self._context.ledgers.save_index(self._context.index)

@@ -1,0 +1,113 @@
+"""Runs one mirror once: whatever happens ends up in its report and in the index."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.core.ledger.document import IndexEntry
+from mirror.core.reporting.report import Failure, RepositoryReport
+from mirror.errors import GitHubError, HostStopped, MirrorError, told
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from mirror.core.domain.expansion import Mirror
+    from mirror.sync.context import Endpoint, SessionContext
+
+    Work = Callable[[Mirror, Endpoint, Endpoint, SessionContext], Awaitable[RepositoryReport]]
+
+log = structlog.get_logger()
+
+
+class MirrorRunner:
+    """Runs the mirrors of one configuration, each call one mirror once.
+
+    Args:
+        sources: The source hosts, by name.
+        target: The host that all mirrors write to.
+        context: What all sessions share; errors are recorded in its index.
+        work: What to do with a mirror, given its source and target: sync, plan or verify it.
+
+    Attributes:
+        hosts: Every source by its name, and ``target``.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Endpoint],
+        target: Endpoint,
+        context: SessionContext,
+        work: Work,
+    ) -> None:
+        self.hosts: Mapping[str, Endpoint] = {**sources, "target": target}
+        self.sources = sources
+        self.context = context
+        self._target = target
+        self._work = work
+
+    async def run(self, mirror: Mirror, *, full: bool = False) -> RepositoryReport:
+        """Run one mirror; a failure of any kind is part of the report, only cancellation is raised.
+
+        Args:
+            mirror: Which.
+            full: Trust no stored ETag and no quarantine, whatever the context says.
+        """
+        context = replace(self.context, full=True) if full else self.context
+        before = self._trouble(mirror)
+        context.observer.mirror_started(mirror.name)
+        report = await self._attempt(mirror, context)
+        self._log_change(report, before, self._trouble(mirror))
+        context.observer.mirror_finished(report)
+        return report
+
+    async def _attempt(self, mirror: Mirror, context: SessionContext) -> RepositoryReport:
+        try:
+            source = self.sources[mirror.source_name]
+            return await self._work(mirror, source, self._target, context)
+        except HostStopped as error:
+            self._record_error(mirror, str(error))
+            report = _failed(mirror)
+            return replace(report, warnings=(f"not tried: {error}",), stopped=str(error))
+        except MirrorError as error:
+            self._record_error(mirror, str(error))
+            status = error.status if isinstance(error, GitHubError) else None
+            failure = Failure(str(error), "sync", status_code=status, attempts=error.attempts)
+            return _failed(mirror, failure)
+        except Exception as error:
+            log.exception("mirror.crashed", source=mirror.name)
+            report = crashed(mirror, error)
+            self._record_error(mirror, report.failures[0].error)
+            return report
+
+    def _trouble(self, mirror: Mirror) -> str:
+        """What is wrong with a mirror according to the index; empty if nothing is."""
+        entry = self.context.index.mirrors.get(mirror.key)
+        if entry is None:
+            return ""
+        return entry.error or (entry.quarantined[0].error if entry.quarantined else "")
+
+    def _record_error(self, mirror: Mirror, error: str) -> None:
+        blank = IndexEntry(mirror.name, str(mirror.target))
+        self.context.index.mirrors.setdefault(mirror.key, blank).error = error
+
+    def _log_change(self, report: RepositoryReport, before: str, now: str) -> None:
+        """Log the first failure and the recovery; repeats are in the status, not in the log."""
+        if report.stopped:
+            return  # logged once, for the host
+        if now and not before:
+            log.warning("mirror.failed", source=report.source, error=now)
+        elif before and not now:
+            log.info("mirror.recovered", source=report.source, was=before)
+
+
+def crashed(mirror: Mirror, error: BaseException) -> RepositoryReport:
+    """The report of a mirror whose run ended with an error of this program."""
+    text = told(f"internal error, please report it: {type(error).__name__}: {error}")
+    return _failed(mirror, Failure(text, "sync"))
+
+
+def _failed(mirror: Mirror, *failures: Failure) -> RepositoryReport:
+    return RepositoryReport(mirror.name, str(mirror.target), "failed", failures=failures)
