@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mirror.check.checker import Checker, CheckResult
 from mirror.core.reporting.report import NullObserver
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
@@ -97,7 +97,7 @@ class Shared:
         if before and before.git_directory == git_directory:
             pusher = before.pusher
         else:
-            pusher = TagPusher(git_directory, clock, Backoff(attempts=sync.attempts))
+            pusher = TagPusher(git_directory, clock, RetryPolicy(attempts=sync.attempts))
         if before and before.spool_directory == spool_directory:
             spool = before.spool
         else:
@@ -259,7 +259,7 @@ class App:
             clock=self._clock,
             observer=self._observer,
             stop=self.stop,
-            backoff=Backoff(attempts=sync.attempts),
+            retry=RetryPolicy(attempts=sync.attempts),
             transfers_per_release=sync.transfers_per_release,
             audit_interval=sync.audit_interval.total_seconds(),
             spool=self.shared.spool,
@@ -298,13 +298,13 @@ async def open_app(
         ConfigError: An App's private key is none.
     """
     clock = clock or SystemClock()
-    backoff = Backoff(attempts=config.sync.attempts)
+    retry = RetryPolicy(attempts=config.sync.attempts)
     ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
     async with AsyncExitStack() as stack:
         sides = {}
         for name, host in config.hosts.items():
             auth = _auth(name, host, config, secrets, clock)
-            client = _client(name, host, auth, clock, backoff, on_request)
+            client = _client(name, host, auth, clock, retry, on_request)
             sides[name] = _side(name, host, auth, await stack.enter_async_context(client))
         target = sides.pop("target")
         shared = Shared.of(config, clock, before)
@@ -385,7 +385,7 @@ def _client(
     host: Host,
     auth: Auth,
     clock: Clock,
-    backoff: Backoff,
+    retry: RetryPolicy,
     on_request: Callable[[RequestSeen], None] | None,
 ) -> GitHubClient:
     writes = host.writes_per_minute
@@ -397,7 +397,7 @@ def _client(
         host.api_url,
         auth,
         clock,
-        backoff=backoff,
+        retry=retry,
         max_connections=host.max_connections,
         connect_timeout=host.connect_timeout.total_seconds(),
         stall_timeout=host.stall_timeout.total_seconds(),
@@ -432,6 +432,7 @@ def _git(name: str, host: Host, auth: Auth, client: GitHubClient) -> GitRemote:
         proxy=Proxies(host.proxy).address(origin(host.url)) or "",
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
+        count_retry=client.count_retry,
     )
 
 

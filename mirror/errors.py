@@ -226,6 +226,7 @@ class Unreachable(GitHubError):
     def __init__(self, message: str, *, permanent: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.permanent = permanent
+        self.retryable = not permanent
 
 
 class ConnectionLost(GitHubError):

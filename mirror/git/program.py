@@ -109,6 +109,7 @@ class GitRemote:
         proxy: Its address, perhaps with user and password; empty for none.
         stall_timeout: Seconds without a byte moved.
         response_timeout: Seconds that the host may take for what it was sent.
+        count_retry: Counts a command that is repeated.
     """
 
     name: str
@@ -118,6 +119,7 @@ class GitRemote:
     proxy: str = ""
     stall_timeout: float = 60.0
     response_timeout: float = 900.0
+    count_retry: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ import random
 import re
 import shutil
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.core.retry import retrying
 from mirror.errors import ConnectionLost, GitError, MirrorError, Unmirrorable, Waiting
 from mirror.git.errors import explain, refused
 from mirror.git.program import Finished, GitProgram, GitRemote, Place
@@ -23,15 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from mirror.core.clock import Clock
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
 
 __all__ = ["GitRemote", "Place", "TagPusher", "valid_name"]
 
 TAGS_OF_A_PUSH = 500
 """Tags of one command: names are long, and command lines are not endless."""
 
-TRIES = 3
-"""Of one command, at most: what it broke off is not taken up again where it ended."""
+ATTEMPTS = 3
+"""Attempts of one command at most: an interrupted command starts from the beginning again."""
 
 ALONE = 20
 """Refused tags of one push that are pushed again one by one: one may have kept the others out."""
@@ -68,7 +70,7 @@ class TagPusher:
     Args:
         directory: Where the copies are kept; nobody else may use it meanwhile.
         clock: For the waits between two tries.
-        backoff: How often, and how long these are.
+        retry: How often git is run for one operation, and after which waits.
         jitter: A random number from 0 to 1.
     """
 
@@ -76,12 +78,12 @@ class TagPusher:
         self,
         directory: Path,
         clock: Clock,
-        backoff: Backoff,
+        retry: RetryPolicy,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._directory = directory.absolute()
         self._clock = clock
-        self._backoff = backoff
+        self._retry = replace(retry, attempts=min(ATTEMPTS, retry.attempts))
         self._jitter = jitter
         self._git = GitProgram(directory)
         self._locks: dict[Path, asyncio.Lock] = {}
@@ -101,7 +103,7 @@ class TagPusher:
             Stalled: Nothing moved any more.
         """
         with _told(self._directory), TemporaryDirectory(prefix="release-mirror-git-") as directory:
-            elsewhere = TagPusher(Path(directory), self._clock, self._backoff, self._jitter)
+            elsewhere = TagPusher(Path(directory), self._clock, self._retry, self._jitter)
             return len(await elsewhere._tags(place, "read"))
 
     async def push(
@@ -349,21 +351,24 @@ class TagPusher:
         given: bytes = b"",
         good: Callable[[Finished], bool] = lambda finished: finished.status == 0,
     ) -> Finished:
-        """Ask a host by git; what may pass by itself is tried again."""
-        attempt = 1
-        while True:
+        """Run git against a host; transient failures are retried."""
+
+        async def attempt() -> Finished:
             finished = await self._git.reach(
                 place, *arguments, quiet=quiet, repository=repository, silence=silence, given=given
             )
             if good(finished) and not finished.stalled:
                 return finished
-            error = explain(finished, place, verb, quiet)
-            error.attempts = attempt
-            hopeless = getattr(error, "permanent", False) or not error.retryable
-            if hopeless or attempt >= min(TRIES, self._backoff.attempts):
-                raise error
-            await self._clock.sleep(self._backoff.delay(attempt, self._jitter()))
-            attempt += 1
+            raise explain(finished, place, verb, quiet)
+
+        return await retrying(
+            attempt,
+            self._retry,
+            self._clock,
+            lambda error: error.retryable,
+            on_retry=lambda _: place.remote.count_retry(),
+            jitter=self._jitter,
+        )
 
 
 @contextmanager

@@ -39,18 +39,26 @@ class AssetSource:
 
     Args:
         etag: What an earlier reading of it called :attr:`etag`, to go on where that one ended.
+        repeated: An earlier attempt to read it failed.
 
     Source: https://docs.github.com/rest/releases/assets ("Get a release asset": "API clients should
     handle both a 200 or 302 response")
     """
 
     def __init__(
-        self, client: GitHubClient, repo: RepoRef, asset: Asset, *, etag: str = ""
+        self,
+        client: GitHubClient,
+        repo: RepoRef,
+        asset: Asset,
+        *,
+        etag: str = "",
+        repeated: bool = False,
     ) -> None:
         self._client = client
         self._asset = asset
         self._path = f"repos/{repo}/releases/assets/{asset.id}"
         self._etag: str | None = etag or None
+        self._repeated = repeated
 
     @property
     def size(self) -> int:
@@ -86,7 +94,8 @@ class AssetSource:
         headers = self._range(offset)
         for left in reversed(range(_ADDRESSES)):
             try:
-                opening = self._client.open_stream(self._path, headers)
+                repeated, self._repeated = self._repeated, True
+                opening = self._client.open_stream(self._path, headers, repeated=repeated)
                 return await stack.enter_async_context(opening)
             except StorageError:
                 if not left:
@@ -195,7 +204,7 @@ class _Counted:
 
 @asynccontextmanager
 async def open_archive(
-    client: GitHubClient, repo: RepoRef, archive: SourceArchive
+    client: GitHubClient, repo: RepoRef, archive: SourceArchive, *, repeated: bool = False
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Read the archive of a tag; nobody says how long it is.
 
@@ -210,7 +219,8 @@ async def open_archive(
     path = f"repos/{repo}/{archive.form}/refs/tags/{quote(archive.tag)}"
     # An API that knows no such answer refuses to be asked for plain bytes; the archive's host
     # sends it whatever it is asked for.
-    async with client.open_stream(path, {"Accept": MEDIA_TYPE}) as stream:
+    headers = {"Accept": MEDIA_TYPE}
+    async with client.open_stream(path, headers, repeated=repeated) as stream:
         yield stream.chunks
 
 
@@ -224,6 +234,7 @@ class AssetSink:
         name: The name that is asked for.
         label: What people see instead of the name; empty for none.
         content_type: As the source has it; what cannot stand in a header is not passed on.
+        repeated: An earlier attempt to send it failed.
 
     Source: https://docs.github.com/rest/releases/assets ("Upload a release asset")
     """
@@ -235,8 +246,11 @@ class AssetSink:
         name: str,
         label: str = "",
         content_type: str = "application/octet-stream",
+        *,
+        repeated: bool = False,
     ) -> None:
         self._client = client
+        self._repeated = repeated
         query = f"name={quote(name, safe='')}" + (
             f"&label={quote(label, safe='')}" if label else ""
         )
@@ -251,7 +265,10 @@ class AssetSink:
             GitHubError: The host refused, or the connection broke; ``ambiguous`` where all bytes
                 had been handed over.
         """
-        reply = await self._client.upload(self._url, chunks, size, self._content_type)
+        repeated, self._repeated = self._repeated, True
+        reply = await self._client.upload(
+            self._url, chunks, size, self._content_type, repeated=repeated
+        )
         try:
             return asset_of(reply, self._client.name)
         except BadAnswer as error:

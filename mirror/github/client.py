@@ -20,7 +20,7 @@ import structlog
 from mirror import __version__
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.reporting.report import RequestCount
-from mirror.core.retry import Backoff
+from mirror.core.retry import LONGEST_WAIT, RetryPolicy
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -51,7 +51,7 @@ from mirror.github.protocol import (
 from mirror.github.protocol import api_url as api_url_of
 from mirror.github.repeat import Answer, Call, Repeater
 from mirror.github.streams import StorageError, Streams
-from mirror.github.throttle import LONGEST_WAIT, Throttle
+from mirror.github.throttle import Throttle
 from mirror.github.wire import (
     MAX_REDIRECTS,
     MEDIA_TYPE,
@@ -94,7 +94,7 @@ class GitHubClient:
         api_url: Its API address, where it does not follow from ``url``.
         auth: The credential.
         clock: The time, and every wait.
-        backoff: How often and how long to wait before a JSON request is sent again.
+        retry: How often and how long to wait before a JSON request is sent again.
         max_connections: Requests and transfers at once.
         connect_timeout: Seconds until a connection must stand.
         stall_timeout: Seconds without a byte while an answer or a download is awaited.
@@ -119,7 +119,7 @@ class GitHubClient:
         auth: Auth,
         clock: Clock,
         *,
-        backoff: Backoff | None = None,
+        retry: RetryPolicy | None = None,
         max_connections: int = 16,
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
@@ -163,9 +163,9 @@ class GitHubClient:
         self._repeater = Repeater(
             name,
             self._once,
-            self._count_retry,
+            self.count_retry,
             lambda: self.stopped is not None,
-            backoff=backoff or Backoff(),
+            retry=retry or RetryPolicy(),
             clock=clock,
             jitter=jitter,
         )
@@ -240,6 +240,10 @@ class GitHubClient:
         self.throttle.reset()
         self._auth.begin(self)
         self._credential_good = False
+
+    def count_retry(self) -> None:
+        """Count a request that is sent again: every repeat is in the report."""
+        self._wire.counter.retried += 1
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, from what an earlier answer told, else from ``GET /meta``.
@@ -361,9 +365,6 @@ class GitHubClient:
         except GitHubError as error:
             await self._consider_stopping(error)
             raise
-
-    def _count_retry(self) -> None:
-        self._wire.counter.retried += 1
 
     async def _once(self, call: Call) -> Answer:
         async with self.throttle.slot(write=call.method != "GET"):
@@ -585,7 +586,7 @@ class GitHubClient:
     # --- streams ---------------------------------------------------------------------------------
 
     def open_stream(
-        self, url: str, headers: Mapping[str, str] | None = None
+        self, url: str, headers: Mapping[str, str] | None = None, *, repeated: bool = False
     ) -> AbstractAsyncContextManager[Stream]:
         """Open a download, following redirects by hand; only the API's own origin gets the token.
 
@@ -594,31 +595,47 @@ class GitHubClient:
         Args:
             url: As ``path`` of :meth:`get`.
             headers: More of them: ``Range``, another ``Accept``.
+            repeated: An earlier attempt failed, or broke off.
 
         Raises (on entry and while iterating over the chunks):
             StorageError: Another origin than the API's refused.
             Stalled: No byte came for the stall time-out.
             GitHubError: The API refused, or the connection broke.
         """
-        return self._open_stream(self.address(url), headers or {})
+        return self._open_stream(self.address(url), headers or {}, repeated=repeated)
 
     @asynccontextmanager
-    async def _open_stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Stream]:
+    async def _open_stream(
+        self, url: str, headers: Mapping[str, str], *, repeated: bool
+    ) -> AsyncIterator[Stream]:
         async with held(self._wire.home, self.throttle.slot()), AsyncExitStack() as stack:
 
             async def open_it() -> Stream:
                 # Entered here: it is closed also if this is cancelled before it is handed over.
                 return await stack.enter_async_context(await self._streams.open(url, headers))
 
-            yield await self._admitted(url, open_it)
+            yield await self._admitted(url, open_it, repeated=repeated)
 
     async def upload(
-        self, url: str, chunks: AsyncIterator[bytes], size: int, content_type: str
+        self,
+        url: str,
+        chunks: AsyncIterator[bytes],
+        size: int,
+        content_type: str,
+        *,
+        repeated: bool = False,
     ) -> Any:
         """Send exactly ``size`` bytes, once, and return the JSON of the answer.
 
         An answer that comes before the last byte ends the sending. When this returns or raises,
         nobody pulls from ``chunks`` any more.
+
+        Args:
+            url: Where to.
+            chunks: The bytes.
+            size: How many there are.
+            content_type: Of the asset.
+            repeated: An earlier attempt failed.
 
         Raises:
             RefusedAddress: The host is not known to take uploads there; nothing was sent.
@@ -637,15 +654,23 @@ class GitHubClient:
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
                 tries=1,  # the chunks are gone by then
+                repeated=repeated,
             )
 
     async def _admitted(
-        self, address: str, send: Callable[[], Coroutine[Any, Any, T]], *, tries: int = 2
+        self,
+        address: str,
+        send: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        repeated: bool,
+        tries: int = 2,
     ) -> T:
         """As :meth:`_with_credential`, from any loop: its bytes flow in the one that asks."""
         here = asyncio.get_running_loop()
 
         async def admit() -> T:
+            if repeated:
+                self.count_retry()
             await self._prove(address)
             return await self._with_credential(
                 address, lambda: ask(here, send), tries=tries, proves=False

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import structlog
 
 from mirror.core.domain.release import fingerprint
+from mirror.core.retry import LAG, polling
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -45,8 +46,6 @@ _FEW_TAGS = 4
 _DEEPEST_TAG = 5
 _REFUSALS = (AuthError, NotFound, ValidationFailed)
 """A server that does not let us; a limit, which is a 403 as well, passes."""
-_LAG = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between looks for what was just created: lists lag behind."""
 
 
 log = structlog.get_logger(__name__)
@@ -489,12 +488,8 @@ class ReleaseStore:
         body = {**_release_fields(fields), "draft": True}
 
         async def settle() -> Any | None:
-            for wait in (0.0, *_LAG):
-                if wait:
-                    await self.client.clock.sleep(wait)
-                if (found := await self._draft(repo, str(fields["tag_name"]), marker)) is not None:
-                    return found
-            return None
+            look = partial(self._draft, repo, str(fields["tag_name"]), marker)
+            return await polling(look, lambda found: found is not None, LAG, self.client.clock)
 
         made = Check(release_of, self._host)
         await self.client.post(f"repos/{repo}/releases", body, settle=settle, check=made)

@@ -1,32 +1,26 @@
-"""The one retry policy of JSON requests: what is sent again, when, and when that has an end.
+"""Which JSON requests are sent again after a failure.
 
-It is entered only after a first failure. A write whose answer was lost may have been carried out:
-what is not harmless to send twice is looked for at the host before it is sent again.
+If the response to a write is lost, the write may have been carried out: unless it is harmless to
+send twice, its result is checked before it is retried.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
-import tenacity
 
-from mirror.errors import (
-    GitHubError,
-    NotFound,
-    RateLimited,
-    ServerError,
-    Unreachable,
-    ValidationFailed,
-)
-from mirror.github.throttle import LONGEST_WAIT
+from mirror.core.retry import is_transient, retrying
+from mirror.errors import GitHubError, NotFound, ValidationFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from mirror.core.clock import Clock
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
+    from mirror.errors import MirrorError
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +54,7 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One thing that is asked for, over all of its tries.
+    """A request, over all of its attempts.
 
     Attributes:
         body: JSON, encoded.
@@ -68,10 +62,11 @@ class Call:
             as the host's.
         settle: Looks whether an earlier try was carried out; the JSON of what it made, or ``None``.
         repeatable: Sending it twice does no harm.
-        easier: An address that costs the host less, asked for in the second half of the tries.
+        easier: An address that costs the host less, for the second half of the attempts.
         about: What the credential is chosen by, where that is not ``url``: the first page's address.
-        doubt: An earlier try may have been carried out.
-        unsettled: Looking failed too, so that it must not be sent again.
+        attempts: Attempts made so far, the current one included.
+        doubt: An earlier attempt may have been carried out.
+        unsettled: The check failed too, so that it must not be sent again.
     """
 
     method: str
@@ -83,6 +78,7 @@ class Call:
     repeatable: bool = True
     easier: str | None = None
     about: str = ""
+    attempts: int = 1
     doubt: bool = False
     unsettled: bool = False
 
@@ -93,9 +89,9 @@ class Repeater:
     Args:
         host: The host's configured name, for logs.
         once: Sends a call once.
-        again: Told before a call is sent again.
+        count_retry: Counts a call that is sent again.
         stopped: Whether the host was given up.
-        backoff: How often, and how long to wait.
+        retry: How often a call is sent, and how long to wait in between.
         clock: For every wait.
         jitter: A random number from 0 to 1.
     """
@@ -104,18 +100,18 @@ class Repeater:
         self,
         host: str,
         once: Callable[[Call], Awaitable[Answer]],
-        again: Callable[[], None],
+        count_retry: Callable[[], None],
         stopped: Callable[[], bool],
         *,
-        backoff: Backoff,
+        retry: RetryPolicy,
         clock: Clock,
         jitter: Callable[[], float],
     ) -> None:
         self._host = host
         self._once = once
-        self._again = again
+        self._count_retry = count_retry
         self._stopped = stopped
-        self._backoff = backoff
+        self._retry = retry
         self._clock = clock
         self._jitter = jitter
 
@@ -123,69 +119,37 @@ class Repeater:
         """Send a call, and again after failures that may pass.
 
         Raises:
-            GitHubError: Of the last try; ``attempts`` tells how many there were.
+            GitHubError: The last failure; its ``attempts`` is how many were made.
         """
         try:
             return await self._try(call)
         except GitHubError as error:
-            if not self._may_repeat(call, error):
-                raise
-            first = error
-        return await self._repeat(call, first)
-
-    async def _repeat(self, call: Call, first: GitHubError) -> Answer:
-        """Enter the policy with a failure that happened already, as its first try."""
-        tries = 0
-
-        async def attempt() -> Answer:
-            nonlocal tries
-            tries += 1
-            if tries == 1:
-                raise first
-            if call.easier and tries > self._backoff.attempts // 2 + 1:
-                call.url, call.easier = call.easier, None
-            self._again()
-            return await self._try(call)
-
-        def again(error: BaseException) -> bool:
-            return isinstance(error, GitHubError) and self._may_repeat(call, error)
-
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._backoff.attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(again),
-            sleep=self._clock.sleep,
-            reraise=True,
+            failed = error
+        return await retrying(
+            partial(self._send_again, call),
+            self._retry,
+            self._clock,
+            partial(self._may_repeat, call),
+            failed=failed,
+            on_retry=self._log,
+            jitter=self._jitter,
         )
-        try:
-            return await retrying(attempt)
-        except GitHubError as error:
-            error.attempts = tries
-            raise
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        """Seconds until the next try. A limit is waited for at the throttle, by everyone."""
-        error = state.outcome.exception() if state.outcome else None
-        log.debug(
-            "github.retrying", host=self._host, attempt=state.attempt_number, error=str(error)
-        )
-        if isinstance(error, RateLimited):
-            return 0.0
-        delay = self._backoff.delay(state.attempt_number, self._jitter())
-        if isinstance(error, ServerError) and error.retry_at:
-            delay = max(delay, (error.retry_at - self._clock.now()).total_seconds())
-        return min(delay, LONGEST_WAIT)
+    async def _send_again(self, call: Call) -> Answer:
+        call.attempts += 1
+        if call.easier and call.attempts > self._retry.attempts // 2 + 1:
+            call.url, call.easier = call.easier, None
+        self._count_retry()
+        return await self._try(call)
 
-    def _may_repeat(self, call: Call, error: GitHubError) -> bool:
-        if not error.retryable or call.unsettled:
+    def _log(self, error: MirrorError) -> None:
+        log.debug("github.retrying", host=self._host, attempt=error.attempts, error=str(error))
+
+    def _may_repeat(self, call: Call, error: MirrorError) -> bool:
+        if call.unsettled or not is_transient(error, self._clock.now()):
             return False
-        if isinstance(error, Unreachable) and error.permanent:
-            return False
-        if isinstance(error, RateLimited):
-            return (error.retry_at - self._clock.now()).total_seconds() <= LONGEST_WAIT
-        if not error.ambiguous:
-            return True
-        return call.repeatable or call.settle is not None
+        certain = not (isinstance(error, GitHubError) and error.ambiguous)
+        return certain or call.repeatable or call.settle is not None
 
     async def _try(self, call: Call) -> Answer:
         try:

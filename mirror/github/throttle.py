@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.retry import LONGEST_WAIT
 from mirror.errors import GitHubError, HostStopped, RateLimited
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.github.protocol import RateLimit
-
-LONGEST_WAIT = 65 * 60.0
-"""Seconds that a request waits for a limit: a window of a primary limit is an hour long."""
 
 _SLICE = 30.0
 _MARGIN = timedelta(seconds=1)

@@ -11,7 +11,8 @@ import structlog
 from yarl import URL
 
 from mirror import __version__
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy, retrying
+from mirror.errors import MirrorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ LIMIT = 10.0
 
 REDIRECTS = 5
 
-BACKOFF = Backoff(attempts=3, first=2.0, longest=4.0)
+RETRY = RetryPolicy(attempts=3, first=2.0, longest=4.0)
 
 
 def no_proxy(_origin: str) -> tuple[None, dict[str, str]]:
@@ -42,6 +43,12 @@ def usable(url: str) -> bool:
         return address.scheme in {"http", "https"} and bool(address.host)
     except ValueError:
         return False
+
+
+class _CallFailed(MirrorError):
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class Heartbeat:
@@ -64,28 +71,30 @@ class Heartbeat:
         self._failing = False
 
     async def beat(self) -> bool:
-        """Call it, a few times if need be; a failure is logged and raises nothing.
+        """Call it, and again after a transient failure; failures are logged, none is raised.
 
         Returns:
-            Whether it was heard.
+            Whether a call succeeded.
         """
-        why, again = await self._call()
-        tries = 1
-        while why and again and tries < BACKOFF.attempts:
-            await self._clock.sleep(BACKOFF.delay(tries, jitter=0.5))
-            why, again = await self._call()
-            tries += 1
-        if why:
+        try:
+            await retrying(self._call, RETRY, self._clock, lambda error: error.retryable)
+        except _CallFailed as error:
             # The first of a row of failures; the service behind the address tells people the rest.
             tell = log.debug if self._failing else log.warning
-            tell("heartbeat.failed", reason=why, attempts=tries)
-        elif self._failing:
-            log.info("heartbeat.recovered")
-        self._failing = bool(why)
-        return not why
+            tell("heartbeat.failed", reason=str(error), attempts=error.attempts)
+            self._failing = True
+        else:
+            if self._failing:
+                log.info("heartbeat.recovered")
+            self._failing = False
+        return not self._failing
 
-    async def _call(self) -> tuple[str, bool]:
-        """Why it was not heard (empty if it was), and whether to try again."""
+    async def _call(self) -> None:
+        """Call it once.
+
+        Raises:
+            _CallFailed: It was not answered with success.
+        """
         try:
             async with (
                 asyncio.timeout(self._limit),
@@ -95,18 +104,18 @@ class Heartbeat:
                     trust_env=False,  # it would also read ~/.netrc
                 ) as session,
             ):
-                return await self._follow(session, URL(self._url))
+                await self._follow(session, URL(self._url))
         except TimeoutError:
-            return f"no answer within {self._limit:g} s", True
+            raise _CallFailed(f"no answer within {self._limit:g} s") from None
         except aiohttp.ClientConnectorCertificateError:
-            return "its certificate is not trusted", False
+            raise _CallFailed("its certificate is not trusted", retryable=False) from None
         except aiohttp.ClientConnectorDNSError:
-            return "its name is not known here", True
+            raise _CallFailed("its name is not known here") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _reason(error), True
+            raise _CallFailed(_reason(error)) from None
 
-    async def _follow(self, session: aiohttp.ClientSession, url: URL) -> tuple[str, bool]:
-        """Ask, and follow to the same origin: the address is nobody else's business."""
+    async def _follow(self, session: aiohttp.ClientSession, url: URL) -> None:
+        """Send the request; redirects are followed within the origin: the address is a secret."""
         origin = url.origin()
         for _ in range(REDIRECTS):
             proxy, headers = self._proxies(str(origin))
@@ -119,15 +128,16 @@ class Heartbeat:
                 headers=headers if origin.scheme == "http" else None,
             ) as response:
                 if response.status // 100 == 2:
-                    return "", False
+                    return
                 location = response.headers.get("Location")
                 if response.status // 100 != 3 or not location:
                     again = response.status >= 500 or response.status == 429
-                    return f"HTTP {response.status}", again
+                    raise _CallFailed(f"HTTP {response.status}", retryable=again)
             url = url.join(URL(location))
             if not usable(str(url)) or url.origin() != origin:
-                return "it redirects to another origin, which is not followed", False
-        return "it redirects in a circle", False
+                text = "it redirects to another origin, which is not followed"
+                raise _CallFailed(text, retryable=False)
+        raise _CallFailed("it redirects in a circle", retryable=False)
 
 
 def _reason(error: Exception) -> str:

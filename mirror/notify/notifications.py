@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import structlog
 
 from mirror.core.domain.selection import could_match
 from mirror.core.reporting.notices import as_known, find_news, forget, mark, without_entry
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy, retrying
 from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
 from mirror.github.connection import Proxies
 from mirror.notify.heartbeat import Heartbeat, usable
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BACKOFF = Backoff(attempts=2, first=5.0, longest=5.0)
+RETRY = RetryPolicy(attempts=2, first=5.0, longest=5.0)
 """An attempt is as long as :data:`mirror.notify.ways.LIMIT`, and a pass waits for all of them."""
+
+
+class _NotSent(MirrorError):
+    """At least one address did not take a notice."""
 
 
 class Notifications:
@@ -214,20 +219,24 @@ class Notifications:
 
     async def _send(self, news: News) -> bool:
         """Whether one way at least took it."""
-        left = list(self._ways)
-        for number in range(1, BACKOFF.attempts + 1):
+        left = dict.fromkeys(self._ways, "")
+
+        async def send() -> None:
             try:
-                answers = await self._sender.send(left, news.notice)
+                answers = await self._sender.send(list(left), news.notice)
             except Exception as error:  # noqa: BLE001 - its text may hold anything
                 answers = [f"Apprise could not be run: {type(error).__name__}"] * len(left)
-            failed = [(way, why) for way, why in zip(left, answers, strict=True) if why]
-            if not failed or number == BACKOFF.attempts:
-                break
-            left = [way for way, _ in failed]
-            await self._clock.sleep(BACKOFF.delay(number, jitter=1.0))
-        for way, why in failed:
+            failed = {way: why for way, why in zip(left, answers, strict=True) if why}
+            left.clear()
+            left.update(failed)
+            if failed:
+                raise _NotSent
+
+        with suppress(_NotSent):
+            await retrying(send, RETRY, self._clock, lambda _: True)
+        for way, why in left.items():
             log.error("notify.failed", way=way.name, reason=why)
-        sent = len(self._ways) - len(failed)
+        sent = len(self._ways) - len(left)
         if sent:
             log.info("notify.sent", kind=news.notice.kind, mirrors=len(news.about), ways=sent)
         return bool(sent)

@@ -1,9 +1,8 @@
-"""One asset from source to target: tried again while that can help, settled by looking."""
+"""Copies one asset from source to target; retries, and checks what a failed upload has left."""
 
 from __future__ import annotations
 
 import itertools
-import random
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from mirror.core.planning.asset_names import (
     may_become,
     temporary_id,
 )
+from mirror.core.retry import LAG, LONGEST_WAIT, polling, retrying
 from mirror.errors import (
     BadAnswer,
     ConnectionLost,
@@ -35,7 +35,6 @@ from mirror.errors import (
     Waiting,
 )
 from mirror.github import AssetSink, AssetSource
-from mirror.github.throttle import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.reporting.report import Observer
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
     from mirror.github import ReleaseStore
     from mirror.storage.spool import SpoolFile
     from mirror.sync.asset_download import AssetDownloader
@@ -54,11 +53,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-LAG = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds between looks at a list that may lag behind: 30 in all."""
-
 WRONG_BYTES = 3
-"""How often an asset is fetched whose bytes are not what its digest promises."""
+"""Attempts to copy an asset whose bytes do not match its digest: it will rarely change."""
 
 _NO_WAY = (ServerError, ConnectionLost, Unreachable, BadAnswer)
 """What is rarely the fault of the one asset that it happens to."""
@@ -77,7 +73,7 @@ class Copied:
     Attributes:
         asset: As the target told it.
         sha256: Of the bytes that went through; ``None`` where they were found there.
-        attempts: Tries that it took.
+        attempts: Attempts that it took.
         size: Bytes that it has to have, where more is known of it than its source's list says.
     """
 
@@ -123,7 +119,7 @@ class AssetCopier:
         target: The host of the target.
         source_repo: Where assets are read.
         target_repo: Where they are written.
-        backoff: How often a copy is tried and how long to wait between.
+        retry: How often a copy is attempted, and how long to wait in between.
         stall_timeout: Seconds without a byte moved after which a transfer is given up.
         response_timeout: Seconds from an upload's last byte to its answer.
         fetcher: Brings to disk what has to go over it.
@@ -140,7 +136,7 @@ class AssetCopier:
         target_repo: RepoRef,
         *,
         clock: Clock,
-        backoff: Backoff,
+        retry: RetryPolicy,
         stall_timeout: float,
         response_timeout: float,
         observer: Observer,
@@ -155,7 +151,7 @@ class AssetCopier:
         self._source_repo = source_repo
         self._target_repo = target_repo
         self._clock = clock
-        self._backoff = backoff
+        self._retry = retry
         self._stall_timeout = stall_timeout
         self._response_timeout = response_timeout
         self._observer = observer
@@ -172,6 +168,8 @@ class AssetCopier:
         name: str,
         claimed: Collection[int],
         others: Collection[str] = (),
+        *,
+        limited: MirrorError | None = None,
     ) -> Copied:
         """Copy an asset into a release of the target.
 
@@ -181,15 +179,16 @@ class AssetCopier:
             name: What to call it there.
             claimed: Assets of the target's release that are none of this one's.
             others: Names of the other assets that the release is to have.
+            limited: The rate limit that ended an earlier call for the same asset.
 
         Raises:
             Unmirrorable: The target can never take it.
             Waiting: It vanished or changed at the source; the next pass will know more.
             SpoolError: It has to go over the disk, and that cannot take it.
             NotTried: So many others failed on the way there that it was given up.
-            RateLimited: A host takes no more requests: whether to come back is up to who asked
-                (:meth:`may_come_back`), since nothing is to be held meanwhile.
-            MirrorError: It failed to the end.
+            RateLimited: A host takes no more requests. The caller retries, since no transfer slot
+                is to be held meanwhile.
+            MirrorError: The last attempt failed.
         """
         ways = (self._way_in(asset), self._way_out)
         for way in ways:
@@ -197,7 +196,7 @@ class AssetCopier:
         try:
             async with self._fetcher.hold(asset) as held:
                 place = Place(release, name, claimed, others)
-                copied = await self._copy(place, asset, held)
+                copied = await self._copy(place, asset, held, limited)
         except MirrorError as error:
             if way := self._blamed(error, asset):
                 self._ways.failed(way, (self._source_repo.key, asset.id), error)
@@ -216,56 +215,80 @@ class AssetCopier:
         seconds = max(((time - now).total_seconds() for time in times if time), default=0.0)
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
-    def may_come_back(self, error: RateLimited, tries: int) -> bool:
-        """Whether a copy that met a limit is to be begun once more when that is over."""
-        seconds = (error.retry_at - self._clock.now()).total_seconds()
-        return seconds <= LONGEST_WAIT and tries < self._backoff.attempts
-
-    async def _copy(self, place: Place, asset: Asset, held: SpoolFile | None) -> Copied:
+    async def _copy(
+        self, place: Place, asset: Asset, held: SpoolFile | None, limited: MirrorError | None
+    ) -> Copied:
         attempts = 0
         begun = self._target.client.host_time().replace(microsecond=0)
-        while True:
+        source = AssetSource(
+            self._source.client, self._source_repo, asset, repeated=limited is not None
+        )
+        sent = isinstance(limited, GitHubError) and limited.host == self._target.client.name
+        sink = AssetSink(
+            self._target.client,
+            place.release.upload_url,
+            place.name,
+            asset.label,
+            asset.content_type,
+            repeated=sent,
+        )
+
+        async def attempt() -> Copied:
+            nonlocal attempts
             attempts += 1
             try:
-                copied = await self._once(place.release, asset, place.name, held)
+                again = limited is not None or attempts > 1
+                tag = place.release.tag
+                return await self._transfer(tag, asset, held or source, sink, repeated=again)
             except MirrorError as failure:
                 error = await self._doubted(failure, asset)
                 if self._is_gone(error):
                     raise _vanished(asset, error) from error
                 known = _as_fetched(asset, held)
-                if known is None:
-                    again: Copied | bool = self._may_fetch_again(error)
-                else:
-                    again = await self._after(error, place, known, begun)
-                if isinstance(again, Copied):
-                    return again
-                if not again or attempts >= self._tries(error, asset):
-                    error.attempts = max(attempts, error.attempts)
+                found = await self._left_by(error, place, known, begun) if known else None
+                if found is None:
                     raise error from error.__cause__
-                log.info("asset.retried", asset=asset.name, attempts=attempts, error=str(error))
-                await self._clock.sleep(self._delay(attempts))
-            else:
-                return replace(copied, attempts=attempts)
+                return found
 
-    async def _once(
-        self, release: Release, asset: Asset, name: str, held: SpoolFile | None
+        copied = await retrying(
+            attempt,
+            self._retry,
+            self._clock,
+            partial(self._may_retry, asset),
+            on_retry=lambda error: log.info(
+                "asset.retried", asset=asset.name, attempts=error.attempts, error=str(error)
+            ),
+        )
+        return replace(copied, attempts=attempts)
+
+    async def _transfer(
+        self,
+        tag: str,
+        asset: Asset,
+        source: AssetSource | SpoolFile,
+        sink: AssetSink,
+        *,
+        repeated: bool,
     ) -> Copied:
+        """Move an asset's bytes once."""
         number = next(_numbers)
         started = self._observer.transfer_started
-        started(number, self._mirror_name, release.tag, asset.name, asset.size)
+        started(number, self._mirror_name, tag, asset.name, asset.size)
         moved = partial(self._observer.transfer_moved, number)
         good = False
         try:
-            if held is None:
-                copied = await self._send(release, asset, name, None, moved)
+            if isinstance(source, AssetSource):
+                copied = await self._send(asset, source, sink, moved)
             else:
                 # Over the disk the bytes move twice: each way is half of the transfer.
-                if held.sha256 is None:
-                    await self._fetcher.fetch(asset, held, lambda done: moved(done // 2))
-                asset = _as_fetched(asset, held) or asset
+                if source.sha256 is None:
+                    await self._fetcher.fetch(
+                        asset, source, lambda done: moved(done // 2), repeated=repeated
+                    )
+                asset = _as_fetched(asset, source) or asset
                 size = asset.size
                 copied = await self._send(
-                    release, asset, name, held, lambda done: moved((size + done) // 2)
+                    asset, source, sink, lambda done: moved((size + done) // 2)
                 )
             good = True
             return copied
@@ -274,22 +297,19 @@ class AssetCopier:
 
     async def _send(
         self,
-        release: Release,
         asset: Asset,
-        name: str,
-        held: SpoolFile | None,
+        source: AssetSource | SpoolFile,
+        sink: AssetSink,
         moved: Callable[[int], None],
     ) -> Copied:
         """Upload an asset, from disk or from its source."""
-        sink = AssetSink(
-            self._target.client, release.upload_url, name, asset.label, asset.content_type
-        )
+        held = None if isinstance(source, AssetSource) else source
         piped = await self._workers.pipe(
-            held or AssetSource(self._source.client, self._source_repo, asset),
+            source,
             sink,
             sha256=asset.sha256,
             clock=self._clock,
-            backoff=self._backoff,
+            retry=self._retry,
             stall_timeout=self._stall_timeout,
             response_timeout=self._response_timeout,
             moved=moved,
@@ -308,19 +328,24 @@ class AssetCopier:
             )
         return Copied(copy, piped.sha256, size=piped.size)
 
-    async def _after(
+    async def _left_by(
         self, error: MirrorError, place: Place, asset: Asset, begun: datetime
-    ) -> Copied | bool:
-        """Look at what a failure left: the asset itself, or whether another try can help."""
-        taken = isinstance(error, ValidationFailed) and error.has(code="already_exists")
-        if not (taken or error.retryable):
-            return False
-        if isinstance(error, RateLimited):  # refused before anything was read
-            return False
+    ) -> Copied | None:
+        """Check what a failed upload has left: the asset itself, if it arrived all the same.
+
+        Anything else of its own in its place is removed.
+
+        Raises:
+            NameTaken: The target has another asset of this name.
+        """
+        taken = _is_taken(error)
+        # A rate limit is met before anything is read.
+        if isinstance(error, RateLimited) or not (taken or error.retryable):
+            return None
         lost = isinstance(error, ConnectionLost) and error.ambiguous and not self._of_source(error)
         found = await self._look(place, lost=lost, taken=taken)
         if found is None or (found.id in place.claimed and not taken):
-            return True
+            return None
         if found.id in place.claimed:
             raise NameTaken(
                 f"the target would name it {found.name}, as it named another asset of this release"
@@ -335,7 +360,7 @@ class AssetCopier:
                 " mirror and was left alone"
             ) from error
         await self._target.delete_asset(self._target_repo, found.id)
-        return True
+        return None
 
     async def _look(self, place: Place, *, lost: bool, taken: bool) -> Asset | None:
         """Find a complete asset of this name at the target; the rest of a broken one is removed.
@@ -347,43 +372,36 @@ class AssetCopier:
         After a lost answer (``lost``), or where the target says that the name is taken
         (``taken``), something is there or about to be: it is looked for up to 30 seconds.
         """
-        broken: list[Asset] = []
-        for pause in LAG if lost or taken else LAG[:1]:
-            await self._clock.sleep(pause)
+
+        async def look() -> tuple[list[Asset], list[Asset]]:
             assets = await self._target.assets(self._target_repo, place.release.id)
             # By name alone: a label may say anything, also another asset's name.
             named = [copy for copy in assets if place.may_hold(copy)]
-            free = [copy for copy in named if copy.id not in place.claimed]
-            broken = [copy for copy in free if not copy.uploaded]
-            complete = [copy for copy in free if copy.uploaded]
-            if complete:
-                return complete[0]
-            if named and not free:
-                return named[0]
-            if broken and not lost:
-                break
-        for copy in {copy.id: copy for copy in broken}.values():
+            return named, [copy for copy in named if copy.id not in place.claimed]
+
+        def done(found: tuple[list[Asset], list[Asset]]) -> bool:
+            named, free = found
+            if not (lost or taken) or any(copy.uploaded for copy in free):
+                return True
+            return bool(named) and not (free and lost)
+
+        named, free = await polling(look, done, LAG, self._clock)
+        if complete := next((copy for copy in free if copy.uploaded), None):
+            return complete
+        if named and not free:
+            return named[0]
+        for copy in {copy.id: copy for copy in free}.values():
             await self._target.delete_asset(self._target_repo, copy.id)
         return None
 
-    def _may_fetch_again(self, error: MirrorError) -> bool:
-        """Whether another try can help where the target has not heard of the asset yet."""
-        return error.retryable and not isinstance(error, RateLimited)
-
-    def _tries(self, error: MirrorError, asset: Asset) -> int:
-        """How often a copy is begun when this is what it fails with.
-
-        What was tried to the end below (a source that broke, a request) is not begun again; bytes
-        that differ from their digest will rarely change by being fetched over and over. Where all
-        assets fail, none is begun again.
-        """
+    def _may_retry(self, asset: Asset, error: MirrorError) -> bool:
+        """Whether another attempt to copy an asset may succeed; none may where all assets fail."""
         way = self._blamed(error, asset)
         if way and not self._ways.hopeful(way):
-            return 0
-        if error.attempts >= self._backoff.attempts:
-            return 0
-        limit = WRONG_BYTES if isinstance(error, DigestMismatch) else self._backoff.attempts
-        return min(limit, self._backoff.attempts)
+            return False
+        if isinstance(error, DigestMismatch) and error.attempts >= WRONG_BYTES:
+            return False
+        return _is_taken(error) or (error.retryable and not isinstance(error, RateLimited))
 
     def _way_in(self, asset: Asset) -> str:
         kind = "source archives" if isinstance(asset, SourceArchive) else "assets"
@@ -419,8 +437,10 @@ class AssetCopier:
     def _of_source(self, error: GitHubError) -> bool:
         return error.host == self._source.client.name
 
-    def _delay(self, failures: int) -> float:
-        return self._backoff.delay(failures, random.random())  # noqa: S311 - jitter is no secret
+
+def _is_taken(error: MirrorError) -> bool:
+    """Whether the target refused an upload since it has an asset of this name."""
+    return isinstance(error, ValidationFailed) and error.has(code="already_exists")
 
 
 def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datetime) -> bool:

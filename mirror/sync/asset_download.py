@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, RepoRef
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool, SpoolFile
     from mirror.transfer.bandwidth import Bandwidth
@@ -54,7 +54,7 @@ class AssetDownloader:
         everything: bool,
         archive_limit: int | None,
         clock: Clock,
-        backoff: Backoff,
+        retry: RetryPolicy,
         stall_timeout: float,
     ) -> None:
         self._client = source.client
@@ -65,7 +65,7 @@ class AssetDownloader:
         self._everything = everything
         self._archive_limit = archive_limit
         self._clock = clock
-        self._backoff = backoff
+        self._retry = retry
         self._stall_timeout = stall_timeout
 
     @asynccontextmanager
@@ -93,8 +93,16 @@ class AssetDownloader:
                 raise
             held.discard()
 
-    async def fetch(self, asset: Asset, held: SpoolFile, moved: Callable[[int], None]) -> None:
+    async def fetch(
+        self, asset: Asset, held: SpoolFile, moved: Callable[[int], None], *, repeated: bool
+    ) -> None:
         """Bring all bytes of an asset to disk and prove them.
+
+        Args:
+            asset: The source's.
+            held: Where they go.
+            moved: Told how many have arrived.
+            repeated: An earlier attempt failed.
 
         Raises:
             DigestMismatch: The bytes are not those that the source promises.
@@ -103,13 +111,15 @@ class AssetDownloader:
             MirrorError: It cannot be fetched.
         """
         if isinstance(asset, SourceArchive):
-            await self._archive(asset, held, moved)
+            await self._archive(asset, held, moved, repeated=repeated)
         else:
-            await self._asset(asset, held, moved)
+            await self._asset(asset, held, moved, repeated=repeated)
 
-    async def _asset(self, asset: Asset, held: SpoolFile, moved: Callable[[int], None]) -> None:
+    async def _asset(
+        self, asset: Asset, held: SpoolFile, moved: Callable[[int], None], *, repeated: bool
+    ) -> None:
         while True:
-            origin = AssetSource(self._client, self._repo, asset, etag=held.etag)
+            origin = AssetSource(self._client, self._repo, asset, etag=held.etag, repeated=repeated)
             source = await held.continued(origin)
             here = held.have
             if here:
@@ -120,7 +130,7 @@ class AssetDownloader:
                     held,
                     sha256=asset.sha256,
                     clock=self._clock,
-                    backoff=self._backoff,
+                    retry=self._retry,
                     stall_timeout=self._stall_timeout,
                     response_timeout=self._stall_timeout,
                     moved=moved,
@@ -133,15 +143,22 @@ class AssetDownloader:
                 if not here:
                     raise
                 log.info("asset.begun_again", asset=asset.name, error=str(error))
+                repeated = True
             else:
                 held.seal(piped.sha256)
                 return
 
     async def _archive(
-        self, archive: SourceArchive, held: SpoolFile, moved: Callable[[int], None]
+        self,
+        archive: SourceArchive,
+        held: SpoolFile,
+        moved: Callable[[int], None],
+        *,
+        repeated: bool,
     ) -> None:
         await held.restart()
-        async with open_archive(self._client, self._repo, archive) as chunks:
+        opening = open_archive(self._client, self._repo, archive, repeated=repeated)
+        async with opening as chunks:
             sha256 = await take_archive(
                 chunks,
                 held.send,

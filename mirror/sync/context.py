@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import GitRemote, TagPusher
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool
@@ -62,7 +62,7 @@ class SessionContext:
     clock: Clock
     observer: Observer
     stop: Stop
-    backoff: Backoff
+    retry: RetryPolicy
     transfers_per_release: int
     audit_interval: float
     spool: Spool

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
+    from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import Place, TagPusher
     from mirror.github import ReleaseStore
     from mirror.sync.asset_copier import AssetCopier
@@ -49,6 +50,7 @@ class ExecutionContext:
         copier: Copies one asset.
         slots: Permissions to transfer, shared by all mirrors.
         per_release: Transfers into one release at the same time.
+        retry: How often a copy is attempted that meets rate limits.
         stop: Once it is requested, nothing new is started.
         record: Called with each outcome as soon as it is known.
         journal: Notes in the ledger what is not an outcome yet.
@@ -61,6 +63,7 @@ class ExecutionContext:
     slots: TransferSlots
     per_release: int
     clock: Clock
+    retry: RetryPolicy
     stop: Stop
     record: Callable[[Outcome], Awaitable[None]]
     journal: Journal

@@ -21,6 +21,7 @@ from mirror.core.execution.action import (
 )
 from mirror.core.planning.asset_names import forms, is_temporary, may_become
 from mirror.core.planning.renames import vacated
+from mirror.core.retry import LAG, is_transient, polling, retrying
 from mirror.errors import (
     DigestMismatch,
     HostStopped,
@@ -31,7 +32,7 @@ from mirror.errors import (
     ValidationFailed,
     Waiting,
 )
-from mirror.sync.asset_copier import LAG, Copied, NameTaken
+from mirror.sync.asset_copier import Copied, NameTaken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -200,31 +201,37 @@ class ReleaseExecutor:
         await self._upload(action, action.target_name, despite_stop=True)
 
     async def _copy(self, asset: Asset, name: str, *, despite_stop: bool) -> Copied | None:
-        """Copy an asset in its turn; ``None`` where a stop was asked for before it was begun.
+        """Copy an asset in its turn; ``None`` if a stop was requested before it started.
 
-        While one of its hosts takes no requests the turn is others', whose hosts may.
+        Its turn ends when a host's rate limit is met: meanwhile others, whose hosts may take
+        requests, have theirs.
         """
-        context, tries = self._hands, 0
-        while True:
-            while (seconds := context.copier.paused_for()) and not context.stop.requested:
-                await context.clock.sleep(min(seconds, SLICE))
-            async with context.slots.take((self._work.rank, -asset.size)):
-                if context.stop.requested and not despite_stop:
-                    return None
-                if context.copier.paused_for() and not context.stop.requested:
-                    continue  # since then
-                try:
-                    copied = await context.copier.copy(
-                        self._release, asset, name, self._claimed, self._others(asset)
-                    )
-                except RateLimited as error:
-                    tries += 1
-                    if not context.copier.may_come_back(error, tries):
-                        error.attempts = max(tries, error.attempts)
-                        raise
-                    log.info("asset.retried", asset=asset.name, attempts=tries, error=str(error))
-                else:
-                    return replace(copied, attempts=copied.attempts + tries)
+        context = self._hands
+        limits: list[MirrorError] = []
+
+        async def in_turn() -> Copied | None:
+            while True:
+                while (seconds := context.copier.paused_for()) and not context.stop.requested:
+                    await context.clock.sleep(min(seconds, SLICE))
+                async with context.slots.take((self._work.rank, -asset.size)):
+                    if context.stop.requested and not despite_stop:
+                        return None
+                    if context.copier.paused_for() and not context.stop.requested:
+                        continue  # since then
+                    return await context.copier.copy(
+                        self._release, asset, name, self._claimed, self._others(asset),
+                        limited=limits[-1] if limits else None,
+                    )  # fmt: skip
+
+        def limited(error: MirrorError) -> bool:
+            return isinstance(error, RateLimited) and is_transient(error, context.clock.now())
+
+        def note(error: MirrorError) -> None:
+            limits.append(error)
+            log.info("asset.retried", asset=asset.name, attempts=len(limits), error=str(error))
+
+        copied = await retrying(in_turn, context.retry, context.clock, limited, on_retry=note)
+        return copied and replace(copied, attempts=copied.attempts + len(limits))
 
     async def _labelled(self, copy: Asset, asset: Asset) -> Asset:
         """Where the server renamed an asset, its label keeps the name that people look for."""
@@ -274,14 +281,15 @@ class ReleaseExecutor:
 
     async def _settled_assets(self, expected: Sequence[_Expected]) -> Mapping[int, Asset]:
         context = self._hands
-        here: dict[int, Asset] = {}
-        for pause in LAG:
-            await context.clock.sleep(pause)
+
+        async def look() -> dict[int, Asset]:
             assets = await context.target.assets(context.repo, self._release.id)
-            here = {asset.id: asset for asset in assets}
-            if all(item.target_id in here and here[item.target_id].uploaded for item in expected):
-                break
-        return here
+            return {asset.id: asset for asset in assets}
+
+        def complete(here: Mapping[int, Asset]) -> bool:
+            return all(i.target_id in here and here[i.target_id].uploaded for i in expected)
+
+        return await polling(look, complete, LAG, context.clock)
 
     async def _upload_is_done(
         self, action: UploadAsset | ReplaceAsset, asset: Asset, sha256: str | None

@@ -269,7 +269,7 @@ class Session:
             source_repo,
             target_repo,
             clock=tools.clock,
-            backoff=tools.backoff,
+            retry=tools.retry,
             stall_timeout=min(self._source.stall_timeout, self._target.stall_timeout),
             response_timeout=self._target.response_timeout,
             observer=tools.observer,
@@ -286,6 +286,7 @@ class Session:
             slots=tools.slots,
             per_release=tools.transfers_per_release,
             clock=tools.clock,
+            retry=tools.retry,
             stop=tools.stop,
             record=note,
             journal=journal,
@@ -315,7 +316,7 @@ class Session:
             everything=self._tools.spooled,
             archive_limit=min((size for size in sizes if size is not None), default=None),
             clock=self._tools.clock,
-            backoff=self._tools.backoff,
+            retry=self._tools.retry,
             stall_timeout=self._source.stall_timeout,
         )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.release import Snapshot
 from mirror.core.planning.deletions import vanished
 from mirror.core.planning.planner import tags_needed
+from mirror.core.retry import RetryPolicy, polling
 from mirror.core.text.body import is_our_description, is_our_readme
 from mirror.errors import NotFound
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from mirror.sync.context import Endpoint
 
 
-_LOOK_AGAIN = (1.0, 2.0, 4.0)
-"""Seconds before a source that has full releases and no latest one is asked again."""
+_LOOK_AGAIN = RetryPolicy(attempts=4)
+"""How often a source that has full releases is asked for the latest one."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -82,11 +84,16 @@ class Snapshots:
         """
         full = [r for r in listing.releases if not (r.draft or r.prerelease)]
         store, clock = self._source.store, self._source.store.client.clock
-        for pause in (0.0, *_LOOK_AGAIN) if full else (0.0,) if listing.releases else ():
-            if pause:
-                await clock.sleep(pause)
-            if (latest := await store.latest(self._mirror.source)) is not None:
-                return latest
+        if not listing.releases:
+            return None
+        latest = await polling(
+            partial(store.latest, self._mirror.source),
+            lambda found: found is not None or not full,
+            _LOOK_AGAIN,
+            clock,
+        )
+        if latest is not None:
+            return latest
         newest = max(full, key=lambda r: (r.created_at or _NEVER, r.id), default=None)
         return newest.id if newest else None
 

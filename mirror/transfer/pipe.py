@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from mirror.core.retry import retrying
 from mirror.errors import (
     BadAnswer,
     ConnectionLost,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from types import AsyncGeneratorType
 
     from mirror.core.clock import Clock
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
     from mirror.core.stream import ByteSink, ByteSource
 
 Reply = TypeVar("Reply")
@@ -71,7 +72,7 @@ async def pipe(
     *,
     sha256: str | None,
     clock: Clock,
-    backoff: Backoff,
+    retry: RetryPolicy,
     stall_timeout: float,
     response_timeout: float,
     moved: Callable[[int], None] | None = None,
@@ -86,7 +87,7 @@ async def pipe(
     The source is opened before the target hears of the asset, so that a source that is gone
     leaves no trace there; an error before its first byte is raised at once. A source that breaks
     or stalls after that is opened again where it broke, into the same upload: at most
-    ``backoff.attempts`` failures in a row with next to nothing between them, counting the first. The
+    ``retry.attempts`` failures in a row with next to nothing between them, counting the first. The
     last chunk is held back until all bytes are counted and hashed: the target never gets a
     complete asset that is wrong.
 
@@ -99,7 +100,7 @@ async def pipe(
             connection or its turn, is its own to bound.
         sha256: The digest that the source promises, hexadecimal; ``None`` for none.
         clock: For the waits before the source is opened again.
-        backoff: How often, and how long these waits are.
+        retry: How often the source is opened again, and after which waits.
         stall_timeout: Seconds in which at least one byte must move while bytes are left to move.
         response_timeout: Seconds from the last byte to the target's answer.
         moved: Told, whenever the target took a chunk, how many bytes it has taken in all.
@@ -121,7 +122,7 @@ async def pipe(
         GitHubError: What the source's or the target's host answered.
     """
     feed = _Feed(
-        _Reader(source, clock, backoff, stall_timeout, jitter),
+        _Reader(source, clock, retry, stall_timeout, jitter),
         size=source.size,
         sha256=sha256,
         stall_timeout=stall_timeout,
@@ -171,7 +172,7 @@ class _Reader:
         self,
         source: ByteSource,
         clock: Clock,
-        backoff: Backoff,
+        retry: RetryPolicy,
         stall_timeout: float,
         jitter: Callable[[], float],
     ) -> None:
@@ -179,7 +180,7 @@ class _Reader:
         self.resumed = 0
         self._source = source
         self._clock = clock
-        self._backoff = backoff
+        self._retry = retry
         self._stall_timeout = stall_timeout
         self._jitter = jitter
         self._failures = 0
@@ -208,11 +209,11 @@ class _Reader:
             MirrorError: The source cannot go on, or failed too often in a row (``attempts``).
         """
         chunk, self._first = self._first, b""
-        while not chunk:
+        if not chunk:
             try:
-                chunk = self._at_hand() or await self._pull()
+                chunk = await self._advance()
             except _MAY_PASS as error:
-                await self._recover(error)
+                chunk = await self._resume(error)
         self.offset += len(chunk)
         if self._failures and self.offset - self._failed_at > self._worth:
             self._failures = 0
@@ -248,6 +249,9 @@ class _Reader:
         if self._wait and not self._wait.expired():
             self._wait.reschedule(asyncio.get_running_loop().time())
 
+    async def _advance(self) -> bytes:
+        return self._at_hand() or await self._pull()
+
     async def _pull(self) -> bytes:
         chunk = await self._next()
         if chunk is None:
@@ -270,17 +274,33 @@ class _Reader:
         self._at_hand = getattr(chunks, "at_hand", _nothing)
         return chunks
 
-    async def _recover(self, error: MirrorError) -> None:
-        self._failures += 1
+    async def _resume(self, error: MirrorError) -> bytes:
+        """Open the source again where it broke, until it yields bytes or has failed too often."""
         self._failed_at = self.offset
+        await self._failed()
+
+        async def again() -> bytes:
+            self.resumed += 1
+            try:
+                return await self._advance()
+            except _MAY_PASS:
+                await self._failed()
+                raise
+
+        return await retrying(
+            again,
+            self._retry,
+            self._clock,
+            lambda failure: failure.retryable and isinstance(failure, _MAY_PASS),
+            failed=error,
+            made=self._failures,
+            sleep=lambda seconds: self.patiently(partial(self._clock.sleep, seconds)),
+            jitter=self._jitter,
+        )
+
+    async def _failed(self) -> None:
+        self._failures += 1
         await self.leave()
-        hopeless = isinstance(error, Unreachable) and error.permanent
-        if hopeless or self._failures >= self._backoff.attempts:
-            error.attempts = self._failures
-            raise error
-        delay = self._backoff.delay(self._failures, self._jitter())
-        await self.patiently(partial(self._clock.sleep, delay))
-        self.resumed += 1
 
     async def _bounded(self, wait: Callable[[], Awaitable[T]], seconds: float | None) -> T:
         if self._over:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.clock import Clock
-    from mirror.core.retry import Backoff
+    from mirror.core.retry import RetryPolicy
     from mirror.core.stream import ByteSink, ByteSource
 
 Reply = TypeVar("Reply")
@@ -60,7 +60,7 @@ class Workers:
         *,
         sha256: str | None,
         clock: Clock,
-        backoff: Backoff,
+        retry: RetryPolicy,
         stall_timeout: float,
         response_timeout: float,
         moved: Callable[[int], None],
@@ -79,7 +79,7 @@ class Workers:
             source,
             sink,
             sha256=sha256,
-            backoff=backoff,
+            retry=retry,
             stall_timeout=stall_timeout,
             response_timeout=response_timeout,
         )

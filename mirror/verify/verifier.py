@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from mirror.core.planning.verification import (
     verifying,
 )
 from mirror.core.reporting.report import Difference, Failure, RepositoryReport, Verified
+from mirror.core.retry import retrying
 from mirror.errors import GitHubError, HostStopped, MirrorError, ShortRead, SourceChanged
 from mirror.github import AssetSource
 from mirror.sync.results import planned_report
@@ -275,33 +275,26 @@ class Verifier:
         sha256: str | None,
         moved: Callable[[int], None],
     ) -> str:
-        """The SHA-256 of an asset's bytes; tried again while that can help."""
+        """The SHA-256 of an asset's bytes; transient failures are retried."""
         tools, bandwidth = self._tools, self._tools.bandwidth
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                piped = await pipe(
-                    AssetSource(side.store.client, repo, asset),
-                    _Nowhere(),
-                    sha256=sha256,
-                    clock=tools.clock,
-                    backoff=tools.backoff,
-                    stall_timeout=side.stall_timeout,
-                    response_timeout=side.response_timeout,
-                    moved=moved,
-                    pace=bandwidth.lane().pace if bandwidth.piece else None,
-                    piece=bandwidth.piece,
-                )
-            except MirrorError as error:
-                tried = max(attempts, error.attempts)
-                if not error.retryable or tried >= tools.backoff.attempts:
-                    error.attempts = tried
-                    raise
-                jitter = random.random()  # noqa: S311 - no secret
-                await tools.clock.sleep(tools.backoff.delay(attempts, jitter))
-            else:
-                return piped.sha256
+        source = AssetSource(side.store.client, repo, asset)
+
+        async def attempt() -> str:
+            piped = await pipe(
+                source,
+                _Nowhere(),
+                sha256=sha256,
+                clock=tools.clock,
+                retry=tools.retry,
+                stall_timeout=side.stall_timeout,
+                response_timeout=side.response_timeout,
+                moved=moved,
+                pace=bandwidth.lane().pace if bandwidth.piece else None,
+                piece=bandwidth.piece,
+            )
+            return piped.sha256
+
+        return await retrying(attempt, tools.retry, tools.clock, lambda error: error.retryable)
 
     # -- mending ------------------------------------------------------------------------------
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.execution.action import (
@@ -24,7 +23,6 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.planning.estimate import requests_of
-from mirror.core.retry import Backoff
 from support.values import NOW, a_release, a_source, an_asset, planned
 
 law = settings(deadline=None, max_examples=100)
@@ -108,21 +106,3 @@ def test_pushed_tags_cost_no_request() -> None:
 def test_nothing_to_do_costs_nothing() -> None:
     """An empty plan adds no request."""
     assert requests_of(planned(a_source(), None)) == {"source": 0, "target": 0}
-
-
-@law
-@given(st.integers(1, 10**6), st.floats(0, 1), st.floats(0.01, 10), st.floats(1, 600))
-def test_a_wait_is_at_least_half_of_its_ceiling(
-    failures: int, jitter: float, first: float, longest: float
-) -> None:
-    """Waits double up to the longest; half of each follows the jitter."""
-    backoff = Backoff(first=first, longest=longest)
-    ceiling = min(longest, first * 2 ** min(failures - 1, 31))
-    assert ceiling / 2 <= backoff.delay(failures, jitter) <= ceiling
-
-
-def test_waits_double() -> None:
-    """From the first to the longest."""
-    backoff = Backoff(first=1, longest=10)
-    assert [backoff.delay(n, 1) for n in range(1, 7)] == [1, 2, 4, 8, 10, 10]
-    assert backoff.delay(1, 0) == 0.5

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mirror.core.domain.release import RepoRef
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, HostStopped, ServerError
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore
@@ -80,7 +80,7 @@ class Place:
                 host.api_url,
                 auth or self.auth(),
                 self.clock,
-                backoff=Backoff(3),
+                retry=RetryPolicy(3),
                 jitter=lambda: 0.0,
                 proxy="",
             ) as client,

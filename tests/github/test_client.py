@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -64,14 +64,14 @@ def host() -> Iterator[Mocked]:
 
 def client(clock: VirtualClock, **settings: Any) -> GitHubClient:
     auth = TokenAuth(lambda: "secret")
-    backoff = Backoff(4, first=1.0, longest=60.0)
+    retry = RetryPolicy(4, first=1.0, longest=60.0)
     return GitHubClient(
         "github",
         "https://github.com",
         None,
         auth,
         clock,
-        backoff=backoff,
+        retry=retry,
         jitter=lambda: 1.0,
         **settings,
     )

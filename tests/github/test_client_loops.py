@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import AuthError, ConnectionLost, HostStopped, RateLimited, ShortRead, Stalled
 from mirror.github import GitHubClient, TokenAuth
 from mirror.loops import ask
@@ -38,7 +38,7 @@ HERE = name()
 def client(url: str, **settings: Any) -> GitHubClient:
     facts: dict[str, Any] = {
         "clock": VirtualClock(),
-        "backoff": Backoff(2),
+        "retry": RetryPolicy(2),
         "jitter": lambda: 0.0,
         "proxy": "",
         **settings,
@@ -174,7 +174,7 @@ async def test_after_a_connection_broke_none_is_kept() -> None:
 
     async with fake_host(handler) as host:
         with there() as loop:
-            async with client(host.url, backoff=Backoff(1)) as ghe:
+            async with client(host.url, retry=RetryPolicy(1)) as ghe:
                 for _ in range(3):
                     await ask(loop, lambda: read(ghe, "x"))
                 with pytest.raises(ConnectionLost):

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -39,7 +39,7 @@ def client(url: str, **settings: Any) -> GitHubClient:
     facts: dict[str, Any] = {
         "auth": TokenAuth(lambda: "secret"),
         "clock": VirtualClock(),
-        "backoff": Backoff(2),
+        "retry": RetryPolicy(2),
         "jitter": lambda: 0.0,
         "proxy": "",
         **settings,
@@ -747,7 +747,7 @@ async def test_after_a_connection_broke_none_is_kept_for_a_while() -> None:
     clock = VirtualClock()
     async with (
         fake_host(handler, trusting=True) as host,
-        client(host.url, clock=clock, backoff=Backoff(1)) as ghe,
+        client(host.url, clock=clock, retry=RetryPolicy(1)) as ghe,
     ):
         for _ in range(3):
             await ghe.get("x")

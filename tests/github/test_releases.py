@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mirror.core.domain.release import RepoRef
 from mirror.core.ledger.document import PageProof
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, BadAnswer, GitHubError, NotFound, ServerError, ValidationFailed
 from mirror.github import AssetSink, GitHubClient, ReleaseStore, TokenAuth
@@ -38,9 +38,9 @@ def a_release(number: int, tag: str, **facts: Any) -> dict[str, Any]:
 
 def client(url: str, *, token: str = TOKEN, attempts: int = 4) -> GitHubClient:
     auth = TokenAuth((lambda: token) if token else None)
-    backoff = Backoff(attempts)
+    retry = RetryPolicy(attempts)
     return GitHubClient(
-        "host", url, None, auth, VirtualClock(), proxy="", backoff=backoff, jitter=lambda: 0.0
+        "host", url, None, auth, VirtualClock(), proxy="", retry=retry, jitter=lambda: 0.0
     )
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from hostile.lies import ASSET, RELEASE, one_line
 from mirror.core.domain.release import Asset, RepoRef
 from mirror.core.ledger.index import PageProof
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github import AssetSink, AssetSource, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.pages import MOST_PAGES
@@ -41,7 +41,7 @@ async def asked(
             TokenAuth(lambda: TOKEN),
             VirtualClock(),
             proxy="",
-            backoff=Backoff(attempts),
+            retry=RetryPolicy(attempts),
             jitter=lambda: 0.0,
         )
         async with client:

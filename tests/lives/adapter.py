@@ -28,7 +28,7 @@ from mirror.core.domain.policy import Policy
 from mirror.core.domain.selection import Selection
 from mirror.core.ledger.document import Index, Ledger
 from mirror.core.reporting.report import NullObserver
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
@@ -344,7 +344,7 @@ class SimulatedClient(GitHubClient):
             None,
             TokenAuth(lambda: f"token-of-{name}", host=host.url),
             clock,
-            backoff=Backoff(attempts=6),
+            retry=RetryPolicy(attempts=6),
             stall_timeout=STALL,
             proxy="",
             jitter=weather.dice.random,
@@ -523,7 +523,7 @@ def _tools(
         clock=clock,
         observer=NullObserver(),
         stop=process.stop,
-        backoff=Backoff(attempts=6),
+        retry=RetryPolicy(attempts=6),
         transfers_per_release=3,
         audit_interval=AUDIT_INTERVAL,
         spool=Spool(Path("nowhere"), None, clock),

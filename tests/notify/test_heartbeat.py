@@ -11,7 +11,7 @@ import trustme
 from structlog.testing import capture_logs
 
 from mirror.github.connection import Proxies
-from mirror.notify.heartbeat import BACKOFF, Heartbeat, usable
+from mirror.notify.heartbeat import RETRY, Heartbeat, usable
 from support.bell import Bell
 from support.clock import VirtualClock
 
@@ -36,7 +36,7 @@ async def test_it_is_one_get(bell: Bell) -> None:
         ((204,), 1, True),
         ((500, 200), 2, True),
         ((503, 429, 200), 3, True),
-        ((500,), BACKOFF.attempts, False),
+        ((500,), RETRY.attempts, False),
         ((404,), 1, False),
         ((304,), 1, False),
     ],
@@ -81,7 +81,7 @@ async def test_a_server_that_never_answers_is_left(bell: Bell) -> None:
     bell.hang("ping")
     with capture_logs() as logs:
         assert not await Heartbeat(bell.url("ping"), VirtualClock(), limit=0.05).beat()
-    assert len(bell.rings) == BACKOFF.attempts
+    assert len(bell.rings) == RETRY.attempts
     assert logs[0]["reason"] == "no answer within 0.05 s"
 
 

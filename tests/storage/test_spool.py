@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import DigestMismatch, SpoolError
 from mirror.storage.spool import BATCH, OLD, Disk, Spool, SpoolFile, kept_free
 from mirror.transfer.pipe import pipe
@@ -96,7 +96,7 @@ async def fill(file: SpoolFile, origin: Origin, sha256: str | None = DIGEST) -> 
         file,
         sha256=sha256,
         clock=VirtualClock(),
-        backoff=Backoff(),
+        retry=RetryPolicy(),
         stall_timeout=5,
         response_timeout=5,
     )

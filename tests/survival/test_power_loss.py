@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mirror.core.ledger.document import AssetEntry, Index, IndexEntry, Ledger, ReleaseEntry
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import DigestMismatch, ShortRead
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
@@ -283,7 +283,7 @@ async def fetched(directory: Path, sha256: str | None, cut: int | None = None) -
                 file,
                 sha256=sha256,
                 clock=VirtualClock(),
-                backoff=Backoff(),
+                retry=RetryPolicy(),
                 stall_timeout=5,
                 response_timeout=5,
             )

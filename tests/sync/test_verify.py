@@ -407,3 +407,17 @@ async def test_memory_is_bounded_by_slots(old: World) -> None:
     watcher = Watcher()
     assert (await verify(old, observer=watcher)).status == "ok"
     assert (watcher.most, watcher.now, watcher.good) == (2, 0, 15)
+
+
+async def test_a_repeated_read_of_a_verification_is_counted(tmp_path: Path) -> None:
+    """Bytes that are read back are resumed where the connection broke."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"tool.bin": b"0123456789" * 5000})
+        await world.sync()
+        world.target.faults.add(
+            Fault(kind="reset-midway", route="storage-download", at_byte=30_000)
+        )
+        report = await verify(world, full=True)
+        assert report.status == "ok"
+        assert report.requests["target"].retried == 1

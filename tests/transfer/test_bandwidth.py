@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.pipe import pipe
@@ -222,7 +222,7 @@ async def test_real_time_and_real_sockets() -> None:
             Socket(port),
             sha256=hashlib.sha256(bytes(size)).hexdigest(),
             clock=clock,
-            backoff=Backoff(),
+            retry=RetryPolicy(),
             stall_timeout=0.5,
             response_timeout=5.0,
             pace=bandwidth.lane().pace,

@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from mirror.core.domain.release import RepoRef
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState, PushRule, RequestRecord
 from mirror.errors import (
     AuthError,
@@ -77,7 +77,7 @@ class Scene:
         return Place(GitRemote(name, url, authorization, **more), RepoRef.parse(repository))
 
     def pusher(self, attempts: int = 3) -> TagPusher:
-        return TagPusher(self.copies, self.clock, Backoff(attempts=attempts), random.random)
+        return TagPusher(self.copies, self.clock, RetryPolicy(attempts=attempts), random.random)
 
     async def push(self, *tags: str, attempts: int = 3) -> dict[str, MirrorError]:
         return await self.pusher(attempts).push(self.at_source, self.at_target, tags)

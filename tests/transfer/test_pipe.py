@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import (
     AuthError,
     BadAnswer,
@@ -165,7 +165,7 @@ async def run(source: Source, sink: Any, **options: Any) -> Piped[str]:
     options = {
         "sha256": None,
         "clock": VirtualClock(),
-        "backoff": Backoff(attempts=3),
+        "retry": RetryPolicy(attempts=3),
         "stall_timeout": STALL,
         "response_timeout": 2 * STALL,
         **options,
@@ -200,7 +200,7 @@ def test_bytes_arrive(size: int, chunk: int, cuts: list[int], promise: bool, wri
             sha256=sha256(data) if promise else None,
             moved=moved.append,
             # Cuts may lie next to each other, which counts as no progress.
-            backoff=Backoff(attempts=len(cuts) + 1),
+            retry=RetryPolicy(attempts=len(cuts) + 1),
         )
     )
 
@@ -280,12 +280,12 @@ async def test_progress_starts_the_count_anew() -> None:
     size = len(DATA) // 7 * 7
     cuts = {n: (size * (n + 1) // 7, ConnectionLost("x")) for n in range(6)}
     source = Source(DATA[:size], faults=dict(cuts))
-    piped = await run(source, Sink(), backoff=Backoff(attempts=3))
+    piped = await run(source, Sink(), retry=RetryPolicy(attempts=3))
     assert piped.resumed == 6
     crumbs = {n: (n * 10 + 10, ConnectionLost("x")) for n in range(20)}
     source = Source(DATA, faults=dict(crumbs))
     with pytest.raises(ConnectionLost) as failed:
-        await run(source, Sink(), backoff=Backoff(attempts=3))
+        await run(source, Sink(), retry=RetryPolicy(attempts=3))
     assert failed.value.attempts == 3
     assert len(source.opened) == 3
 

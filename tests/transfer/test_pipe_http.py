@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import (
     ConnectionLost,
     DigestMismatch,
@@ -180,7 +180,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         options = {
             "sha256": None,
             "clock": VirtualClock(),
-            "backoff": Backoff(attempts=3),
+            "retry": RetryPolicy(attempts=3),
             "stall_timeout": 10.0,
             "response_timeout": 10.0,
             "moved": lambda _: None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from mirror.core.retry import Backoff
+from mirror.core.retry import RetryPolicy
 from mirror.errors import ConnectionLost, NotFound, ValidationFailed
 from mirror.loops import tell
 from mirror.transfer.pipe import Piped
@@ -136,7 +136,7 @@ async def copy(
     options = {
         "sha256": None,
         "clock": VirtualClock(),
-        "backoff": Backoff(attempts=3),
+        "retry": RetryPolicy(attempts=3),
         "stall_timeout": 30.0,
         "response_timeout": 30.0,
         "moved": lambda _: None,
