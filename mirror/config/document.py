@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration file and its reference page, both made from the model."""
+"""Generates the configuration file's JSON Schema and its reference page from the settings model."""
 
 from __future__ import annotations
 
@@ -74,50 +74,56 @@ def _plain(node: Any, definitions: Json) -> Any:
 _INTRODUCTION = """\
 # Configuration reference
 
-Every key of the configuration file. `config/minimal.toml` is the smallest useful file,
-`config/full.toml` shows every key in its place, `release-mirror schema` prints the JSON Schema for
-editors, and `release-mirror check --offline` checks a file.
+This page describes every key of the configuration file. `config/minimal.toml` is the smallest
+useful file, and `config/full.toml` shows every key in context. `release-mirror schema` prints a
+JSON Schema for editors, and `release-mirror check --offline` validates a file.
 
-The file is TOML. The first that is found is used: `--config FILE`, `$RELEASE_MIRROR_CONFIG`,
-`$XDG_CONFIG_HOME/release-mirror/config.toml`, `/etc/release-mirror/config.toml`. Unknown keys are
-errors. A relative path starts at the directory of the file.
+The configuration is a TOML file: the first that exists of `--config FILE`,
+`$RELEASE_MIRROR_CONFIG`, `$XDG_CONFIG_HOME/release-mirror/config.toml` and
+`/etc/release-mirror/config.toml`. Unknown keys are errors. Relative paths are relative to the
+file's directory.
 
-| value | how it is written |
+| type | format |
 | --- | --- |
 | duration | a number and a unit, `ms`, `s`, `m`, `h` or `d`: `"90s"`, `"15m"`, `"1h30m"`, `"7d"` |
 | size | a number and a unit: decimal `"500kB"`, `"10MB"`, `"2GB"`, or binary `"512KiB"`, `"1GiB"` |
-| bandwidth | a size a second, `"50MB/s"`; `"0"` is unlimited |
+| bandwidth | a size per second, `"50MB/s"`; `"0"` is unlimited |
 | date | `2024-01-31`, with or without quotes |
-| secret reference | where a secret is kept: `"env:NAME"` (an environment variable), `"file:PATH"`, or \
-`"credential:NAME"` (a file in systemd's `$CREDENTIALS_DIRECTORY`); a secret itself is refused |
-| pattern | shell-style: `*` any text, `?` one character, `[abc]` one of these |
+| secret reference | where a secret is stored: `"env:NAME"` (an environment variable), `"file:PATH"`, or \
+`"credential:NAME"` (a file in systemd's `$CREDENTIALS_DIRECTORY`); literal secrets are rejected |
+| pattern | shell-style: `*` matches any text, `?` one character, `[abc]` one of the listed |
 
-The file of a secret that others can read, or write, is refused: give it mode 0600. These are good:
+A secret file that other users can read or write is rejected; set its mode to 0600. Exceptions:
 
-- `root`'s, for a group: 0640, as files for a service are;
-- in a directory that others cannot enter;
-- a credential of systemd's, which its own access control list protects;
-- with a warning, and only where nobody else can write it: in `/run/secrets` (Docker), and in a
-  volume of Kubernetes (`defaultMode: 0400` ends the warning).
+- a file of `root` that a group can read (mode 0640), as is common for services;
+- a file in a directory that other users cannot enter;
+- a systemd credential, which an access control list protects;
+- with a warning, a file in `/run/secrets` (Docker) or in a Kubernetes volume, unless other users
+  can write it. In Kubernetes, `defaultMode: 0400` removes the warning.
 
-This page is made from the program's own model of the file.
+This page is generated from the settings model.
 """
 
 _HOSTS = """\
-The host that releases are written to, and the hosts that they are read from, each under a name of
-your choice. Both have the same keys."""
+`[target]` is the host that releases are written to. Each `[sources.NAME]` is a host that releases
+are read from, under a name of your choice. Both have the same keys."""
 _MIRRORS = """\
-One `[[mirrors]]` table for each pair. `[defaults]` may hold the same keys except `source`, `from`
-and `target`. What a mirror does not set comes from there, key by key in nested tables; a value or
-a list replaces, and `[]` clears a list."""
+Each `[[mirrors]]` table defines one mirror. `[defaults]` accepts the same keys except `source`,
+`from` and `target`, and applies to every mirror. Nested tables are merged key by key; a mirror's
+value or list replaces the default, and `[]` clears a list. An explicit mirror takes precedence over
+a pattern, and an earlier pattern over a later one."""
 _SECTIONS = {
     "target": ("hosts", "`[target]` and `[sources.NAME]`", _HOSTS),
     "mirrors": ("mirrors", "`[[mirrors]]` and `[defaults]`", _MIRRORS),
-    "sync": ("sync", "`[sync]`", "How a pass works."),
-    "ledger": ("ledger", "`[ledger]`", "Where what was mirrored is recorded."),
-    "daemon": ("daemon", "`[daemon]`", "When the service looks, and what it listens on."),
-    "notify": ("notify", "`[notify]`", "Whom to tell."),
-    "log": ("log", "`[log]`", "What is logged."),
+    "sync": ("sync", "`[sync]`", "Concurrency, retries and transfers."),
+    "ledger": ("ledger", "`[ledger]`", "Location of the ledger."),
+    "daemon": ("daemon", "`[daemon]`", "Schedule and HTTP endpoints of the daemon."),
+    "notify": (
+        "notify",
+        "`[notify]`",
+        "Notifications and heartbeat. See [Notifications](../guides/notifications.md).",
+    ),
+    "log": ("log", "`[log]`", "Logging."),
 }
 
 
@@ -129,7 +135,7 @@ def reference() -> str:
         table = tables[name].get("items", tables[name])
         rows = sorted(_rows(section, "", table), key=lambda row: row[0] not in _FIRST)
         lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-        head = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
+        head = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
         pages.append(f"## {title}\n\n{text}\n\n{head}\n{lines}\n")
     return "\n".join(pages)
 

@@ -64,25 +64,27 @@ Day = Annotated[
 WebUrl = Annotated[
     str,
     PlainValidator(values.parse_web_url),
-    _typed("address", "https://ghe.example.com", pattern=_HTTP),
+    _typed("URL", "https://ghe.example.com", pattern=_HTTP),
 ]
 Url = Annotated[
     str,
     PlainValidator(values.parse_url),
-    _typed("address", "https://ghe.example.com/api/v3", pattern=_HTTP),
+    _typed("URL", "https://ghe.example.com/api/v3", pattern=_HTTP),
 ]
 Origin = Annotated[
     str,
     PlainValidator(values.parse_origin),
-    _typed("address", "https://uploads.ghe.example.com", pattern=_HTTP),
+    _typed("URL", "https://uploads.ghe.example.com", pattern=_HTTP),
 ]
 Proxy = Annotated[
     str,
     PlainValidator(values.parse_proxy),
-    _typed("address", "http://proxy.example.com:3128", pattern=f"^$|{_HTTP}"),
+    _typed("URL", "http://proxy.example.com:3128", pattern=f"^$|{_HTTP}"),
 ]
 Listen = Annotated[
-    values.Address | None, PlainValidator(values.parse_listen), _typed("address", "127.0.0.1:8321")
+    values.Address | None,
+    PlainValidator(values.parse_listen),
+    _typed("HOST:PORT", "127.0.0.1:8321"),
 ]
 HostName = Annotated[
     str, PlainValidator(values.parse_host), _typed("host name", "mirror.example.com", minLength=1)
@@ -107,7 +109,7 @@ Footer = Annotated[
 Versions = Annotated[
     str, PlainValidator(values.parse_versions), _typed("version specifier", ">=1.2,<3")
 ]
-Cron = Annotated[str, PlainValidator(values.parse_cron), _typed("cron line", "*/15 * * * *")]
+Cron = Annotated[str, PlainValidator(values.parse_cron), _typed("cron expression", "*/15 * * * *")]
 SourceName = Annotated[
     str,
     PlainValidator(values.parse_source),
@@ -138,10 +140,11 @@ class Settings(BaseModel):
 class App(Settings):
     """A GitHub App to authenticate as."""
 
-    id: Count = Field(description="The App's id.")
+    id: Count = Field(description="App ID.")
     installation_id: Count | None = Field(
         default=None,
-        description="The installation's id; may be left out where the owner tells it.",
+        description="Installation ID. Default: the installation in the account that owns the"
+        " repository.",
     )
     private_key: PrivateKey = Field(description="The App's private key (PEM).")
 
@@ -150,91 +153,97 @@ class Host(Settings):
     """A GitHub host: the target, or a source."""
 
     url: WebUrl = Field(
-        description="The host's web address. The API's follows from it: `https://github.com` →"
-        " `https://api.github.com`, `https://SUB.ghe.com` → `https://api.SUB.ghe.com`, any other"
-        " → `URL/api/v3`."
+        description="Web address of the host. The API address is derived from it:"
+        " `https://github.com` → `https://api.github.com`, `https://SUB.ghe.com` →"
+        " `https://api.SUB.ghe.com`, any other → `URL/api/v3`."
     )
     api_url: Url | None = Field(
-        default=None, description="The API's address, where it does not follow from `url`."
+        default=None, description="API address, if it cannot be derived from `url`."
     )
     token: Secret | None = Field(
         default=None,
-        description="The token to authenticate with: `env:NAME`, `file:PATH` or `credential:NAME`"
-        " (systemd's `$CREDENTIALS_DIRECTORY`). The target needs one (or `app`); a source of"
-        " public repositories does not.",
+        description="Token for authentication: `env:NAME`, `file:PATH` or `credential:NAME`"
+        " (systemd's `$CREDENTIALS_DIRECTORY`). The target requires a token or `app`; a source"
+        " with public repositories does not.",
     )
     app: App | None = Field(
-        default=None, description="A GitHub App to authenticate as, instead of a token."
+        default=None, description="GitHub App to authenticate as, instead of a token."
     )
     ca_file: FilePath | None = Field(
         default=None,
-        description="A file of certificates (PEM) to trust as well as the system's.",
+        description="File of CA certificates (PEM) to trust in addition to the system's.",
     )
     proxy: Proxy | None = Field(
         default=None,
-        description='The proxy to reach the host through; `""` is none. When left out,'
-        " `HTTPS_PROXY` and `NO_PROXY` are honoured.",
+        description='Proxy for connections to the host; `""` connects directly. Default:'
+        " `HTTPS_PROXY`, unless `NO_PROXY` excludes the host.",
     )
-    max_connections: Few = Field(default=16, description="Connections to the host at once.")
+    max_connections: Few = Field(
+        default=16, description="Maximum concurrent connections to the host."
+    )
     connect_timeout: PositiveDuration = Field(
-        default=timedelta(seconds=10), description="The longest wait for a connection."
+        default=timedelta(seconds=10), description="Maximum time to establish a connection."
     )
     stall_timeout: PositiveDuration = Field(
         default=timedelta(seconds=60),
-        description="The longest wait while no byte moves although bytes are left to move. There"
-        " is no limit on a transfer's total time.",
+        description="Maximum time without progress while a transfer is unfinished. The total time"
+        " of a transfer is not limited.",
     )
     response_timeout: PositiveDuration = Field(
         default=timedelta(minutes=15),
-        description="The longest wait from an upload's last byte to its answer.",
+        description="Maximum time between the last byte of an upload and the response.",
     )
     writes_per_minute: CountOrZero | None = Field(
         default=None,
-        description="Requests a minute that change something; 0 is unlimited. When left out: 80 on"
-        " github.com and GHE.com, unlimited on a GitHub Enterprise Server.",
+        description="Maximum write requests per minute; 0 is unlimited. Default: 80 on github.com"
+        " and GHE.com, unlimited on a GitHub Enterprise Server.",
     )
     rate_limit_reserve: CountOrZero = Field(
-        default=0, description="Requests of the rate limit to leave for others."
+        default=0, description="Requests of the rate limit to leave for other clients."
     )
     upload_origin: Origin | None = Field(
         default=None,
-        description="One more origin to accept in `upload_url`. The host's own, `uploads.HOST`, and"
-        " the `api.` and `uploads.` pairs of github.com and GHE.com are accepted anyway.",
+        description="Additional origin to accept in `upload_url`. Always accepted: the host's own"
+        " origin, `uploads.HOST`, and the `api.` and `uploads.` pairs of github.com and"
+        " GHE.com.",
     )
     allow_plaintext: bool = Field(
         default=False,
-        description="Send the token over `http://` too. Without it only loopback gets one.",
+        description="Also send the token over `http://`. By default, only loopback addresses"
+        " receive it without TLS.",
     )
 
 
 class Releases(Settings):
-    """Which releases are mirrored."""
+    """Which releases to mirror."""
 
     include: Globs = Field(
         default=(),
-        description="Patterns of tags to mirror; empty is all. Case-sensitive; `*` also matches"
-        " `/`.",
+        description="Patterns of tags to mirror; an empty list selects all. Case-sensitive; `*`"
+        " also matches `/`.",
     )
-    exclude: Globs = Field(default=(), description="Patterns of tags to leave out.")
+    exclude: Globs = Field(default=(), description="Patterns of tags to exclude.")
     versions: Versions = Field(
         default="",
-        description='The versions to mirror, as a specifier: `">=1.2,<3"`; empty is all.',
+        description='Versions to mirror, as a version specifier: `">=1.2,<3"`. Empty selects all.',
     )
     since: Day | None = Field(
-        default=None, description="Leave out what was published before this day (UTC)."
+        default=None, description="Exclude releases published before this day (UTC)."
     )
     latest: Count | None = Field(
         default=None,
-        description="Only the newest N of what the other filters leave, by time of publication.",
+        description="Mirror only the newest N releases, by publication time, after all other"
+        " filters.",
     )
-    prereleases: bool = Field(default=True, description="Mirror prereleases too.")
+    prereleases: bool = Field(default=True, description="Also mirror prereleases.")
     drafts: bool = Field(
-        default=False, description="Mirror drafts too (the token must see them at the source)."
+        default=False,
+        description="Also mirror drafts. The source's token must be able to read them.",
     )
     min_age: Duration = Field(
         default=timedelta(),
-        description="How long to wait after the later of publication and the newest asset: for"
-        " sources whose assets follow the release, or as a supply-chain cool-down.",
+        description="Minimum age of a release and its newest asset before it is mirrored: for"
+        " sources that upload assets after publishing, or as a supply-chain cool-down.",
     )
 
     @property
@@ -244,23 +253,23 @@ class Releases(Settings):
 
 
 class Assets(Settings):
-    """Which assets of these releases are mirrored."""
+    """Which assets of these releases to mirror."""
 
     include: Globs = Field(
-        default=(), description="Patterns of file names to mirror; empty is all. Case-sensitive."
+        default=(),
+        description="Patterns of file names to mirror; an empty list selects all. Case-sensitive.",
     )
-    exclude: Globs = Field(default=(), description="Patterns of file names to leave out.")
-    max_size: Size | None = Field(
-        default=None, description="Leave out assets that are larger than this."
-    )
+    exclude: Globs = Field(default=(), description="Patterns of file names to exclude.")
+    max_size: Size | None = Field(default=None, description="Exclude assets larger than this.")
     latest: Count | None = Field(
         default=None,
-        description="Mirror assets of the newest N releases only; older ones get their text alone.",
+        description="Mirror assets only for the newest N releases; older releases are mirrored"
+        " without assets.",
     )
     source_archives: bool = Field(
         default=False,
-        description="Attach the source's `.tar.gz` and `.zip` of the tag as well, once. The filters"
-        " of names are not for them.",
+        description="Also attach the source's `.tar.gz` and `.zip` archives of the tag, once. The"
+        " name filters do not apply to them.",
     )
 
 
@@ -269,79 +278,88 @@ class Body(Settings):
 
     mentions: Literal["escape", "keep"] = Field(
         default="escape",
-        description='`"escape"`: `@name` in a release\'s text notifies nobody at the target.'
-        ' `"keep"`: the text as it is.',
+        description='`"escape"`: an `@name` in a release\'s text notifies nobody at the target.'
+        ' `"keep"`: leave the text unchanged.',
     )
     footer: Footer = Field(
         default="",
-        description="A template to add at the end of the text; `{source_url}`, `{published_at}` and"
-        " `{author}` stand for the source's.",
+        description="Template appended to the text, with the placeholders `{source_url}`,"
+        " `{published_at}` and `{author}`.",
     )
 
 
 class MirrorSettings(Settings):
-    """What `[defaults]` may set for every mirror: any key but source, from and target."""
+    """Keys that `[defaults]` may set for every mirror: all except source, from and target."""
 
     exclude: Excludes = Field(
         default=(),
-        description="Repositories that a pattern is not to match, as `OWNER/REPO`; wildcards may"
-        " stand in both parts.",
+        description="Repositories that a pattern does not match, as `OWNER/REPO`. Both parts may"
+        " contain wildcards.",
     )
-    enabled: bool = Field(default=True, description="A mirror that is not enabled touches nothing.")
+    enabled: bool = Field(
+        default=True, description="A disabled mirror changes nothing at the target."
+    )
     forks: bool = Field(default=False, description="A pattern also matches forks.")
-    archived: bool = Field(default=True, description="A pattern also matches archived ones.")
-    releases: Releases = Field(default=Releases(), description="Which releases are mirrored.")
-    assets: Assets = Field(default=Assets(), description="Which assets are mirrored.")
+    archived: bool = Field(
+        default=True, description="A pattern also matches archived repositories."
+    )
+    releases: Releases = Field(default=Releases(), description="Which releases to mirror.")
+    assets: Assets = Field(default=Assets(), description="Which assets to mirror.")
     incomplete: Literal["publish", "hold"] = Field(
         default="publish",
-        description='When the target can never take an asset: `"publish"` the release without it'
+        description='If the target can never accept an asset: `"publish"` the release without it'
         ' and name it in every report, or `"hold"` the release back as a draft.',
     )
     tags: Literal["create", "push", "require"] = Field(
         default="create",
-        description='When the target lacks a release\'s tag: `"create"` it (at the same commit if'
-        " the target has that; else, only in a repository that this program created, at a"
-        ' placeholder commit), `"push"` it with its true history, or `"require"`: let the release'
-        " wait for it.",
+        description='If the target lacks a release\'s tag: `"create"` it (at the same commit if'
+        " the target has it; otherwise, only in a repository that release-mirror created, at a"
+        ' placeholder commit), `"push"` it with its history through git, or `"require"` it: the'
+        " release waits.",
     )
     allow_actions: bool = Field(
         default=False,
-        description='Push tags (`tags = "push"`) even where GitHub Actions is enabled at the'
-        " target: pushed tags and releases start the source's workflows on your runners.",
+        description='Push tags (`tags = "push"`) even if GitHub Actions is enabled at the target.'
+        " Pushed tags and releases then run the source's workflows on your runners.",
     )
     create_repository: bool = Field(
         default=True,
-        description="Create a repository that the target lacks, once there is a release for it.",
+        description="Create a missing target repository when there is a release for it.",
     )
     visibility: Literal["private", "internal", "public"] = Field(
-        default="private", description="The visibility of a repository that is created."
+        default="private", description="Visibility of repositories that release-mirror creates."
     )
     existing: Literal["complete", "adopt", "skip"] = Field(
         default="complete",
-        description="What to do with a published release of the same tag that this mirror did not"
-        ' create: `"complete"` it (add what is missing, leave its text and assets alone),'
-        ' `"adopt"` it (update its text and flags too), or `"skip"` it.',
+        description="A published release of the same tag that this mirror did not create:"
+        ' `"complete"` it (add what is missing, leave its text and assets alone), `"adopt"` it'
+        ' (also update its text and flags), or `"skip"` it.',
     )
     on_change: Literal["follow", "keep"] = Field(
         default="follow",
-        description="When an asset changes under the same release and name at the source:"
-        ' `"follow"` (replace it, and warn) or `"keep"` the first copy (and warn in every report).',
+        description="If an asset changes under the same release and name at the source:"
+        ' `"follow"` (replace it, with a warning) or `"keep"` the first copy (with a warning in'
+        " every report).",
     )
     on_delete: Literal["keep", "delete"] = Field(
-        default="keep", description="What to do with what vanished at the source."
+        default="keep",
+        description='Whether to `"keep"` or `"delete"` what was deleted at the source.',
     )
     on_deselect: Literal["keep", "delete"] = Field(
         default="keep",
-        description="What to do with what the source still has but is no longer selected.",
+        description='Whether to `"keep"` or `"delete"` what still exists at the source but is no'
+        " longer selected.",
     )
     max_deletes: CountOrZero = Field(
         default=10,
-        description="A mirror that would delete more releases and assets than this in one pass"
-        " deletes nothing and fails.",
+        description="Maximum releases and assets that a mirror may delete in one pass. If a plan"
+        " exceeds it, the mirror deletes nothing and fails.",
     )
     body: Body = Field(default=Body(), description="The text of a release at the target.")
     interval: PositiveDuration | None = Field(
-        default=None, description="How often the daemon looks, instead of `daemon.interval`."
+        default=None,
+        description="Time between passes of this mirror in the daemon, instead of"
+        " `daemon.interval`.",
     )
 
 
@@ -352,18 +370,19 @@ class Mirror(MirrorSettings):
     """One configured pair; in `Config.mirrors` with `[defaults]` merged in."""
 
     source: SourceName = Field(
-        description="The repository to mirror, as `OWNER/REPO`. Wildcards (`*`, `?`, `[…]`) in the"
-        " repository's part make it a pattern that stands for every match."
+        description="Repository to mirror, as `OWNER/REPO`. Wildcards (`*`, `?`, `[…]`) in `REPO`"
+        " make it a pattern that selects every match."
     )
     from_: str | None = Field(
         default=None,
         alias="from",
-        description="The source's name: `NAME` in `[sources.NAME]`. May be left out when there is"
-        " only one.",
+        description="Name of the source: `NAME` in `[sources.NAME]`. Optional if there is only"
+        " one source.",
     )
     target: TargetName = Field(
         default="{owner}/{repo}",
-        description="The repository at the target. `{owner}` and `{repo}` stand for the source's.",
+        description="Repository at the target. `{owner}` and `{repo}` are replaced by those of"
+        " the source.",
     )
 
     _index: int = PrivateAttr(default=0)
@@ -448,33 +467,37 @@ def _canonical(value: Any) -> Any:
 
 
 class Sync(Settings):
-    """How a pass works."""
+    """Concurrency, retries and transfers."""
 
-    repositories: Few = Field(default=8, description="Repositories at once.")
-    transfers: Few = Field(default=8, description="Transfers at once, over all repositories.")
-    transfers_per_release: Few = Field(
-        default=4, description="Transfers at once into one release; servers fail under more."
+    repositories: Few = Field(default=8, description="Maximum repositories processed concurrently.")
+    transfers: Few = Field(
+        default=8, description="Maximum concurrent transfers over all repositories."
     )
-    attempts: Few = Field(default=6, description="How often a thing is tried in one pass.")
+    transfers_per_release: Few = Field(
+        default=4,
+        description="Maximum concurrent transfers into one release. Higher values make servers"
+        " fail.",
+    )
+    attempts: Few = Field(default=6, description="Maximum attempts per operation per pass.")
     bandwidth: Bandwidth = Field(
         default=0,
-        description='The bandwidth of all transfers together; `"0"` is unlimited. What goes over'
-        " the disk counts when it comes and when it goes.",
+        description='Bandwidth limit of all transfers together; `"0"` is unlimited. Spooled bytes'
+        " count twice, on download and on upload.",
         json_schema_extra={"default": "0"},
     )
     transfer: Literal["stream", "spool"] = Field(
         default="stream",
-        description='`"stream"`: from source to target through bounded memory. `"spool"`: to disk,'
-        " check the digest, then upload.",
+        description='`"stream"`: from source to target through bounded memory. `"spool"`: to'
+        " disk, verify the digest, then upload.",
     )
     spool_directory: FilePath | None = Field(
         default=None,
-        description='Where assets in flight are kept: all of them with `transfer = "spool"`,'
-        " otherwise only source archives. By default `spool` in the ledger's directory.",
+        description='Directory for assets in flight: all with `transfer = "spool"`, otherwise'
+        " only source archives. Default: `spool` in the ledger directory.",
     )
     audit_interval: Duration = Field(
         default=timedelta(hours=24),
-        description="How often both sides are looked at although nothing seems to have changed.",
+        description="Interval at which both sides are compared even if the source seems unchanged.",
     )
 
 
@@ -491,71 +514,72 @@ def state_directory(environ: Mapping[str, str]) -> Path:
 
 
 class Ledger(Settings):
-    """Where what was mirrored is recorded."""
+    """Location of the ledger."""
 
     directory: FilePath = Field(
         default_factory=lambda: state_directory(os.environ),
-        description="The directory of the ledger. When left out: `$STATE_DIRECTORY`, else"
+        description="Directory of the ledger. Default: `$STATE_DIRECTORY`, else"
         " `$XDG_STATE_HOME/release-mirror`, else `~/.local/state/release-mirror`.",
     )
 
 
 class Daemon(Settings):
-    """The service: when it looks, and what it listens on."""
+    """Schedule and HTTP endpoints of the daemon."""
 
     interval: PositiveDuration = Field(
-        default=timedelta(minutes=15), description="The time from one pass to the next."
+        default=timedelta(minutes=15), description="Time from one pass to the next."
     )
     schedule: Cron | None = Field(
         default=None,
-        description="When to look, as a cron line of five fields in local time, instead of"
-        " `interval`.",
+        description="Cron expression with five fields, in local time, used instead of `interval`.",
     )
     jitter: Duration = Field(
         default=timedelta(seconds=30),
-        description="The most that a pass is put off by chance; never more than half of the"
-        " interval.",
+        description="Maximum random delay of a pass; never more than half of the interval.",
     )
     listen: Listen = Field(
         default=values.Address("127.0.0.1", 8321),
-        description='The address and port of the status page, metrics and webhooks; `""` is none.',
+        description='Address and port of the status page, metrics and webhooks; `""` disables'
+        " them.",
     )
     hosts: HostNames = Field(
         default=(),
-        description="Host names, without a port, under which the service is reached besides the"
-        " address it listens on and loopback names: a proxy's, or a DNS name of this machine. A"
-        " request whose `Host` header has any other gets 421.",
+        description="Additional host names, without a port, under which the service is reached,"
+        " such as a proxy's or this machine's DNS name. The listening address and loopback"
+        " names are always accepted. Requests with any other `Host` header get 421.",
     )
     webhook_secret: Secret | None = Field(
-        default=None, description="The secret that GitHub signs webhooks with; without it none."
+        default=None,
+        description="Secret that GitHub signs webhooks with. Without it, webhooks are disabled.",
     )
     drain_timeout: Duration = Field(
         default=timedelta(seconds=60),
-        description="How long transfers in flight may go on when the service is told to stop.",
+        description="Time that transfers in flight get to finish when the program is asked to"
+        " stop.",
     )
 
 
 class Notify(Settings):
-    """Whom to tell."""
+    """Notifications and heartbeat."""
 
     urls: SecretList = Field(
         default=(),
-        description="Apprise addresses, each a secret reference; needs `release-mirror[notify]`.",
+        description="Apprise URLs, each a secret reference; requires `release-mirror[notify]`.",
     )
     heartbeat_url: Secret | None = Field(
-        default=None, description="An address to call after each good pass, a secret reference."
+        default=None, description="URL to request after each successful pass, a secret reference."
     )
 
 
 class Log(Settings):
-    """What is logged."""
+    """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe messages to log."
+        default="info", description="Least severe level to log."
     )
     format: Literal["auto", "console", "json"] = Field(
         default="auto",
-        description='`"auto"`: `"json"` for systemd\'s journal, `"console"` elsewhere.',
+        description='`"auto"`: `"json"` under systemd\'s journal, otherwise `"console"`.',
     )
 
 
@@ -570,19 +594,19 @@ class File(Settings):
     )
     defaults: MirrorSettings = Field(
         default=MirrorSettings(),
-        description="Any key of a mirror but `source`, `from` and `target`, for every mirror that"
-        " does not set it itself.",
+        description="Defaults for all mirrors: any key of a mirror except `source`, `from` and"
+        " `target`.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Strict(strict=False)] = Field(
-        default=(), description="The pairs: what is mirrored to where."
+        default=(), description="The mirrors: pairs of a source and a target repository."
     )
-    sync: Sync = Field(default=Sync(), description="How a pass works.")
-    ledger: Ledger = Field(
-        default_factory=Ledger, description="Where what was mirrored is recorded."
+    sync: Sync = Field(default=Sync(), description="Concurrency, retries and transfers.")
+    ledger: Ledger = Field(default_factory=Ledger, description="Location of the ledger.")
+    daemon: Daemon = Field(
+        default=Daemon(), description="Schedule and HTTP endpoints of the daemon."
     )
-    daemon: Daemon = Field(default=Daemon(), description="The service.")
-    notify: Notify = Field(default=Notify(), description="Whom to tell.")
-    log: Log = Field(default=Log(), description="What is logged.")
+    notify: Notify = Field(default=Notify(), description="Notifications and heartbeat.")
+    log: Log = Field(default=Log(), description="Logging.")
 
 
 class SecretUse(NamedTuple):
