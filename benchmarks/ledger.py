@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,7 @@ def document() -> Ledger:
 def write(directory: Path, repositories: int) -> None:
     """Fill a directory with documents, and an index of them."""
     ledger = document()
-    text = json.dumps(ledger.to_json(), separators=(",", ":"))
+    text = ledger.encode().decode()
     releases, assets, size = ledger.totals()
     index = Index()
     (directory / "mirrors").mkdir(parents=True)
@@ -64,12 +63,12 @@ def write(directory: Path, repositories: int) -> None:
             assets=assets,
             bytes=size,
         )
-    (directory / "index.json").write_text(json.dumps(index.to_json()), encoding="ascii")
+    (directory / "index.json").write_bytes(index.encode())
 
 
-def asked(work: str, directory: Path, *, fast: bool) -> Sample:
+def asked(work: str, directory: Path) -> Sample:
     """Have a process open a ledger, or save a document of it."""
-    order = {"work": work, "directory": str(directory), "fast": fast}
+    order = {"work": work, "directory": str(directory)}
     found: Sample = figures(measured("benchmarks.ledger_subject", order))
     return found
 
@@ -83,21 +82,16 @@ def stage(options: Options) -> Iterator[Plan]:
         write(all_, repositories)
         write(one, 1)
         contenders = [
-            Contender("open", lambda: asked("open", all_, fast=True)),
-            Contender("open plain", lambda: asked("open", all_, fast=False)),
-            Contender("save", lambda: asked("save", all_, fast=True)),
-            Contender("save alone", lambda: asked("save", one, fast=True)),
-            Contender("save plain", lambda: asked("save", all_, fast=False)),
+            Contender("open", lambda: asked("open", all_)),
+            Contender("save", lambda: asked("save", all_)),
+            Contender("save alone", lambda: asked("save", one)),
         ]
         ms, mib = 1000, 1 / MIB
         lines = [
             Line("opened for a pass", plain("open", scale=ms), at_most(50), "ms"),
             Line("memory of that", plain("open", "memory", mib), at_most(30), "MiB"),
             Line("a save among 1,000 / alone", ratio("save", "save alone"), at_most(1.2)),
-            Line("plain: opened for a pass", plain("open plain", scale=ms), unit="ms"),
-            Line("plain: memory of that", plain("open plain", "memory", mib), unit="MiB"),
             Line("a save", plain("save", scale=ms), unit="ms"),
-            Line("plain: a save", plain("save plain", scale=ms), unit="ms"),
             Line("fsyncs of a save", plain("save", "fsyncs")),
         ]
         yield Plan(contenders, lines)

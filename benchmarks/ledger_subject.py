@@ -5,7 +5,6 @@ Run as a process: ``python -m benchmarks.ledger_subject``. Its orders:
 work: ``open`` (the lock, and the index: all that a pass reads of a ledger at first) or ``save``
 (one document, as after one of its releases).
 directory: where the ledger is.
-fast: with the extra ``fast``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.subject import count_syncs, peak_memory, without_fast
+from benchmarks.subject import count_syncs, peak_memory
 
 SAVES = 15
 
@@ -60,8 +59,6 @@ async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
 def main() -> None:
     """Do what is ordered."""
     spec = json.loads(sys.stdin.readline())
-    if not spec["fast"]:
-        without_fast()
     syncs = count_syncs()
     directory = Path(spec["directory"])
     work = opened(directory) if spec["work"] == "open" else saved(directory, syncs)

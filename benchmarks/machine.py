@@ -16,7 +16,7 @@ from typing import Any
 PACKAGES = {"curl": "curl", "gh": "gh", "nginx": "nginx", "xargs": "findutils", "bash": "bash"}
 """The Debian package of each program."""
 
-LIBRARIES = ("aiohttp", "uvloop", "orjson")
+LIBRARIES = ("aiohttp", "uvloop", "msgspec")
 
 
 class Missing(Exception):

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-_WITHOUT_FAST = ("orjson", "uvloop")
+_WITHOUT_FAST = ("uvloop",)
 
 
 def main() -> None:

@@ -14,14 +14,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import importlib
 import itertools
-import json
 import os
 import re
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -37,16 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
-def _optional(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-# The extra `fast`: about three times as fast on large documents.
-_ORJSON = _optional("orjson")
 
 _LOG = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -81,17 +69,12 @@ class FileLedgerStore(LedgerStore):
         directory: Where they are; made when the lock is taken.
         clock: For the waits for the lock, and the dates of what is set aside.
         files: The operations on the disk.
-        fast: A quicker ``loads`` and ``dumps`` than the standard library's, which is also asked
-            where this one refuses; ``None`` for none.
     """
 
-    def __init__(
-        self, directory: Path, clock: Clock, files: Files | None = None, *, fast: Any = _ORJSON
-    ) -> None:
+    def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
         self._directory = Path(directory)
         self._clock = clock
         self._files = files or Files()
-        self._fast = fast
         self._saving: dict[Path, asyncio.Lock] = {}
         self._held = False
         self._saving_index = asyncio.Lock()
@@ -156,7 +139,7 @@ class FileLedgerStore(LedgerStore):
             LedgerTooNew: A later version of this program wrote it.
             LedgerError: It may not be read.
         """
-        index = await self._load(self._directory / "index.json", Index.from_json)
+        index = await self._load(self._directory / "index.json", Index.decode)
         return await self.rebuild_index() if index is None else index
 
     async def save_index(self, index: Index) -> None:
@@ -174,7 +157,7 @@ class FileLedgerStore(LedgerStore):
             if self._kept is index and self._kept_up_to >= mine:
                 return
             up_to = self._asked
-            await self._save(self._directory / "index.json", index.to_json())
+            await self._save(self._directory / "index.json", index.encode())
             self._kept, self._kept_up_to = index, up_to
 
     async def rebuild_index(self) -> Index:
@@ -199,7 +182,7 @@ class FileLedgerStore(LedgerStore):
             LedgerTooNew: A later version of this program wrote it; it stays where it is.
             LedgerError: It may not be read, or ``key`` is no repository's.
         """
-        return await self._load(self._path(key), Ledger.from_json)
+        return await self._load(self._path(key), Ledger.decode)
 
     async def save(self, key: str, ledger: Ledger) -> None:
         """Keep a document.
@@ -207,7 +190,7 @@ class FileLedgerStore(LedgerStore):
         Raises:
             LedgerError: It could not be written; the one from before is intact.
         """
-        await self._save(self._path(key), ledger.to_json())
+        await self._save(self._path(key), ledger.encode())
 
     async def set_aside(self, key: str, reason: str) -> None:
         """Move a document out of the way, for a person to look at; nothing where there is none.
@@ -235,7 +218,7 @@ class FileLedgerStore(LedgerStore):
             raise LedgerError(f"not the OWNER/REPO of a ledger document: {key[:250]!r}")
         return self._directory / _folder(owner.lower()) / f"{name.lower()}.json"
 
-    async def _load(self, path: Path, parse: Callable[[Any], T]) -> T | None:
+    async def _load(self, path: Path, parse: Callable[[bytes], T]) -> T | None:
         try:
             return await asyncio.to_thread(self._read, path, parse)
         except LedgerCorrupt as error:
@@ -245,7 +228,7 @@ class FileLedgerStore(LedgerStore):
                 _LOG.warning("ledger.unreadable", path=str(path), reason=str(error))
             return None
 
-    def _read(self, path: Path, parse: Callable[[Any], T]) -> T | None:
+    def _read(self, path: Path, parse: Callable[[bytes], T]) -> T | None:
         try:
             content = self._files.read(path)
         except FileNotFoundError:
@@ -253,21 +236,19 @@ class FileLedgerStore(LedgerStore):
         except OSError as error:
             raise _failure("read", path, error) from error
         try:
-            return parse(_decoded(content, self._fast))
+            return parse(content)
         except LedgerTooNew as error:
             raise LedgerTooNew(f"{path}: {error}") from error
 
-    async def _save(self, path: Path, document: dict[str, Any]) -> None:
-        # The document was taken apart on the event loop, where nobody changes it meanwhile; text
-        # and disk are the thread's.
+    async def _save(self, path: Path, content: bytes) -> None:
+        # The text is made on the event loop, where nobody changes the document meanwhile.
         async with self._saving.setdefault(path, asyncio.Lock()):
-            await unbroken(self._write, path, document)
+            await unbroken(self._write, path, content)
 
-    def _write(self, path: Path, document: dict[str, Any]) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         files = self._files
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_TEMPORARY)}.tmp")
         with _told("write", path):
-            content = _encoded(document, self._fast)
             self._ensure(self._directory)
             self._ensure(path.parent)
             descriptor = files.create(temporary)
@@ -337,7 +318,7 @@ class FileLedgerStore(LedgerStore):
             ]
         for path in documents:
             try:
-                ledger = self._read(path, Ledger.from_json)
+                ledger = self._read(path, Ledger.decode)
             except LedgerCorrupt:
                 continue  # Told, and set aside, when the document itself is asked for.
             if ledger:
@@ -374,24 +355,6 @@ def _entry(ledger: Ledger) -> IndexEntry:
         proof=ledger.proofs(),
         quarantined=tuple(entry.report() for entry in ledger.quarantined.values()),
     )
-
-
-def _decoded(content: bytes, fast: Any) -> Any:
-    if fast:
-        # What it refuses and the other takes: half a surrogate pair in a name, for one.
-        with suppress(ValueError):
-            return fast.loads(content)
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise LedgerCorrupt(f"not JSON: {error}") from error
-
-
-def _encoded(document: dict[str, Any], fast: Any) -> bytes:
-    if fast:
-        with suppress(TypeError):
-            return cast("bytes", fast.dumps(document))
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from mirror.core.domain.selection import select
@@ -341,7 +341,7 @@ class Session:
         releases, assets, size = ledger.totals()
         newest = next((r for r in self._selected(listing) if not r.draft), None)
         shown = ledger.releases.get(newest.id) if newest else None
-        entry = replace(
+        entry = msgspec.structs.replace(
             self._entry,
             source=self._mirror.name,
             target=str(self._mirror.target),

@@ -120,7 +120,7 @@ MOVED = replace(OLD, name="b.zip")
         pytest.param(
             OLD,
             COPY,
-            [replace(RECORD, proof="refuted")],
+            [an_entry(OLD, COPY, sha256=A, proof="refuted")],
             {},
             [ReplaceAsset(OLD, COPY, "a.zip", temporary_name(OLD))],
             id="of ours, bytes were read and differ",

@@ -306,6 +306,6 @@ def test_bad_and_good_news_of_a_mirror_alternate(
             if arrives and state in {"ok", "failed"}:
                 last = heard[name][-1] if heard[name] else "success"
                 assert last == ("failure" if state == "failed" else "success")
-        known = Index.from_json(known.to_json())
+        known = Index.decode(known.encode())
     for kinds in heard.values():
         assert kinds == [("failure", "success")[n % 2] for n in range(len(kinds))]

@@ -66,13 +66,13 @@ def documents(data: bytes) -> None:
     """JSON as each kind of document that is read."""
     document = json.loads(data)
     for read in (
-        Ledger.from_json,
-        Index.from_json,
-        lambda found: release_of(found, "host"),
-        lambda found: repository_of(found, "host"),
+        lambda: Ledger.decode(data),
+        lambda: Index.decode(data),
+        lambda: release_of(document, "host"),
+        lambda: repository_of(document, "host"),
     ):
         try:
-            read(document)
+            read()
         except MirrorError:
             continue
 

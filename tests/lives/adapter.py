@@ -8,7 +8,6 @@ of the ledger.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import selectors
 from contextlib import asynccontextmanager
@@ -402,19 +401,19 @@ class DiskLedgers:
 
     async def load_index(self) -> Index:
         text = self._disk.now.listing
-        return Index.from_json(json.loads(text)) if text else Index()
+        return Index.decode(text.encode()) if text else Index()
 
     async def save_index(self, index: Index) -> None:
-        text = json.dumps(index.to_json())
+        text = index.encode().decode()
         await self._write()
         self._disk.put(self._disk.now.documents, text)
 
     async def load(self, key: str) -> Ledger | None:
         text = self._disk.now.documents.get(key)
-        return Ledger.from_json(json.loads(text)) if text else None
+        return Ledger.decode(text.encode()) if text else None
 
     async def save(self, key: str, ledger: Ledger) -> None:
-        text = json.dumps(ledger.to_json())
+        text = ledger.encode().decode()
         await self._write()
         self._disk.put({**self._disk.now.documents, key: text}, self._disk.now.listing)
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 UPLOADED = "uploaded"
 
-_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})")
+ADDRESS = r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})"
+"""A regular expression of ``owner/name``."""
+
+_ADDRESS = re.compile(ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,32 +8,22 @@ a matter of a :class:`LedgerStore`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from mirror.core.ledger.decoding import (
-    LARGEST,
-    MALFORMED,
-    PERHAPS_TEXT,
-    VERSION,
-    check_version,
-    fields_of,
-    flag,
-    integer,
-    list_of,
-    perhaps_text,
-    text_of,
-)
+from msgspec import Struct, field
+
+from mirror.core.json_types import Count, WholeNumber
+from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.ledger.index import (
     Index,
     IndexEntry,
     ListingEntry,
+    MirrorName,
     PageProof,
     ProofCounts,
-    check_names,
+    RepositoryName,
 )
 from mirror.core.reporting.report import Quarantined
-from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -53,7 +43,6 @@ __all__ = [
     "ProofCounts",
     "QuarantineEntry",
     "ReleaseEntry",
-    "check_version",
     "same_content",
 ]
 
@@ -65,11 +54,9 @@ Proof = Literal["bytes", "sent", "assumed", "refuted"]
 ``assumed``: name and size are equal, and there is nothing else to compare.
 ``refuted``: they were read, and are not the source's.
 """
-_KNOWN_PROOFS = frozenset(get_args(Proof))
 
 
-@dataclass(slots=True)
-class AssetEntry:
+class AssetEntry(Struct):
     """The record of one asset at the target: which bytes it holds, and who put it there.
 
     Hosts never change the bytes of an asset's id, so that a record stays true for as long as the
@@ -89,11 +76,11 @@ class AssetEntry:
         proof: What is known of its bytes.
     """
 
-    source_id: int
+    source_id: WholeNumber
     source_name: str
-    target_id: int
+    target_id: WholeNumber
     target_name: str
-    size: int
+    size: Count
     sha256: str | None = None
     source_digest: str | None = None
     source_updated_at: str | None = None
@@ -102,8 +89,42 @@ class AssetEntry:
     proof: Proof = "assumed"
 
 
-@dataclass(slots=True)
-class ReleaseEntry:
+class QuarantineEntry(Struct):
+    """What failed for good.
+
+    Attributes:
+        asset_id: The source asset's id, ``0`` where the release itself failed.
+        facts: A fingerprint of what failed; another one is tried.
+        since: When it failed first (ISO 8601, UTC).
+    """
+
+    release_id: WholeNumber
+    asset_id: WholeNumber
+    facts: str
+    error: str
+    since: str
+    release: str
+    asset: str | None = None
+
+    def report(self) -> Quarantined:
+        """As reports show it."""
+        return Quarantined(
+            release=self.release, asset=self.asset, error=self.error, since=self.since
+        )
+
+
+class _ReleaseFields(Struct):
+    source_id: WholeNumber
+    target_id: WholeNumber
+    tag: str
+    created: bool = True
+    followed: bool = True
+    published: str | None = None
+    commit: str | None = None
+    in_place: tuple[str, ...] = ()
+
+
+class ReleaseEntry(_ReleaseFields):
     """A release of the source and its copy.
 
     Attributes:
@@ -111,34 +132,49 @@ class ReleaseEntry:
         followed: Its text and flags are kept equal to the source's.
         published: The copy was published, and when this mirror saw or did so (ISO 8601, UTC).
         commit: Of the source's tag when it was last looked at, where that was known.
+        in_place: Names whose asset was about to be deleted and uploaded again under the same name:
+            an asset of such a name that is not recorded is the rest of that upload.
         assets: By the id of the target's asset, also of former copies that still exist.
-        in_place: Names whose asset was about to be deleted and uploaded anew under the same name:
-            what has such a name and is not recorded is the rest of that.
     """
 
-    source_id: int
-    target_id: int
-    tag: str
-    created: bool = True
-    followed: bool = True
-    published: str | None = None
-    commit: str | None = None
     assets: dict[int, AssetEntry] = field(default_factory=dict)
-    in_place: tuple[str, ...] = ()
 
     def note(self, entry: AssetEntry) -> None:
         """Add the record of a copy, or replace the one of the same copy."""
         self.assets[entry.target_id] = entry
 
 
-@dataclass(slots=True)
-class Ledger:
+class _ReleaseDocument(_ReleaseFields, kw_only=True):
+    assets: list[AssetEntry]
+
+
+class _LedgerFields(Struct):
+    source: MirrorName
+    target: RepositoryName
+    target_url: str
+    source_id: WholeNumber = 0
+    target_id: WholeNumber = 0
+    created_repository: bool = False
+    creating_repository: bool = False
+    working_since: str = ""
+
+
+class _LedgerDocument(_LedgerFields, kw_only=True):
+    version: int
+    source_id: WholeNumber
+    target_id: WholeNumber
+    created_repository: bool
+    releases: list[_ReleaseDocument]
+    quarantined: list[QuarantineEntry]
+
+
+class Ledger(_LedgerFields):
     """What is known of one target repository.
 
     Attributes:
         source: The mirror's source (``github:cli/cli``).
-        source_id: The source repository's number, ``0`` while unknown.
         target_url: The target host's API address: a document of another host is not ours.
+        source_id: The source repository's number, ``0`` while unknown.
         target_id: The target repository's number, ``0`` while it does not exist.
         created_repository: This mirror made the target repository.
         creating_repository: It was about to: one that is there and empty is its own.
@@ -149,70 +185,50 @@ class Ledger:
             of what failed: while it is the same, it is not tried again.
     """
 
-    source: str
-    target: str
-    target_url: str
-    source_id: int = 0
-    target_id: int = 0
-    created_repository: bool = False
-    creating_repository: bool = False
-    working_since: str = ""
     releases: dict[int, ReleaseEntry] = field(default_factory=dict)
     quarantined: dict[tuple[int, int], QuarantineEntry] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, document: Any) -> Ledger:
+    def decode(cls, content: bytes) -> Ledger:
         """Read a document.
 
         Raises:
             LedgerTooNew: A later version of this program wrote it.
-            LedgerCorrupt: It is no ledger document.
+            LedgerCorrupt: It is not a ledger document; the path in it is named.
         """
-        check_version(document)
-        try:
-            check_names(text_of(document["source"]), text_of(document["target"]))
-            return cls(
-                source=text_of(document["source"]),
-                target=text_of(document["target"]),
-                target_url=text_of(document["target_url"]),
-                source_id=integer(document["source_id"]),
-                target_id=integer(document["target_id"]),
-                created_repository=flag(document["created_repository"]),
-                creating_repository=flag(document.get("creating_repository", False)),
-                working_since=text_of(document.get("working_since", "")),
-                releases={
-                    entry.source_id: entry for entry in map(_release, list_of(document["releases"]))
-                },
-                quarantined={
-                    (entry.release_id, entry.asset_id): entry
-                    for entry in map(_quarantine, list_of(document["quarantined"]))
-                },
-            )
-        except MALFORMED as error:
-            raise LedgerCorrupt(f"not a ledger document: {error!r}") from error
+        document = decode(content, _LedgerDocument)
+        if document.version == 1:
+            for release in document.releases:
+                for asset in release.assets:
+                    if not asset.created and asset.sha256 != asset.source_digest:
+                        asset.sha256 = None  # in version 1 it may be the target's own claim
+        return as_declared(
+            document,
+            cls,
+            releases={
+                release.source_id: as_declared(
+                    release,
+                    ReleaseEntry,
+                    assets={asset.target_id: asset for asset in release.assets},
+                )
+                for release in document.releases
+            },
+            quarantined={(item.release_id, item.asset_id): item for item in document.quarantined},
+        )
 
-    def to_json(self) -> dict[str, Any]:
-        """The document; reading it back gives an equal ledger."""
-        return {
-            "version": VERSION,
-            "source": self.source,
-            "source_id": self.source_id,
-            "target": self.target,
-            "target_url": self.target_url,
-            "target_id": self.target_id,
-            "created_repository": self.created_repository,
-            "creating_repository": self.creating_repository,
-            "working_since": self.working_since,
-            "releases": [
-                {
-                    **fields_of(entry, "assets", "in_place"),
-                    "in_place": list(entry.in_place),
-                    "assets": [fields_of(a) for a in entry.assets.values()],
-                }
-                for entry in self.releases.values()
+    def encode(self) -> bytes:
+        """Write the document; reading it back gives an equal ledger."""
+        document = as_declared(
+            self,
+            _LedgerDocument,
+            version=VERSION,
+            releases=[
+                as_declared(release, _ReleaseDocument, assets=list(release.assets.values()))
+                for release in self.releases.values()
             ],
-            "quarantined": [fields_of(entry) for entry in self.quarantined.values()],
-        }
+            quarantined=list(self.quarantined.values()),
+        )
+        return encode(document)
 
     def settle(self) -> None:
         """Nothing is left of what a run may have begun and not noted."""
@@ -231,31 +247,6 @@ class Ledger:
         published = [entry for entry in self.releases.values() if entry.published]
         count = Counter(asset.proof for entry in published for asset in entry.assets.values())
         return ProofCounts(count["bytes"], count["sent"], count["assumed"])
-
-
-@dataclass(slots=True)
-class QuarantineEntry:
-    """What failed for good.
-
-    Attributes:
-        asset_id: The source asset's id, ``0`` where the release itself failed.
-        facts: A fingerprint of what failed; another one is tried.
-        since: When it failed first (ISO 8601, UTC).
-    """
-
-    release_id: int
-    asset_id: int
-    facts: str
-    error: str
-    since: str
-    release: str
-    asset: str | None = None
-
-    def report(self) -> Quarantined:
-        """As reports tell it."""
-        return Quarantined(
-            release=self.release, asset=self.asset, error=self.error, since=self.since
-        )
 
 
 class LedgerStore(Protocol):
@@ -306,51 +297,3 @@ def same_content(entry: AssetEntry, asset: Asset) -> bool:
     if asset.sha256 and known:
         return asset.sha256 == known
     return asset.id == entry.source_id
-
-
-def _release(item: Any) -> ReleaseEntry:
-    assets = {asset.target_id: asset for asset in map(_asset, list_of(item["assets"]))}
-    in_place = tuple(map(text_of, list_of(item.get("in_place", ()))))
-    entry = ReleaseEntry(**{**item, "assets": assets, "in_place": in_place})
-    integer(entry.source_id)
-    integer(entry.target_id)
-    text_of(entry.tag)
-    flag(entry.created)
-    flag(entry.followed)
-    perhaps_text(entry.published)
-    perhaps_text(entry.commit)
-    return entry
-
-
-def _asset(item: Any) -> AssetEntry:
-    entry = AssetEntry(**item)
-    if item.get("proof", "assumed") not in _KNOWN_PROOFS:
-        raise ValueError("an unknown proof of an asset's bytes")
-    # One expression, without calls of our own: a document has thousands of these.
-    if not (
-        type(entry.source_id) is int
-        and type(entry.source_name) is str
-        and type(entry.target_id) is int
-        and type(entry.target_name) is str
-        and type(entry.size) is int
-        and 0 <= entry.size <= LARGEST
-        and type(entry.sha256) in PERHAPS_TEXT
-        and type(entry.source_digest) in PERHAPS_TEXT
-        and type(entry.source_updated_at) in PERHAPS_TEXT
-        and type(entry.target_created_at) in PERHAPS_TEXT
-        and type(entry.created) is bool
-    ):
-        raise TypeError(f"a wrong type in an asset: {item!r:.200}")
-    if "proof" not in item and not entry.created and entry.sha256 != entry.source_digest:
-        entry.sha256 = None  # before version 2 it could be the target's own word
-    return entry
-
-
-def _quarantine(item: Any) -> QuarantineEntry:
-    entry = QuarantineEntry(**item)
-    integer(entry.release_id)
-    integer(entry.asset_id)
-    for text in (entry.facts, entry.error, entry.since, entry.release):
-        text_of(text)
-    perhaps_text(entry.asset)
-    return entry

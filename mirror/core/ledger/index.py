@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from mirror.core.domain.release import RepoRef
-from mirror.core.ledger.decoding import (
-    LARGEST,
-    MALFORMED,
-    VERSION,
-    check_version,
-    fields_of,
-    flag,
-    integer,
-    list_of,
-    moment_of,
-    perhaps_text,
-    seconds_of,
-    text_of,
-)
+import msgspec
+from msgspec import Meta, Struct, field
+
+from mirror.core.domain.release import ADDRESS
+from mirror.core.json_types import Moment, Seconds, WholeNumber, mismatch
+from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.reporting.report import Quarantined
 from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
     from mirror.core.reporting.report import Report
 
+RepositoryName = Annotated[str, Meta(pattern=rf"\A{ADDRESS}\Z")]
+"""``OWNER/REPO``."""
 
-@dataclass(frozen=True, slots=True)
-class PageProof:
+MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
+"""``NAME:OWNER/REPO``."""
+
+
+class PageProof(Struct, frozen=True, array_like=True):
     """One page of a listing, as it was read.
 
     Attributes:
@@ -41,11 +36,7 @@ class PageProof:
     url: str
     etag: str
     content: str
-    items: int | None = None
-
-    def to_json(self) -> list[str | int | None]:
-        """As it stands in the index."""
-        return [self.url, self.etag, self.content, self.items]
+    items: WholeNumber | None = None
 
 
 class ProofCounts(NamedTuple):
@@ -57,16 +48,15 @@ class ProofCounts(NamedTuple):
         assumed: Matched by name and size; nothing proves their bytes.
     """
 
-    bytes: int
-    sent: int
-    assumed: int
+    bytes: WholeNumber
+    sent: WholeNumber
+    assumed: WholeNumber
 
 
 NO_PROOF = ProofCounts(0, 0, 0)
 
 
-@dataclass(slots=True)
-class IndexEntry:
+class IndexEntry(Struct):
     """All that a pass needs to know of a mirror in which nothing changed.
 
     Attributes:
@@ -90,53 +80,30 @@ class IndexEntry:
         told: People were told that it is in trouble, and not yet that it is well again.
     """
 
-    source: str
-    target: str
+    source: MirrorName
+    target: RepositoryName
     settings: str = ""
     credential: str = ""
     target_url: str = ""
-    source_id: int = 0
+    source_id: WholeNumber = 0
     pages: tuple[PageProof, ...] = ()
-    audited_at: float = 0.0
-    succeeded_at: float = 0.0
+    audited_at: Moment = 0.0
+    succeeded_at: Moment = 0.0
     error: str = ""
-    releases: int = 0
-    assets: int = 0
-    bytes: int = 0
+    releases: WholeNumber = 0
+    assets: WholeNumber = 0
+    bytes: WholeNumber = 0
     proof: ProofCounts = NO_PROOF
     newest: str | None = None
     newest_visible: str | None = None
-    since: float = 0.0
-    wake_at: float = 0.0
+    since: Moment = 0.0
+    wake_at: Moment = 0.0
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     told: bool = False
 
-    @classmethod
-    def from_json(cls, document: Any) -> IndexEntry:
-        """Read one entry of the index.
 
-        Raises:
-            LedgerCorrupt: It is none.
-        """
-        try:
-            return _index_entry(document)
-        except MALFORMED as error:
-            raise LedgerCorrupt(f"not an entry of the index: {error!r}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the index."""
-        return {
-            **fields_of(self, "pages", "proof", "quarantined", "warnings"),
-            "proof": list(self.proof),
-            "pages": [page.to_json() for page in self.pages],
-            "warnings": list(self.warnings),
-            "quarantined": [item.to_json() for item in self.quarantined],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PassRecord:
+class PassRecord(Struct, frozen=True):
     """One pass of the past, for a picture of the last ones.
 
     Attributes:
@@ -148,13 +115,13 @@ class PassRecord:
         requests: To all hosts.
     """
 
-    started_at: float
-    seconds: float
-    mirrors: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    bytes: int = 0
-    requests: int = 0
+    started_at: Moment
+    seconds: Seconds
+    mirrors: WholeNumber = 0
+    unchanged: WholeNumber = 0
+    failed: WholeNumber = 0
+    bytes: WholeNumber = 0
+    requests: WholeNumber = 0
 
     @classmethod
     def of(cls, report: Report) -> PassRecord:
@@ -171,8 +138,7 @@ class PassRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What people were told is in trouble, where there is no entry to remember it by.
 
     Attributes:
@@ -190,8 +156,7 @@ PASSES_KEPT = 60
 """Passes of the past that the index remembers."""
 
 
-@dataclass(slots=True)
-class ListingEntry:
+class ListingEntry(Struct):
     """What a wildcard found: the pages of an owner's repositories, and what they held.
 
     Attributes:
@@ -200,40 +165,10 @@ class ListingEntry:
 
     credential: str
     pages: tuple[PageProof, ...] = ()
-    repositories: tuple[tuple[str, int, bool, bool], ...] = ()
-
-    @classmethod
-    def from_json(cls, document: Any) -> ListingEntry:
-        """Read one listing of the index.
-
-        Raises:
-            LedgerCorrupt: It is none.
-        """
-        try:
-            return cls(
-                credential=text_of(document["credential"]),
-                pages=_pages(document["pages"]),
-                repositories=tuple(
-                    (str(RepoRef.parse(text_of(name))), integer(number), flag(fork), flag(archived))
-                    for name, number, fork, archived in map(
-                        list_of, list_of(document["repositories"])
-                    )
-                ),
-            )
-        except MALFORMED as error:
-            raise LedgerCorrupt(f"not a listing of the index: {error!r}") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the index."""
-        return {
-            "credential": self.credential,
-            "pages": [page.to_json() for page in self.pages],
-            "repositories": [list(repository) for repository in self.repositories],
-        }
+    repositories: tuple[tuple[RepositoryName, WholeNumber, bool, bool], ...] = ()
 
 
-@dataclass(slots=True)
-class Index:
+class Index(Struct):
     """The small file: an entry for each mirror by its target's key, a listing for each wildcard.
 
     Attributes:
@@ -244,7 +179,7 @@ class Index:
 
     mirrors: dict[str, IndexEntry] = field(default_factory=dict)
     listings: dict[str, ListingEntry] = field(default_factory=dict)
-    finished_at: float = 0.0
+    finished_at: Moment = 0.0
     passes: tuple[PassRecord, ...] = ()
     told: tuple[Told, ...] = ()
 
@@ -254,109 +189,53 @@ class Index:
         self.passes = (*self.passes, PassRecord.of(report))[-PASSES_KEPT:]
 
     @classmethod
-    def from_json(cls, document: Any) -> Index:
+    def decode(cls, content: bytes) -> Index:
         """Read the index.
 
         Raises:
             LedgerTooNew: A later version of this program wrote it.
-            LedgerCorrupt: It is no index.
+            LedgerCorrupt: It is not an index; the path in it is named.
         """
-        check_version(document)
         try:
-            return cls(
-                mirrors={k: IndexEntry.from_json(v) for k, v in document["mirrors"].items()},
-                listings={k: ListingEntry.from_json(v) for k, v in document["listings"].items()},
-                finished_at=moment_of(document["finished_at"]),
-                passes=tuple(map(_pass, list_of(document.get("passes", [])))),
-                told=tuple(map(_told, list_of(document.get("told", [])))),
-            )
-        except MALFORMED as error:
-            raise LedgerCorrupt(f"not an index: {error!r}") from error
+            document = decode(content, _IndexDocument)
+        except LedgerCorrupt:
+            _name_the_entry(content)
+            raise
+        if document.version == 1:  # older than any proof
+            for entry in document.mirrors.values():
+                entry.proof = ProofCounts(0, 0, entry.assets)
+        return as_declared(document, cls)
 
-    def to_json(self) -> dict[str, Any]:
-        """The document; reading it back gives an equal index."""
-        return {
-            "version": VERSION,
-            "finished_at": self.finished_at,
-            "passes": [fields_of(item) for item in self.passes],
-            "told": [fields_of(item) for item in self.told],
-            "mirrors": {k: v.to_json() for k, v in self.mirrors.items()},
-            "listings": {k: v.to_json() for k, v in self.listings.items()},
-        }
+    def encode(self) -> bytes:
+        """Write the document; reading it back gives an equal index."""
+        return encode(as_declared(self, _IndexDocument, version=VERSION))
 
 
-def check_names(source: str, target: str) -> None:
-    """Refuse what names no mirror: ``NAME:OWNER/REPO`` and ``OWNER/REPO``."""
-    for address in (source.partition(":")[2], target):
-        if not RepoRef.possible(address):
-            raise ValueError(f"not the names of a mirror: {source[:200]!r}, {target[:200]!r}")
+class _IndexDocument(Index, kw_only=True):
+    version: int
+    mirrors: dict[str, IndexEntry]
+    listings: dict[str, ListingEntry]
+    finished_at: Moment
 
 
-def _index_entry(document: Any) -> IndexEntry:
-    # Asked of thousands of entries before a pass begins: what is nearly always good is seen at once.
-    entry = IndexEntry(**document)
-    entry.pages = _pages(document["pages"])
-    entry.quarantined = tuple(map(_quarantined, list_of(document["quarantined"])))
-    entry.warnings = tuple(map(text_of, list_of(document["warnings"])))
-    entry.audited_at = moment_of(document["audited_at"])
-    entry.succeeded_at = moment_of(document["succeeded_at"])
-    entry.since = moment_of(entry.since)
-    entry.wake_at = moment_of(entry.wake_at)
-    flag(entry.told)
-    texts = (
-        entry.source,
-        entry.target,
-        entry.settings,
-        entry.credential,
-        entry.target_url,
-        entry.error,
+class _Entries(Struct):
+    mirrors: dict[str, Any]
+    listings: dict[str, Any]
+
+
+def _name_the_entry(content: bytes) -> None:
+    """Raise the error of the first entry that does not match: msgspec leaves out keys in paths."""
+    try:
+        document = msgspec.json.decode(content, type=_Entries)
+    except (ValueError, RecursionError):
+        return  # then the entries are not the reason
+    parts: tuple[tuple[str, dict[str, Any], Any], ...] = (
+        ("mirrors", document.mirrors, IndexEntry),
+        ("listings", document.listings, ListingEntry),
     )
-    if set(map(type, texts)) != {str}:
-        for text in texts:
-            text_of(text)
-    check_names(entry.source, entry.target)
-    # An index without the counts is older than any proof.
-    entry.proof = ProofCounts(*list_of(document.get("proof", (0, 0, entry.assets))))
-    numbers = (entry.source_id, entry.releases, entry.assets, entry.bytes, *entry.proof)
-    if set(map(type, numbers)) != {int} or max(map(abs, numbers)) > LARGEST:
-        for number in numbers:
-            integer(number)
-    perhaps_text(entry.newest)
-    perhaps_text(entry.newest_visible)
-    return entry
-
-
-def _pass(item: Any) -> PassRecord:
-    record = PassRecord(**item)
-    moment_of(record.started_at)
-    seconds_of(record.seconds)
-    for whole in (record.mirrors, record.unchanged, record.failed, record.bytes, record.requests):
-        integer(whole)
-    return record
-
-
-def _told(item: Any) -> Told:
-    told = Told(**item)
-    text_of(told.command)
-    text_of(told.source)
-    perhaps_text(told.target)
-    return told
-
-
-def _quarantined(item: Any) -> Quarantined:
-    entry = Quarantined(**item)
-    text_of(entry.error)
-    text_of(entry.since)
-    perhaps_text(entry.release)
-    perhaps_text(entry.asset)
-    return entry
-
-
-def _pages(items: Any) -> tuple[PageProof, ...]:
-    pages = tuple(PageProof(*list_of(item)) for item in list_of(items))
-    for page in pages:
-        for text in (page.url, page.etag, page.content):
-            text_of(text)
-        if page.items is not None:
-            integer(page.items)
-    return pages
+    for part, entries, shape in parts:
+        for key, entry in entries.items():
+            try:
+                msgspec.convert(entry, shape)
+            except msgspec.ValidationError as error:
+                raise LedgerCorrupt(mismatch(error, f"{part}[{key!r}]")) from error

@@ -1,0 +1,81 @@
+"""Ledger documents as JSON text: read by their declarations, refused where they do not match."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from mirror.core.json_types import mismatch
+from mirror.errors import LedgerCorrupt, LedgerTooNew
+
+VERSION = 2
+"""Version of the documents that this program writes; it reads this one and earlier ones."""
+
+T = TypeVar("T", bound=Struct)
+
+
+class _Versioned(Struct):
+    version: Annotated[int, Meta(ge=1)]
+
+
+def decode(content: bytes, shape: type[T]) -> T:
+    """Read a document.
+
+    Raises:
+        LedgerTooNew: A later version of this program wrote it.
+        LedgerCorrupt: It is not JSON, or does not match; the path in the document is named.
+    """
+    try:
+        check_version(_read(content, _Versioned).version)
+        return _read(content, shape)
+    except msgspec.ValidationError as error:
+        raise LedgerCorrupt(mismatch(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise LedgerCorrupt(f"not JSON: {error}") from error
+
+
+def _read(content: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=shape)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # The standard library also reads text that is not Unicode, as in an undecodable path.
+        return msgspec.convert(json.loads(content), shape)
+
+
+def check_version(version: int) -> None:
+    """Refuse a document of a later version.
+
+    Raises:
+        LedgerTooNew: A later version of this program wrote it.
+    """
+    if version > VERSION:
+        raise LedgerTooNew(
+            f"written by a later release-mirror (document version {version}, this one knows"
+            f" {VERSION}): upgrade release-mirror, or give it another [ledger] directory"
+        )
+
+
+def encode(document: Struct) -> bytes:
+    """Write a document; :func:`decode` gives an equal one."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:  # halves of surrogate pairs, which only escapes can carry
+        return json.dumps(msgspec.to_builtins(document), separators=(",", ":")).encode()
+
+
+def as_declared(value: Struct, shape: type[T], **other: Any) -> T:
+    """Make a ``shape`` of a value that shares fields with it.
+
+    Args:
+        value: What has the fields.
+        shape: The other declaration.
+        other: The fields that differ.
+    """
+    shared = shape.__struct_fields__
+    fields = {name: getattr(value, name) for name in value.__struct_fields__ if name in shared}
+    return shape(**fields | other)
