@@ -1,6 +1,6 @@
 "use strict";
-// Asks for news every two seconds; where there are some, the fresh page is carried over node by node, so
-// that focus, scroll position, selected text and open details stay. Without a script, all is there as well.
+// Polls the status every two seconds. On a change, updates the page node by node to keep focus, scroll
+// position, selection and open details. The page is complete without this script.
 (() => {
   const EVERY = 2000, PATIENCE = 10000;
   const lost = document.getElementById("lost");
@@ -46,7 +46,7 @@
   const ask = async () => {
     const data = await (await get("api/status" + location.search)).json();
     if (data.version !== dataset.version) return location.reload();
-    // What ticks by itself is no news until the minute is over.
+    // Ignore changes of the clock within a minute.
     const news = JSON.stringify({ ...data, generated_at: data.generated_at.slice(0, 16) });
     if (news !== seen) {
       const text = await (await get(location.pathname + location.search)).text();
@@ -71,7 +71,7 @@
     } catch {
       misses += 1;
       if (misses === 2)
-        lost.textContent = `The service has not answered since ${last.toLocaleTimeString()}: what you see may be old.`;
+        lost.textContent = `No response from the service since ${last.toLocaleTimeString()}. This page may be out of date.`;
     }
     asking = false;
     dataset.turns = Number(dataset.turns ?? 0) + 1;

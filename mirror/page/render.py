@@ -29,7 +29,7 @@ _ICON = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href
 STATE_NAMES = {
     "ok": "Up to date",
     "failed": "Failed",
-    "never": "No copy yet",
+    "never": "Never synced",
     "running": "Running",
 }
 """States of a mirror, for people."""

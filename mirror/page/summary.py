@@ -62,13 +62,13 @@ def _awaited(status: MirrorStatus, now: datetime) -> float:
 
 def _headline(mirrors: int, states: Counter[str], late: int) -> tuple[str, str]:
     if not mirrors:
-        return "empty", "There is no mirror yet"
+        return "empty", "No mirrors yet"
     if failed := states["failed"]:
         return "failed", _share(failed, mirrors, "has failed", "have failed")
     if never := states["never"]:
-        return "never", _share(never, mirrors, "has no copy yet", "have no copy yet")
+        return "never", _share(never, mirrors, "has never synced", "have never synced")
     if late:
-        return "behind", _share(late, mirrors, "awaits a release", "await a release")
+        return "behind", _share(late, mirrors, "is behind", "are behind")
     return "ok", _share(mirrors, mirrors, "is up to date", "are up to date")
 
 
@@ -84,7 +84,7 @@ def _detail(
     statuses: Sequence[MirrorStatus], now: datetime, passes: Sequence[PassRecord], lag: float
 ) -> str:
     if lag >= 1:
-        return f"the mirror is {in_words(lag)} behind"
+        return f"the longest lag is {in_words(lag)}"
     if passes:
         ended = max(record.started_at + record.seconds for record in passes)
         return f"the last pass ended {_ago(now.timestamp() - ended)}"

@@ -156,7 +156,7 @@ async def test_filter_search_and_pages(page: Page, stage: Stage) -> None:
     await expect(sources(page)).to_have_count(10)
     await expect(page.get_by_role("searchbox")).to_have_value("TOOL-24")
     await page.get_by_role("link", name="Running").click()
-    await expect(page.get_by_text("No mirror is like that.")).to_be_visible()
+    await expect(page.get_by_text("No mirrors match.")).to_be_visible()
     assert page.url == f"{stage.address}?state=running&search=TOOL-24"
 
 
@@ -164,7 +164,7 @@ async def test_by_keyboard_alone(page: Page, stage: Stage) -> None:
     """The first stop leads to the mirrors; a failure opens by the keyboard; focus is visible."""
     await page.goto(stage.address)
     await page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the mirrors")
+    skip = page.get_by_role("link", name="Skip to mirrors")
     await expect(skip).to_be_focused()
     await expect(skip).to_be_in_viewport()
     await page.keyboard.press("Enter")
@@ -255,7 +255,7 @@ async def test_a_service_that_does_not_answer_is_told(page: Page, stage: Stage) 
     notice = page.get_by_role("alert")
     await expect(notice).to_be_empty()
     await tick(page)
-    await expect(notice).to_contain_text("The service has not answered since")
+    await expect(notice).to_contain_text("No response from the service since")
     await expect(sources(page)).to_have_count(100)
     stage.silent = False
     await tick(page)

@@ -27,24 +27,24 @@ ENDED = "the last pass ended 14 minutes ago"
 @pytest.mark.parametrize(
     ("statuses", "state", "text"),
     [
-        ([], "empty", f"There is no mirror yet; {ENDED}."),
+        ([], "empty", f"No mirrors yet; {ENDED}."),
         ([a_status()], "ok", f"The mirror is up to date; {ENDED}."),
         ([a_status("o/a"), a_status("o/b")], "ok", f"All 2 mirrors are up to date; {ENDED}."),
         (
             [a_status(), failed()],
             "failed",
-            "1 of 2 mirrors has failed; the mirror is 3 hours behind.",
+            "1 of 2 mirrors has failed; the longest lag is 3 hours.",
         ),
         (
             [failed("o/a"), failed("o/b")],
             "failed",
-            "All 2 mirrors have failed; the mirror is 3 hours behind.",
+            "All 2 mirrors have failed; the longest lag is 3 hours.",
         ),
-        ([a_status(), never()], "never", f"1 of 2 mirrors has no copy yet; {ENDED}."),
+        ([a_status(), never()], "never", f"1 of 2 mirrors has never synced; {ENDED}."),
         (
             [a_status(), a_status("o/b", newest=NOW - timedelta(minutes=1), visible=None)],
             "behind",
-            "1 of 2 mirrors awaits a release; the mirror is 1 minute behind.",
+            "1 of 2 mirrors is behind; the longest lag is 1 minute.",
         ),
         (
             [a_status(f"o/{n}") for n in range(1234)],
@@ -65,8 +65,8 @@ def test_one_line_tells_the_state_of_all(
 def test_without_a_pass_the_last_success_is_told() -> None:
     """An index of an earlier version remembers no passes."""
     text = a_page([a_status(), never()], passes=())["summary"]["text"]
-    assert text == "1 of 2 mirrors has no copy yet; the last success was 3 minutes ago."
-    assert a_page([], passes=())["summary"]["text"] == "There is no mirror yet."
+    assert text == "1 of 2 mirrors has never synced; the last success was 3 minutes ago."
+    assert a_page([], passes=())["summary"]["text"] == "No mirrors yet."
 
 
 def test_sums_are_over_all_mirrors() -> None:
