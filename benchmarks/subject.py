@@ -63,14 +63,15 @@ def count_syncs() -> list[int]:
 
 def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
     from mirror.app import open_app
-    from mirror.cli.options import Common
+    from mirror.cli import startup
+    from mirror.cli.options import GlobalOptions
     from mirror.config import resolve_secrets
 
     at_start = peak_memory()
     began = time.perf_counter()
-    common = Common(file=Path(spec["config"]))
-    config = common.load(os.environ)
-    common.log(config, "info")
+    options = GlobalOptions(config=Path(spec["config"]))
+    config = startup.load(options)
+    startup.set_up_log(options, config, "info")
     secrets = resolve_secrets(config, os.environ)
     configured = time.perf_counter() - began
     moments: dict[str, float] = {}

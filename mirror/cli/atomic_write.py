@@ -1,4 +1,4 @@
-"""Writing a file that others read at any moment: all of the old one, or all of the new one."""
+"""Replacing a file in one step, so that readers see either the old or the new content."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from mirror.errors import MirrorError
 
 
-def publish(file: Path, content: bytes) -> None:
-    """Replace a file in one step; its permissions stay, a new one gets those of the umask.
+def write_atomically(file: Path, content: bytes) -> None:
+    """Replace a file in one step; keeps its permissions, and creates a new file under the umask.
 
-    Through a symbolic link its file is replaced. What is no file (a pipe, a device) is written to.
+    Symbolic links are followed. What is not a regular file (a pipe, a device) is written to.
 
     Raises:
-        MirrorError: It cannot be written; what was there is as it was.
+        MirrorError: It cannot be written; the old content is untouched.
     """
     try:
-        _publish(Path(os.path.realpath(file)), content)
+        _replace(Path(os.path.realpath(file)), content)
     except OSError as error:
         raise MirrorError(f"cannot write {file}: {error.strerror or error}") from error
 
 
-def _publish(file: Path, content: bytes) -> None:
+def _replace(file: Path, content: bytes) -> None:
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The event loop that commands run on: the quickest that is installed."""
+"""The event loop that commands run on: uvloop if it is installed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OBJECTS = 50_000
-"""New objects after which the collector looks for cycles among them."""
+"""New objects between two runs of the garbage collector."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """As ``asyncio.run``, on uvloop where the extra ``fast`` is installed."""
-    # What was imported stays, and a request leaves hundreds of objects behind it, nearly none of
-    # them in a cycle: looking through all of it every 700 objects takes a tenth of an idle pass.
+    """Like ``asyncio.run``, on uvloop if the extra ``fast`` is installed."""
+    # Modules stay loaded, and a request leaves hundreds of objects behind, few of them in cycles:
+    # collecting every 700 objects, Python's default, takes a tenth of an idle pass.
     gc.freeze()
-    # The older ones are looked through as often as if it were a fifth of that: a service for months
-    # must not gather what came into a cycle late.
+    # Older generations are collected five times as often as the threshold alone would have it: a
+    # daemon that runs for months must not accumulate objects that became part of a cycle late.
     gc.set_threshold(OBJECTS, 4, 20)
     results: list[T] = []
 
     async def kept() -> None:
         results.append(await work)
 
-    # The runner restores SIGINT's handler, and `signal` writes out what that holds: the task with
-    # its result. A report of thousands of mirrors is none that anyone would read there.
+    # The runner restores SIGINT's handler, and `signal` formats the one it replaces: the task with
+    # its result, which may be a report of thousands of mirrors.
     with asyncio.Runner(loop_factory=_factory()) as runner:
         runner.run(kept())
     return results[0]
@@ -40,6 +40,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         module = importlib.import_module("uvloop")
-    except ImportError:  # it is optional, and not made for every system
+    except ImportError:  # optional, and not available on every platform
         return None
     return cast("Callable[[], asyncio.AbstractEventLoop]", module.new_event_loop)

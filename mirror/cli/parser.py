@@ -1,48 +1,47 @@
-"""The command line's grammar."""
+"""The command line's grammar: global options, and commands that are imported when asked for."""
 
 from __future__ import annotations
 
+import copy
+import functools
+import importlib
+from dataclasses import replace
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
-from mirror.cli import verbs
-from mirror.cli.options import Common, ConfigFile, LogFormatOption, LogLevelOption, Version
+from mirror.cli import exit_status, signals
+from mirror.cli.options import (
+    ConfigFile,
+    GlobalOptions,
+    LogFormatOption,
+    LogLevelOption,
+    Version,
+)
+from mirror.cli.render.errors import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+COMMANDS = {
+    "sync": "Bring the selected mirrors up to date, once.",
+    "plan": "Show what sync would do; change nothing.",
+    "verify": "Compare mirrored assets with their sources.",
+    "status": "Show what the ledger records; no network access.",
+    "check": "Check the configuration, then the hosts.",
+    "demo": "See it at work, without an account.",
+    "emulator": "Run one emulated GitHub host, for tests.",
+    "schema": "Print the JSON Schema of the configuration.",
+    "daemon": "Mirror on a schedule until stopped.",
+}
+"""Each is a function of that name in the module of that name in ``mirror.cli.commands``."""
 
-_EXIT_STATUSES = """\
-\b
-Exit status:
-    0  everything selected is in sync, or there was nothing to do
-    1  finished, and something failed, waits or is quarantined
-    2  usage or configuration error; nothing was changed
-    3  plan --detailed-exit-code: changes are pending
-   75  another run holds the ledger's lock
-  130  stopped by Ctrl-C (143: by SIGTERM), after a clean stop
-"""
-
-
-def _help(text: str | None) -> str:
-    """A docstring as help: its mark of a block (backslash, b) becomes the character itself."""
-    return cleandoc(text or "").replace("\\b\n", "\b\n")
+_CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
-parser = typer.Typer(
-    name="release-mirror",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings=_NAMES,
-    epilog=_EXIT_STATUSES,
-)
-
-
-def _before(
+def _global_options(
     context: typer.Context,
     config: ConfigFile = None,
     log_level: LogLevelOption = None,
@@ -53,34 +52,91 @@ def _before(
 
     \b
     Start with:
-      release-mirror demo                see it at work, without an account
-      release-mirror check               is the configuration good?
-      release-mirror plan                what would be done?
-      release-mirror sync                do it
+      release-mirror demo      see it at work, without an account
+      release-mirror check     validate the configuration
+      release-mirror plan      show what would be done
+      release-mirror sync      do it
 
     The options below are accepted before and after the command.
     """
     del version
-    context.obj = Common(config, log_level, log_format)
+    context.obj = GlobalOptions(config, log_level, log_format)
     if context.invoked_subcommand is None:
         if config or log_level or log_format:
             context.fail("Missing command.")
         typer.echo(context.get_help())
 
 
-parser.callback(invoke_without_command=True, help=_help(_before.__doc__))(_before)
+class _LazyCommand(TyperCommand):
+    """Stands in the list of commands for a module that is imported when its command runs."""
 
-_VERBS: dict[Callable[..., None], str] = {
-    verbs.sync: "Bring the selected mirrors up to date, once.",
-    verbs.plan: "Tell what sync would do; writes nothing.",
-    verbs.verify: "Compare mirrored assets with their sources.",
-    verbs.status: "Show what the ledger knows; touches no network.",
-    verbs.check: "Check the configuration, then the hosts.",
-    verbs.demo: "See it at work, without an account.",
-    verbs.emulator: "Run one emulated GitHub host, for tests.",
-    verbs.schema: "Print the JSON Schema of the configuration.",
-    verbs.daemon: "Mirror on a schedule, until told to stop.",
-}
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        return _load(str(self.name)).make_context(*arguments, **more)
 
-for _verb, _short in _VERBS.items():
-    parser.command(context_settings=_NAMES, short_help=_short, help=_help(_verb.__doc__))(_verb)
+
+def _load(name: str) -> Any:
+    if name == "daemon":
+        signals.ignore_until_handled()
+    function = getattr(importlib.import_module(f"mirror.cli.commands.{name}"), name)
+    app = _typer()
+    app.command(name, context_settings=_CONTEXT, help=_help(function))(_exiting(function))
+    command: Any = typer.main.get_command(app)
+    command.params += [_overriding(option) for option in parser.params]
+    return command
+
+
+def _exiting(function: Callable[..., int]) -> Callable[..., None]:
+    """A command that ends with its exit status; an error becomes a sentence on standard error."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            status = function(*arguments, **options)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no tracebacks for users
+            print_error(error)
+            status = exit_status.of_error(error)
+        raise typer.Exit(status)
+
+    return run
+
+
+def _overriding(option: Any) -> Any:
+    """A global option after the command: it replaces what was given before the command."""
+
+    def override(context: typer.Context, _option: object, value: Any) -> None:
+        if value is not None:
+            context.obj = replace(context.obj, **{option.name: value})
+
+    later = copy.copy(option)
+    later.expose_value = False
+    if option.name != "version":
+        later.callback = override
+    return later
+
+
+def _help(function: Callable[..., object]) -> str:
+    """A docstring as help text, with the mark of preformatted blocks as the character itself."""
+    return cleandoc(function.__doc__ or "").replace("\\b\n", "\b\n")
+
+
+def _typer(**more: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **more
+    )
+
+
+def _parser() -> Any:
+    statuses = "".join(f"  {code:3}  {text}\n" for code, text in exit_status.MEANINGS.items())
+    app = _typer(
+        name="release-mirror",
+        context_settings=_CONTEXT,
+        epilog=f"\b\nExit status:\n{statuses}",
+    )
+    app.callback(invoke_without_command=True, help=_help(_global_options))(_global_options)
+    group: Any = typer.main.get_command(app)
+    for name, text in COMMANDS.items():
+        group.add_command(_LazyCommand(name, short_help=text))
+    return group
+
+
+parser = _parser()

@@ -1,95 +1,26 @@
-"""SIGINT and SIGTERM: the first asks for a clean stop, the second ends it, the third is the last."""
+"""What signals do outside the event loop: before a command runs, and after it has ended."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING, TypeVar
-
-from mirror.cli.main import leave_on_signals
-from mirror.cli.render.terminal import say
-from mirror.core.text.wording import count, duration
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from mirror.core.reporting.progress import Progress
-    from mirror.sync.stop import Stop
-
-T = TypeVar("T")
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    from types import FrameType
 
 
-class Stopper:
-    """Runs one thing, and stops it when a signal asks for that.
+def exit_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the process at once, without a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit)
 
-    Args:
-        stop: Told at the first signal; where there is none, that cancels at once.
-        progress: Knows whether something is under way that is worth waiting for.
-        drain: Seconds that it gets.
 
-    Attributes:
-        signal: The number of the first signal that came, or ``None``.
-        cancelled: It was not left to finish.
-    """
+def ignore_until_handled() -> None:
+    """Ignore SIGHUP and SIGUSR1, whose default would end a daemon that is still starting."""
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
-    def __init__(
-        self, stop: Stop | None = None, progress: Progress | None = None, *, drain: float = 60.0
-    ) -> None:
-        self._stop = stop
-        self._progress = progress
-        self._drain = drain
-        self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.cancelled = False
-        self.signal: int | None = None
 
-    async def run(self, work: Awaitable[T]) -> T | None:
-        """Await; ``None`` where a signal cancelled it."""
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._received, number)
-        try:
-            return await work
-        except (asyncio.CancelledError, BaseExceptionGroup):
-            if not self.cancelled:
-                raise
-            if self._task is not None:
-                self._task.uncancel()
-            return None
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
-            leave_on_signals()
-
-    def _received(self, number: int) -> None:
-        if self.cancelled:
-            os._exit(128 + number)  # the third: whatever still hangs, hangs no longer
-        if self.signal is not None:
-            self._cancel("Stopping at once.")
-            return
-        self.signal = number
-        progress = self._progress
-        if self._stop is None or progress is None or not progress.begun:
-            self._cancel("Stopping.")
-            return
-        self._stop.request()
-        moving = len(progress.transfers)
-        what = f"{count(moving, 'transfer')} in flight" if moving else "what is under way"
-        say(
-            f"Stopping: {what} may finish within {duration(self._drain)};"
-            " press Ctrl-C again to stop at once."
-        )
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._drain, self._cancel, "The time is up; stopping now.")
-
-    def _cancel(self, text: str) -> None:
-        self.cancelled = True
-        say(text)
-        if self._task is not None:
-            self._task.cancel()
+def _exit(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from mirror.emulator import AssetSpec
@@ -108,46 +104,3 @@ async def test_check(world: World) -> None:
     bad = await run(world, "check")
     assert bad.status == 1
     assert "1 check failed" in bad.out
-
-
-def test_status_loads_no_http_client(tmp_path: Path) -> None:
-    """`status` starts quickly: nothing that needs aiohttp is imported."""
-    code = (
-        "import sys, mirror.cli.parser, mirror.cli.commands.status, mirror.cli.render.status, mirror.overview\n"
-        "print('aiohttp' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout.strip() == "False"
-
-
-def test_help_schema_and_a_reader_that_left() -> None:
-    """Help fits 80 columns; the schema is JSON; a closed pipe is no error worth a word."""
-    environ = {**os.environ, "COLUMNS": "80"}
-
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mirror", *arguments],
-            capture_output=True,
-            text=True,
-            env=environ,
-            check=False,
-        )
-
-    nothing = command()
-    assert nothing.returncode == 0
-    assert max(map(len, nothing.stdout.splitlines())) <= 80
-    for verb in ("sync", "plan", "status", "check", "demo", "emulator", "schema", "verify"):
-        assert re.search(rf"^  {verb} ", nothing.stdout, re.MULTILINE)
-    assert "Exit status:" in nothing.stdout
-    of_sync = command("sync", "-h").stdout
-    assert "Example" in of_sync
-    assert "--detailed" not in of_sync
-    assert "Did you mean 'status'" in command("statsu").stderr
-    assert json.loads(command("schema").stdout)["properties"]["target"]
-    script = '"$0" -m mirror schema | true; echo "${PIPESTATUS[0]}"'
-    gone = subprocess.run(
-        ["bash", "-c", script, sys.executable], capture_output=True, text=True, check=True
-    )
-    assert (gone.stdout.strip(), gone.stderr) == ("0", "")

@@ -30,7 +30,7 @@ from hostile.lies import (
     tries,
     values,
 )
-from mirror.cli.main import config_lines, sentence
+from mirror.cli.render.errors import config_lines, sentence
 from mirror.config import load_config
 from mirror.config.values import quote
 from mirror.core.domain.expansion import Rule

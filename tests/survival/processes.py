@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["mirror.cli.parser", "mirror.cli.pass_runner", "mirror.app", "mirror.daemon.service"]
+    ["mirror.cli.parser", "mirror.cli.pass_runner", "mirror.cli.commands.daemon"]
 )
 STATUS = Path("/proc/self/status")
 

@@ -1,47 +1,45 @@
-"""``daemon``: the service, from the command line to its exit status."""
+"""``daemon``: passes on a schedule, until a signal stops it."""
 
 from __future__ import annotations
 
 import os
-import signal
-from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.cli.event_loop import run as run_loop
+import typer
+
+from mirror.cli import event_loop, startup
+from mirror.config import resolve_secrets
+from mirror.daemon.service import Service
+from mirror.daemon.systemd import SdNotify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from mirror.cli.options import Common
+    from mirror.cli.options import GlobalOptions
     from mirror.config import Config, Secrets
 
 
-def run(common: Common, environ: Mapping[str, str] = os.environ) -> int:
-    """Mirror on a schedule, until told to stop.
+def daemon(context: typer.Context) -> int:
+    r"""Mirror on a schedule until stopped, with a status page, metrics and webhooks.
 
-    Returns:
-        The exit status.
+    \b
+    Signals:
+      SIGTERM, SIGINT   finish transfers in flight, then exit; again: exit at once
+      SIGHUP            reload the configuration
+      SIGUSR1           start every mirror now
 
-    Raises:
-        ConfigError: The configuration is wrong; nothing was contacted.
-        MirrorError: The ledger or the address cannot be had.
+    \b
+    Examples:
+      release-mirror daemon
+      release-mirror daemon --log-level debug
     """
-    # Until the service heeds them: a signal that would end it has nothing to do yet.
-    for early in (signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(early, signal.SIG_IGN)
-    from mirror.daemon.service import Service  # noqa: PLC0415 - takes its time
-    from mirror.daemon.systemd import SdNotify  # noqa: PLC0415
-
-    service = Service(partial(_load, common, environ), SdNotify.from_environ(environ))
-    return run_loop(service.run())
+    options: GlobalOptions = context.obj
+    service = Service(lambda: _load(options), SdNotify.from_environ(os.environ))
+    return event_loop.run(service.run())
 
 
-def _load(common: Common, environ: Mapping[str, str]) -> tuple[Config, Secrets]:
-    """Read the file and its secrets; the log is set up by it once both are good."""
-    from mirror.config import resolve_secrets  # noqa: PLC0415
-
-    config = common.load(environ)
-    secrets = resolve_secrets(config, environ)
-    common.log(config, "info")
-    common.warn(secrets)
+def _load(options: GlobalOptions) -> tuple[Config, Secrets]:
+    """Read the file and its secrets; if both are valid, configure the log by them."""
+    config = startup.load(options)
+    secrets = resolve_secrets(config, os.environ)
+    startup.set_up_log(options, config, "info")
+    startup.log_secret_warnings(secrets)
     return config, secrets

@@ -1,4 +1,4 @@
-"""``demo``: two emulated hosts on this machine, and the real program between them."""
+"""``demo``: two emulated hosts on this machine, and a real sync between them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mirror.app import open_app
+from mirror.cli import exit_status, startup
 from mirror.cli.demo_source import fill
-from mirror.cli.main import FAILED, OK
-from mirror.cli.render.progress import Live, Silent
+from mirror.cli.graceful_stop import GracefulStop
+from mirror.cli.options import NoProgress
+from mirror.cli.output import is_terminal, print_error_line, print_text
+from mirror.cli.render.progress import LiveProgress, NoDisplay
 from mirror.cli.render.tables import requests, summary
-from mirror.cli.render.terminal import is_terminal, print_text, say, show
-from mirror.cli.signals import Stopper
+from mirror.cli.render.terminal import show
 from mirror.config import load_config, resolve_secrets
 from mirror.core.text.wording import count, duration, size
 from mirror.emulator import Emulator, GitHubState, normalise
@@ -25,12 +29,11 @@ from mirror.emulator import Emulator, GitHubState, normalise
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mirror.cli.options import Common
     from mirror.core.reporting.report import Report
     from mirror.emulator import Asset, Release
 
 SLOW = 8_000_000
-"""Bytes a second of an upload where somebody watches: fast enough to wait for, slow enough to see."""
+"""Bytes per second of an upload with a live display: slow enough to see, fast enough to wait for."""
 
 _CONFIGURATION = """\
 [target]
@@ -67,16 +70,27 @@ _TARGETS = {
 }
 
 
-def run(common: Common, *, keep: bool, progress: bool) -> int:
-    """Show it; 0 only if every byte arrived and nobody could see half a release.
+def demo(
+    context: typer.Context,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep/--no-keep", help="Leave the hosts running until Ctrl-C.", show_default=False
+        ),
+    ] = False,
+    no_progress: NoProgress = False,
+) -> int:
+    r"""See it at work, without an account: mirror one emulated host to another.
 
-    Args:
-        common: The options of every command.
-        keep: Leave the hosts running until a signal comes.
-        progress: Draw the progress where that is possible.
+    Both hosts run on this machine. Nothing leaves it, and nothing is left behind.
+
+    \b
+    Examples:
+      release-mirror demo
+      release-mirror demo --keep
     """
-    common.log(None, "warning")
-    drawn = progress and is_terminal(sys.stderr)
+    startup.set_up_log(context.obj, None, "warning")
+    drawn = not no_progress and is_terminal(sys.stderr)
     with tempfile.TemporaryDirectory(prefix="release-mirror-demo-") as directory:
         return asyncio.run(_Demo(Path(directory), drawn=drawn, keep=keep).run())
 
@@ -88,7 +102,7 @@ class _Hosts:
 
 
 class _Demo:
-    """The demo, told from its beginning to its end."""
+    """The demo from start to end; it succeeds if every byte arrived and no reader saw half a release."""
 
     def __init__(self, directory: Path, *, drawn: bool, keep: bool) -> None:
         self._directory = directory
@@ -98,13 +112,13 @@ class _Demo:
         self._waiting = False
 
     async def run(self) -> int:
-        stopper = Stopper()
-        await stopper.run(self._tell())
+        stopper = GracefulStop()
+        await stopper.run(self._run())
         if stopper.signal is not None and not self._waiting:
             return 128 + stopper.signal
-        return OK if self._good else FAILED
+        return exit_status.OK if self._good else exit_status.FAILED
 
-    async def _tell(self) -> None:
+    async def _run(self) -> None:
         environ = {
             "DEMO_SOURCE_TOKEN": f"demo-{secrets.token_hex(16)}",
             "DEMO_TARGET_TOKEN": f"demo-{secrets.token_hex(16)}",
@@ -153,7 +167,7 @@ class _Demo:
         total = size(sum(asset.content.size for asset in assets))
         indented = "".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines())
         print_text(
-            "Two emulated GitHub hosts are running on this machine, for this demo alone:\n"
+            "Two emulated GitHub hosts are running on this machine, only for this demo:\n"
             f"  source  {hosts.source.url}, like github.com:\n"
             f"          {len(_TARGETS)} repositories, {count(len(pairs), 'release')},"
             f" {count(len(assets), 'asset')}, {total}\n"
@@ -164,10 +178,10 @@ class _Demo:
 
     async def _sync(self, file: Path, environ: dict[str, str]) -> Report:
         config = load_config(file, environ)
-        watcher = Live() if self._drawn else Silent()
+        display = LiveProgress() if self._drawn else NoDisplay()
         credentials = resolve_secrets(config, environ)
-        async with open_app(config, credentials, observer=watcher.progress) as app:
-            with watcher:
+        async with open_app(config, credentials, observer=display.progress) as app:
+            with display:
                 return await app.sync()
 
     def _judge(self, hosts: _Hosts, first: Report, second: Report) -> bool:
@@ -181,7 +195,7 @@ class _Demo:
         )
         idle = second.status == "unchanged" and not any(r.actions for r in second.repositories)
         proofs = [
-            (idle, f"nothing to do, found out in {duration(seconds)} with {requests(second)}"),
+            (idle, f"nothing to do, found in {duration(seconds)} with {requests(second)}"),
             (first.status == "ok", "the first sync left nothing undone"),
             (same == assets, f"{same} of {count(assets, 'asset')} hold the same bytes (SHA-256)"),
             (
@@ -193,9 +207,11 @@ class _Demo:
         for good, text in proofs:
             print_text(f"  {'yes' if good else ' NO'}  {text}\n")
         for sentence in target.violations:
-            say(sentence)
+            print_error_line(sentence)
         good = all(good for good, _ in proofs)
-        print_text(f"\n{'All is well.' if good else 'Something is wrong: please report it.'}\n")
+        print_text(
+            f"\n{'Everything matches.' if good else 'Something is wrong: please report it.'}\n"
+        )
         return good
 
     def _invite(self, hosts: _Hosts) -> None:
@@ -208,7 +224,7 @@ class _Demo:
 
 
 def _releases(source: GitHubState, target: GitHubState) -> Iterator[tuple[Release, Release | None]]:
-    """Every release of the source, with its copy."""
+    """Every release of the source, with its copy at the target."""
     for name, copy in _TARGETS.items():
         there = target.releases(copy) if copy in target.names else []
         copies = {release.tag: release for release in there if not release.draft}
@@ -227,7 +243,7 @@ def _latest(state: GitHubState, name: str) -> str:
 
 
 def _expect(source: GitHubState, target: GitHubState, declared: set[str]) -> None:
-    """As soon as a repository of the target is there, declare what its releases must hold."""
+    """Tell the target what the releases of each new repository must hold."""
     for name, copy in _TARGETS.items():
         if copy not in target.names or copy in declared:
             continue

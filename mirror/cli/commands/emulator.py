@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from mirror.cli.main import OK
-from mirror.cli.render.terminal import print_text
-from mirror.cli.signals import Stopper
+import typer
+
+from mirror.cli import exit_status, startup
+from mirror.cli.graceful_stop import GracefulStop
+from mirror.cli.output import print_text
+from mirror.emulator import SeedError, ServeOptions, serve
 from mirror.errors import MirrorError, UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-    from mirror.cli.options import Common
-    from mirror.emulator import ServeOptions
-
-KINDS: dict[str, Literal["ghes", "github"]] = {"ghes": "ghes", "github": "github"}
-
-
-def run(
-    common: Common, kind: str, version: str, port: int, seed: Path | None, state: Path | None
+def emulator(
+    context: typer.Context,
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="API port; 0: any free port."),
+    ] = 0,
+    kind: Annotated[
+        Literal["ghes", "github"],
+        typer.Option("--kind", metavar="[ghes|github]", help="Kind of host to emulate."),
+    ] = "ghes",
+    ghes_version: Annotated[
+        str, typer.Option("--ghes-version", metavar="X.Y", help="GHES version to emulate.")
+    ] = "3.17",
+    seed: Annotated[
+        Path | None,
+        typer.Option("--seed", metavar="FILE", help="Initial content (JSON).", show_default=False),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="DIR", help="Persist the content here.", show_default=False
+        ),
+    ] = None,
 ) -> int:
-    """Serve until a signal comes, which is how it is meant to end: status 0.
+    r"""Run one emulated GitHub host in the foreground, for tests and trials.
 
-    Raises:
-        UsageError: An option or the seed file is wrong.
-        MirrorError: The port is taken, or the state cannot be kept.
+    When it is ready it prints one line of JSON with its addresses and a token.
+
+    \b
+    Examples:
+      release-mirror emulator --port 8080
+      release-mirror emulator --kind github --seed seed.json
     """
-    from mirror.emulator import SeedError, ServeOptions  # noqa: PLC0415 - takes its time
-
-    common.log(None, "warning")
-    if kind not in KINDS:
-        raise UsageError(f"--kind is {kind!r}; it must be {' or '.join(KINDS)}")
+    startup.set_up_log(context.obj, None, "warning")
     options = ServeOptions(
-        kind=KINDS[kind], version=version, port=port, seed=seed, state_directory=state
+        kind=kind, version=ghes_version, port=port, seed=seed, state_directory=state
     )
     try:
         asyncio.run(_serve(options))
@@ -45,13 +61,11 @@ def run(
         raise UsageError(f"--ghes-version: {error}") from error
     except OSError as error:
         raise MirrorError(f"the emulator cannot start: {error.strerror or error}") from error
-    return OK
+    return exit_status.OK
 
 
 async def _serve(options: ServeOptions) -> None:
-    from mirror.emulator import serve  # noqa: PLC0415
-
     def announce(document: dict[str, object]) -> None:
         print_text(json.dumps(document) + "\n")
 
-    await Stopper().run(serve(options, announce))
+    await GracefulStop().run(serve(options, announce))

@@ -1,4 +1,4 @@
-"""The live progress of a pass: what is done, how fast, what is left, what moves."""
+"""The live progress display: bytes done and left, speed, and the transfers in flight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from rich.console import ConsoleRenderable, Group
+from rich.live import Live
+from rich.text import Text
+
+from mirror.cli.render.terminal import console
 from mirror.core.reporting.progress import Progress
 from mirror.core.text.sanitise import shorten
 from mirror.core.text.wording import count, duration, size
@@ -14,24 +19,22 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rich.console import ConsoleRenderable
-
     from mirror.core.reporting.progress import Transfer
 
 SHOWN = 8
-"""Transfers that are shown; the others are counted."""
+"""Maximum transfers to show; the others are only counted."""
 
 PER_SECOND = 8
 _BAR = 10
 
 
-class Watcher(Protocol):
-    """Something that shows progress while its context is open."""
+class Display(Protocol):
+    """Shows progress while its context is open."""
 
     progress: Progress
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         ...
 
     def __exit__(
@@ -40,18 +43,18 @@ class Watcher(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave nothing behind."""
+        """Remove the display."""
         ...
 
 
-class Silent:
-    """Shows nothing, but knows what moves."""
+class NoDisplay:
+    """Records progress and shows nothing."""
 
     def __init__(self) -> None:
         self.progress = Progress(time.monotonic)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Nothing to start."""
         return self
 
     def __exit__(
@@ -60,24 +63,20 @@ class Silent:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End."""
+        """Nothing to remove."""
 
 
-class Live:
-    """Draws the progress at the bottom of a terminal, on standard error, and clears it at the end.
+class LiveProgress:
+    """Draws progress at the bottom of the terminal, on standard error; cleared at the end.
 
-    What is written to standard error meanwhile appears above it.
+    Other output to standard error appears above it.
     """
 
     def __init__(self, title: str = "") -> None:
-        from rich.live import Live as RichLive  # noqa: PLC0415 - only where somebody looks
-
-        from mirror.cli.render.terminal import console  # noqa: PLC0415
-
         self.progress = Progress(time.monotonic)
         self._title = title
         self._console = console(sys.stderr)
-        self._live = RichLive(
+        self._live = Live(
             console=self._console,
             get_renderable=self._draw,
             refresh_per_second=PER_SECOND,
@@ -88,7 +87,7 @@ class Live:
         )
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._live.start()
         return self
 
@@ -98,7 +97,7 @@ class Live:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Clear what was drawn."""
+        """Clear the display."""
         self._live.stop()
 
     def _draw(self) -> ConsoleRenderable:
@@ -107,24 +106,21 @@ class Live:
 
 def draw(progress: Progress, now: float, width: int, title: str = "") -> ConsoleRenderable:
     """The display at one moment, no line wider than the terminal."""
-    from rich.console import Group  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     lines = [Text(_overall(progress, now, title), no_wrap=True, overflow="ellipsis", style="bold")]
-    # Drawn by another thread: what moves may change meanwhile.
-    moving = list(progress.transfers.values())
+    # Another thread draws: transfers may start and end meanwhile.
+    in_flight = list(progress.transfers.values())
     lines += [
         Text(_line(transfer, now, width), no_wrap=True, overflow="ellipsis")
-        for transfer in moving[:SHOWN]
+        for transfer in in_flight[:SHOWN]
     ]
-    if len(moving) > SHOWN:
-        lines.append(Text(f"  and {len(moving) - SHOWN} more", style="dim"))
+    if len(in_flight) > SHOWN:
+        lines.append(Text(f"  and {len(in_flight) - SHOWN} more", style="dim"))
     return Group(*lines)
 
 
 def _overall(progress: Progress, now: float, title: str) -> str:
     if not progress.mirrors:
-        return f"{title or 'Looking at the sources'} …"
+        return f"{title or 'Reading the sources'} …"
     parts = [f"{progress.finished}/{count(progress.mirrors, 'mirror')}"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
@@ -151,7 +147,7 @@ def _line(transfer: Transfer, now: float, width: int) -> str:
 
 
 def names(repo: str, release: str, asset: str, room: int) -> str:
-    """Repository, release and asset in so much room; the asset's name gets most of it."""
+    """Repository, release and asset in ``room`` columns; the asset's name gets most of them."""
     for_asset = max(room // 2, room - len(repo) - len(release) - 2)
     shown_asset = shorten(asset, for_asset)
     rest = room - len(shown_asset) - 2

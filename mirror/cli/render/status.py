@@ -1,4 +1,4 @@
-"""What the ledger knows and what a check found, for people."""
+"""What ``status`` prints: a line for each mirror, its problems, and the totals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.check.checker import CheckResult
     from mirror.core.reporting.status import MirrorStatus
 
 
@@ -83,25 +82,3 @@ def _sum(statuses: Sequence[MirrorStatus]) -> str:
     held = count(sum(item.assets for item in statuses), "asset")
     total = size(sum(item.bytes for item in statuses))
     return f"{count(len(statuses), 'mirror')}: {said}; {held}, {total}"
-
-
-def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
-    """A line for each thing that was looked at, and what follows."""
-    table = plain_table("Host", "What", "Result", "Detail")
-    for result in results:
-        table.add_row(
-            Text(shorten(result.host, 30)),
-            Text(clean(result.what)),
-            Text(result.status, style=STYLES[result.status]),
-            Text(clean(result.detail)),
-        )
-    states = [result.status for result in results]
-    failed, warned = states.count("failed"), states.count("warning")
-    if failed:
-        text = f"{count(failed, 'check')} failed"
-        style = STYLES["failed"]
-    else:
-        text, style = "Good", STYLES["ok"]
-    if warned:
-        text += f", {count(warned, 'warning')}"
-    return [table, Padding(Text(text, style=style), (1, 0, 0, 0))]

@@ -246,7 +246,7 @@ def _last_line(report: Report) -> RenderableType:
     said = ", ".join(text for text in changed if text) or "nothing to do"
     if said == "nothing to do" and report.status in {"failed", "interrupted"}:
         said = "nothing changed"
-    word = {"ok": "In sync", "unchanged": "In sync", "failed": "Not all is well"}.get(
+    word = {"ok": "In sync", "unchanged": "In sync", "failed": "Failed"}.get(
         report.status, "Interrupted"
     )
     line = Text(f"{word}: ", style=STYLES["ok" if word == "In sync" else report.status])

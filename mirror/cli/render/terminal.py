@@ -1,4 +1,4 @@
-"""Consoles: what may be drawn where."""
+"""The rich console: no markup is interpreted, no control character leaves it off a terminal."""
 
 from __future__ import annotations
 
@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 
+from mirror.cli.output import is_terminal, print_text
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WIDTH_OFF_TERMINAL = 120
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Whether a person sees the stream in a terminal that can be drawn on."""
-    try:
-        return stream.isatty() and os.environ.get("TERM") != "dumb"
-    except ValueError:
-        return False
-
-
 def console(stream: TextIO | None = None) -> Console:
-    """A console that interprets no markup, and writes no control character off a terminal.
+    """A console for a stream.
 
     Args:
         stream: Standard output unless given.
@@ -45,7 +39,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print to standard output; off a terminal without blanks at the ends of lines."""
+    """Print to standard output; off a terminal without trailing blanks."""
     if not parts:
         return
     out = console()
@@ -55,31 +49,3 @@ def show(*parts: RenderableType) -> None:
     if not is_terminal(sys.stdout):
         text = "\n".join(line.rstrip() for line in text.split("\n"))
     print_text(text)
-
-
-def print_text(text: str) -> None:
-    """Write to standard output; whoever closed it early does not want the rest."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at the end, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def print_bytes(content: bytes) -> None:
-    """Write a document to standard output, whatever the locale's encoding is."""
-    try:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def say(sentence: str) -> None:
-    """Tell a sentence on standard error; it has been made safe already."""
-    try:
-        sys.stderr.write(f"release-mirror: {sentence}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # nobody reads it

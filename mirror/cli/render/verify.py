@@ -84,7 +84,7 @@ def _table(title: str, style: str, rows: list[tuple[str, str, str, str]]) -> lis
 def _sum(report: Report, mended: int) -> Text:
     totals = report.totals()
     seconds = (report.finished_at - report.started_at).total_seconds()
-    word, style = ("In sync", "ok") if report.status == "ok" else ("Not all is well", "failed")
+    word, style = ("In sync", "ok") if report.status == "ok" else ("Failed", "failed")
     if report.status == "interrupted":
         word, style = "Interrupted", "interrupted"
     compared = count(totals["assets_compared"], "asset") + " compared"

@@ -55,6 +55,6 @@ async def test_demo(tmp_path: Path) -> None:
     assert process.returncode == 0, text + err.decode()
     assert err == b""
     assert "25 of 25 assets hold the same bytes" in text
-    assert "All is well." in text
+    assert "Everything matches." in text
     assert "\x1b" not in text
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a look, after all is over

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.cli.atomic_write import publish
+from mirror.cli.atomic_write import write_atomically
 from mirror.errors import MirrorError
 from support.process import run
 
@@ -93,10 +93,10 @@ def test_permissions(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     before = os.umask(0o027)
     try:
-        publish(file, b"one")
+        write_atomically(file, b"one")
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
         file.chmod(0o604)
-        publish(file, b"two")
+        write_atomically(file, b"two")
     finally:
         os.umask(before)
     assert stat.S_IMODE(file.stat().st_mode) == 0o604
@@ -107,8 +107,8 @@ def test_links_stay_links(tmp_path: Path) -> None:
     """The file that a link names is replaced, not the link."""
     file, link = tmp_path / "real.html", tmp_path / "link.html"
     link.symlink_to(file)
-    publish(link, b"one")
-    publish(link, b"two")
+    write_atomically(link, b"one")
+    write_atomically(link, b"two")
     assert link.is_symlink()
     assert file.read_bytes() == b"two"
 
@@ -117,7 +117,7 @@ def test_a_failed_write_leaves_no_rest(tmp_path: Path) -> None:
     """What cannot take the name is removed; a directory in its place is named."""
     (tmp_path / "page.html").mkdir()
     with pytest.raises(MirrorError, match=r"page\.html"):
-        publish(tmp_path / "page.html", b"one")
+        write_atomically(tmp_path / "page.html", b"one")
     assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
 
 
@@ -125,11 +125,11 @@ async def test_a_reader_never_sees_a_half(tmp_path: Path) -> None:
     """Whoever reads while pages are written gets one of them, whole."""
     file = tmp_path / "page.html"
     pages = [bytes([65 + number]) * 300_000 for number in range(20)]
-    publish(file, pages[0])
+    write_atomically(file, pages[0])
 
     def write() -> None:
         for page in pages:
-            publish(file, page)
+            write_atomically(file, page)
 
     writing = asyncio.get_running_loop().run_in_executor(None, write)
     while not writing.done():
@@ -141,5 +141,5 @@ async def test_a_reader_never_sees_a_half(tmp_path: Path) -> None:
 def test_a_device_is_written_to() -> None:
     """What is no file is not replaced by one."""
     null = Path(os.devnull)
-    publish(null, b"one")
+    write_atomically(null, b"one")
     assert stat.S_ISCHR(null.stat().st_mode)

@@ -136,7 +136,7 @@ def test_quiet_begins_at_once(odd: RepositoryReport) -> None:
     ):
         shown = "\n".join(line.rstrip() for line in text(parts).split("\n"))
         assert shown[0] not in "\n "
-        assert stopped or "\n\nNot all is well" in shown
+        assert stopped or "\n\nFailed: " in shown
 
 
 def test_a_quiet_plan_tells_no_past() -> None:

@@ -1,0 +1,49 @@
+"""``verify``: compare what is mirrored with its source."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mirror.cli.options import Json, NoProgress, Patterns, Quiet, Wait
+from mirror.cli.pass_runner import RunOptions, run_pass
+
+
+def verify(
+    context: typer.Context,
+    patterns: Patterns = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Upload again what differs or is missing.")
+    ] = False,
+    json: Json = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Trust no digest reported by a host: download both sides."),
+    ] = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    wait: Wait = 0.0,
+) -> int:
+    r"""Compare every mirrored asset with its source, by digest.
+
+    If both hosts report the digest that was recorded, nothing is downloaded; otherwise
+    both sides are downloaded and compared. Changes nothing without --repair.
+
+    \b
+    Examples:
+      release-mirror verify
+      release-mirror verify cli/cli --full
+      release-mirror verify --repair --quiet   # for cron: weekly
+    """
+    options = RunOptions(
+        command="verify",
+        patterns=tuple(patterns or ()),
+        as_json=json,
+        full=full,
+        progress=not no_progress,
+        quiet=quiet,
+        wait=wait,
+        repair=repair,
+    )
+    return run_pass(context.obj, options)

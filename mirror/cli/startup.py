@@ -1,0 +1,40 @@
+"""What commands do first: read the configuration, set up the log."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mirror.cli import logs
+from mirror.config import find_config_file, load_config
+
+if TYPE_CHECKING:
+    from mirror.cli.options import GlobalOptions
+    from mirror.config import Config, Secrets
+
+
+def load(options: GlobalOptions) -> Config:
+    """Find and read the configuration file.
+
+    Raises:
+        ConfigError: There is none, or it is wrong.
+    """
+    return load_config(find_config_file(options.config, os.environ), os.environ)
+
+
+def set_up_log(options: GlobalOptions, config: Config | None, default: logs.Level) -> None:
+    """Configure logging from the options, else from the file, else at the command's default level."""
+    settings = config.log if config else None
+    in_file = settings.level if settings and "level" in settings.model_fields_set else None
+    logs.configure(
+        options.log_level or in_file or default,
+        options.log_format or (settings.format if settings else "auto"),
+    )
+
+
+def log_secret_warnings(secrets: Secrets) -> None:
+    """Log the secret files whose permissions are too open."""
+    for warning in secrets.warnings:
+        structlog.get_logger().warning("secret.exposed", warning=warning)
