@@ -1,4 +1,4 @@
-"""How fast release-mirror is, as ratios against what people would use instead.
+"""Benchmarks: release-mirror's speed relative to the tools people would use instead.
 
-One module a row: ``python -m benchmarks.idle``. All of them: ``make bench``.
+Each row is a module: ``python -m benchmarks.idle``. ``make bench`` runs all rows.
 """

@@ -1,4 +1,4 @@
-"""All rows, or those whose numbers are given: ``python -m benchmarks [--long] [ROW …]``."""
+"""Run all rows, or the given ones: ``python -m benchmarks [--long] [ROW …]``."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ LONG: tuple[Row, ...] = (memory.LONG,)
 
 
 def main() -> int:
-    """Run them, and sum them up.
+    """Run the rows and print a summary.
 
     Returns:
-        1 where a row could not be measured; a goal that was missed is a figure, and no error.
+        1 if a row could not be measured. A missed goal is a result, not an error.
     """
     given = parse(__doc__ or "", rows=True)
     end_by_signal()

@@ -1,12 +1,12 @@
-"""What anyone would write with aiohttp in ten lines: the limit that a row is held against.
+"""The baseline: what anyone would write with aiohttp in ten lines.
 
-Run as a process: ``python -m benchmarks.bare``. Its orders:
+Runs as a process: ``python -m benchmarks.bare``. Input:
 
-work: ``idle`` (each address asked with its ETag) or ``copy`` (each asset downloaded into memory,
-hashed, uploaded).
+work: ``idle`` (request each URL with its ETag) or ``copy`` (download each asset into
+memory, hash and upload it).
 addresses: ``[url, etag]`` each, or ``[url, upload url]`` each.
 at_once: requests in flight.
-uvloop: on uvloop.
+uvloop: use uvloop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def work_off(spec: dict[str, Any]) -> dict[str, float]:
-    """Do all of it, so many at a time."""
+    """Process all addresses with limited concurrency."""
     began, cpu = time.perf_counter(), time.process_time()
     queue = iter(spec["addresses"])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -42,7 +42,7 @@ async def work_off(spec: dict[str, Any]) -> dict[str, float]:
 
 
 async def idle(session: aiohttp.ClientSession, url: str, etag: str) -> None:
-    """Ask whether anything changed."""
+    """Send a conditional request."""
     headers = {"If-None-Match": etag, "Authorization": "Bearer t"}
     async with session.get(url, headers=headers) as response:
         if response.status != 304:
@@ -51,7 +51,7 @@ async def idle(session: aiohttp.ClientSession, url: str, etag: str) -> None:
 
 
 async def copy(session: aiohttp.ClientSession, url: str, upload_url: str) -> None:
-    """Download, hash, upload."""
+    """Download, hash and upload one asset."""
     headers = {"Accept": "application/octet-stream", "Authorization": "Bearer t"}
     async with session.get(url, headers=headers) as response:
         content = await response.read()
@@ -66,7 +66,7 @@ async def copy(session: aiohttp.ClientSession, url: str, upload_url: str) -> Non
 
 
 def main() -> None:
-    """Do what is ordered."""
+    """Run the requested work."""
     spec = json.loads(sys.stdin.readline())
     run: Callable[[Awaitable[Any]], Any] = asyncio.run  # type: ignore[assignment]
     if spec.get("uvloop"):

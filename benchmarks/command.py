@@ -1,4 +1,4 @@
-"""A row as a command: its options, its end."""
+"""Runs a row from the command line."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a row is run.
+    """Options of a run.
 
     Attributes:
-        quick: With small sizes: to see that it works, not for figures.
-        repetitions: Rounds that count.
+        quick: Use small sizes, as a smoke test.
+        repetitions: Measured rounds.
     """
 
     quick: bool = False
@@ -33,13 +33,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a row does, once its servers run.
+    """The work of a row, once its servers are running.
 
     Attributes:
-        contenders: Who runs.
-        lines: What is told of the rounds.
-        notes: What else there is to say.
-        warmed: Called between the warm-up and the rounds that count.
+        contenders: What to measure.
+        lines: Figures to report.
+        notes: Additional remarks.
+        warmed: Called between the warm-up and the measured rounds.
     """
 
     contenders: Sequence[Contender]
@@ -50,16 +50,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table of goals.
+    """One row of the table.
 
     Attributes:
-        number: Its number there.
-        title: The work.
-        module: Its command.
-        stage: Starts its servers and tells what is to be done.
-        programs: What it needs.
-        factor: Times the usual repetitions.
-        warm_up: Whether one round before the others does not count.
+        number: Its number in the table.
+        title: Description of the work.
+        module: The module that runs it.
+        stage: Starts the servers and returns the work.
+        programs: Required programs.
+        factor: Multiplies the number of repetitions.
+        warm_up: Run one unmeasured round first.
     """
 
     number: str
@@ -71,24 +71,24 @@ class Row:
     warm_up: bool = True
 
     def run(self, options: Options) -> dict[str, Any]:
-        """Measure, print, write; the result.
+        """Measure, print and save the result.
 
         Raises:
             Missing: A program is not installed.
-            Failed: What was to be measured failed.
+            Failed: The measured command failed.
         """
         need(*self.programs)
         with self.stage(options) as plan:
             with report.console.status("") as status:
 
-                def told(text: str) -> None:
+                def on_progress(text: str) -> None:
                     status.update(f"{self.number}. {self.title}: {text}")
 
                 if self.warm_up:
-                    interleaved(plan.contenders, 1, told=told)
+                    interleaved(plan.contenders, 1, on_progress=on_progress)
                 plan.warmed()
                 times = options.repetitions * self.factor
-                rounds = interleaved(plan.contenders, times, told=told)
+                rounds = interleaved(plan.contenders, times, on_progress=on_progress)
             made = report.result(
                 self.number,
                 self.title,
@@ -103,7 +103,7 @@ class Row:
 
 
 def main(row: Row) -> None:
-    """Run one row as a command."""
+    """Run one row from the command line."""
     options = parse(row.title)
     end_by_signal()
     try:
@@ -113,24 +113,24 @@ def main(row: Row) -> None:
 
 
 def end_by_signal() -> None:
-    """Have SIGTERM end everything that was started, as Ctrl-C does."""
+    """Make SIGTERM stop all child processes, as Ctrl-C does."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def parse(title: str, *, rows: bool = False) -> Any:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=title)
-    parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="rounds that count")
+    parser.add_argument("--quick", action="store_true", help="use small sizes, as a smoke test")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS, help="measured rounds")
     if rows:
-        parser.add_argument("--long", action="store_true", help="the rows that take long")
-        parser.add_argument("rows", nargs="*", help="numbers of rows; all without")
+        parser.add_argument("--long", action="store_true", help="run the long rows instead")
+        parser.add_argument("rows", nargs="*", help="row numbers (default: all)")
         return parser.parse_args()
     given = parser.parse_args()
     return Options(given.quick, given.repetitions)
 
 
 def both(run: Callable[[bool], dict[str, float]]) -> Iterator[Contender]:
-    """The program with its extra ``fast`` and without."""
+    """release-mirror with and without the extra ``fast``."""
     yield Contender("fast", lambda: run(True))
     yield Contender("plain", lambda: run(False))

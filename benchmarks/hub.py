@@ -1,4 +1,4 @@
-"""Debian's ``gh`` between two emulated hosts over TLS, one process a download and an upload."""
+"""Debian's ``gh`` copying between two emulated hosts over TLS, with one process per download and upload."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NO_RELEASE = '{"data":{"repository":{"release":null}}}'
 
 
 class Hub:
-    """Both hosts, one of them with a release of some assets.
+    """Two hosts, one of which has a release with assets.
 
     Attributes:
-        assets: How many.
+        assets: Number of assets.
     """
 
     def __init__(self, urls: dict[str, str], directory: Path, authority: Path, assets: int) -> None:
@@ -35,14 +35,14 @@ class Hub:
         self._runs = 0
 
     def copy(self, assets: int) -> Sample:
-        """Copy all assets, one after the other; reckoned up to as many as are asked for."""
+        """Copy all assets sequentially; the time is extrapolated to the requested number."""
         self._runs += 1
         tag = f"run{self._runs}"
         source, target = (
             self._urls[name].removeprefix("https://") for name in ("source", "target")
         )
         there = quote(str(self._directory))
-        # At the target, too, somebody has to make the release first; that is not counted here.
+        # Creating the release at the target first is not measured.
         script = "\n".join(
             f"gh release download v1 -R {source}/octo/tool -p asset-{number}.bin -D {there} --clobber"
             f" && mv {there}/asset-{number}.bin {there}/{tag}-{number}.bin"
@@ -62,7 +62,7 @@ class Hub:
 
 @contextmanager
 def hub(size: int, assets: int) -> Iterator[Hub]:
-    """Start two emulators, each behind nginx for TLS."""
+    """Start two emulators behind nginx, which adds TLS."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-gh-")))
         issued = certificates.make(directory)
@@ -75,13 +75,13 @@ def hub(size: int, assets: int) -> Iterator[Hub]:
             seed = {
                 "tokens": [{"token": "token", "login": "mirror", "admin": True}],
                 "repositories": [{"name": "octo/tool", "releases": [release]}],
-                # To every address on loopback gh sends its token, which a storage host refuses.
+                # gh sends its token to every loopback address; a storage host rejects it.
                 "options": {"direct_download": True},
             }
             path = directory / f"{name}.json"
             path.write_text(json.dumps(seed), encoding="ascii")
             emulator = stack.enter_context(served("benchmarks.stage.emulated", {"seed": str(path)}))
-            # The emulator knows no GraphQL, which gh asks about drafts: there are none.
+            # gh queries drafts over GraphQL, which the emulator lacks: answer that there are none.
             locations = (
                 f"location = /api/graphql {{ default_type application/json; return 200 '{_NO_RELEASE}'; }}"
                 f"location / {{ proxy_pass {emulator['url']}; proxy_set_header Host $http_host;"

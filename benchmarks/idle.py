@@ -1,4 +1,4 @@
-"""Rows 6 and 7: a pass that finds nothing to do, over 1,000 and over 10,000 mirrors."""
+"""Rows 6 and 7: an idle pass over 1,000 and over 10,000 mirrors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 RELEASES = ((1000, 1000),) * 3
-"""What each repository has; an idle pass looks at none of it."""
+"""Content of each repository; an idle pass reads none of it."""
 
 
 class Idle:
-    """Ledgers of mirrors that are in sync, and passes over them."""
+    """Ledgers of synced mirrors, and passes over them."""
 
     def __init__(self, here: Scene) -> None:
         self._here = here
@@ -36,7 +36,7 @@ class Idle:
         self._document = next(first.glob("*/*.json"))
 
     def ledger(self, mirrors: int) -> Path:
-        """A configuration and its ledger, as if each mirror had been synced like the first one."""
+        """A configuration and its ledger, as if every mirror had been synced."""
         directory = self._here.new_directory()
         ((key, entry),) = self._index["mirrors"].items()
         text = json.dumps(entry)
@@ -61,7 +61,7 @@ class Idle:
         return found
 
     def bare(self, mirrors: int, *, uvloop: bool = False) -> Sample:
-        """Every repository asked with its ETag by a bare aiohttp loop."""
+        """A bare aiohttp loop that requests every repository with its ETag."""
         self._here.reset()
         base = f"{self._here.api['source']}{PREFIX}/repos/octo"
         addresses = [
@@ -73,7 +73,7 @@ class Idle:
         return found
 
     def speed(self) -> float:
-        """Conditional requests a second that the server answers."""
+        """Conditional requests per second the server can answer."""
         path = f"{PREFIX}/repos/octo/r00000/releases?per_page=100"
         request = f'GET {path} HTTP/1.1\r\nHost: x\r\nIf-None-Match: W/"{0:064x}"\r\n\r\n'
         return ceiling.of_api(self._here.api["source"], request, 10_000)
@@ -81,7 +81,7 @@ class Idle:
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """1,000 mirrors, each of its own repository."""
+    """1,000 mirrors of different repositories."""
     mirrors = 100 if options.quick else 1000
     with scene(RELEASES, repositories=mirrors) as here:
         idle = Idle(here)
@@ -103,7 +103,7 @@ def stage(options: Options) -> Iterator[Plan]:
         ]
 
         def notes() -> Sequence[str]:
-            return [f"by itself, the API answers {idle.speed():,.0f} requests a second"]
+            return [f"the API server alone answers {idle.speed():,.0f} requests per second"]
 
         yield Plan(contenders, lines, notes)
 

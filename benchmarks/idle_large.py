@@ -1,4 +1,4 @@
-"""Row 7: what an idle pass over 10,000 mirrors costs."""
+"""Row 7: cost of an idle pass over 10,000 mirrors."""
 
 from benchmarks.command import main
 from benchmarks.idle import LARGE as ROW

@@ -1,4 +1,4 @@
-"""Row 9: a ledger of a million assets costs a pass no more than its index."""
+"""Row 9: with a ledger of a million assets, a pass reads only the index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ASSETS = 10
 
 
 def document() -> Ledger:
-    """A repository's ledger: 100 releases of 10 assets."""
+    """A repository's document: 100 releases of 10 assets."""
     ledger = Ledger("github:octo/r00000", "mirrors/r00000", "https://ghe.example.com/api/v3", 1, 1)
     for release in range(1, RELEASES + 1):
         entry = ReleaseEntry(release, 10_000 + release, f"v1.{release}.0", published=DATE)
@@ -38,7 +38,7 @@ def document() -> Ledger:
 
 
 def write(directory: Path, repositories: int) -> None:
-    """Fill a directory with documents, and an index of them."""
+    """Fill a directory with documents and their index."""
     ledger = document()
     text = ledger.encode().decode()
     releases, assets, size = ledger.totals()
@@ -67,7 +67,7 @@ def write(directory: Path, repositories: int) -> None:
 
 
 def asked(work: str, directory: Path) -> Sample:
-    """Have a process open a ledger, or save a document of it."""
+    """Start a process that opens the ledger or saves a document."""
     order = {"work": work, "directory": str(directory)}
     found: Sample = figures(measured("benchmarks.ledger_subject", order))
     return found
@@ -75,7 +75,7 @@ def asked(work: str, directory: Path) -> Sample:
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """1,000 repositories, and one alone."""
+    """A ledger of 1,000 repositories, and one of a single repository."""
     repositories = 50 if options.quick else REPOSITORIES
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         all_, one = Path(name) / "all", Path(name) / "one"

@@ -1,10 +1,10 @@
-"""The ledger's store as it is measured, in a process of its own.
+"""The ledger store, measured in a separate process.
 
-Run as a process: ``python -m benchmarks.ledger_subject``. Its orders:
+Runs as a process: ``python -m benchmarks.ledger_subject``. Input:
 
-work: ``open`` (the lock, and the index: all that a pass reads of a ledger at first) or ``save``
-(one document, as after one of its releases).
-directory: where the ledger is.
+work: ``open`` (take the lock and read the index, as at the start of a pass) or ``save`` (one
+document).
+directory: the ledger directory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ async def opened(directory: Path) -> dict[str, float]:
     from mirror.storage.json_ledger import FileLedgerStore
     from mirror.system_clock import SystemClock
 
-    # A thread, and the parser's tables, are there before: they are no part of any ledger.
+    # Start a thread and load the parser first, so that they are not measured.
     await asyncio.to_thread(json.loads, "{}")
     before, began = peak_memory(), time.perf_counter()
     store = FileLedgerStore(directory, SystemClock())
@@ -38,7 +38,7 @@ async def opened(directory: Path) -> dict[str, float]:
 
 
 async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
-    """Save a document several times; the median."""
+    """Save a document several times; return the median."""
     from mirror.storage.json_ledger import FileLedgerStore
     from mirror.system_clock import SystemClock
 
@@ -57,7 +57,7 @@ async def saved(directory: Path, syncs: list[int]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Do what is ordered."""
+    """Run the requested work."""
     spec = json.loads(sys.stdin.readline())
     syncs = count_syncs()
     directory = Path(spec["directory"])

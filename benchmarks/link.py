@@ -1,4 +1,4 @@
-"""Row 1: over two links of one speed, streaming takes the time of one."""
+"""Row 1: over two links of equal speed, streaming takes as long as one transfer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE = 100_000_000
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """Both links shaped, by servers that count to the byte."""
+    """Both links limited by byte-exact servers."""
     size = (32 if options.quick else 256) * MIB
     with scene([[size]], link={"rate": RATE}, sink={"rate": RATE}) as here:
         source, target = peers.asset(here, size, "asset.bin")

@@ -1,4 +1,4 @@
-"""What a result depends on beside the code: the machine, and the programs that it is held against."""
+"""The machine and the program versions that results depend on."""
 
 from __future__ import annotations
 
@@ -14,37 +14,36 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = {"curl": "curl", "gh": "gh", "nginx": "nginx", "xargs": "findutils", "bash": "bash"}
-"""The Debian package of each program."""
+"""Debian package of each program."""
 
 LIBRARIES = ("aiohttp", "uvloop", "msgspec")
 
 
 class Missing(Exception):
-    """A program that a row needs is not installed."""
+    """A required program is not installed."""
 
 
 def need(*programs: str) -> None:
-    """See that programs are there.
+    """Check that programs are installed.
 
     Raises:
-        Missing: Some are not; the text says what to install.
+        Missing: Some are not; the message says what to install.
     """
     missing = [program for program in programs if not find(program)]
     if missing:
         packages = " ".join(sorted({PACKAGES[program] for program in missing}))
         raise Missing(
-            f"{', '.join(missing)} not found: what is measured here is held against Debian's"
-            f" programs; install them: apt-get install {packages}"
+            f"{', '.join(missing)} not found; install Debian's packages: apt-get install {packages}"
         )
 
 
 def find(program: str) -> str | None:
-    """Where a program is; servers may be outside a user's search path."""
+    """Path of a program; servers may be outside a user's search path."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 
 def facts() -> dict[str, Any]:
-    """The machine and the versions, as they stand in a result."""
+    """The machine and the versions, for a result."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cpu": _processor(),
@@ -59,8 +58,8 @@ def facts() -> dict[str, Any]:
 
 
 def in_memory() -> Path:
-    """A directory whose files are in memory, where the system has one."""
-    shared = Path("/dev/shm")  # noqa: S108 - a mount point, and the directory in it is our own
+    """A directory in memory, if the system has one."""
+    shared = Path("/dev/shm")  # noqa: S108 - a mount point; we use a private directory in it
     return shared if shared.is_dir() and os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
 
 
@@ -85,7 +84,7 @@ def _library(name: str) -> str:
 
 
 def _program(name: str) -> str:
-    """The version that a program tells of itself."""
+    """The version a program reports."""
     path = find(name)
     if path is None:
         return ""
@@ -96,5 +95,5 @@ def _program(name: str) -> str:
 
 
 def python() -> str:
-    """The interpreter that everything runs on."""
+    """The Python interpreter."""
     return sys.executable

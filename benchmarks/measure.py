@@ -1,4 +1,4 @@
-"""Repetitions, interleaved, and what they say: medians of ratios with their spread."""
+"""Interleaved repetitions, evaluated as medians of ratios with their range."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 Sample = dict[str, float]
-"""The figures of one run: ``seconds`` and others."""
+"""Figures of one run: ``seconds`` and others."""
 
 Round = dict[str, Sample]
-"""One run of every contender, by its name."""
+"""One run of every contender, by name."""
 
 REPETITIONS = 5
-"""The fewest from which a median is quoted."""
+"""Minimum number of rounds for a quotable median."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do a row's work.
+    """One way to do the work of a row.
 
     Attributes:
-        name: What its samples are found by.
-        run: Does the work once.
+        name: Key of its samples.
+        run: Do the work once.
     """
 
     name: str
@@ -37,16 +37,16 @@ def interleaved(
     contenders: Sequence[Contender],
     rounds: int,
     *,
-    told: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
     shuffle: Callable[[list[Contender]], None] = random.shuffle,
 ) -> list[Round]:
-    """Run every contender once a round, in random order: noise meets all of them alike.
+    """Run every contender once per round, in random order, so that noise affects all equally.
 
     Args:
-        contenders: Who runs.
-        rounds: How often.
-        told: What is done now, for people who wait.
-        shuffle: Brings a list into random order.
+        contenders: What to run.
+        rounds: Number of rounds.
+        on_progress: Called with a progress message.
+        shuffle: Shuffles a list in place.
     """
     found: list[Round] = []
     for number in range(rounds):
@@ -54,7 +54,7 @@ def interleaved(
         shuffle(order)
         samples: Round = {}
         for contender in order:
-            told(f"{number + 1}/{rounds}: {contender.name}")
+            on_progress(f"{number + 1}/{rounds}: {contender.name}")
             samples[contender.name] = contender.run()
         found.append(samples)
     return found
@@ -62,7 +62,7 @@ def interleaved(
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure over all rounds."""
+    """Median and range over all rounds."""
 
     median: float
     low: float
@@ -70,19 +70,19 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up; at least one value is needed."""
+        """Summarise values; requires at least one."""
         return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a median has to reach: a lower or an upper bound, or one exact value."""
+    """The goal for a median: a lower or upper bound, or an exact value."""
 
     sign: str
     bound: float
 
     def met(self, value: float) -> bool:
-        """Whether a value reaches it."""
+        """Whether a value meets the goal."""
         if self.sign == "≤":
             return value <= self.bound
         return value >= self.bound if self.sign == "≥" else value == self.bound
@@ -96,10 +96,10 @@ class Line:
     """One figure of a row.
 
     Attributes:
-        what: What it tells, for people; also what it is found by in an earlier result.
-        of: The figure of one round: a ratio is taken within the round.
-        goal: What its median has to reach; ``None`` where it is only shown.
-        unit: Behind the figure; empty for a ratio.
+        what: Its label, and its key in earlier results.
+        of: Computes the figure of one round; ratios are taken within the round.
+        goal: Goal for the median; ``None`` if there is none.
+        unit: Unit of the figure; empty for a ratio.
     """
 
     what: str
@@ -108,7 +108,7 @@ class Line:
     unit: str = ""
 
     def result(self, rounds: Sequence[Round]) -> dict[str, Any]:
-        """The figure over all rounds, as it stands in a result's JSON."""
+        """The figure over all rounds, for the result's JSON."""
         spread = Spread.of([self.of(samples) for samples in rounds])
         return {
             "what": self.what,
@@ -122,17 +122,17 @@ class Line:
 
 
 def at_most(bound: float) -> Goal:
-    """No more than this."""
+    """Upper bound."""
     return Goal("≤", bound)
 
 
 def at_least(bound: float) -> Goal:
-    """No less than this."""
+    """Lower bound."""
     return Goal("≥", bound)
 
 
 def exactly(value: float) -> Goal:
-    """This and nothing else."""
+    """Exact value."""
     return Goal("=", value)
 
 
@@ -144,12 +144,12 @@ def ratio(
 
 
 def plain(name: str, figure: str = "seconds", scale: float = 1.0) -> Callable[[Round], float]:
-    """One contender's figure as it is."""
+    """One contender's figure."""
     return lambda samples: scale * samples[name][figure]
 
 
 def figures(samples: Mapping[str, Any]) -> Sample:
-    """Only the numbers of a process's answer."""
+    """The numeric values of a process's output."""
     return {
         key: float(value)
         for key, value in samples.items()

@@ -1,4 +1,4 @@
-"""Row 8: a target that is slow to read, and what an asset's size costs in memory."""
+"""Row 8: peak memory by asset size, with a slow target."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SMALL = 64 * MIB
 
 
 def together(works: Mapping[str, Callable[[], Sample]]) -> Sample:
-    """Run all at once: they wait most of the time, and it is no time that is measured here.
+    """Run all concurrently: they mostly wait, and time is not measured here.
 
     Raises:
-        Failed: One of them failed.
+        Failed: A run failed.
     """
     found: dict[str, Sample] = {}
 
@@ -57,11 +57,11 @@ def _lines(large: str) -> list[Line]:
 
 
 def measuring(large: str, size: int, rate: int) -> Callable[[Options], object]:
-    """A row for one large size and one speed of the target."""
+    """A row for one asset size and one target speed."""
 
     @contextmanager
     def stage(options: Options) -> Iterator[Plan]:
-        """Every pass between servers of its own, so that none slows the others."""
+        """Each pass has its own servers, so that passes do not slow each other down."""
         sizes = {"64 MiB": SMALL // (8 if options.quick else 1)}
         sizes[large] = size // (32 if options.quick else 1)
         with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Row 8 once more, for a larger asset and a slower target: takes four minutes a repetition."""
+"""Row 8 with a larger asset and a slower target; takes four minutes per repetition."""
 
 from benchmarks.command import main
 from benchmarks.memory import LONG as ROW

@@ -1,4 +1,4 @@
-"""Row 10: many small assets and few large ones over links that bound all of them and each."""
+"""Row 10: many small and a few large assets over links limited in total and per connection."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RATE = 100_000_000
-"""Bytes a second of either link, all connections together."""
+"""Bytes per second of each link, over all connections."""
 
 ONE = 20_000_000
-"""Bytes a second of one connection."""
+"""Bytes per second of one connection."""
 
 SLOTS = 8
 REPOSITORIES = 2
 LARGE = ((60, 20), (40, 30, 10))
-"""Megabytes of the large assets of the two releases of each repository."""
+"""Sizes (MB) of the large assets in the two releases of each repository."""
 
 SMALL = 100
-"""Assets of 50 kB beside them, in each release."""
+"""Number of 50 kB assets in each release."""
 
 
 def releases(quick: bool) -> list[list[int]]:
@@ -37,12 +37,12 @@ def releases(quick: bool) -> list[list[int]]:
 
 
 def lower_bound(sizes: list[int]) -> float:
-    """Seconds below which nobody can be: all bytes over the link, the largest over its own."""
+    """Lower bound in seconds: all bytes over the link, and the largest asset over its connection."""
     return max(sum(sizes) / RATE, max(sizes) / ONE)
 
 
 def pipes(here: Scene, sizes: list[int]) -> str:
-    """``curl | curl`` for each asset, eight at once, in the order of the list."""
+    """``curl | curl`` for each asset, eight at once, in listing order."""
     source, target = peers.asset(here, 0, "asset")
     one = peers.piped(source.replace("/0/", "/$0/"), target, 0)
     one = one.replace("Content-Length: 0", "Content-Length: $0").replace("'", '"')

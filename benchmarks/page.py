@@ -1,7 +1,7 @@
-"""The results as Markdown: ``python -m benchmarks.page`` puts them into the page in ``docs/``.
+"""Inserts the results into docs/reference/performance.md: ``python -m benchmarks.page``.
 
-What was measured first is beside it, from ``before.json``; ``python -m benchmarks.page --keep``
-makes the present results those.
+The column "before" comes from ``before.json``; ``python -m benchmarks.page --keep`` replaces it with
+the current results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HEAD = "| what | before | median | min to max | goal | |\n| --- | --- | --- | -
 
 
 def fragment(results: Sequence[Mapping[str, Any]], before: Mapping[str, float]) -> str:
-    """All rows as Markdown."""
+    """All rows, as Markdown."""
     return "\n".join(_row(found, before) for found in _in_order(results))
 
 
@@ -35,7 +35,7 @@ def _row(found: Mapping[str, Any], before: Mapping[str, float]) -> str:
     machine = found["machine"]
     lines = "".join(_line(found["row"], line, before) for line in found["lines"])
     notes = "".join(f"\n{note[0].upper()}{note[1:]}.\n" for note in found["notes"])
-    quick = ", **small sizes: no figures to quote**" if found["quick"] else ""
+    quick = ", **smoke test: do not quote these figures**" if found["quick"] else ""
     return (
         f"### {found['row']}. {found['title']}\n\n"
         f"`{found['command']}`, {found['repetitions']} repetitions, {machine['date']}, load before"
@@ -57,7 +57,7 @@ def _line(row: str, line: Mapping[str, Any], before: Mapping[str, float]) -> str
 
 
 def kept() -> dict[str, float]:
-    """The first figures, by row and what they tell."""
+    """The "before" figures, by row and label."""
     if not BEFORE.exists():
         return {}
     found: dict[str, float] = json.loads(BEFORE.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def kept() -> dict[str, float]:
 
 
 def keep() -> None:
-    """Make the present figures the first ones."""
+    """Make the current figures the "before" figures."""
     medians = {
         f"{found['row']}: {line['what']}": float(f"{line['median']:.4g}")
         for found in _in_order(load())
@@ -76,7 +76,7 @@ def keep() -> None:
 
 
 def write() -> Path:
-    """Write the fragment beside the results; where it is."""
+    """Write the Markdown beside the results and return its path."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "results.md"
     path.write_text(fragment(load(), kept()), encoding="utf-8")
@@ -84,7 +84,7 @@ def write() -> Path:
 
 
 def publish() -> Path:
-    """Put the machine and all results into the page; where that is."""
+    """Insert the machine and all results into the page and return its path."""
     results = load()
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
@@ -95,7 +95,7 @@ def publish() -> Path:
 
 
 def machine(results: Sequence[Mapping[str, Any]]) -> str:
-    """What the results were measured on."""
+    """The machine that produced the results."""
     if not results:
         return ""
     last = max((found["machine"] for found in results), key=lambda known: known["date"])

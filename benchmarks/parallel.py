@@ -1,4 +1,4 @@
-"""Row 3: several large assets at once."""
+"""Row 3: several large assets concurrently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def four_pipes(here: Scene, size: int) -> str:
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """Eight assets of one release; four of a release are transferred at once."""
+    """Eight assets of one release, transferred four at a time."""
     size = (16 if options.quick else 256) * MIB
     with scene([[size] * ASSETS], sink={}) as here:
         contenders = [

@@ -1,4 +1,4 @@
-"""What people use instead, as commands: ``curl`` into ``curl``, by the disk, one process an asset."""
+"""The alternatives as shell commands: ``curl`` piped into ``curl``, through disk, one process per asset."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ if TYPE_CHECKING:
 
     from benchmarks.stage.scene import Scene
 
-# A length is sent from a pipe only where both other headers are taken out; else curl sends chunks.
+# curl sends a length for piped input only without these two headers; otherwise it sends chunks.
 _SEND = "-sSf -m 600 -o /dev/null -X POST -H Transfer-Encoding: -H Expect: -H Content-Type:application/octet-stream"
 
 
 def trust(authority: Path | None) -> str:
-    """Curl's option for an authority of our own."""
+    """The ``curl`` option for our certificate authority."""
     return f"--cacert {quote(str(authority))}" if authority else ""
 
 
 def download(url: str, authority: Path | None = None) -> str:
-    """Read an address to standard output."""
+    """Download a URL to standard output."""
     return f"curl -sSf {trust(authority)} {quote(url)}"
 
 
 def upload(url: str, size: int, authority: Path | None = None) -> str:
-    """Send standard input, as one body of known length."""
+    """Upload standard input as a body of known length."""
     return f"curl {_SEND} {trust(authority)} -H 'Content-Length: {size}' -T - {quote(url)}"
 
 
 def piped(source: str, target: str, size: int, authority: Path | None = None) -> str:
-    """``curl | curl``: hashes nothing, proves nothing."""
+    """``curl | curl``: neither hashes nor verifies."""
     return f"{download(source, authority)} | {upload(target, size, authority)}"
 
 
 def hashed(source: str, target: str, size: int) -> str:
-    """``curl | tee >(sha256sum) | curl``: the same work as ours."""
-    # The hash has to be there, too, before it is done.
+    """``curl | tee >(sha256sum) | curl``: the same work as release-mirror."""
+    # Wait for the hash as well.
     return f"{{ {download(source)} | tee >(sha256sum >&3) | {upload(target, size)}; }} 3>&1 | cat >/dev/null"
 
 
@@ -47,5 +47,5 @@ def by_disk(source: str, target: str, file: Path) -> str:
 
 
 def asset(scene: Scene, size: int, name: str) -> tuple[str, str]:
-    """Where a peer reads and writes bytes: the same servers as the program, without their API."""
+    """URLs a peer downloads from and uploads to: the servers release-mirror uses, without their API."""
     return f"{scene.bytes_url}/{size}/{name}", f"{scene.sink_url}/count/{name}"

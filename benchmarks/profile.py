@@ -1,8 +1,8 @@
-"""Where the time goes: ``python -m benchmarks.profile 3|5|6`` runs a row's pass once under cProfile.
+"""Profiles a row: ``python -m benchmarks.profile 3|5|6`` runs its pass once under cProfile.
 
-The profile is of the thread of an event loop (of row 3: of one of those for large assets); what
-other threads do (hashing, the disk) shows as waiting. cProfile makes calls of Python dearer than they
-are: shares tell, seconds do not.
+The profile covers an event loop's thread (row 3: one of the threads for large assets). Work in
+other threads (hashing, disk) shows as waiting. cProfile slows down Python calls, so compare shares,
+not seconds.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ LINES = 30
 
 
 def parallel(file: str) -> Sample:
-    """Row 3: the byte path, in one of the two loops that share it."""
+    """Row 3: the byte path, in one of its two loops."""
     with scene([[256 * MIB] * ASSETS], sink={}) as here:
         here.hashing = False
         return here.sync(fast=True, profile=file, thread="bytes-1")
 
 
 def small(file: str) -> Sample:
-    """Row 5: what one asset costs."""
+    """Row 5: the cost of one asset."""
     with scene([[SIZE] * 100] * SMALL_RELEASES) as here:
         return here.sync(fast=True, profile=file)
 
 
 def idle(file: str) -> Sample:
-    """Row 6: what a mirror costs in which nothing changed."""
+    """Row 6: the cost of an unchanged mirror."""
     with scene(RELEASES, repositories=1000) as here:
         work = Idle(here)
         return work.sync(work.ledger(1000), 1000, fast=True, profile=file)
 
 
 def main() -> None:
-    """Run, print, keep."""
+    """Run, print and save the profile."""
     rows = {"3": parallel, "5": small, "6": idle}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("row", choices=sorted(rows))

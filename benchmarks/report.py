@@ -1,4 +1,4 @@
-"""A row's result: a table for people, JSON for the page and for comparisons."""
+"""A row's result: a table for the terminal, JSON for the page and for comparisons."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from benchmarks.measure import Line, Round
 
 RESULTS = Path(__file__).parent / "results"
-"""Where results are written; not kept in the repository."""
+"""Output directory of results; not in the repository."""
 
 BEFORE = Path(__file__).parent / "before.json"
-"""The first figures, kept to compare with."""
+"""The "before" figures, for comparison."""
 
 console = Console()
 
@@ -35,7 +35,7 @@ def result(
     *,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """Everything that is known of a run."""
+    """The complete result of a run."""
     return {
         "row": number,
         "title": title,
@@ -60,10 +60,10 @@ def publish(found: Mapping[str, Any], directory: Path = RESULTS) -> None:
 
 
 def table(found: Mapping[str, Any]) -> Table:
-    """A row's figures."""
+    """A row's figures as a table."""
     title = f"{found['row']}. {found['title']} ({found['repetitions']} repetitions)"
     made = Table(
-        title=title + (" QUICK: SMALL SIZES" if found["quick"] else ""), title_justify="left"
+        title=title + (" SMOKE TEST: SMALL SIZES" if found["quick"] else ""), title_justify="left"
     )
     made.add_column("what", overflow="fold")
     made.add_column("median", justify="right")
@@ -76,7 +76,7 @@ def table(found: Mapping[str, Any]) -> Table:
 
 
 def cells(line: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """One figure in words."""
+    """One figure as table cells."""
     unit = line["unit"]
     met = {True: "met", False: "MISSED", None: ""}[line["met"]]
     return (
@@ -89,7 +89,7 @@ def cells(line: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def number(value: float, unit: str = "") -> str:
-    """Three digits that count."""
+    """Format with three significant digits."""
     if value == int(value) and abs(value) < 1e9:
         text = f"{int(value):,}"
     elif abs(value) >= 100:
@@ -100,7 +100,7 @@ def number(value: float, unit: str = "") -> str:
 
 
 def load(directory: Path = RESULTS) -> list[dict[str, Any]]:
-    """The results that are there, by row."""
+    """The saved results, by row."""
     return [
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(directory.glob("row-*.json"))

@@ -1,4 +1,4 @@
-"""Row 4: several large assets at once, over TLS at both ends."""
+"""Row 4: several large assets concurrently, over TLS on both sides."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def _alone(size: int, command: str) -> float:
-    """Bytes a second of one end by itself, by curl."""
+    """Bytes per second of one server alone, measured with curl."""
     script = f"seq {ASSETS} | xargs -P{AT_ONCE} -I{{}} bash -c {quote(command)}"
     return ASSETS * size / shell(script)["seconds"]
 
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """As row 3, every connection over TLS, also those of the API."""
+    """As row 3, with every connection over TLS, including those to the API."""
     size = (16 if options.quick else 256) * MIB
     with scene([[size] * ASSETS], over_tls=True, sink={"workers": 4}, workers=2) as here:
         contenders = [
@@ -49,8 +49,8 @@ def stage(options: Options) -> Iterator[Plan]:
             file = quote(str(here.files / str(size)))
             writes = f"{peers.upload(target, size, here.authority)} < {file}"
             sent, taken = (_alone(size, command) / 1e9 for command in (reads, writes))
-            who = f"by themselves, {AT_ONCE} curl at once, which take their part of the cores"
-            return [f"{who}: nginx sends {sent:.2f} GB/s, the sink takes {taken:.2f} GB/s"]
+            who = f"servers alone, with {AT_ONCE} curl processes that share the cores"
+            return [f"{who}: nginx sends {sent:.2f} GB/s, the sink receives {taken:.2f} GB/s"]
 
         yield Plan(contenders, lines, notes, counting)
 

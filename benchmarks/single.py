@@ -1,4 +1,4 @@
-"""Row 2: one large asset as fast as the wire."""
+"""Row 2: one large asset, as fast as the wire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """Nginx on one side, a sink that counts on the other."""
+    """Download from nginx, upload to a counting sink."""
     size = (64 if options.quick else 1024) * MIB
     with scene([[size]], sink={}) as here:
         source, target = peers.asset(here, size, "asset.bin")
@@ -52,12 +52,12 @@ def stage(options: Options) -> Iterator[Plan]:
 
 
 def servers(source: str, target: str, file: object, size: int, streams: int) -> str:
-    """What the servers of these rows could do by themselves."""
+    """Throughput of the servers alone."""
     from pathlib import Path
 
     sent = ceiling.of_source(source, size, streams) / 1e9
     taken = ceiling.of_sink(target, Path(str(file)), streams) / 1e9
-    return f"by themselves, {streams} at once: nginx sends {sent:.2f} GB/s, the sink takes {taken:.2f} GB/s"
+    return f"servers alone, {streams} at once: nginx sends {sent:.2f} GB/s, the sink receives {taken:.2f} GB/s"
 
 
 ROW = Row("2", "one 1 GiB asset, loopback", "single", stage)

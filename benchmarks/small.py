@@ -1,4 +1,4 @@
-"""Row 5: many small assets, a whole first ``sync``."""
+"""Row 5: a complete first ``sync`` of many small assets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT_ONCE = 16
 
 
 def addresses(here: Scene, assets: int) -> list[list[str]]:
-    """Each asset's place at the API and where a peer uploads it."""
+    """Each asset's download URL at the API and its upload URL for a peer."""
     source = f"{here.api['source']}{PREFIX}/repos/octo/r00000/releases/assets"
     target = f"{here.api['target']}/api/uploads/repos/mirrors/r00000/releases"
     numbers = [
@@ -39,7 +39,7 @@ def addresses(here: Scene, assets: int) -> list[list[str]]:
 
 
 def bare(here: Scene, assets: int, *, uvloop: bool) -> Sample:
-    """Every asset by a bare aiohttp loop, from and to the same servers."""
+    """A bare aiohttp loop that copies every asset between the same servers."""
     here.reset()
     work = {"work": "copy", "addresses": addresses(here, assets), "at_once": AT_ONCE}
     found: Sample = measured("benchmarks.bare", {**work, "uvloop": uvloop})
@@ -47,7 +47,7 @@ def bare(here: Scene, assets: int, *, uvloop: bool) -> Sample:
 
 
 def one_by_one(here: Scene, assets: int, some: int) -> Sample:
-    """``xargs``: one ``curl | curl`` an asset, 16 at once; of some, reckoned up to all."""
+    """``xargs`` with one ``curl | curl`` per asset, 16 at once; measured with some, extrapolated to all."""
     here.reset()
     pairs = addresses(here, assets)[:some]
     read = "curl -sSfL -H 'Accept: application/octet-stream' \"$0\""
@@ -61,7 +61,7 @@ def one_by_one(here: Scene, assets: int, some: int) -> Sample:
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """The reduced hosts; ``gh`` against the emulator, since it wants all of GitHub."""
+    """The minimal hosts; ``gh`` runs against the emulator, because it needs more of the API."""
     assets = 200 if options.quick else 2000
     some = 100 if options.quick else 400
     with ExitStack() as stack:
@@ -94,8 +94,8 @@ def stage(options: Options) -> Iterator[Plan]:
             speed = ceiling.of_api(here.api["source"], request, 5000)
             told = f"curl | curl was measured with {some} assets, gh with {emulated.assets}"
             return [
-                f"by itself, the API answers {speed:,.0f} requests a second",
-                f"{told}, and reckoned up to all",
+                f"the API server alone answers {speed:,.0f} requests per second",
+                f"{told}, and extrapolated to all",
             ]
 
         yield Plan(contenders, lines, notes)

@@ -1,4 +1,4 @@
-"""Row 11: how long it takes until a command that does next to nothing is done."""
+"""Row 11: run time of a command that does almost nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ target = "mirrors/cli"
 
 @contextmanager
 def stage(options: Options) -> Iterator[Plan]:
-    """A configuration of one mirror, and an empty ledger."""
+    """A configuration with one mirror, and an empty ledger."""
     del options
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         config, ledger = Path(name) / "config.toml", Path(name) / "ledger"

@@ -1,16 +1,16 @@
-"""release-mirror as it is measured: one pass in a process that is ready.
+"""The measured release-mirror: one pass in a warm process.
 
-Run as a process: ``python -m benchmarks.subject``. Its orders:
+Runs as a process: ``python -m benchmarks.subject``. Input:
 
 config: the configuration file.
-fast: with the extra ``fast``; else as if it were not installed.
-environ: what the configuration's secrets refer to.
-profile: a file for cProfile's figures; empty for none.
-thread: the name of the thread that is profiled; empty for the one of the event loop.
+fast: use the extra ``fast``; otherwise hide it.
+environ: environment variables for the configuration's secrets.
+profile: output file for cProfile; empty for none.
+thread: name of the thread to profile; empty for the event loop's.
 
-It tells the pass's seconds from its first request to its last save (not the interpreter's start,
-nor the reading of the configuration, which is told apart), its CPU, its peak memory, its fsyncs,
-and the report's figures.
+It reports the pass's duration from the first request to the last save, its CPU time, peak memory,
+fsyncs, and the report's figures. The interpreter's start does not count, and the time to read the
+configuration is reported separately.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WITHOUT_FAST = ("uvloop",)
 
 
 def main() -> None:
-    """Do what is ordered."""
+    """Run the requested pass."""
     spec: dict[str, Any] = json.loads(sys.stdin.readline())
     if not spec["fast"]:
         without_fast()
@@ -40,14 +40,14 @@ def main() -> None:
 
 
 def without_fast() -> None:
-    """Have this process do as if the extra were not installed."""
+    """Hide the extra from this process."""
     modules: dict[str, Any] = sys.modules
     for name in _WITHOUT_FAST:
-        modules[name] = None  # no module of that name can be found from now on
+        modules[name] = None  # makes the module impossible to import
 
 
 def count_syncs() -> list[int]:
-    """Count what is asked of the disk, whoever asks."""
+    """Count fsyncs of all threads."""
     count = [0]
 
     def counting(real: Any) -> Any:
@@ -86,7 +86,7 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
     file, thread = str(spec.get("profile") or ""), str(spec.get("thread") or "")
     if file and thread:
         profile_thread(thread, file)
-    # By the time of this thread: what other processes take does not show.
+    # Use this thread's CPU time, so that other processes do not show.
     profile = cProfile.Profile(time.thread_time) if file and not thread else None
     report = profile.runcall(_run, work) if profile else _run(work)
     if profile:
@@ -108,7 +108,7 @@ def _pass(spec: dict[str, Any], syncs: list[int]) -> dict[str, Any]:
 
 
 def profile_thread(name: str, file: str) -> None:
-    """Profile a thread that is started later; the figures are written when it ends."""
+    """Profile a thread that starts later; write the profile when it ends."""
     run = threading.Thread.run
 
     def profiled(thread: threading.Thread) -> None:
@@ -123,10 +123,10 @@ def profile_thread(name: str, file: str) -> None:
 
 
 def _run(work: Any) -> Any:
-    """Run as the commands do."""
+    """Run on the event loop that the commands use."""
     try:
         from mirror.cli.event_loop import run
-    except ImportError:  # an earlier version, measured to compare with
+    except ImportError:  # an earlier version, measured for comparison
         import asyncio
 
         return asyncio.run(work())
@@ -134,11 +134,11 @@ def _run(work: Any) -> Any:
 
 
 def peak_memory() -> int:
-    """The most memory that was resident so far, in bytes."""
+    """Peak resident memory so far, in bytes."""
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    # Not before: what `getrusage` tells counts the process that this one was forked from.
+    # `getrusage` would include the process that this one was forked from.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

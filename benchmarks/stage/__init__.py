@@ -1,1 +1,1 @@
-"""The servers between which everything is measured, each in a process of its own."""
+"""The servers used by the benchmarks, each in a separate process."""

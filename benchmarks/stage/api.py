@@ -1,17 +1,17 @@
-"""Two GitHub hosts, reduced to what the rows need, on a bare protocol: faster than any client here.
+"""Two minimal GitHub hosts on a bare asyncio protocol, faster than any client measured here.
 
-Run as a process: ``python -m benchmarks.stage.api``. Its orders:
+Runs as a process: ``python -m benchmarks.stage.api``. Input:
 
-repositories: how many, ``octo/r00000`` and so on, all alike.
-releases: for each release of a repository, newest first, the sizes of its assets.
+repositories: number of identical repositories, ``octo/r00000`` and so on.
+releases: asset sizes of each release of a repository, newest first.
 digests: SHA-256 by size.
 bytes_url: where downloads are redirected to: ``BYTES_URL/SIZE/NAME``.
-upload_url: where uploads go to; this server's own target where there is none.
+upload_url: where uploads go; by default, to this server's target.
 certificate: serve over TLS.
 
-The source answers 304 to its ETags. What is written to the target is remembered until
-``POST /_reset`` on the control port; ``GET /_counts`` there tells how many requests came.
-Answers have the headers that github.com's have, since clients read them.
+The source answers 304 to its ETags. The target keeps what is written until ``POST /_reset`` on the
+control port; ``GET /_counts`` returns the number of requests. Responses carry github.com's headers,
+because clients parse them.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _HEADERS = (
 
 
 def answer(status: str, body: bytes = b"", more: str = "") -> bytes:
-    """A whole answer."""
+    """A complete response."""
     length = f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
     head = b"HTTP/1.1 " + status.encode() + b"\r\n" + _HEADERS + more.encode()
     return head + (b"\r\n" if status.startswith("304") else length.encode() + b"\r\n" + body)
 
 
 def ok(document: object, status: str = "200 OK", more: str = "") -> bytes:
-    """A JSON answer."""
+    """A JSON response."""
     return answer(status, json.dumps(document, separators=(",", ":")).encode(), more)
 
 
@@ -64,7 +64,7 @@ NOT_FOUND = answer("404 Not Found", b'{"message":"Not Found"}')
 
 
 class Host:
-    """What both hosts share: repositories and tags."""
+    """The part shared by both hosts: repositories and tags."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.releases: list[list[int]] = spec["releases"]
@@ -73,11 +73,11 @@ class Host:
         self.requests = 0
 
     def handle(self, method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
-        """Answer a request."""
+        """Answer one request."""
         raise NotImplementedError
 
     def repository(self, name: str) -> bytes:
-        """A repository's own answer."""
+        """The repository object."""
         document = {
             "id": _number(name) + 1,
             "name": name.partition("/")[2],
@@ -97,7 +97,7 @@ class Host:
         return ok([{"name": name, "commit": {"sha": COMMIT}} for name in names])
 
     def shared(self, name: str, rest: str) -> bytes | None:
-        """What both sides answer alike; ``None`` for anything else."""
+        """Responses common to both hosts; ``None`` for other requests."""
         if not rest:
             return self.repository(name)
         if rest == "tags":
@@ -108,7 +108,7 @@ class Host:
 
 
 class Source(Host):
-    """Where releases are read."""
+    """The source host."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
@@ -122,7 +122,7 @@ class Source(Host):
             )
 
     def handle(self, method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
-        """Answer a read."""
+        """Answer a GET request."""
         del method, body, size
         self.requests += 1
         if etag and (unchanged := self._unchanged.get(etag)):
@@ -202,7 +202,7 @@ class Source(Host):
 
 
 class Target(Host):
-    """Where releases are written: remembers what came."""
+    """The target host, which keeps what is written."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
@@ -210,7 +210,7 @@ class Target(Host):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self.requests = 0
         self._written: dict[str, list[int]] = {}
         self._documents: dict[int, dict[str, Any]] = {}
@@ -218,7 +218,7 @@ class Target(Host):
         self._last = 0
 
     def handle(self, method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
-        """Answer a request."""
+        """Answer one request."""
         del etag
         self.requests += 1
         if path.startswith("/api/uploads/"):
@@ -244,7 +244,7 @@ class Target(Host):
         return NOT_FOUND
 
     def take(self, release: int, name: str, size: int, digest: str | None) -> dict[str, Any]:
-        """Remember an asset that came, here or at a sink."""
+        """Record an uploaded asset, received here or by a sink."""
         self._last += 1
         asset = {
             "id": self._last,
@@ -301,7 +301,7 @@ def _asked_name(query: str) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One client: requests in, answers out, in order."""
+    """One client connection, answered in order."""
 
     def __init__(self, handle: Callable[[str, str, bytes, bytes, int], bytes]) -> None:
         self._handle = handle
@@ -315,7 +315,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Process received data."""
         if self._upload is not None:
             self._left -= len(data)
             if self._left > 0:
@@ -333,7 +333,7 @@ class Connection(asyncio.Protocol):
         self._waiting = data
 
     def _request(self, data: bytes, end: int) -> int:
-        """Answer the first request; how many bytes it was, 0 where it is not whole yet."""
+        """Answer the first request and return its length; 0 if it is incomplete."""
         head = data[:end]
         method, path, _ = head[: head.find(b"\r\n")].decode("ascii").split(" ", 2)
         found = _LENGTH.search(head)
@@ -394,7 +394,7 @@ async def serve(spec: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Serve until killed, on the quickest loop there is."""
+    """Serve until killed, on the fastest event loop available."""
     spec = orders()
     end_with_parent()
     try:

@@ -1,4 +1,4 @@
-"""A link of a given speed, shared by all who use it."""
+"""A rate limiter shared by all connections of a link."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 import time
 
 BURST = 0.004
-"""Seconds' worth of bytes that an idle moment saves up."""
+"""Maximum burst, in seconds."""
 
 
 class Bucket:
-    """So many bytes a second, over all threads.
+    """A byte rate over all threads.
 
     Args:
-        rate: Bytes a second; 0 for no limit.
+        rate: Bytes per second; 0 for no limit.
     """
 
     def __init__(self, rate: float) -> None:
@@ -22,7 +22,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
-        """Wait until so many bytes have crossed."""
+        """Wait until this many bytes may pass."""
         if not self._rate:
             return
         with self._lock:

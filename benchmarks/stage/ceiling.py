@@ -1,4 +1,4 @@
-"""How fast the servers are by themselves: they must not be what is measured."""
+"""Measures the servers alone, to show that they are not the bottleneck."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 4 << 20
 
 
 def of_source(url: str, size: int, streams: int) -> float:
-    """Bytes a second that a source sends over plain connections; they are dropped in the kernel."""
+    """Bytes per second that a source sends over plain connections, discarded in the kernel."""
 
     def read() -> None:
         with _connected(url) as connection:
@@ -30,7 +30,7 @@ def of_source(url: str, size: int, streams: int) -> float:
 
 
 def of_sink(url: str, file: Path, streams: int) -> float:
-    """Bytes a second that a sink takes over plain connections, sent by the kernel."""
+    """Bytes per second that a sink receives over plain connections, sent by the kernel."""
     size = file.stat().st_size
 
     def write() -> None:
@@ -46,7 +46,7 @@ def of_sink(url: str, file: Path, streams: int) -> float:
 
 
 def of_api(url: str, request: str, count: int, streams: int = 2) -> float:
-    """Requests a second that a server answers, many of them on their way at a time."""
+    """Requests per second that a server answers, pipelined."""
     batch = 50
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, for the rows over TLS."""
+"""A private certificate authority for the TLS rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Certificates:
     server: Path
 
     def spec(self) -> dict[str, str]:
-        """For a server's orders."""
+        """As JSON for a server's input."""
         return {"certificate": str(self.server)}
 
 

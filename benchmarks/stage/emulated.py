@@ -1,4 +1,4 @@
-"""The project's emulator as a process. Its orders: ``seed``, the path of a seed document."""
+"""The emulator as a process. Input: ``seed``, the path of a seed document."""
 
 from __future__ import annotations
 

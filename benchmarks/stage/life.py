@@ -1,4 +1,4 @@
-"""A server's orders, and its end: with whoever gave them."""
+"""A server's input, and its end when the parent process exits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 def orders() -> dict[str, Any]:
-    """Read what is to be served."""
+    """Read the server's input."""
     found: dict[str, Any] = json.loads(sys.stdin.readline())
     return found
 
 
 def end_with_parent() -> None:
-    """End this process when nobody holds its standard input any more, however that came."""
+    """Exit when the other end of standard input is closed, for whatever reason."""
 
     def watch() -> None:
-        # Not `sys.stdin.read`: what a forked process has buffered would be read twice.
+        # `sys.stdin.read` would read data again that a forked process has buffered.
         while os.read(sys.stdin.fileno(), 4096):
             pass
         os._exit(0)
@@ -28,6 +28,6 @@ def end_with_parent() -> None:
 
 
 def ready(document: dict[str, str]) -> None:
-    """Tell where this serves."""
+    """Print the server's addresses."""
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()

@@ -1,12 +1,13 @@
-"""A source of bytes behind a slow link: ``GET /SIZE/ANYTHING`` sends so many bytes.
+"""A download server behind a slow link: ``GET /SIZE/ANYTHING`` sends SIZE bytes.
 
-Run as a process: ``python -m benchmarks.stage.link``. Its orders:
+Runs as a process: ``python -m benchmarks.stage.link``. Input:
 
-rate: bytes a second over all connections; 0 for no limit.
-connection_rate: bytes a second of one connection.
-directory: where the files are, each named by its size.
+rate: bytes per second over all connections; 0 for no limit.
+connection_rate: bytes per second of one connection.
+directory: directory of the files, each named by its size.
 
-nginx limits single connections only, and gives each a second's worth at once; this one is exact.
+nginx limits only single connections, and starts each with a burst of one second; this server is
+exact.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def _talk(connection: socket.socket, directory: Path, link: Bucket, own_rate: fl
             while _send(connection, directory, link, own):
                 pass
         except OSError:
-            pass  # whoever read went away
+            pass  # the client disconnected
 
 
 def _send(connection: socket.socket, directory: Path, link: Bucket, own: Bucket) -> bool:

@@ -1,4 +1,4 @@
-"""Debian's nginx: the source of bytes, and the TLS end in front of the emulator."""
+"""Debian's nginx: the download server, and the TLS proxy in front of the emulator."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def _free_port() -> int:
 def running(
     locations: str, certificates: Certificates | None = None, *, workers: int = 1
 ) -> Iterator[str]:
-    """Run nginx while the block runs; its address.
+    """Run nginx for the duration of the block and yield its URL.
 
     Args:
-        locations: Of its one server, in nginx's own words.
+        locations: Location blocks in nginx syntax.
         certificates: Serve over TLS.
-        workers: Processes.
+        workers: Number of processes.
     """
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as name:
         directory, port = Path(name), _free_port()
@@ -101,7 +101,7 @@ def running(
 
 
 def files(directory: Path) -> str:
-    """Locations: ``/SIZE/ANYTHING`` is the file of that size."""
+    """Location block: ``/SIZE/ANYTHING`` returns the file of that size."""
     return f"location ~ ^/(?<size>[0-9]+)/ {{ alias {directory}/$size; }}"
 
 

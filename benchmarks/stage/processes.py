@@ -1,4 +1,4 @@
-"""Processes that serve or are measured: started, asked, ended."""
+"""Starts, runs and stops server processes and measured processes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 1200.0
-"""Seconds that anything may take."""
+"""Time limit for any operation, in seconds."""
 
 
 class Failed(Exception):
-    """What was to be measured failed: its figures would be worth nothing."""
+    """The measured command failed, so its figures are worthless."""
 
 
 @contextmanager
 def served(module: str, spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Run a server as a process while the block runs; what it said when it was ready.
+    """Run a server process for the duration of the block and yield its ready message.
 
     Args:
-        module: Its name; it reads its orders as JSON from its first line of standard input, and
-            prints one line of JSON.
-        spec: The orders.
+        module: Its module; it reads its input as one line of JSON and prints one line of JSON
+            when ready.
+        spec: The input.
     """
     process = subprocess.Popen(
         [python(), "-m", module],
@@ -57,7 +57,7 @@ def served(module: str, spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and those that it started."""
+    """Terminate a process and its children."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(5)
@@ -72,9 +72,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def measured(module: str, spec: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Any:
-    """Start a Python process, have it do its work once it is ready, and return what it tells.
+    """Start a Python process, let it do its work and return its output.
 
-    It measures by itself, so that an interpreter's start has no part in its seconds.
+    The process measures itself, so that the interpreter's start does not count.
     """
     process = subprocess.Popen(
         [python(), "-m", module],
@@ -94,10 +94,10 @@ def measured(module: str, spec: Mapping[str, Any], environ: Mapping[str, str] | 
 def timed(
     command: Sequence[str], environ: Mapping[str, str] | None = None, *, good: int = 0
 ) -> Sample:
-    """Run a command: seconds from its start to its end, seconds of CPU, and its peak memory.
+    """Run a command and return its duration, CPU time and peak memory.
 
     Raises:
-        Failed: It ended with another status than ``good``.
+        Failed: Its exit status was not ``good``.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -120,5 +120,5 @@ def timed(
 
 
 def shell(script: str, environ: Mapping[str, str] | None = None) -> Sample:
-    """As :func:`timed`, of a script for bash; every program of a pipe has to succeed."""
+    """As :func:`timed`, for a bash script in which every program of a pipe must succeed."""
     return timed(["bash", "-o", "pipefail", "-c", script], environ)

@@ -1,4 +1,4 @@
-"""Everything that a row needs around the program: hosts, bytes, a sink, a configuration."""
+"""The environment of a row: hosts, files, a sink and configurations."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _BLOCK = 8 * MIB
 
 @dataclass(slots=True)
 class Scene:
-    """What runs.
+    """The running servers.
 
     Attributes:
-        api: Addresses of ``source``, ``target`` and ``control``.
+        api: URLs of ``source``, ``target`` and ``control``.
         bytes_url: ``BYTES_URL/SIZE/NAME`` is a download.
-        sink_url: Takes uploads; empty where the target itself does.
-        directory: For ledgers and configurations, on disk.
-        authority: Of the certificates, over TLS.
-        repositories: How many the source has.
+        sink_url: Upload URL; empty if the target itself receives uploads.
+        directory: Directory of ledgers and configurations, on disk.
+        authority: Certificate authority, with TLS.
+        repositories: Number of repositories at the source.
     """
 
     api: dict[str, str]
@@ -50,7 +50,7 @@ class Scene:
     _runs: int = field(default=0)
 
     def reset(self) -> None:
-        """Have the target forget what it got; the first time it hashes, then it only counts."""
+        """Reset the target. It hashes uploads the first time, and only counts them later."""
         upload = f"{self.sink_url}/{'hash' if self.hashing else 'count'}" if self.sink_url else ""
         request = Request(  # noqa: S310 - loopback
             f"{self.api['control']}/_reset",
@@ -67,14 +67,14 @@ class Scene:
         return found
 
     def new_directory(self) -> Path:
-        """Where one run keeps what it knows."""
+        """The ledger directory of one run."""
         self._runs += 1
         made = self.directory / f"run-{self._runs}"
         made.mkdir()
         return made
 
     def config(self, ledger: Path, mirrors: int | None = None, extra: str = "") -> Path:
-        """Write a configuration with one mirror a repository."""
+        """Write a configuration with one mirror per repository."""
         trust = f'ca_file = "{self.authority}"' if self.authority else ""
         source, target = self.api["source"], self.api["target"]
         text = []
@@ -96,7 +96,7 @@ class Scene:
         return path
 
     def sync(self, *, fast: bool, extra: str = "", profile: str = "", thread: str = "") -> Sample:
-        """One whole first ``sync`` into an empty target."""
+        """One complete ``sync`` to an empty target."""
         config = self.config(self.new_directory(), extra=extra)
         self.reset()
         return self.run(config, fast=fast, profile=profile, thread=thread)
@@ -105,13 +105,13 @@ class Scene:
         """One pass with a configuration.
 
         Args:
-            config: Its file.
-            fast: With the extra ``fast``.
-            profile: A file for cProfile's figures.
-            thread: The thread that is profiled; the event loop's where it is not told.
+            config: The configuration file.
+            fast: Use the extra ``fast``.
+            profile: Output file for cProfile.
+            thread: Name of the thread to profile (default: the event loop's).
 
         Raises:
-            Failed: Something of it failed.
+            Failed: The pass failed.
         """
         spec = {
             "config": str(config),
@@ -137,15 +137,15 @@ def scene(
     sink: Mapping[str, Any] | None = None,
     workers: int = 1,
 ) -> Iterator[Scene]:
-    """Start everything, and end it.
+    """Start all servers, and stop them at the end of the block.
 
     Args:
-        releases: The sizes of the assets of each release of every repository.
-        repositories: How many.
-        over_tls: Every connection of the programs that are measured.
-        link: The speed of the source's bytes (``rate``, ``connection_rate``); nginx without.
-        sink: Orders of a sink for uploads; the target itself takes them without.
-        workers: nginx's processes.
+        releases: Asset sizes of each release of every repository.
+        repositories: Number of repositories.
+        over_tls: Use TLS for every measured connection.
+        link: Rate limits of the download server (``rate``, ``connection_rate``); default: nginx.
+        sink: Input of an upload sink; default: the target receives uploads.
+        workers: Number of nginx processes.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -177,9 +177,9 @@ def scene(
 
 
 def make_files(directory: Path, sizes: Sequence[int]) -> dict[str, str]:
-    """Write a file of each size, named by it; their SHA-256.
+    """Write a file of each size, named by its size, and return their SHA-256.
 
-    The bytes are a block of pseudo-random ones over and over: nothing on their way compresses.
+    The files repeat a block of pseudo-random bytes; nothing on the path compresses them.
     """
     block = hashlib.shake_128(b"release-mirror").digest(_BLOCK)
     digests = {}

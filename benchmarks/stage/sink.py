@@ -1,15 +1,15 @@
-"""A server that takes uploads and keeps nothing: it counts them, and hashes them on demand.
+"""An upload server that discards content: it counts uploads, and hashes them on request.
 
-Run as a process: ``python -m benchmarks.stage.sink``. Its orders:
+Runs as a process: ``python -m benchmarks.stage.sink``. Input:
 
 certificate: serve over TLS.
-workers: processes that share the port.
-rate: bytes a second over all connections (one worker then); 0 for no limit.
-connection_rate: bytes a second of one connection.
-notify: the address that is told of each asset before its upload is answered.
+workers: number of processes that share the port.
+rate: bytes per second over all connections (implies one worker); 0 for no limit.
+connection_rate: bytes per second of one connection.
+notify: URL to notify of each asset before its upload is answered.
 
-A plain connection's bytes are dropped in the kernel (``MSG_TRUNC``), so that its reader costs next
-to nothing; over TLS they are decrypted. ``POST /hash/…`` hashes what comes and tells the digest.
+On plain connections, the kernel discards the bytes (``MSG_TRUNC``), so that reading costs almost
+nothing; over TLS they are decrypted. ``POST /hash/…`` hashes the upload and returns the digest.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def _talk(connection: socket.socket, orders: _Orders) -> None:
             while intake.upload():
                 pass
     except OSError:
-        pass  # whoever sent went away
+        pass  # the client disconnected
 
 
 class _Intake:
-    """One connection's uploads, one after the other."""
+    """Serve the uploads of one connection sequentially."""
 
     def __init__(self, connection: socket.socket, orders: _Orders) -> None:
         self._connection = connection
@@ -91,11 +91,11 @@ class _Intake:
         self._own = Bucket(orders.connection_rate)
         self._limited = bool(orders.rate or orders.connection_rate)
         self._drop = orders.context is None
-        # Never touched where bytes are dropped, so that it takes no memory.
+        # Not touched when bytes are discarded, so it takes no memory.
         self._room = memoryview(mmap.mmap(-1, _MOST))
 
     def upload(self) -> bool:
-        """Take one upload and answer it; false at the connection's end."""
+        """Receive and answer one upload; return false at the end of the connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             more = self._connection.recv(65536)

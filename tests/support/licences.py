@@ -1,6 +1,6 @@
-"""The licences of everything that the program runs with: a page made from what is installed.
+"""Generates the page of run-time dependencies and their licences from the installed packages.
 
-Run it to write the page: ``.venv/bin/python tests/support/licences.py > docs/reference/licences.md``.
+To update the page: ``.venv/bin/python tests/support/licences.py > docs/reference/licences.md``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ EXTRAS = ("fast", "notify")
 HEAD = """\
 # Licences
 
-What release-mirror runs with, and under which licence; release-mirror itself is under the Apache
-License 2.0. Nothing of it is part of release-mirror's own distribution: pip installs it. What only
-the tests need is not listed.
+release-mirror is licensed under the Apache License 2.0. This page lists the packages that it needs
+at run time and their licences. pip installs them; release-mirror's own distribution contains none of
+them. Packages that only the tests need are not listed.
 
-This page is made from the metadata of the installed packages, by `tests/support/licences.py`; a
-test compares the two.
+`tests/support/licences.py` generates this page from the metadata of the installed packages, and a test
+keeps it up to date.
 
 | package | licence | needed |
 | --- | --- | --- |
@@ -30,12 +30,12 @@ _CLASSIFIER = "License :: OSI Approved :: "
 
 
 def canonical(name: str) -> str:
-    """One spelling of a package's name."""
+    """Normalise a package name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def closure(extras: tuple[str, ...] = ()) -> set[str]:
-    """The packages that are installed with release-mirror and these of its extras."""
+    """Packages installed with release-mirror and these extras."""
     found: set[str] = set()
     left = [("release-mirror", extra) for extra in ("", *extras)]
     seen = set(left)
@@ -53,7 +53,7 @@ def closure(extras: tuple[str, ...] = ()) -> set[str]:
 
 
 def licence(name: str) -> str:
-    """As the package itself tells it."""
+    """The licence from the package's own metadata."""
     metadata = distribution(name).metadata
     told = metadata.json
     if expression := told.get("license_expression"):
@@ -66,7 +66,7 @@ def licence(name: str) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """The page as Markdown."""
     always = closure()
     rows = []
     for name in sorted(closure(EXTRAS)):
