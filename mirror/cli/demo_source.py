@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mirror.emulator import AssetSpec, Generated, GitHubState
 
 if TYPE_CHECKING:
-    from mirror.emulator.state import Bytes
+    from mirror.emulator.model.state import Bytes
 
 MEGABYTE = 1_000_000
 

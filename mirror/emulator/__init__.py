@@ -6,17 +6,19 @@ hide the same mistake in the other.
 
 from __future__ import annotations
 
-from mirror.emulator.content import Content, Generated
-from mirror.emulator.faults import KINDS, Fault
-from mirror.emulator.model import Asset, PushRule, Release, Repository, Token
-from mirror.emulator.naming import normalise
-from mirror.emulator.requestlog import RequestRecord
+from mirror.emulator.faults.fault import KINDS, Fault
+from mirror.emulator.http.answer import Answer
+from mirror.emulator.model.accounts import Token
+from mirror.emulator.model.asset_names import normalise
+from mirror.emulator.model.content import Content, Generated
+from mirror.emulator.model.releases import Asset, Release
+from mirror.emulator.model.repository import PushRule, Repository
+from mirror.emulator.model.request_log import RequestRecord
+from mirror.emulator.model.seed import Seed, SeedError, apply_seed, load_seed, parse_seed
+from mirror.emulator.model.state import AssetSpec, GitHubState
 from mirror.emulator.routes import ROUTES
-from mirror.emulator.routing import Answer
-from mirror.emulator.seed import Seed, SeedError, apply_seed, load_seed, parse_seed
 from mirror.emulator.serve import ServeOptions, serve
 from mirror.emulator.server import Emulator
-from mirror.emulator.state import AssetSpec, GitHubState
 
 __all__ = [
     "KINDS",

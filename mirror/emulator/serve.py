@@ -8,15 +8,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.seed import apply_seed, load_seed
+from mirror.emulator.model.seed import apply_seed, load_seed
+from mirror.emulator.model.state import GitHubState
 from mirror.emulator.server import Emulator
-from mirror.emulator.state import GitHubState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mirror.emulator.host import Kind
+    from mirror.emulator.model.options import Kind
 
 Announcement = dict[str, Any]
 

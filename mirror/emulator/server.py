@@ -1,4 +1,4 @@
-"""The sockets of an emulated host, and its life."""
+"""The server: opens the sockets of a host and closes them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from mirror.emulator.gate import Gate, Prefixes
-from mirror.emulator.host import Addresses
-from mirror.emulator.store import Store
+from mirror.emulator.http.handler import Prefixes, RequestHandler
+from mirror.emulator.model.host import Addresses
+from mirror.emulator.model.saved_state import SavedState
+from mirror.emulator.routes import ROUTE_TABLE
 
 if TYPE_CHECKING:
     import ssl
     from pathlib import Path
     from types import TracebackType
 
-    from mirror.emulator.state import GitHubState
+    from mirror.emulator.model.state import GitHubState
 
 LOOPBACK = "127.0.0.1"
 _CONTROL = ("/_emulator", "control")
 _READ_BUFFER = 1 << 20
 _SHUTDOWN = 0.05
-"""Seconds for answers in flight when the host goes."""
+"""Seconds for answers in flight when the host stops."""
 
 
 class Emulator:
-    """Serves a state on loopback while its context is open.
+    """Serves a host on loopback while its context is open.
 
     Args:
         state: The host.
@@ -52,9 +53,10 @@ class Emulator:
         self._port = port
         self._ssl = ssl_context
         self._runners: list[web.ServerRunner] = []
-        self._store = Store(state, state_directory) if state_directory else None
-        if self._store is not None:
-            self._store.load()
+        self._saved = SavedState(state, state_directory) if state_directory else None
+        if self._saved is not None:
+            self._saved.load()
+        state.faults.know_routes(ROUTE_TABLE.names)
         self.url = self.api_url = self.upload_url = self.storage_url = ""
 
     async def __aenter__(self) -> Self:
@@ -63,8 +65,8 @@ class Emulator:
         except BaseException:
             await self._close()
             raise
-        if self._store is not None:
-            self._store.watch()
+        if self._saved is not None:
+            self._saved.watch()
         return self
 
     async def _open(self) -> None:
@@ -97,13 +99,13 @@ class Emulator:
         traceback: TracebackType | None,
     ) -> None:
         await self._close()
-        if self._store is not None:
-            self._store.close()
+        if self._saved is not None:
+            self._saved.close()
 
     async def _listen(self, prefixes: Prefixes, port: int = 0) -> str:
         """Open a socket; returns its address."""
         server = web.Server(
-            Gate(self.state, prefixes).handle,
+            RequestHandler(self.state, ROUTE_TABLE, prefixes).handle,
             handler_cancellation=True,
             read_bufsize=_READ_BUFFER,
             auto_decompress=False,

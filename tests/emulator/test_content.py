@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.emulator import Generated, normalise
-from mirror.emulator.content import BLOCK, ContentStore, chunks
+from mirror.emulator.model.content import BLOCK, chunks
+from mirror.emulator.model.content_store import ContentStore
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import base64
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.git import Identity, Objects, TreeEntry
+from mirror.emulator.model.git_objects import Identity, Objects, TreeEntry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from faults.stories import STORIES
-from mirror.emulator.routing import ROUTERS
+from mirror.emulator.routes import ROUTE_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -218,7 +218,7 @@ def _note(
 
 def _template(record: RequestRecord) -> str:
     path = record.path.removeprefix("/api/v3").removeprefix("/api/uploads")
-    found = ROUTERS[record.origin].find(record.method, path.lstrip("/").split("/"))
+    found = ROUTE_TABLE.find(record.origin, record.method, path)
     return found[0].template if found else record.path
 
 

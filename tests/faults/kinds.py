@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator import Fault
-from mirror.emulator.faults import LAGGING
+from mirror.emulator.faults.fault import LAGGING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from support.world import World, only
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mirror.emulator.faults import Kind
+    from mirror.emulator.faults.fault import Kind
 
 ONE = '[[mirrors]]\nsource = "octo/tool"\ntarget = "mirrors/tool"\n'
 DELETE = ONE + 'on_delete = "delete"\n'

@@ -23,7 +23,7 @@ from support.clock import VirtualClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mirror.emulator.apps import Installation
+    from mirror.emulator.model.accounts import Installation
 
 KEY = rsa.generate_private_key(65537, 2048)
 NUMBERS = KEY.public_key().public_numbers()

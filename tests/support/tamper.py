@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.content import MemoryContent
+from mirror.emulator.model.content import MemoryContent
 
 if TYPE_CHECKING:
     from mirror.emulator import GitHubState

@@ -11,7 +11,7 @@ import pytest
 from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import GitHubState
-from mirror.emulator.content import MemoryContent
+from mirror.emulator.model.content import MemoryContent
 from mirror.overview import read_overview
 from support.world import World, only
 

@@ -11,7 +11,7 @@ from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.core.reporting.report import NullObserver
 from mirror.emulator import Fault, Generated, GitHubState
-from mirror.emulator.content import MemoryContent
+from mirror.emulator.model.content import MemoryContent
 from mirror.errors import LedgerLocked
 from mirror.storage.json_ledger import FileLedgerStore
 from support.world import World, only
@@ -232,7 +232,7 @@ async def test_missing(world: World) -> None:
 async def test_an_upload_that_broke_is_missing(world: World) -> None:
     """What is not complete at the target is no copy."""
     world.target.asset(TARGET, "v1", "a.zip").state = "starter"
-    world.target.refresh(world.target.release(TARGET, "v1"))
+    world.target.release(TARGET, "v1").forget_rendered()
     world.target.changed(world.target.repository(TARGET))
     assert differences(await verify(world)) == [("v1", "a.zip", "missing")]
     assert (await verify(world, repair=True)).status == "ok"
@@ -262,7 +262,7 @@ async def test_what_others_added_is_theirs(world: World) -> None:
     world.target.add_asset(TARGET, "v1", "theirs.txt", "x")
     world.target.add_release(TARGET, "v0", assets={"old.txt": "x"})
     world.target.asset(TARGET, "v1", "a.zip").label = "Another label"
-    world.target.refresh(world.target.release(TARGET, "v1"))
+    world.target.release(TARGET, "v1").forget_rendered()
     world.target.changed(world.target.repository(TARGET))
     report = await verify(world, full=True)
     assert report.status == "ok"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
-from mirror.emulator.content import MemoryContent
+from mirror.emulator.model.content import MemoryContent
 from mirror.storage.json_ledger import FileLedgerStore
 from support.process import run
 

@@ -1,0 +1,1 @@
+"""The model as GitHub's REST API writes it in JSON."""

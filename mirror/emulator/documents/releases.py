@@ -1,0 +1,82 @@
+"""Releases and assets, rendered once and kept until they change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mirror.emulator.documents.accounts import account_json
+from mirror.emulator.documents.shared import Document, dumps, node_id, repository_url, web_url
+from mirror.emulator.model.releases import UPLOADED
+
+if TYPE_CHECKING:
+    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.releases import Asset, Release
+    from mirror.emulator.model.repository import Repository
+
+
+def _shown_tag(release: Release) -> str:
+    return quote(release.untagged if release.draft else release.tag)
+
+
+def asset_json(host: Host, of: Repository, release: Release, asset: Asset) -> str:
+    """An asset, rendered."""
+    if asset.json is None:
+        made: Document = {
+            "url": f"{repository_url(host, of)}/releases/assets/{asset.id}",
+            "id": asset.id,
+            "node_id": node_id("ReleaseAsset", asset.id),
+            "name": asset.name,
+            "label": asset.label,
+            "content_type": asset.content_type,
+            "state": asset.state,
+            "size": asset.size,
+            "download_count": asset.download_count,
+            "created_at": asset.created_at,
+            "updated_at": asset.updated_at,
+            "browser_download_url": f"{web_url(host, of)}/releases/download/"
+            f"{_shown_tag(release)}/{quote(asset.name)}",
+        }
+        if host.digests:
+            made["digest"] = f"sha256:{asset.sha256}" if asset.state == UPLOADED else None
+        uploader = account_json(host, asset.uploader)
+        asset.json = f'{dumps(made)[:-1]},"uploader":{uploader}}}'
+    return asset.json
+
+
+def release_json(host: Host, of: Repository, release: Release) -> str:
+    """A release with all its assets, rendered."""
+    if release.json is None:
+        release.json = release_with(host, of, release, release.assets)
+    return release.json
+
+
+def release_with(host: Host, of: Repository, release: Release, assets: list[Asset]) -> str:
+    """A release with these of its assets, rendered."""
+    url, web = repository_url(host, of), web_url(host, of)
+    here = f"{url}/releases/{release.id}"
+    uploads = f"{host.addresses.uploads}/repos/{of.full_name}/releases/{release.id}"
+    shown = _shown_tag(release)
+    made: Document = {
+        "url": here,
+        "assets_url": f"{here}/assets",
+        "upload_url": f"{uploads}/assets{{?name,label}}",
+        "html_url": f"{web}/releases/tag/{shown}",
+        "id": release.id,
+        "node_id": node_id("Release", release.id),
+        "tag_name": release.tag,
+        "target_commitish": release.target_commitish,
+        "name": release.name,
+        "draft": release.draft,
+        "prerelease": release.prerelease,
+        "created_at": release.created_at,
+        "published_at": release.published_at,
+        "tarball_url": None if release.draft else f"{url}/tarball/{shown}",
+        "zipball_url": None if release.draft else f"{url}/zipball/{shown}",
+        "body": release.body,
+    }
+    if host.has_immutable:
+        made |= {"immutable": release.immutable, "updated_at": release.updated_at}
+    author = account_json(host, release.author)
+    files = ",".join(asset_json(host, of, release, asset) for asset in assets)
+    return f'{dumps(made)[:-1]},"author":{author},"assets":[{files}]}}'

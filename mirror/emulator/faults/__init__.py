@@ -1,0 +1,1 @@
+"""Scripted faults: what they are, and which requests they hit."""

@@ -1,0 +1,75 @@
+"""What a route answers, before it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mirror.emulator.documents.shared import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mirror.emulator.model.content import Content
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer.
+
+    Attributes:
+        digest: The digest of the body, when it is known already.
+        content: Bytes to stream instead of `body`, from `start` to `stop`.
+        stream: Bytes of unknown length to stream instead.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str | None = JSON
+    digest: str = ""
+    content: Content | None = None
+    start: int = 0
+    stop: int = 0
+    stream: Iterator[bytes] | None = None
+
+    @classmethod
+    def json(cls, document: Any, status: int = 200) -> Answer:
+        """A JSON document; text is one that was rendered already."""
+        text = document if isinstance(document, str) else dumps(document)
+        return cls(status, text.encode())
+
+    @classmethod
+    def created(cls, document: Any, location: str) -> Answer:
+        """201 with the document of what was created, and where it is."""
+        answer = cls.json(document, HTTPStatus.CREATED)
+        answer.headers["Location"] = location
+        return answer
+
+    @classmethod
+    def nothing(cls) -> Answer:
+        """204."""
+        return cls(HTTPStatus.NO_CONTENT, content_type=None)
+
+    @classmethod
+    def redirect(cls, url: str) -> Answer:
+        """302."""
+        return cls(HTTPStatus.FOUND, headers={"Location": url}, content_type="text/html")
+
+    @classmethod
+    def page(cls, title: str, status: int = 200) -> Answer:
+        """A page for people."""
+        html = (
+            f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
+        )
+        return cls(status, html.encode(), content_type=HTML)
+
+
+def digest_of(body: bytes) -> str:
+    """What an ETag is made of."""
+    return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""What a host holds: accounts, repositories, git objects, releases, assets, and what happened."""

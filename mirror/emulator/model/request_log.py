@@ -1,0 +1,114 @@
+"""A log of the requests to a host, with counts and hooks for tests."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+KEPT = 1_000_000
+"""Requests that are remembered one by one; counts go on for ever."""
+
+HEADERS = (
+    "accept",
+    "content-length",
+    "content-type",
+    "if-none-match",
+    "if-range",
+    "range",
+    "transfer-encoding",
+    "user-agent",
+    "x-github-api-version",
+)
+"""Headers that a record keeps, beside `authorization`."""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request.
+
+    Attributes:
+        n: Its number, from 1.
+        time: When it came, in seconds of the state's clock.
+        method: `GET` and so on.
+        path: The path as it was sent, percent-encoding and all.
+        query: The query as it was sent.
+        route: The name of its route, `unknown` when there is none.
+        origin: `api`, `uploads`, `storage` or `web`.
+        authorization: The header as it was sent, `None` when it was not.
+        headers: Some more headers, names in lower case.
+        status: The status of the answer; 0 until there is one, and for a connection that was reset.
+        bytes_in: Bytes of its body that were read.
+        bytes_out: Bytes of the answer's body that were sent.
+        document: The JSON object of its body, where its route reads one.
+    """
+
+    n: int
+    time: float
+    method: str
+    path: str
+    query: str
+    route: str
+    origin: str
+    authorization: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    document: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The record for the control API."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+RequestHook = Callable[[RequestRecord], None]
+BytesHook = Callable[[str, int], None]
+
+
+class RequestLog:
+    """Requests in order, bounded; counts by route, method, status and origin."""
+
+    def __init__(self) -> None:
+        self.records: deque[RequestRecord] = deque(maxlen=KEPT)
+        self.total = 0
+        self._counts: Counter[tuple[str, str, int, str]] = Counter()
+        self.request_hooks: list[RequestHook] = []
+        self.bytes_hooks: list[BytesHook] = []
+
+    def begin(self, record: RequestRecord) -> None:
+        """A request came; hooks hear of it before anything is done."""
+        self.total += 1
+        record.n = self.total
+        self.records.append(record)
+        for hook in self.request_hooks:
+            hook(record)
+
+    def end(self, record: RequestRecord, status: int) -> None:
+        """It was answered."""
+        record.status = int(status)
+        self._counts[record.route, record.method, record.status, record.origin] += 1
+
+    def moved(self, route: str, total: int) -> None:
+        """Bytes of a body went by."""
+        for hook in self.bytes_hooks:
+            hook(route, total)
+
+    def count(
+        self, route: str | None, method: str | None, status: int | None, origin: str | None
+    ) -> int:
+        """Answered requests of that kind; `None` matches all."""
+        return sum(
+            number
+            for (a_route, a_method, a_status, an_origin), number in self._counts.items()
+            if route in (None, a_route)
+            and method in (None, a_method)
+            and status in (None, a_status)
+            and origin in (None, an_origin)
+        )
+
+    def reset(self) -> None:
+        """Forget all, counts too; numbers go on."""
+        self.records.clear()
+        self._counts.clear()

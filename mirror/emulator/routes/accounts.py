@@ -1,0 +1,84 @@
+"""Users, organizations, and lists of their repositories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.emulator.documents import accounts as documents
+from mirror.emulator.documents.repositories import repository
+from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.errors import not_found
+from mirror.emulator.http.permissions import require_user
+from mirror.emulator.http.routing import Routes
+
+if TYPE_CHECKING:
+    from mirror.emulator.http.call import Call
+    from mirror.emulator.model.accounts import Account
+
+routes = Routes()
+
+
+def named(call: Call, parameter: str) -> Account:
+    """The account of the path; `org` must be an organization."""
+    found = call.state.accounts.get(call.params[parameter].lower())
+    if found is None or (parameter == "org" and found.type != "Organization"):
+        raise not_found()
+    return found
+
+
+@routes.route("GET", "/user", "get-user")
+async def get_user(call: Call) -> Answer:
+    """The owner of the token."""
+    token = require_user(call.token)
+    return Answer.json(documents.private_user(call.state, token.account))
+
+
+@routes.route("GET", "/users/{user}", "get-account")
+async def get_account(call: Call) -> Answer:
+    """A user, or an organization."""
+    return Answer.json(documents.user(call.state, named(call, "user")))
+
+
+@routes.route("GET", "/orgs/{org}", "get-organization")
+async def get_organization(call: Call) -> Answer:
+    """An organization."""
+    return Answer.json(documents.organization(call.state, named(call, "org")))
+
+
+def _listed(call: Call, owner: Account, path: str) -> Answer:
+    state, token = call.state, call.token
+    owned = (r for r in state.repositories.values() if r.owner is owner)
+    found = [r for r in owned if state.permission(r, token) != "none"]
+    found.sort(key=lambda r: r.name.lower())
+    return call.page_of(found, path, lambda r: repository(state, r, token, full=False))
+
+
+@routes.route("GET", "/orgs/{org}/repos", "list-org-repositories")
+async def list_org_repositories(call: Call) -> Answer:
+    """An organization's repositories that the caller may see."""
+    owner = named(call, "org")
+    return _listed(call, owner, f"/organizations/{owner.id}/repos")
+
+
+@routes.route("GET", "/users/{user}/repos", "list-user-repositories")
+async def list_user_repositories(call: Call) -> Answer:
+    """A user's repositories that the caller may see."""
+    owner = named(call, "user")
+    return _listed(call, owner, f"/user/{owner.id}/repos")
+
+
+@routes.route("GET", "/organizations/{number}/repos", "list-org-repositories")
+@routes.route("GET", "/user/{number}/repos", "list-user-repositories")
+async def list_numbered_repositories(call: Call) -> Answer:
+    """The same by number, as `Link` headers have it."""
+    number = call.number("number")
+    owner = next((a for a in call.state.accounts.values() if a.id == number), None)
+    if owner is None:
+        raise not_found()
+    return _listed(call, owner, call.path)
+
+
+@routes.route("GET", "/user/repos", "list-own-repositories")
+async def list_own_repositories(call: Call) -> Answer:
+    """The repositories of the token's owner."""
+    return _listed(call, require_user(call.token).account, "/user/repos")

@@ -1,0 +1,94 @@
+"""GitHub Apps: who they are, where they are installed, and their tokens."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from mirror.emulator.documents import apps as documents
+from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.authentication import calling_app
+from mirror.emulator.http.errors import forbidden, not_found
+from mirror.emulator.http.request_body import json_object
+from mirror.emulator.http.routing import Routes
+from mirror.emulator.model.accounts import Token
+
+if TYPE_CHECKING:
+    from mirror.emulator.http.call import Call
+    from mirror.emulator.model.accounts import App, Installation
+
+LIFETIME = 3600
+"""Seconds for which an installation token is valid."""
+
+routes = Routes()
+
+
+@routes.route("GET", "/app", "get-app")
+async def get_app(call: Call) -> Answer:
+    """The App that calls."""
+    app = calling_app(call.state, call.token)
+    slug = app.account.login.removesuffix("[bot]")
+    return Answer.json({"id": app.id, "client_id": app.client_id, "slug": slug, "name": slug})
+
+
+@routes.route("GET", "/app/installations", "list-app-installations")
+async def list_app_installations(call: Call) -> Answer:
+    """Its installations."""
+    app = calling_app(call.state, call.token)
+    installations = list(app.installations.values())
+    return call.page_of(
+        installations,
+        "/app/installations",
+        lambda installation: documents.installation(call.state, app, installation),
+    )
+
+
+def _numbered(call: Call, app: App) -> Installation:
+    number = call.number("installation_id")
+    for installation in app.installations.values():
+        if installation.id == number:
+            return installation
+    raise not_found()
+
+
+@routes.route("GET", "/app/installations/{installation_id}", "get-app-installation")
+async def get_installation(call: Call) -> Answer:
+    """An installation by its number."""
+    app = calling_app(call.state, call.token)
+    return Answer.json(documents.installation(call.state, app, _numbered(call, app)))
+
+
+@routes.route("GET", "/orgs/{login}/installation", "get-app-installation")
+@routes.route("GET", "/users/{login}/installation", "get-app-installation")
+@routes.route("GET", "/repos/{login}/{repo}/installation", "get-app-installation")
+async def get_installation_of_account(call: Call) -> Answer:
+    """Its installation on an organization, a user, or the owner of a repository."""
+    app, login = calling_app(call.state, call.token), call.params["login"]
+    found = app.installations.get(login.lower())
+    repo = call.params.get("repo")
+    if found is None or (repo is not None and call.state.find(login, repo) is None):
+        raise not_found()
+    return Answer.json(documents.installation(call.state, app, found))
+
+
+@routes.route(
+    "POST", "/app/installations/{installation_id}/access_tokens", "create-installation-token"
+)
+async def create_installation_token(call: Call) -> Answer:
+    """A new token of an installation."""
+    await json_object(call)  # may restrict the token, which is not emulated
+    app = calling_app(call.state, call.token)
+    installation = _numbered(call, app)
+    if installation.suspended_at is not None:
+        raise forbidden("This installation has been suspended")
+    token = Token(
+        f"ghs_{secrets.token_hex(18)}",
+        app.account,
+        owners={installation.account.login.lower(): installation.permission},
+        scopes=None,
+        expires_at=call.state.clock() + LIFETIME,
+    )
+    call.state.tokens[token.value] = token
+    call.state.touched()
+    return Answer.json(documents.installation_token(token), HTTPStatus.CREATED)

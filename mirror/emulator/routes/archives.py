@@ -1,0 +1,97 @@
+"""Source archives: made from the tree of a commit, behind a redirect, without a length."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.errors import not_found
+from mirror.emulator.http.routing import Routes
+from mirror.emulator.model.content import MemoryContent, chunks
+from mirror.emulator.model.timestamps import seconds
+from mirror.emulator.routes.repositories import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mirror.emulator.http.call import Call
+    from mirror.emulator.model.repository import Repository
+
+_TYPES = {"tar.gz": "application/x-gzip", "zip": "application/zip"}
+_EARLIEST_ZIP = (1980, 1, 1, 0, 0, 0)
+_EXECUTABLE = "100755"
+routes, storage_routes = Routes(), Routes("storage")
+
+
+@routes.route("GET", f"{REPOSITORY}/tarball", "get-tarball")
+@routes.route("GET", f"{REPOSITORY}/tarball/{{ref*}}", "get-tarball")
+async def get_tarball(call: Call) -> Answer:
+    """Redirect to the `.tar.gz` of a ref."""
+    return _redirect(call, "tar.gz")
+
+
+@routes.route("GET", f"{REPOSITORY}/zipball", "get-zipball")
+@routes.route("GET", f"{REPOSITORY}/zipball/{{ref*}}", "get-zipball")
+async def get_zipball(call: Call) -> Answer:
+    """Redirect to the `.zip` of a ref."""
+    return _redirect(call, "zip")
+
+
+def _redirect(call: Call, form: str) -> Answer:
+    state, repository = call.state, call.repository()
+    ref = call.params.get("ref", repository.default_branch)
+    if repository.resolve(ref) is None:
+        raise not_found()
+    query = f"?token={state.key.hex()}" if state.permission(repository, None) == "none" else ""
+    path = f"archive/{repository.full_name}/legacy.{form}/{quote(ref)}{query}"
+    return Answer.redirect(f"{state.addresses.storage}/{path}")
+
+
+@storage_routes.route("GET", "/archive/{owner}/{repo}/{form}/{ref*}", "archive-download")
+async def archive_download(call: Call) -> Answer:
+    """The archive, whose length is not announced."""
+    state, form = call.state, call.params["form"].removeprefix("legacy.")
+    repository = state.find(call.params["owner"], call.params["repo"])
+    commit = repository.resolve(call.params["ref"]) if repository is not None else None
+    if repository is None or commit is None or form not in _TYPES:
+        raise not_found()
+    hidden = state.permission(repository, None) == "none"
+    if hidden and call.request.query.get("token") != state.key.hex():
+        raise not_found()
+    root = f"{repository.owner.login}-{repository.name}-{commit[:7]}"
+    data = _tar(repository, commit, root) if form == "tar.gz" else _zip(repository, commit, root)
+    headers = {"Content-Disposition": f"attachment; filename={root}.{form}"}
+    stream = chunks(MemoryContent(data))
+    return Answer(headers=headers, content_type=_TYPES[form], stream=stream)
+
+
+def _files(repository: Repository, commit: str) -> Iterator[tuple[str, bytes, bool]]:
+    objects = repository.objects
+    for path, entry in objects.walk(objects.read_commit(commit).tree):
+        if entry.kind == "blob":
+            yield path, objects.by_sha[entry.sha][1], entry.mode == _EXECUTABLE
+
+
+def _tar(repository: Repository, commit: str, root: str) -> bytes:
+    moment = seconds(repository.objects.read_commit(commit).committer.date)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, data, executable in _files(repository, commit):
+            entry = tarfile.TarInfo(f"{root}/{path}")
+            entry.size, entry.mtime = len(data), moment
+            entry.mode = 0o775 if executable else 0o664
+            archive.addfile(entry, io.BytesIO(data))
+    return gzip.compress(made.getvalue(), mtime=0)
+
+
+def _zip(repository: Repository, commit: str, root: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data, _ in _files(repository, commit):
+            archive.writestr(zipfile.ZipInfo(f"{root}/{path}", _EARLIEST_ZIP), data)
+    return made.getvalue()

@@ -1,0 +1,220 @@
+"""Creating, changing and publishing releases over HTTP, and what GitHub refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mirror.emulator.http.errors import ApiError, Item, invalid, item, unprocessable
+from mirror.emulator.model.git_objects import valid_ref
+from mirror.emulator.model.timestamps import iso, seconds
+
+if TYPE_CHECKING:
+    from mirror.emulator.model.accounts import Account
+    from mirror.emulator.model.releases import Release
+    from mirror.emulator.model.repository import Repository
+    from mirror.emulator.model.state import GitHubState
+
+LONGEST_BODY = 125_000
+_SHA = re.compile(r"[0-9a-f]{40}")
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "tag_name": ((str,), "a string"),
+    "target_commitish": ((str,), "a string"),
+    "name": ((str, type(None)), "a string or null"),
+    "body": ((str, type(None)), "a string or null"),
+    "draft": ((bool,), "a boolean"),
+    "prerelease": ((bool,), "a boolean"),
+    "make_latest": ((str, bool), "a string"),
+}
+_INVALID_TAG = item("Release", "custom", "tag_name", "tag_name is not a valid tag")
+_INVALID_COMMITISH = item("Release", "invalid", "target_commitish")
+_WITHOUT_TAG = item("Release", "custom", None, "Published releases must have a valid tag")
+_BURNED = item("Release", "custom", "tag_name", "tag_name was used by an immutable release")
+
+
+def _checked(state: GitHubState, document: dict[str, Any]) -> dict[str, Any]:
+    """The known keys of a request, their types checked; unknown ones are ignored."""
+    known = {key: value for key, value in document.items() if key in _TYPES}
+    if not state.has_make_latest:
+        known.pop("make_latest", None)
+    for key, value in known.items():
+        types, words = _TYPES[key]
+        if not isinstance(value, types):
+            shown = "null" if value is None else repr(value)
+            raise unprocessable(
+                f"Invalid request.\n\nFor 'properties/{key}', {shown} is not {words}."
+            )
+    latest = str(known.get("make_latest", "legacy")).lower()
+    if latest not in ("true", "false", "legacy"):
+        raise unprocessable(
+            f'Invalid request.\n\n{latest} is not a member of ["true", "false", "legacy"].'
+        )
+    return known
+
+
+def _body_errors(document: dict[str, Any]) -> list[Item]:
+    if len(document.get("body") or "") <= LONGEST_BODY:
+        return []
+    message = f"body is too long (maximum is {LONGEST_BODY} characters)"
+    return [item("Release", "custom", "body", message)]
+
+
+def create(
+    state: GitHubState, repository: Repository, author: Account, document: dict[str, Any]
+) -> Release:
+    """Create a draft or a published release.
+
+    Raises:
+        ApiError: 422, with GitHub's message.
+    """
+    asked = _checked(state, document)
+    if not asked.get("tag_name"):
+        raise invalid(item("Release", "missing_field", "tag_name"))
+    if repository.empty or (state.branch_for_releases and repository.head() is None):
+        raise invalid(item("Release", "custom", None, "Repository is empty."))
+    tag, draft = asked["tag_name"], asked.get("draft", False)
+    made = state.new_release(
+        tag=tag,
+        target_commitish=asked.get("target_commitish") or repository.default_branch,
+        name=asked.get("name"),
+        body=asked.get("body"),
+        draft=True,
+        prerelease=asked.get("prerelease", False),
+        created_at=_date_of(repository, tag) or state.now(),
+        author=author,
+    )
+    _refuse(_body_errors(asked) + _tag_errors(repository, made, publishing=not draft))
+    # A new draft accepts `make_latest` and loses it: it counts on publication.
+    if not draft:
+        _refuse_latest(asked, draft=draft, prerelease=made.prerelease)
+        _publish(state, repository, made, asked)
+    repository.releases[made.id] = made
+    state.changed(repository, made)
+    return made
+
+
+def update(
+    state: GitHubState, repository: Repository, release: Release, document: dict[str, Any]
+) -> None:
+    """Change a release; keys that are missing change nothing.
+
+    A draft whose change does not name its tag gets `untagged-…` instead, as clients have seen.
+
+    Raises:
+        ApiError: 422; nothing was changed.
+    """
+    asked = _checked(state, document)
+    before = (release.tag, release.target_commitish)
+    draft = asked.get("draft", release.draft)
+    prerelease = asked.get("prerelease", release.prerelease)
+    tag = asked.get("tag_name") or (release.untagged if release.draft else release.tag)
+    if release.immutable and (tag != release.tag or draft):
+        raise invalid(item("Release", "custom", "tag_name", "tag_name cannot be changed"))
+    publishing = release.draft and not draft
+    release.tag = tag
+    release.target_commitish = asked.get("target_commitish") or release.target_commitish
+    try:
+        moved = release.tag != before[0] or publishing
+        refused = _tag_errors(repository, release, publishing=not draft) if moved else []
+        _refuse(_body_errors(asked) + refused)
+        _refuse_latest(asked, draft=draft, prerelease=prerelease)
+    except ApiError:
+        release.tag, release.target_commitish = before
+        raise
+    release.name = asked.get("name", release.name)
+    release.body = asked.get("body", release.body)
+    release.prerelease = prerelease
+    if publishing:
+        _publish(state, repository, release, asked)
+    else:
+        if release.tag != before[0] and not draft:
+            _ensure_tag(state, repository, release)
+        release.draft = draft
+        _choose_latest(state, repository, release, asked, default="")
+    release.updated_at = state.now()
+    release.forget_rendered()
+    state.changed(repository, release)
+
+
+def _refuse(errors: list[Item]) -> None:
+    if errors:
+        raise invalid(*errors)
+
+
+def _refuse_latest(asked: dict[str, Any], *, draft: bool, prerelease: bool) -> None:
+    if str(asked.get("make_latest", "")).lower() == "true" and (draft or prerelease):
+        message = "Latest release cannot be draft or prerelease"
+        raise invalid(item("Release", "custom", None, message))
+
+
+def _tag_errors(repository: Repository, release: Release, *, publishing: bool) -> list[Item]:
+    """What is wrong with tag and commit; only a published release needs them to exist."""
+    tag, commitish = release.tag, release.target_commitish
+    if not valid_ref(tag):
+        return [_INVALID_TAG, *([_WITHOUT_TAG] if publishing else [])]
+    if publishing:
+        other = repository.published(tag)
+        if other is not None and other is not release:
+            return [item("Release", "already_exists", "tag_name")]
+        if tag in repository.burned_tags:
+            return [_BURNED, _WITHOUT_TAG]
+    if repository.tag_commit(tag) is None and _commit(repository, commitish) is None:
+        return [_INVALID_COMMITISH, *([_INVALID_TAG, _WITHOUT_TAG] if publishing else [])]
+    return []
+
+
+def _commit(repository: Repository, commitish: str) -> str | None:
+    """The commit of a branch or a full SHA; a short SHA, a tag or `HEAD` is none."""
+    sha = repository.refs.get(f"refs/heads/{commitish}")
+    if sha is None and _SHA.fullmatch(commitish):
+        sha = commitish
+    return repository.objects.peel(sha) if sha and repository.objects.kind(sha) else None
+
+
+def _date_of(repository: Repository, tag: str) -> str | None:
+    commit = repository.tag_commit(tag)
+    if commit is None:
+        return None
+    return iso(seconds(repository.objects.read_commit(commit).committer.date))
+
+
+def _ensure_tag(state: GitHubState, repository: Repository, release: Release) -> None:
+    """A published release has a tag: a lightweight one is made when there is none."""
+    commit = _commit(repository, release.target_commitish)
+    if repository.tag_commit(release.tag) is None and commit is not None:
+        state.set_ref(repository, f"refs/tags/{release.tag}", commit)
+    release.created_at = _date_of(repository, release.tag) or release.created_at
+
+
+def _publish(
+    state: GitHubState, repository: Repository, release: Release, asked: dict[str, Any]
+) -> None:
+    _ensure_tag(state, repository, release)
+    release.draft = False
+    release.published_at = state.now()
+    release.immutable = repository.immutable_releases
+    if (ref := f"refs/tags/{release.tag}") in repository.refs:
+        state.run_workflows(repository, "release", ref)
+    _choose_latest(state, repository, release, asked, default="true")
+
+
+def _choose_latest(
+    state: GitHubState,
+    repository: Repository,
+    release: Release,
+    asked: dict[str, Any],
+    *,
+    default: str,
+) -> None:
+    """Apply `make_latest`: strings; "true" is the default when a release is published."""
+    if not state.has_make_latest:
+        return
+    latest = str(asked.get("make_latest", default)).lower()
+    if latest == "true" and not release.draft and not release.prerelease:
+        repository.latest_id = release.id
+    elif latest == "legacy" or (latest == "false" and repository.latest_id == release.id):
+        repository.latest_id = None
+    elif latest == "false" and repository.latest_id is None:
+        # The former latest stays the latest, whatever the date of the new one.
+        before = repository.latest()
+        repository.latest_id = before.id if before is not None else None
