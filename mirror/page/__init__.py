@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mirror.page.query import EVERYTHING, Query
 from mirror.page.render import policy, render
-from mirror.page.view import HostView, RunningView, ServiceView, TransferView, page_data
+from mirror.page.service_state import HostView, RunningView, ServiceView, TransferView
+from mirror.page.view import page_data
 
 __all__ = [
     "EVERYTHING",

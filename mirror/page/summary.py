@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
-    from mirror.page.view import RunningView
+    from mirror.page.service_state import RunningView
 
 
 def summary_of(

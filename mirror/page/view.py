@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from mirror.core.domain.release import RepoRef
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 from mirror.page.query import Query
 from mirror.page.summary import summary_of
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
+    from mirror.page.service_state import HostView, RunningView, ServiceView
 
     Pair = tuple[str, str]
 
@@ -24,67 +24,6 @@ SCHEMA = 1
 
 _LONG = 5.0
 """Seconds that a session lasts until it stands with those that run: most are over before."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferView:
-    """One asset on its way; sizes in bytes."""
-
-    release: str
-    asset: str
-    size: int
-    done: int
-    bytes_per_second: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the data."""
-        return {
-            "release": self.release,
-            "asset": self.asset,
-            "size": self.size,
-            "done": self.done,
-            "bytes_per_second": round(self.bytes_per_second),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RunningView:
-    """A session that is under way."""
-
-    since: datetime
-    transfers: Sequence[TransferView] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceView:
-    """The service itself; ``state`` is ``starting``, ``running`` or ``draining``."""
-
-    state: str
-    ready: bool
-    started_at: datetime
-    next_run_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HostView:
-    """One host, and whether it takes work.
-
-    Attributes:
-        name: Of a source, or ``target``.
-        url: Its web address.
-        limit, remaining: Requests an hour, and what is left of them; ``None`` where it tells none.
-        resets_at: When ``remaining`` is ``limit`` again.
-        paused_until: A limit is waited out until then.
-        stopped: Why it is given up for now; empty if it is not.
-    """
-
-    name: str
-    url: str
-    limit: int | None = None
-    remaining: int | None = None
-    resets_at: datetime | None = None
-    paused_until: datetime | None = None
-    stopped: str = ""
 
 
 def page_data(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mirror.core.ledger import updates as record
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 from mirror.errors import MirrorError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from mirror.core.ledger.updates import learn, note_commits, quarantine
 from mirror.core.planning.effort import is_heavy
 from mirror.core.planning.estimate import requests_of
 from mirror.core.planning.planner import PlanContext, plan
-from mirror.core.reporting.report import RepositoryReport, iso
+from mirror.core.reporting.report import RepositoryReport
+from mirror.core.text.timestamps import iso
 from mirror.errors import HostStopped, Unmirrorable
 from mirror.git.tag_pusher import Place
 from mirror.sync.asset_copier import AssetCopier

@@ -20,7 +20,7 @@ from mirror.core.execution.action import (
 from mirror.core.planning.asset_identity import Copies
 from mirror.core.planning.asset_matching import Matched, Taken, match_assets
 from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become, temporary_name
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 from support.values import NOW, an_asset, an_entry, digest_of
 
 if TYPE_CHECKING:

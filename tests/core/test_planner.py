@@ -25,8 +25,8 @@ from mirror.core.execution.action import (
 from mirror.core.ledger.document import QuarantineEntry
 from mirror.core.planning.asset_names import temporary_name
 from mirror.core.planning.planner import PENDING, tags_needed
-from mirror.core.reporting.report import iso
 from mirror.core.text.body import marker, with_marker
+from mirror.core.text.timestamps import iso
 from support.values import (
     NOW,
     SOURCE,

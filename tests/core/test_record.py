@@ -19,7 +19,7 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 from support.values import NOW, a_ledger, a_record, a_release, an_asset, an_entry
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from mirror.core.reporting.report import (
     Report,
     RepositoryReport,
     RequestCount,
-    iso,
 )
+from mirror.core.text.timestamps import iso
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 DONE = (

@@ -29,9 +29,9 @@ from hostile.lies import (
 from mirror.core.domain.capabilities import BODY_LIMIT, Capabilities
 from mirror.core.domain.release import Digest, Release, fingerprint, newest_first
 from mirror.core.domain.selection import Selection, next_ripe, select
-from mirror.core.reporting.report import iso
 from mirror.core.text.body import marker, render_body, render_footer, with_marker
 from mirror.core.text.mentions import escape_mentions
+from mirror.core.text.timestamps import iso
 from mirror.core.text.wording import size
 from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github.decode import asset_of, list_of, release_of, repository_of

@@ -36,7 +36,7 @@ from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
 from mirror.core.planning.asset_names import guessed_name, is_temporary
 from mirror.core.planning.planner import PlanContext, plan, tags_needed
 from mirror.core.planning.renames import vacated as vacated_by
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 from support.values import NOW, TARGET, digest_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import Asset, Release, RepoRef, Repository, Snapshot
 from mirror.core.ledger.document import AssetEntry, Ledger, ReleaseEntry
 from mirror.core.planning.planner import PlanContext, plan
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from mirror.core.execution.action import Plan

@@ -19,7 +19,7 @@ from mirror.core.execution.action import (
 from mirror.core.ledger.document import AssetEntry, QuarantineEntry, ReleaseEntry
 from mirror.core.planning.asset_identity import proof_of
 from mirror.core.planning.asset_names import forms, is_temporary
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

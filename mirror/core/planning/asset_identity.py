@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.ledger.document import AssetEntry, same_content
 from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -30,8 +30,8 @@ from mirror.core.planning.plan_context import PlanContext
 from mirror.core.planning.release_matching import Copies
 from mirror.core.planning.release_text import Texts
 from mirror.core.planning.tags import needs_tag, push_refused, tag_for, tags_needed
-from mirror.core.reporting.report import iso
 from mirror.core.text.body import description, readme
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from mirror.core.domain.policy import Policy

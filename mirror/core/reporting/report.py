@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mirror.core.text.sanitise import MOST_NAMED, bound
+from mirror.core.text.timestamps import iso
 from mirror.errors import MOST_TOLD, told
 
 if TYPE_CHECKING:
@@ -307,11 +307,6 @@ class Report:
             for host, count in repo.estimated_requests.items():
                 sums[host] = sums.get(host, 0) + count
         return sums
-
-
-def iso(moment: datetime) -> str:
-    """Write a moment as the report and the ledger do: ``2026-11-21T09:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import could_match, matches_source
 from mirror.core.ledger.index import NO_PROOF, ProofCounts
-from mirror.core.reporting.report import iso
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.capabilities import BODY_LIMIT
-from mirror.core.reporting.report import iso
 from mirror.core.text.mentions import escape_mentions, escaped_parts, shortened
+from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from mirror.core.domain.release import Release
