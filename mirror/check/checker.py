@@ -16,6 +16,7 @@ from mirror.check.git_check import GitCheck
 from mirror.check.host_check import CheckResult, HostCheck, State, failure
 from mirror.core.ledger.document import Index
 from mirror.errors import MirrorError, NotFound
+from mirror.github.answers import RateLimits, ReleaseAnswer, RepositoryAnswer, decode, many
 from mirror.sync.discovery import discover
 
 if TYPE_CHECKING:
@@ -141,14 +142,10 @@ class Checker:
 
     async def _newest_asset(self, side: Endpoint, repo: RepoRef) -> tuple[int, str] | None:
         """Number and name of an asset of one of the newest releases, if they have any."""
-        answer = await side.store.client.get(f"repos/{repo}/releases?per_page=5")
-        releases = answer.data if isinstance(answer.data, list) else []
-        for release in releases:
-            assets = release.get("assets") if isinstance(release, dict) else None
-            for asset in assets if isinstance(assets, list) else []:
-                if isinstance(asset, dict) and asset.get("size") and isinstance(asset["id"], int):
-                    return asset["id"], str(asset.get("name"))
-        return None
+        releases = many(ReleaseAnswer, side.name)
+        await side.store.client.get(f"repos/{repo}/releases?per_page=5", check=releases)
+        assets = (asset for release in releases.value for asset in release.assets if asset.size)
+        return next(((asset.id, asset.name) for asset in assets), None)
 
     async def _one_byte(
         self, side: Endpoint, asset: tuple[RepoRef, int, str] | None
@@ -190,8 +187,7 @@ class Checker:
 
     async def _targets(self) -> list[CheckResult]:
         looked = self._mirrors[:MOST_REPOSITORIES]
-        client = self._target.store.client
-        answers = await _each(partial(client.get, f"repos/{mirror.target}") for mirror in looked)
+        answers = await _each(partial(self._target_repository, m.target) for m in looked)
         results: list[CheckResult] = []
         counts: Counter[str] = Counter()
         for mirror, answer in zip(looked, answers, strict=True):
@@ -203,7 +199,7 @@ class Checker:
                     results.append(CheckResult("target", str(mirror.target), "failed", detail))
             elif isinstance(answer, MirrorError):
                 results.append(failure("target", str(mirror.target), answer))
-            elif trouble := _trouble(answer.data):
+            elif trouble := _trouble(answer):
                 results.append(CheckResult("target", str(mirror.target), "failed", trouble))
             else:
                 counts["may be written"] += 1
@@ -214,6 +210,10 @@ class Checker:
             results.append(CheckResult("target", "repositories", "ok", said))
         return results
 
+    async def _target_repository(self, repo: RepoRef) -> RepositoryAnswer:
+        answer = await self._target.store.client.get(f"repos/{repo}")
+        return decode(answer.data, RepositoryAnswer, self._target.name)
+
     # -- the rate limit -----------------------------------------------------------------------
 
     async def _budget(self, side: Endpoint) -> CheckResult:
@@ -221,13 +221,11 @@ class Checker:
         needed = self._requests_an_hour(side)
         try:
             answer = await side.store.client.get("rate_limit")
-            limit = _core_limit(answer.data)
+            limit = decode(answer.data, RateLimits, side.name).resources.core.limit
         except NotFound:
             return CheckResult(side.name, "rate limit", "ok", "not limited")
         except MirrorError as error:
             return failure(side.name, "rate limit", error, status="unknown")
-        if limit is None:
-            return CheckResult(side.name, "rate limit", "unknown", "the host tells no limit")
         detail = f"{limit} requests an hour; passes in which nothing changed need about {needed}"
         if needed > limit:
             return CheckResult(
@@ -260,22 +258,13 @@ def _not_tried(host: str, what: str) -> CheckResult:
     return CheckResult(host, what, "unknown", "not tried, because of the failure above")
 
 
-def _trouble(data: object) -> str:
-    """What is in the way of writing to a repository that exists; empty for nothing."""
-    facts = data if isinstance(data, dict) else {}
-    if facts.get("archived"):
+def _trouble(repository: RepositoryAnswer) -> str:
+    """What prevents writing to a repository that exists; empty for nothing."""
+    if repository.archived:
         return "is archived, so that nothing can be written; unarchive it"
-    permissions = facts.get("permissions")
-    if isinstance(permissions, dict) and not permissions.get("push"):
+    if repository.permissions and not repository.permissions.push:
         return "the token may not write there; give it write access"
     return ""
-
-
-def _core_limit(data: object) -> int | None:
-    resources = data.get("resources") if isinstance(data, dict) else None
-    core = resources.get("core") if isinstance(resources, dict) else None
-    limit = core.get("limit") if isinstance(core, dict) else None
-    return limit if isinstance(limit, int) else None
 
 
 async def _each(asks: Iterable[Callable[[], Awaitable[T]]]) -> list[T | MirrorError]:

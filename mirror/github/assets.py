@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
-from mirror.github.decode import asset_of
+from mirror.github.answers import AssetAnswer, decode
 from mirror.github.protocol import etag_of
 from mirror.github.streams import StorageError
 from mirror.github.wire import MEDIA_TYPE
@@ -270,7 +270,8 @@ class AssetSink:
             self._url, chunks, size, self._content_type, repeated=repeated
         )
         try:
-            return asset_of(reply, self._client.name)
+            found = decode(reply, AssetAnswer, self._client.name)
         except BadAnswer as error:
             error.ambiguous = True
             raise
+        return found.value()

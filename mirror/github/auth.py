@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
 from mirror.errors import AuthError, GitHubError, HostStopped, NotFound, ValidationFailed
-from mirror.github.decode import Fields
+from mirror.github.answers import AppAnswer, Installation, InstallationToken, decode, utc
 from mirror.github.protocol import owner_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.github.appkey import AppKey
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MARGIN = timedelta(minutes=5)
@@ -233,16 +234,16 @@ class AppAuth:
 
         Source: https://docs.github.com/rest/apps/apps#get-the-authenticated-app
         """
-        fields = Fields(await self._ask("GET", "app"), "app", self._host)
-        return fields.text("name") or fields.text("slug")
+        app = await self._ask("GET", "app", AppAnswer)
+        return app.name or app.slug or ""
 
     async def account(self, installation: int) -> str:
         """The account that an installation is in.
 
         Source: https://docs.github.com/rest/apps/apps#get-an-installation-for-the-authenticated-app
         """
-        data = await self._ask("GET", f"app/installations/{installation}")
-        return Fields(data, "installation", self._host).login("account")
+        found = await self._ask("GET", f"app/installations/{installation}", Installation)
+        return found.account.login if found.account else ""
 
     def _owner(self, address: str) -> str | None:
         """Whose installation a request needs; empty for the one that was given."""
@@ -259,8 +260,10 @@ class AppAuth:
             raise HostStopped(f"not asked again in this pass: {known}", status=known.status)
         try:
             number = self._installation or await self._find(owner)
-            data = await self._ask("POST", f"app/installations/{number}/access_tokens")
-            grant = self._read(data, number, again=again)
+            path = f"app/installations/{number}/access_tokens"
+            grant = self._read(
+                await self._ask("POST", path, InstallationToken), number, again=again
+            )
         except GitHubError as error:
             error.ambiguous = False  # what was to be sent with the token was not
             refused = isinstance(error, AuthError | NotFound | ValidationFailed)
@@ -278,32 +281,31 @@ class AppAuth:
         Source: https://docs.github.com/rest/apps/apps#get-an-organization-installation-for-the-authenticated-app
         """
         try:
-            data = await self._ask("GET", f"orgs/{owner}/installation")
+            found = await self._ask("GET", f"orgs/{owner}/installation", Installation)
         except NotFound:
-            data = await self._ask("GET", f"users/{owner}/installation")
-        return Fields(data, "installation", self._host).integer("id")
+            found = await self._ask("GET", f"users/{owner}/installation", Installation)
+        return int(found.id)
 
-    def _read(self, data: object, number: int, *, again: bool) -> Grant:
+    def _read(self, answer: InstallationToken, number: int, *, again: bool) -> Grant:
         """Read the answer; the token's life is measured by the host's clock, and counted by ours."""
-        fields = Fields(data, "token of an installation", self._host)
-        permissions = data.get("permissions") if isinstance(data, dict) else None
         here = self._asker.host_time() if self._asker else self._clock.now()
-        ends = fields.moment("expires_at") or here + timedelta(hours=1)
+        ends = utc(answer.expires_at) or here + timedelta(hours=1)
         life = max(ends - here, timedelta(minutes=1))
         margin = min(MARGIN, life / 2)
         return Grant(
-            f"Bearer {fields.required('token')}",
+            f"Bearer {answer.token}",
             number,
             self._clock.monotonic() + (life - margin).total_seconds(),
             ends,
-            {str(k): str(v) for k, v in permissions.items()}
-            if isinstance(permissions, dict)
-            else {},
+            answer.permissions,
             again,
         )
 
-    async def _ask(self, method: str, path: str) -> Any:
+    async def _ask(self, method: str, path: str, shape: type[T]) -> T:
         """Ask as the App itself; once more where the clocks differ, or the key was renewed."""
+        return decode(await self._asked(method, path), shape, self._host)
+
+    async def _asked(self, method: str, path: str) -> Any:
         if self._asker is None:
             raise RuntimeError("an AppAuth is used by a GitHubClient")
         try:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import structlog
 
 from mirror.core.ledger.document import PageProof
 from mirror.errors import ConnectionLost, NotFound, ServerError, ValidationFailed
-from mirror.github.decode import Check, list_of
+from mirror.github.answers import many
 from mirror.github.protocol import RefusedAddress, following, origin, page_size, tells_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mirror.github.answers import AnswerShape
     from mirror.github.client import GitHubClient
     from mirror.github.repeat import Answer
 
@@ -69,7 +69,7 @@ class PageReader(Generic[T]):
 
     Args:
         what: The kind, for errors.
-        read: One item's JSON to its value.
+        shape: One item's declaration.
         content: A fingerprint of a page's items, without what changes for no reason (counters).
     """
 
@@ -77,12 +77,12 @@ class PageReader(Generic[T]):
         self,
         client: GitHubClient,
         what: str,
-        read: Callable[[object, str], T],
+        shape: type[AnswerShape[T]],
         content: Callable[[Sequence[T]], str],
     ) -> None:
         self._client = client
         self._what = what
-        self._read = read
+        self._shape = shape
         self._content = content
 
     async def read(
@@ -208,7 +208,7 @@ class PageReader(Generic[T]):
 
         Later pages are named by numbers: whose they are, the first one's address tells.
         """
-        check = Check(partial(list_of, self._what, self._read), self._client.name)
+        check = many(self._shape, self._client.name)
         answer = await self._client.get(address, etag=etag, check=check, easier=easier, about=first)
         return answer, [] if answer.not_modified else check.value
 

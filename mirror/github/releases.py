@@ -23,15 +23,31 @@ from mirror.errors import (
     NotFound,
     ValidationFailed,
 )
-from mirror.github.decode import Check, Fields, asset_of, list_of, release_of, repository_of
+from mirror.github.answers import (
+    ActionsPermissions,
+    AssetAnswer,
+    Check,
+    CommitTree,
+    FileAnswer,
+    FileCommit,
+    Named,
+    Reference,
+    ReleaseAnswer,
+    RepositoryAnswer,
+    TagAnswer,
+    User,
+    many,
+    one,
+)
 from mirror.github.pages import MOST_TAG_PAGES, PER_PAGE, PageReader, not_endless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mirror.core.domain.release import Asset, Release, RepoRef, Repository
     from mirror.core.ledger.document import PageProof
+    from mirror.github.answers import AnswerShape
     from mirror.github.client import GitHubClient
 
 T = TypeVar("T")
@@ -89,9 +105,11 @@ class ReleaseStore:
     def __init__(self, client: GitHubClient) -> None:
         self.client = client
         self._host = client.name
-        self._releases = PageReader(client, "releases", release_of, fingerprint)
-        self._assets = PageReader(client, "release assets", asset_of, lambda _: "")
-        self._repositories = PageReader(client, "repositories", repository_of, _repositories_print)
+        self._releases = PageReader(client, "releases", ReleaseAnswer, fingerprint)
+        self._assets = PageReader(client, "release assets", AssetAnswer, lambda _: "")
+        self._repositories = PageReader(
+            client, "repositories", RepositoryAnswer, _repositories_print
+        )
         self._login: str | None = None
         self._login_known = False
 
@@ -142,13 +160,13 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        release = await self._get(f"repos/{repo}/releases/{number}", release_of)
+        release = await self._get(f"repos/{repo}/releases/{number}", ReleaseAnswer)
         return await self._with_all_assets(repo, release)
 
     async def latest(self, repo: RepoRef) -> int | None:
         """The id of the release that the host calls latest; ``None`` where it calls none so."""
         try:
-            return (await self._get(f"repos/{repo}/releases/latest", release_of)).id
+            return (await self._get(f"repos/{repo}/releases/latest", ReleaseAnswer)).id
         except NotFound:
             return None
 
@@ -166,7 +184,7 @@ class ReleaseStore:
     async def asset(self, repo: RepoRef, number: int) -> Asset | None:
         """Read an asset; ``None`` where it is not there."""
         try:
-            return await self._get(f"repos/{repo}/releases/assets/{number}", asset_of)
+            return await self._get(f"repos/{repo}/releases/assets/{number}", AssetAnswer)
         except NotFound:
             return None
 
@@ -176,7 +194,7 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        return await self._get(f"repos/{repo}", repository_of)
+        return await self._get(f"repos/{repo}", RepositoryAnswer)
 
     async def is_empty(self, repository: Repository) -> bool:
         """Whether a repository has no commit; its size tells nothing, it is measured late.
@@ -233,7 +251,7 @@ class ReleaseStore:
         """The token's user; ``None`` without a token, and for an installation of an App."""
         if not self._login_known and self.client.fingerprint != "anonymous":
             try:
-                self._login = await self._get("user", _login_of)
+                self._login = await self._get("user", User)
             except (AuthError, NotFound) as error:
                 if error.status == 401:
                     raise
@@ -266,7 +284,7 @@ class ReleaseStore:
         seen: set[str] = set()
         while address is not None and len(found) < len(wanted):
             not_endless("tags", self._host, address, seen, MOST_TAG_PAGES)
-            check = Check(partial(list_of, "tags", _tag_of), self._host)
+            check = many(TagAnswer, self._host)
             answer = await self.client.get(address, check=check, about=first)
             found.update((name, commit) for name, commit in check.value if name in wanted)
             address = answer.next
@@ -286,23 +304,24 @@ class ReleaseStore:
         for _ in range(_DEEPEST_TAG):
             if kind != "tag":
                 return sha
-            kind, sha = await self._get(f"repos/{repo}/git/tags/{sha}", _git_object)
+            kind, sha = await self._get(f"repos/{repo}/git/tags/{sha}", Reference)
         return None
 
     async def _ref(self, repo: RepoRef, tag: str) -> tuple[str, str] | None:
         """The type and the name of what a tag points to; ``None`` where there is no such tag."""
 
-        def read(data: object, host: str) -> tuple[str, str] | None:
-            if not isinstance(data, list):
-                return _git_object(data, host)
-            named = [item for item in data if isinstance(item, dict)]
-            exact = [item for item in named if item.get("ref") == f"refs/tags/{tag}"]
-            return _git_object(exact[0], host) if exact else None
+        def exact(found: Reference | list[Reference]) -> tuple[str, str] | None:
+            if isinstance(found, Reference):
+                return found.value()
+            return next((r.value() for r in found if r.ref == f"refs/tags/{tag}"), None)
 
+        check = Check(Reference | list[Reference], exact, self._host)
         try:
-            return await self._get(f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}", read)
+            path = f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}"
+            await self.client.get(path, check=check)
         except NotFound:
             return None
+        return check.value
 
     async def has_commit(self, repo: RepoRef, sha: str) -> bool:
         """Whether a commit (its full name) is in a repository."""
@@ -324,8 +343,8 @@ class ReleaseStore:
             ValidationFailed: The repository is empty (409).
         """
         path = f"repos/{repo}/git/ref/heads/{quote(branch, safe='')}"
-        _, commit = await self._get(path, _git_object)
-        return commit, await self._get(f"repos/{repo}/git/commits/{commit}", _tree_of)
+        _, commit = await self._get(path, Reference)
+        return commit, await self._get(f"repos/{repo}/git/commits/{commit}", CommitTree)
 
     async def create_commit(
         self,
@@ -347,7 +366,7 @@ class ReleaseStore:
             "author": person,
             "committer": person,
         }
-        made = Check(_sha_of, self._host)
+        made = one(Named, self._host)
         path = f"repos/{repo}/git/commits"
         await self.client.post(path, body, repeatable=True, check=made)
         return made.value
@@ -364,7 +383,7 @@ class ReleaseStore:
             return {"object": {"type": ref[0], "sha": ref[1]}} if ref and ref[1] == sha else None
 
         body = {"ref": f"refs/tags/{tag}", "sha": sha}
-        check = Check(_git_object, self._host)
+        check = one(Reference, self._host)
         try:
             await self.client.post(f"repos/{repo}/git/refs", body, settle=settle, check=check)
         except ValidationFailed as error:
@@ -386,7 +405,7 @@ class ReleaseStore:
             "description": description,
             "private": visibility != "public",
         }
-        made = Check(repository_of, self._host)
+        made = one(RepositoryAnswer, self._host)
 
         async def settle() -> Any | None:
             try:
@@ -435,7 +454,7 @@ class ReleaseStore:
     async def actions_enabled(self, repo: RepoRef) -> bool | None:
         """Whether GitHub Actions is on; ``None`` where the server does not tell."""
         try:
-            return await self._get(f"repos/{repo}/actions/permissions", _enabled)
+            return await self._get(f"repos/{repo}/actions/permissions", ActionsPermissions)
         except _REFUSALS as error:
             if error.status in {403, 404, 409}:
                 return None
@@ -449,7 +468,7 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
         """
         body = {"message": message, "content": base64.b64encode(text.encode()).decode()}
-        made = Check(_commit_of, self._host)
+        made = one(FileCommit, self._host)
         try:
             await self.client.put(f"repos/{repo}/contents/{quote(path)}", body, check=made)
         except ValidationFailed:
@@ -463,7 +482,7 @@ class ReleaseStore:
     async def read_file(self, repo: RepoRef, path: str) -> str | None:
         """Read a text file of the default branch; ``None`` where there is none."""
         try:
-            return await self._get(f"repos/{repo}/contents/{quote(path)}", _content_of)
+            return await self._get(f"repos/{repo}/contents/{quote(path)}", FileAnswer)
         except NotFound:
             return None
 
@@ -491,14 +510,14 @@ class ReleaseStore:
             look = partial(self._draft, repo, str(fields["tag_name"]), marker)
             return await polling(look, lambda found: found is not None, LAG, self.client.clock)
 
-        made = Check(release_of, self._host)
+        made = one(ReleaseAnswer, self._host)
         await self.client.post(f"repos/{repo}/releases", body, settle=settle, check=made)
         return made.value
 
     async def _draft(self, repo: RepoRef, tag: str, marker: str) -> Any | None:
         address: str | None = f"repos/{repo}/releases?per_page={PER_PAGE}"
         while address is not None:
-            check = Check(partial(list_of, "releases", release_of), self._host)
+            check = many(ReleaseAnswer, self._host)
             answer = await self.client.get(address, check=check)
             for release, item in zip(check.value, answer.data, strict=True):
                 if release.draft and release.tag == tag and marker in release.body:
@@ -514,7 +533,7 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/releases/releases ("Update a release")
         """
         path = f"repos/{repo}/releases/{number}"
-        changed = Check(release_of, self._host)
+        changed = one(ReleaseAnswer, self._host)
         await self.client.patch(path, _release_fields(fields), check=changed)
         return changed.value
 
@@ -533,7 +552,7 @@ class ReleaseStore:
         fields = {
             key: value for key, value in {"name": name, "label": label}.items() if value is not None
         }
-        changed = Check(asset_of, self._host)
+        changed = one(AssetAnswer, self._host)
         path = f"repos/{repo}/releases/assets/{number}"
         await self.client.patch(path, fields, check=changed)
         return changed.value
@@ -551,8 +570,8 @@ class ReleaseStore:
     def _address(self, path: str) -> str:
         return self.client.address(path)
 
-    async def _get(self, path: str, read: Callable[[object, str], T]) -> T:
-        check = Check(read, self._host)
+    async def _get(self, path: str, shape: type[AnswerShape[T]]) -> T:
+        check = one(shape, self._host)
         await self.client.get(path, check=check)
         return check.value
 
@@ -571,46 +590,6 @@ def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
 def _repositories_print(repositories: Iterable[Repository]) -> str:
     facts = [[str(r.ref), r.id, r.private, r.fork, r.archived] for r in repositories]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-def _login_of(data: object, host: str) -> str:
-    return Fields(data, "user", host).required("login")
-
-
-def _git_object(data: object, host: str) -> tuple[str, str]:
-    """The type and the name of what a reference or an annotated tag points to."""
-    target = Fields(data, "git reference", host).object("object")
-    return target.required("type"), target.sha()
-
-
-def _sha_of(data: object, host: str) -> str:
-    return Fields(data, "commit", host).sha()
-
-
-def _tree_of(data: object, host: str) -> str:
-    return Fields(data, "commit", host).object("tree").sha()
-
-
-def _commit_of(data: object, host: str) -> tuple[str, str]:
-    commit = Fields(data, "file", host).object("commit")
-    return commit.sha(), commit.object("tree").sha()
-
-
-def _enabled(data: object, host: str) -> bool:
-    return Fields(data, "permission", host).told("enabled")
-
-
-def _content_of(data: object, host: str) -> str:
-    content = Fields(data, "file", host).required("content")
-    try:
-        return base64.b64decode(content).decode("utf-8", "replace")
-    except ValueError:
-        raise BadAnswer(f"{host}: the content of a file is not Base64", host=host) from None
-
-
-def _tag_of(data: object, host: str) -> tuple[str, str]:
-    fields = Fields(data, "tag", host)
-    return fields.required("name"), fields.object("commit").sha()
 
 
 def _iso(date: datetime) -> str:

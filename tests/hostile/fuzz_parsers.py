@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["mirror"]):
     from mirror.git.errors import reason_of
     from mirror.git.program import Finished
     from mirror.git.tag_pusher import _verdicts, valid_name
-    from mirror.github.decode import list_of, release_of, repository_of
+    from mirror.github.answers import ReleaseAnswer, RepositoryAnswer, many, one
     from mirror.github.protocol import Context, RateLimit, decode_response, next_link
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -57,9 +57,10 @@ def answer(data: bytes) -> None:
     limit.resets_at(NOW)
     limit.retries_at(NOW)
     document = decode_response(status, headers, source.ConsumeBytes(10_000), CONTEXT)
-    releases = list_of("releases", release_of, document, "host")
-    fingerprint(releases)
-    select(releases, Selection(versions=">=1"), NOW)
+    check = many(ReleaseAnswer, "host")
+    check(document)
+    fingerprint(check.value)
+    select(check.value, Selection(versions=">=1"), NOW)
 
 
 def documents(data: bytes) -> None:
@@ -68,8 +69,8 @@ def documents(data: bytes) -> None:
     for read in (
         lambda: Ledger.decode(data),
         lambda: Index.decode(data),
-        lambda: release_of(document, "host"),
-        lambda: repository_of(document, "host"),
+        lambda: one(ReleaseAnswer, "host")(document),
+        lambda: one(RepositoryAnswer, "host")(document),
     ):
         try:
             read()

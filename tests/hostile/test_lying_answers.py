@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -17,6 +17,7 @@ from hostile.lies import (
     RELEASE,
     REPOSITORY,
     bodies,
+    encoded,
     headers,
     lies,
     links,
@@ -34,7 +35,7 @@ from mirror.core.text.mentions import escape_mentions
 from mirror.core.text.timestamps import iso
 from mirror.core.text.wording import size
 from mirror.errors import BadAnswer, GitHubError, MirrorError
-from mirror.github.decode import asset_of, list_of, release_of, repository_of
+from mirror.github.answers import AssetAnswer, ReleaseAnswer, RepositoryAnswer, many, one
 from mirror.github.protocol import (
     Context,
     RateLimit,
@@ -46,9 +47,6 @@ from mirror.github.protocol import (
     public,
     without_secrets,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 CONTEXT = Context("github", "GET", "https://api.github.com/repos/o/r/releases", NOW)
@@ -130,6 +128,20 @@ def test_a_version_is_of_any_age(text: str) -> None:
     Capabilities.of(text)
 
 
+SHAPES: dict[str, Any] = {
+    "release": ReleaseAnswer,
+    "asset": AssetAnswer,
+    "repository": RepositoryAnswer,
+}
+
+
+def read(shape: Any, document: Any) -> Any:
+    """A document, from the bytes of an answer to its value."""
+    check: Any = one(shape, "github")
+    check(decode_response(200, CIMultiDict(), encoded(document), CONTEXT))
+    return check.value
+
+
 def _use_release(release: Release) -> None:
     """What the program does with a release, but for the network."""
     fingerprint([release])
@@ -160,7 +172,7 @@ def _use_release(release: Release) -> None:
 def test_a_release_can_be_used_or_is_refused(document: Any) -> None:
     """Whatever comes as a release: a bad answer, or a value that nothing trips over."""
     try:
-        release = release_of(document, "github")
+        release = read(ReleaseAnswer, document)
     except BadAnswer as error:
         one_line(error)
         return
@@ -173,14 +185,13 @@ def test_a_release_can_be_used_or_is_refused(document: Any) -> None:
 @given(lies(ASSET) | lies(REPOSITORY) | lies([RELEASE]) | values)
 def test_assets_and_repositories_are_values_or_refused(document: Any) -> None:
     """The same for the other documents."""
-    readers: tuple[Callable[[Any, str], object], ...] = (
-        asset_of,
-        repository_of,
-        lambda data, host: list_of("releases", release_of, data, host),
-    )
-    for read in readers:
+    for check in (
+        one(AssetAnswer, "github"),
+        one(RepositoryAnswer, "github"),
+        many(ReleaseAnswer, "github"),
+    ):
         try:
-            read(document, "github")
+            check(decode_response(200, CIMultiDict(), encoded(document), CONTEXT))
         except BadAnswer as error:
             one_line(error)
 
@@ -205,18 +216,16 @@ def test_what_decides_is_there_or_nothing_is_decided(
 
     These fields are in every version's schema, and never null there.
     """
-    read: dict[str, Any] = {"release": release_of, "asset": asset_of, "repository": repository_of}
-    read[what](document, "github")
+    read(SHAPES[what], document)
     bad = {**document, field: None}
     if lie == "missing":
         del bad[field]
     with pytest.raises(BadAnswer, match=field):
-        read[what](bad, "github")
+        read(SHAPES[what], bad)
 
 
 def test_every_field_that_is_read_is_checked_for_its_type() -> None:
     """A value of another type is a bad answer, never taken for something else."""
-    read: dict[str, Any] = {"release": release_of, "asset": asset_of, "repository": repository_of}
     fields = {
         "release": "id tag_name name body draft prerelease target_commitish created_at published_at"
         " html_url upload_url immutable assets author",
@@ -230,7 +239,7 @@ def test_every_field_that_is_read_is_checked_for_its_type() -> None:
             wrong: Any = "text" if isinstance(value, (int, dict, list)) else 7
             for lie in (wrong, 1.5):
                 with pytest.raises(BadAnswer):
-                    read[what]({**documents[what], name: lie}, "github")
+                    read(SHAPES[what], {**documents[what], name: lie})
 
 
 @tries(80)
@@ -309,7 +318,9 @@ def test_a_whole_answer_from_bytes_to_values(body: bytes) -> None:
     """From the wire to the domain nothing but our errors is raised."""
     try:
         data = decode_response(200, CIMultiDict(), body, CONTEXT)
-        for release in list_of("releases", release_of, data, "github"):
+        check = many(ReleaseAnswer, "github")
+        check(data)
+        for release in check.value:
             _use_release(release)
     except MirrorError as error:
         one_line(error)

@@ -1,0 +1,356 @@
+"""The JSON of the REST API, declared as far as it is read, and its values in the domain.
+
+Unknown fields are ignored. A field that is missing, null or of another type where GitHub's schema
+rules that out makes the whole answer a bad one: a draft is not published, and no asset deleted,
+because of a guess.
+
+Source: https://docs.github.com/rest/about-the-rest-api/api-versions (fields are added without
+a new version) and GitHub's OpenAPI descriptions (which fields are there and which may be null).
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from mirror.core.domain.release import ADDRESS, Asset, Digest, Release, RepoRef, Repository
+from mirror.core.json_types import Count, mismatch
+from mirror.errors import BadAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+V_co = TypeVar("V_co", covariant=True)
+
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+ObjectName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")]
+"""The name of a git object; it becomes a part of addresses."""
+
+
+class AnswerShape(Protocol[V_co]):
+    """A declaration, and the value that it stands for."""
+
+    def value(self) -> V_co:
+        """The value for the rest of the program."""
+        ...
+
+
+def decode(data: object, shape: type[T], host: str) -> T:
+    """Check the JSON of an answer against a declaration.
+
+    Raises:
+        BadAnswer: It does not match; the path of the first field that differs is named.
+    """
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as error:
+        raise BadAnswer(
+            f"{host}: unexpected JSON in the API's answer: {mismatch(error)}", host=host
+        ) from None
+
+
+class Check(Generic[T]):
+    """Checks an answer while its request can still be repeated, and keeps the value.
+
+    Args:
+        shape: The declaration.
+        value: Its value.
+        host: The host's configured name.
+    """
+
+    def __init__(self, shape: Any, value: Callable[[Any], T], host: str) -> None:
+        self.value: T
+        self._shape = shape
+        self._value = value
+        self._host = host
+
+    def __call__(self, data: object) -> None:
+        """Check an answer.
+
+        Raises:
+            BadAnswer: It does not match.
+        """
+        self.value = self._value(decode(data, self._shape, self._host))
+
+
+def one(shape: type[AnswerShape[T]], host: str) -> Check[T]:
+    """Check for an answer with one object."""
+    return Check(shape, lambda found: found.value(), host)
+
+
+def many(shape: type[AnswerShape[T]], host: str) -> Check[list[T]]:
+    """Check for an answer with a list of objects."""
+    return Check(list[shape], lambda found: [item.value() for item in found], host)  # type: ignore[valid-type]
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """A date in UTC; one without a zone is in UTC already.
+
+    Dates at either end of the calendar are moved inwards, so that counting from them cannot overflow.
+    """
+    if moment is None or (moment.tzinfo is UTC and moment < _LATEST):
+        return moment
+    try:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        moment = moment.replace(tzinfo=UTC)
+    return min(moment, _LATEST)
+
+
+# --- releases and assets --------------------------------------------------------------------------
+
+
+class User(Struct):
+    """An account; an author who left is null instead."""
+
+    login: str
+
+    def value(self) -> str:
+        """Its name."""
+        return self.login
+
+
+class AssetAnswer(Struct):
+    """A release asset."""
+
+    id: Count
+    name: str
+    size: Count
+    state: str
+    content_type: str | None = None
+    label: str | None = None
+    digest: str | None = None
+    updated_at: datetime | None = None
+    created_at: datetime | None = None
+
+    def value(self) -> Asset:
+        """The asset."""
+        digest = Digest.parse(self.digest)
+        return Asset(
+            id=self.id,
+            name=self.name,
+            size=self.size,
+            content_type=self.content_type or "application/octet-stream",
+            state=self.state,
+            label=self.label or "",
+            sha256=digest.sha256 if digest else None,
+            updated_at=utc(self.updated_at),
+            created_at=utc(self.created_at),
+        )
+
+
+class ReleaseAnswer(Struct):
+    """A release, with the assets that are embedded in it."""
+
+    id: Count
+    tag_name: str
+    draft: bool
+    prerelease: bool
+    assets: list[AssetAnswer]
+    name: str | None = None
+    body: str | None = None
+    target_commitish: str | None = None
+    created_at: datetime | None = None
+    published_at: datetime | None = None
+    author: User | None = None
+    html_url: str | None = None
+    upload_url: str | None = None
+    immutable: bool | None = None
+
+    def value(self) -> Release:
+        """The release."""
+        return Release(
+            id=self.id,
+            tag=self.tag_name,
+            name=self.name or "",
+            body=self.body or "",
+            draft=self.draft,
+            prerelease=self.prerelease,
+            target_commitish=self.target_commitish or "",
+            created_at=utc(self.created_at),
+            published_at=utc(self.published_at),
+            author=self.author.login if self.author else "",
+            html_url=self.html_url or "",
+            upload_url=(self.upload_url or "").partition("{")[0],
+            immutable=bool(self.immutable),
+            assets=tuple([asset.value() for asset in self.assets]),
+        )
+
+
+# --- repositories ---------------------------------------------------------------------------------
+
+
+class Permissions(Struct):
+    """What the token may do in a repository."""
+
+    push: bool = False
+
+
+class RepositoryAnswer(Struct):
+    """A repository; whether it is empty is not said there."""
+
+    id: Count
+    full_name: Annotated[str, Meta(pattern=rf"\A{ADDRESS}\Z")]
+    fork: bool
+    private: bool | None = None
+    archived: bool | None = None
+    default_branch: str | None = None
+    html_url: str | None = None
+    description: str | None = None
+    permissions: Permissions | None = None
+
+    def value(self) -> Repository:
+        """The repository."""
+        return Repository(
+            ref=RepoRef.parse(self.full_name),
+            id=self.id,
+            private=bool(self.private),
+            archived=bool(self.archived),
+            fork=self.fork,
+            default_branch=self.default_branch or "",
+            html_url=self.html_url or "",
+            description=self.description or "",
+        )
+
+
+class ActionsPermissions(Struct):
+    """Whether GitHub Actions may run in a repository."""
+
+    enabled: bool
+
+    def value(self) -> bool:
+        """Whether it may."""
+        return self.enabled
+
+
+class FileAnswer(Struct):
+    """A text file of a repository, sent in Base64."""
+
+    content: str
+
+    def __post_init__(self) -> None:
+        try:
+            self.content = base64.b64decode(self.content).decode("utf-8", "replace")
+        except ValueError:
+            raise ValueError("the content is not Base64") from None
+
+    def value(self) -> str:
+        """Its text."""
+        return self.content
+
+
+class Limit(Struct):
+    """A limit of requests."""
+
+    limit: Count
+
+
+class Limits(Struct):
+    """The limits of each part of the API."""
+
+    core: Limit
+
+
+class RateLimits(Struct):
+    """What the API says of its primary rate limit."""
+
+    resources: Limits
+
+
+# --- git ------------------------------------------------------------------------------------------
+
+
+class GitObject(Struct):
+    """What a reference or an annotated tag points to."""
+
+    type: str
+    sha: ObjectName
+
+
+class Reference(Struct):
+    """A reference, or an annotated tag."""
+
+    object: GitObject
+    ref: str = ""
+
+    def value(self) -> tuple[str, str]:
+        """Type and name of what it points to."""
+        return self.object.type, self.object.sha
+
+
+class Named(Struct):
+    """An object of which no more than the name is read."""
+
+    sha: ObjectName
+
+    def value(self) -> str:
+        """Its name."""
+        return self.sha
+
+
+class Commit(Named):
+    """A commit."""
+
+    tree: Named
+
+
+class CommitTree(Struct):
+    """The tree of a commit."""
+
+    tree: Named
+
+    def value(self) -> str:
+        """Its name."""
+        return self.tree.sha
+
+
+class FileCommit(Struct):
+    """The commit that a change of a file made."""
+
+    commit: Commit
+
+    def value(self) -> tuple[str, str]:
+        """The commit and its tree."""
+        return self.commit.sha, self.commit.tree.sha
+
+
+class TagAnswer(Struct):
+    """A tag in the list of a repository's tags, peeled."""
+
+    name: str
+    commit: Named
+
+    def value(self) -> tuple[str, str]:
+        """Its name and its commit."""
+        return self.name, self.commit.sha
+
+
+# --- GitHub Apps ----------------------------------------------------------------------------------
+
+
+class AppAnswer(Struct):
+    """A GitHub App."""
+
+    name: str | None = None
+    slug: str | None = None
+
+
+class Installation(Struct):
+    """An App's installation in an account."""
+
+    id: Count
+    account: User | None = None
+
+
+class InstallationToken(Struct):
+    """A token of an installation."""
+
+    token: str
+    expires_at: datetime | None = None
+    permissions: dict[str, str] = field(default_factory=dict)
