@@ -1,4 +1,4 @@
-"""What every test can rely on."""
+"""Fixtures and hooks shared by all tests."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["pytest_report_header"]  # hooks
 MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
 
 
-# On a developer's machine properties look for new counterexamples; where a change is judged, the
-# same ones are tried every time. How long one takes depends on what else the machine does.
+# On a developer's machine, hypothesis looks for new counterexamples; in CI, it tries the same ones
+# every time. There is no deadline per example, because run time depends on the machine's load.
 settings.register_profile("look", deadline=None)
 settings.register_profile("judge", deadline=None, derandomize=True)
 settings.load_profile("judge" if os.environ.get(MUST_RUN) else "look")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of what was tried, after the tests."""
+    """Print the suites' figures after the tests."""
     faults.pytest_terminal_summary(terminalreporter)
     survival.pytest_terminal_summary(terminalreporter)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Where everything is installed, a skipped test is a failure."""
+    """Treat a skipped test as a failure where everything is installed (CI)."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reporter.stats.get("skipped", [])) if reporter else 0
     if skipped and exitstatus == 0 and os.environ.get(MUST_RUN):
@@ -41,7 +41,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on what the person who runs it has set."""
+    """Isolate tests from the user's environment."""
     for name in list(os.environ):
         ours = name.startswith(("RELEASE_MIRROR_", "MIRROR_", "XDG_", "STATE_DIRECTORY"))
         if (ours or name.lower().endswith("_proxy")) and name != MUST_RUN:
@@ -50,6 +50,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def everything_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every asset's bytes flow in a thread of their own, also where there is one core."""
+    """Transfer every asset in a separate thread, even on a single core."""
     monkeypatch.setattr(workers, "LARGE", 1)
     monkeypatch.setattr(workers, "_cores", lambda: 2)

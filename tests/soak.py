@@ -1,7 +1,7 @@
-"""The service for minutes or hours, with faults sprinkled: is it at the end as it was at the beginning?
+"""Soak test: runs the service with random faults for minutes or hours and checks for leaks.
 
-Run as ``make soak MINUTES=10``. Prints a line a minute and a verdict; the exit status is 1 where
-memory, descriptors, threads, tasks or files grew, a run was missed, or two of one mirror overlapped.
+Run as ``make soak MINUTES=10``. Prints a line per minute and a verdict. The exit status is 1 if
+memory, descriptors, threads, tasks or files grew, a run was missed, or two runs of a mirror overlapped.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ HURTING = (
 
 
 def say(text: str) -> None:
-    """At once, also into a file."""
+    """Print unbuffered."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 @dataclass(slots=True)
 class Figures:
-    """Of the process, at one moment."""
+    """The process's resources at one moment."""
 
     memory: int
     descriptors: int
@@ -92,7 +92,7 @@ class Figures:
 
 @dataclass
 class Looks:
-    """How often each source was looked at, and whether two looks at one overlapped."""
+    """Number of runs per source, and whether two of them overlapped."""
 
     last: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -111,7 +111,7 @@ class Looks:
 
 
 class Soak:
-    """One soak."""
+    """One soak run."""
 
     def __init__(self, world: World, mirrors: int, seed: int) -> None:
         self.world = world
@@ -132,7 +132,7 @@ class Soak:
         return self.dice.randbytes(self.dice.randrange(1000, 5000))
 
     async def disturb(self) -> None:
-        """Publish, change and delete; and break something, now and then."""
+        """Publish, change and delete releases, and inject faults from time to time."""
         while True:
             await asyncio.sleep(0.5)
             self._change()
@@ -148,7 +148,7 @@ class Soak:
                 self.faults += 1
 
     def _change(self) -> None:
-        """So that the numbers stay as they are: what is added is taken away later."""
+        """Remove later what was added, so that the totals stay constant."""
         name = self.dice.choice(self.names)
         releases = self.world.source.releases(name)
         self.changes += 1
@@ -160,7 +160,7 @@ class Soak:
         self.world.source.add_release(name, f"v{self.number}", assets={"a.bin": self._bytes()})
 
     async def run(self, running: Daemon, seconds: float) -> int:
-        """Soak, then stop, and compare both sides."""
+        """Run, stop the service, and compare both sides."""
         async with asyncio.TaskGroup() as group:
             disturbing = group.create_task(self.disturb())
             wrong = await self._watch(running, seconds)
@@ -168,7 +168,7 @@ class Soak:
         self.world.source.faults.clear()
         self.world.target.faults.clear()
         running.signal(signal.SIGTERM)
-        if (status := await running.stopped()) not in {0, 143}:  # 143: something was cut off
+        if (status := await running.stopped()) not in {0, 143}:  # 143: some work was cancelled
             wrong.append(f"the exit status was {status}")
         await run(self.world, "sync", "--quiet")
         for name in self.names:
@@ -213,7 +213,7 @@ class Soak:
         if last.files > first.files + len(self.names) // 4:
             wrong.append(f"files grew from {first.files} to {last.files}")
         usual = max(INTERVAL, seconds / statistics.median(looks.counts.values()))
-        # A mirror whose session lasts is run again when it has ended; all others go on meanwhile.
+        # A mirror with a long session runs again when that has ended; all others continue meanwhile.
         missed = [name for name, gap in looks.gaps.items() if gap > LONGEST_SESSION + 4 * usual]
         missed += [name for name in self.names if looks.counts[name] < seconds / usual / 4]
         if missed:
@@ -240,7 +240,7 @@ async def soak(minutes: float, mirrors: int, seed: int) -> int:
             service(f"{INTERVAL:g}s", 'drain_timeout = "20s"')
             + '[defaults]\non_delete = "delete"\n'
         )
-        # Without an hourly limit: what is waited for is no work, and shows nothing.
+        # No hourly rate limit: waiting tests nothing.
         source = GitHubState(kind="github", rate_limit=0)
         clock = MachineClock()
         async with World(

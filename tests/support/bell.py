@@ -1,4 +1,4 @@
-"""A real server that notices and heartbeats come to."""
+"""A real HTTP server that receives notifications and heartbeats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ring:
-    """One request that came."""
+    """One received request."""
 
     method: str
     path: str
@@ -27,16 +27,16 @@ class Ring:
 
     @property
     def message(self) -> dict[str, Any]:
-        """What Apprise's `json://` sends."""
+        """The payload of Apprise's `json://`."""
         found: dict[str, Any] = json.loads(self.body)
         return found
 
 
 class Bell:
-    """Listens on a free port and remembers who rang.
+    """Listens on a free port and records requests.
 
     Attributes:
-        answers: By the beginning of a path, what is answered; 200 where nothing fits.
+        answers: Responses by path prefix; 200 by default.
         rung: Set by every request.
     """
 
@@ -67,7 +67,7 @@ class Bell:
         return f"{scheme}://127.0.0.1:{self.port}/{path}"
 
     def status(self, path: str, *statuses: int) -> None:
-        """Answer a path with these statuses in turn, and with the last one ever after."""
+        """Answer a path with these statuses in turn, then always with the last."""
         left = list(statuses)
 
         async def answer(_request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ class Bell:
         self.answers[path] = answer
 
     def hang(self, path: str) -> None:
-        """Answer a path only when the test is over."""
+        """Answer a path only at the end of the test."""
 
         async def answer(_request: web.Request) -> web.Response:
             await self.released.wait()

@@ -1,4 +1,4 @@
-"""A clock that does not wait."""
+"""Clocks that do not wait."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
 class VirtualClock:
-    """Time that stands still until everyone who sleeps can be woken in order.
+    """A virtual clock: when all tasks sleep, it advances to the next wake-up.
 
-    ``slept`` holds every wait that was asked for, in the order of asking.
+    ``slept`` records every requested wait, in order.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -25,7 +25,7 @@ class VirtualClock:
         return self.start + timedelta(seconds=self.seconds)
 
     def timestamp(self) -> float:
-        """Seconds since the epoch: what an emulated host takes as its clock."""
+        """Seconds since the epoch, as an emulated host's clock."""
         return self.now().timestamp()
 
     def monotonic(self) -> float:
@@ -39,7 +39,7 @@ class VirtualClock:
         wake = self.seconds + max(0.0, seconds)
         heapq.heappush(self._wakes, wake)
         try:
-            # Others get a few turns to go to sleep for a shorter time, or to be woken, first.
+            # Give other tasks a few turns to start shorter sleeps or to wake up first.
             for _ in range(5):
                 await asyncio.sleep(0)
             while self._wakes[0] < wake:  # noqa: ASYNC110 - a turn of the loop, not a wait
@@ -51,9 +51,9 @@ class VirtualClock:
 
 
 class MachineClock(VirtualClock):
-    """The machine's time, and waits that are over at once: what was slept is ahead of it.
+    """The machine's time plus all time slept; waits return at once.
 
-    For hosts that real processes talk to: a process has no other clock than the machine's.
+    For hosts that real processes talk to, because a process uses the machine's clock.
     """
 
     def now(self) -> datetime:

@@ -1,4 +1,4 @@
-"""The service as systemd runs it: a process of its own, its log as JSON, a socket for its news."""
+"""The service as systemd runs it: a process with a JSON log and a notification socket."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WEBHOOK_SECRET = "webhook-secret-of-the-test"
 
 
 def service(interval: str = "1h", more: str = "") -> str:
-    """Settings of a service on any free port that looks at its sources seldom."""
+    """Settings of a service on a free port with a long interval."""
     return (
         f'[daemon]\ninterval = "{interval}"\njitter = "0s"\nlisten = "127.0.0.1:0"\n'
         f'webhook_secret = "env:WEBHOOK_SECRET"\n{more}\n'
@@ -38,8 +38,8 @@ class Daemon:
     """A running service.
 
     Attributes:
-        events: Its log so far.
-        address: Of its pages.
+        events: The log so far.
+        address: The service's HTTP address.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -49,7 +49,7 @@ class Daemon:
         self._news = asyncio.Condition()
 
     async def read(self) -> None:
-        """Read the log to its end."""
+        """Read the log until it ends."""
         assert self.process.stderr is not None
         async for line in self.process.stderr:
             text = line.decode()
@@ -61,7 +61,7 @@ class Daemon:
             self._news.notify_all()
 
     async def event(self, name: str, count: int = 1, **facts: Any) -> dict[str, Any]:
-        """Wait until an event was logged so often; the last of them."""
+        """Wait until an event has been logged this many times; return the last one."""
 
         def found() -> list[dict[str, Any]]:
             return [
@@ -78,7 +78,7 @@ class Daemon:
         self.process.send_signal(number)
 
     async def stopped(self) -> int:
-        """Wait for its end; the exit status."""
+        """Wait for the process to exit; return the exit status."""
         async with asyncio.timeout(60):
             return await self.process.wait()
 
@@ -97,7 +97,7 @@ class Daemon:
         return data
 
     async def webhook(self, repository: str, event: str = "release") -> int:
-        """Deliver as GitHub does; the answer's status."""
+        """Deliver a webhook as GitHub does; return the response status."""
         document = {"action": "published", "repository": {"full_name": repository}}
         body = json.dumps(document).encode()
         digest = hmac.new(WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
@@ -121,7 +121,7 @@ async def daemon(
     environ: dict[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "mirror"),
 ) -> AsyncIterator[Daemon]:
-    """Run the service until the block ends, and until it is ready at first."""
+    """Run the service for the duration of the block, once it is ready."""
     shares_its_clock(world)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -155,7 +155,7 @@ async def daemon(
 
 
 class Manager:
-    """A service manager's socket: keeps every message."""
+    """A service manager's socket that keeps every message."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "notify"
@@ -184,7 +184,7 @@ class Manager:
                 self._news.notify_all()
 
     async def message(self, beginning: str, count: int = 1) -> None:
-        """Wait until so many messages began so."""
+        """Wait until this many messages with this prefix have arrived."""
 
         def enough() -> bool:
             return sum(message.startswith(beginning) for message in self.messages) >= count

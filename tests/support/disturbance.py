@@ -1,7 +1,7 @@
-"""A pass that something hits at its n-th write, and what a consumer finds at the target afterwards.
+"""Disturbs a pass at its n-th write and checks what a consumer finds at the target afterwards.
 
-Nothing here knows how a pass works. It counts the writes that arrive at the emulated target, and
-compares by name what both sides hold, byte for byte.
+This module knows nothing of how a pass works. It counts the writes that arrive at the emulated
+target, and compares both sides by name, byte for byte.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ MOST = 60
 
 
 class Strike:
-    """Hits the n-th write that arrives at a world's target.
+    """Disturbs the n-th write that arrives at a world's target.
 
     Attributes:
-        what: The request that was hit; empty where there were fewer writes.
+        what: The disturbed request; empty if there were fewer writes.
     """
 
     def __init__(self, world: World, kind: Kind, nth: int) -> None:
@@ -62,7 +62,7 @@ class Strike:
         self.what = ""
 
     async def during(self, command: Callable[[], Awaitable[Report]]) -> Report | None:
-        """Run a command under it; a process that died leaves no report."""
+        """Run a command with the disturbance; a process that died leaves no report."""
         hosts = (self._world.source, self._world.target)
         hooks = (self._at_source, self._at_target)
         for host, hook in zip(hosts, hooks, strict=True):
@@ -108,7 +108,7 @@ class Strike:
             target.faults.add(Fault(kind="lost-reply", route=record.route, match=request))
 
     def _cut_off(self) -> None:
-        """Nothing that the process still tries arrives anywhere."""
+        """Block all further requests of the process."""
         if not self._dead:
             self._dead = True
             for host in (self._world.source, self._world.target):
@@ -117,14 +117,14 @@ class Strike:
 
 @dataclass(frozen=True)
 class Scene:
-    """How a world comes to the pass that is hit.
+    """How a world reaches the disturbed pass.
 
     Attributes:
-        make: The world, in a directory that is not there yet.
-        prepare: Leads up to that pass.
-        afterwards: What happens between that pass and the quiet ones.
-        detour: That pass has other settings, so that its status says nothing of the source.
-        uploads: How many assets may be uploaded, by that pass and the quiet ones together; ``None``
+        make: Create the world in a directory that does not exist yet.
+        prepare: Run up to that pass.
+        afterwards: Run between that pass and the undisturbed ones.
+        detour: That pass has other settings, so its status says nothing about the source.
+        uploads: Maximum uploads of that pass and the undisturbed ones together; ``None``
             for any number.
     """
 
@@ -136,7 +136,7 @@ class Scene:
 
 
 async def hit_at_each_write(directory: Path, scene: Scene, kind: Kind) -> list[str]:
-    """Play a scene once for each write of its pass, the pass being hit there; tell what is wrong."""
+    """Run a scene once for each write of its pass, disturbing that write; return what is wrong."""
     wrong: list[str] = []
     for nth in count(1):
         assert nth < MOST, "a pass that writes without end"
@@ -164,12 +164,12 @@ async def hit_at_each_write(directory: Path, scene: Scene, kind: Kind) -> list[s
 
 
 async def settle(world: World, passes: int = PASSES, theirs: Collection[int] = ()) -> list[str]:
-    """Let quiet passes, then an audit, come over a world; tell what is wrong with them.
+    """Run undisturbed passes and an audit on a world; return what is wrong.
 
     Args:
-        world: What is to be mended.
-        passes: In how many everything has to be right.
-        theirs: Ids of assets that other people attached.
+        world: The world to repair.
+        passes: Number of passes after which everything must be right.
+        theirs: Ids of assets that others attached.
     """
     for number in range(1, passes + 1):
         world.clock.advance(QUARTER)
@@ -192,17 +192,17 @@ async def settle(world: World, passes: int = PASSES, theirs: Collection[int] = (
 
 
 def untrue(world: World, report: Report, theirs: Collection[int] = ()) -> list[str]:
-    """What is not as the source has it, where a report says that all is well."""
+    """Differences from the source although the report says that everything is in sync."""
     found = [] if report.failed else amiss(world, theirs)
     return [f"says {report.status}, but {text}" for text in found]
 
 
 def amiss(world: World, theirs: Collection[int] = ()) -> list[str]:
-    """What a consumer finds at the target otherwise than at the source, by name and SHA-256.
+    """Differences a consumer finds between target and source, by name and SHA-256.
 
     Args:
         world: Where to look.
-        theirs: Ids of assets that other people attached.
+        theirs: Ids of assets that others attached.
     """
     wrong = []
     published = world.published(TARGET) if TARGET in world.target.names else {}
@@ -228,18 +228,18 @@ def amiss(world: World, theirs: Collection[int] = ()) -> list[str]:
 
 
 def nothing(wrong: list[str]) -> None:
-    """Fail with all that is wrong."""
+    """Fail with everything that is wrong."""
     if wrong:
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
 def held(asset: Any) -> str:
-    """The SHA-256 of what is downloaded, whatever the host says of it."""
+    """The SHA-256 of the downloaded bytes, whatever digest the host reports."""
     return sha256(asset.content.read(0, asset.size)) if asset.state == "uploaded" else asset.state
 
 
 class Lookout:
-    """Watches that no name of a published release ever holds what neither side had under it."""
+    """Checks that no name in a published release ever has bytes that neither side had under it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -253,7 +253,7 @@ class Lookout:
         world.target.change_listeners.append(self._look)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._world.target.change_listeners.remove(self._look)
 
     def _look(self) -> None:
@@ -267,7 +267,7 @@ class Lookout:
 
 
 def texts(report: Report) -> str:
-    """All that a report says in words."""
+    """All messages of a report."""
     entries = [
         {
             key: repository.get(key)
@@ -280,7 +280,7 @@ def texts(report: Report) -> str:
 
 
 def rename(state: GitHubState, repository: str, tag: str, names: Mapping[str, str]) -> None:
-    """Give assets of a release other names, all at once: their ids and bytes stay."""
+    """Rename assets of a release, all at once; their ids and bytes stay."""
     assets = [(state.asset(repository, tag, old), new) for old, new in names.items()]
     for asset, new in assets:
         asset.name = new

@@ -1,4 +1,4 @@
-"""A host on loopback that answers what a test says: for what no well-behaved server would do."""
+"""A loopback host with scripted responses, for behaviour no real server would show."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FakeHost:
     """One server; ``seen`` are the requests, oldest first.
 
     Attributes:
-        trusting: It takes every credential where a client asks for nothing else (``GET /meta``);
-            such requests are neither handled nor seen.
+        trusting: Accept every credential in requests that only test it (``GET /meta``);
+            such requests are neither handled nor recorded.
     """
 
     def __init__(self, handler: Handler, *, trusting: bool = False) -> None:
@@ -45,7 +45,7 @@ async def fake_host(
     name: str = "127.0.0.1",
     trusting: bool = False,
 ) -> AsyncIterator[FakeHost]:
-    """Serve on a free port while the block runs."""
+    """Serve on a free port for the duration of the block."""
     host = FakeHost(handler, trusting=trusting)
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", host.answer)

@@ -1,4 +1,4 @@
-"""A text as GitHub's own parser reads it, and texts that are written to confuse or to slow one."""
+"""GitHub's Markdown parser, and texts written to confuse or slow down a parser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FRAGMENTS = (
 
 
 def a_text(random: Random) -> str:
-    """A short text of a few kinds of fragments."""
+    """A random short text of a few kinds of fragments."""
     some = [*random.sample(FRAGMENTS, random.randint(3, 14)), "@n", "\n", "`"]
     return "".join(random.choice(some) for _ in range(random.randint(2, 25)))
 
@@ -38,7 +38,7 @@ class Page(HTMLParser):
     """A rendered text.
 
     Attributes:
-        code: What is in each code block and code span.
+        code: Content of each code block and code span.
     """
 
     def __init__(self, text: str) -> None:
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
     @property
     def mentions(self) -> list[str]:
-        """What notifies somebody: what is no code, no attribute, no comment and no address."""
+        """The mentions that notify somebody: outside code, attributes, comments and URLs."""
         return _MENTION.findall(_ADDRESS.sub(" ", "".join(self._prose)))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

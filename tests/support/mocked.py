@@ -1,4 +1,4 @@
-"""``aioresponses`` for newer aiohttp, whose responses want a stream writer."""
+"""``aioresponses`` for newer aiohttp versions, whose responses need a stream writer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import ClientResponse
 
 
 class MockedResponse(ClientResponse):
-    """What ``aioresponses`` builds its answers from.
+    """The response class for ``aioresponses``.
 
     Source: https://github.com/pnuckowski/aioresponses/issues/289
     """

@@ -38,7 +38,7 @@ HOSTILE = (
 
 
 def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
-    """A mirror that is up to date since three minutes, unless told otherwise."""
+    """A mirror that synced three minutes ago, by default."""
     good = MirrorStatus(
         source=f"github:{name}",
         target=f"mirrors/{name.partition('/')[2] or name}",
@@ -59,13 +59,13 @@ def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
 
 
 def failed(name: str = "octo/broken", error: str = "the target answered 502") -> MirrorStatus:
-    """A mirror whose newest release has been awaited for three hours."""
+    """A mirror whose newest release is three hours late."""
     newest = NOW - timedelta(hours=3)
     return a_status(name, state="failed", error=error, newest=newest, visible=None)
 
 
 def never(name: str = "octo/new") -> MirrorStatus:
-    """A mirror that no pass has finished yet."""
+    """A mirror that no pass has completed."""
     nothing = {"releases": 0, "assets": 0, "bytes": 0, "proof": NO_PROOF}
     return a_status(
         name, state="never", last_success=None, newest=None, visible=None, since=None, **nothing
@@ -73,7 +73,7 @@ def never(name: str = "octo/new") -> MirrorStatus:
 
 
 def passes(count: int = 30) -> tuple[PassRecord, ...]:
-    """A pass each quarter of an hour; every seventh failed, every third uploaded something."""
+    """A pass every 15 minutes; every seventh failed, every third uploaded something."""
     return tuple(
         PassRecord(
             started_at=(NOW - timedelta(minutes=15 * (count - number))).timestamp(),
@@ -98,7 +98,7 @@ def running(*statuses: MirrorStatus, done: int = 120_000_000) -> dict[Any, Runni
 
 
 def busy(query: Query | None = None, *, count: int = 8, done: int = 120_000_000) -> dict[str, Any]:
-    """A service at work: something moves, something failed, something has warnings."""
+    """A busy service, with transfers, failures and warnings."""
     moving = a_status("octo/moving")
     quarantined = (
         Quarantined("0 bytes: never taken", "2026-11-20T04:00:00Z", "v1.0.0", "empty.bin"),
@@ -116,7 +116,7 @@ def busy(query: Query | None = None, *, count: int = 8, done: int = 120_000_000)
 
 
 def hostile() -> dict[str, Any]:
-    """Whatever a server could put into names, everywhere at once."""
+    """Hostile names from a server, in every field."""
     statuses = [
         a_status(
             f"octo/{text}",
@@ -139,7 +139,7 @@ def hostile() -> dict[str, Any]:
 
 
 def a_page(statuses: Any = (), **facts: Any) -> dict[str, Any]:
-    """The page's data, of a service that runs unless told otherwise."""
+    """The page's data, by default of a running service."""
     service = ServiceView("running", True, NOW - timedelta(days=12), NOW + timedelta(minutes=4))
     return page_data(
         **{

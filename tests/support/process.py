@@ -1,4 +1,4 @@
-"""The command as a user runs it: a process of its own."""
+"""Runs the command as a separate process, as a user does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Step = tuple[str, "Callable[[asyncio.subprocess.Process], object]"]
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process left behind; ``status`` is negative for a signal."""
+    """A finished process; ``status`` is negative for a signal."""
 
     status: int
     out: str
@@ -34,7 +34,7 @@ class Finished:
 
 
 def shares_its_clock(world: World) -> None:
-    """Refuse hosts that live at another time than the process that talks to them."""
+    """Refuse hosts whose clock differs from that of the process."""
     assert isinstance(world.clock, MachineClock), "World(…, clock=MachineClock())"
 
 
@@ -49,12 +49,12 @@ async def run(
     """Run ``release-mirror`` with a world's configuration.
 
     Args:
-        world: Whose configuration and tokens it gets.
+        world: Provides configuration and tokens.
         arguments: The command and its options.
         during: Awaited while the process runs.
-        told: What is done as soon as a text was seen on standard error: one after the other.
-        environ: More of the environment.
-        program: What is run instead of the command itself.
+        told: Actions to run, in order, as soon as a text appears on standard error.
+        environ: Additional environment variables.
+        program: Program to run instead of the command.
     """
     shares_its_clock(world)
     process = await asyncio.create_subprocess_exec(

@@ -1,7 +1,7 @@
-"""What the suites that draw lots draw from: a seed, and whether to run everything instead.
+"""The seed of randomly sampled suites, and whether to run them completely instead.
 
-``RELEASE_MIRROR_SEED`` is a number; the default is the same everywhere, so that a change is judged
-by the same draw. ``RELEASE_MIRROR_TESTS_ALL`` runs all there is (`make test-all`).
+``RELEASE_MIRROR_SEED`` is a number. The default is the same everywhere, so that every change is
+tested with the same sample. ``RELEASE_MIRROR_TESTS_ALL`` runs everything (`make test-all`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EVERYTHING = bool(os.environ.get("RELEASE_MIRROR_TESTS_ALL"))
 
 
 def sample(items: Iterable[T], count: int, name: Callable[[T], str] = str) -> list[T]:
-    """So many of them, in their order, chosen by the seed and their names; all, if all are to run."""
+    """A sample of this size, in the original order, chosen by seed and names; or all."""
     everything = list(items)
     if EVERYTHING:
         return everything

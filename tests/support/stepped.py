@@ -1,4 +1,4 @@
-"""A clock that a test moves: between two moments everything happens that can."""
+"""A clock that the test advances; between two steps, everything that can run does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from support.clock import START
 
 
 class SteppedClock:
-    """Time that stands still until the test lets it pass, from one wake to the next.
+    """A virtual clock that the test advances, from one wake-up to the next.
 
-    Unlike ``VirtualClock`` it waits until nobody has anything to do before it moves, so that who
-    takes long to go to sleep again misses nothing.
+    Unlike ``VirtualClock``, it waits until no task can run before it advances, so that a task
+    that is slow to sleep again misses nothing.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -36,15 +36,15 @@ class SteppedClock:
         await wake
 
     async def settle(self) -> None:
-        """Let happen what happens now."""
-        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # who else is to run
+        """Run everything that is ready."""
+        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]  # other ready callbacks
         idle = 0
-        while idle < 3:  # a callback may call another one
+        while idle < 3:  # a callback may schedule another
             await asyncio.sleep(0)
             idle = idle + 1 if not ready else 0
 
     async def pass_by(self, seconds: float) -> None:
-        """Let time pass, and all that happens up to its end."""
+        """Advance the time, and run everything due until then."""
         end = self.seconds + seconds
         await self.settle()
         while self._wakes and self._wakes[0][0] <= end:

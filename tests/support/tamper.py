@@ -1,4 +1,4 @@
-"""Bytes that change under an id: what no host does, and a rotten disk or an intruder may."""
+"""Replaces an asset's bytes under its id, as disk corruption or an intruder may."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 def tamper(
     state: GitHubState, repository: str, tag: str, name: str, data: bytes | None = None
 ) -> None:
-    """Put other bytes of the same size under the same id; a host that tells digests tells theirs.
+    """Replace the bytes under the same id, with the same size. A host with digests reports the new digest.
 
     Args:
         state: The host.
         repository: ``owner/name``.
-        tag: Of the release.
-        name: Of the asset.
-        data: The bytes; by default none that anybody uploaded.
+        tag: The release's tag.
+        name: The asset's name.
+        data: The new bytes; by default, bytes that nobody uploaded.
     """
     asset = state.asset(repository, tag, name)
     content = data if data is not None else b"x" * asset.size

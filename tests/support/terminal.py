@@ -1,4 +1,4 @@
-"""The command on a terminal, as a person has it."""
+"""Runs the command on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>])")
 
 @dataclass(frozen=True)
 class Seen:
-    """What came to the terminal, with its control sequences; ``status`` as the shell has it."""
+    """The terminal's output with control sequences; ``status`` as in a shell."""
 
     status: int
     raw: str
@@ -32,7 +32,7 @@ class Seen:
 
 
 def shown(raw: str) -> str:
-    """Without control sequences."""
+    """The output without control sequences."""
     return ESCAPE.sub("", raw).replace("\r\n", "\n")
 
 
@@ -42,10 +42,10 @@ async def run_on_terminal(
     columns: int = 80,
     steps: Sequence[tuple[str, Callable[[int], None]]] = (),
 ) -> Seen:
-    """Run with standard output and error on one terminal of so many columns.
+    """Run with standard output and standard error on one terminal of this width.
 
-    Each of ``steps`` is a pattern, and what is done with the process's id as soon as it was seen:
-    one after the other.
+    Each of ``steps`` is a pattern and an action. As soon as the pattern appears, the action is
+    called with the process id; steps run in order.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -80,5 +80,5 @@ async def run_on_terminal(
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # the last process that had it is gone
+    except OSError:  # the last process on the terminal has exited
         return b""

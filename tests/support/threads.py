@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own."""
+"""An event loop in a separate thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def there() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop that runs in the thread ``there`` while the block does; nothing is left in it."""
+    """Run a loop in the thread ``there`` for the duration of the block; no task may be left."""
     loop = asyncio.new_event_loop()
     wrong: list[object] = []
     loop.set_exception_handler(lambda _, context: wrong.append(context))

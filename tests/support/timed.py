@@ -1,4 +1,4 @@
-"""An event loop whose time passes only while nobody has anything to do."""
+"""An event loop with virtual time, which advances only when nothing can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class TimedLoop(asyncio.SelectorEventLoop):
-    """For what neither sockets nor threads take part in: every timer rings at its very time."""
+    """For code without sockets and threads; every timer fires exactly on time."""
 
     def __init__(self) -> None:
         self._clock = _Selector()

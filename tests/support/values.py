@@ -1,4 +1,4 @@
-"""Values of the domain for tests: builders with sensible defaults."""
+"""Builders of domain values with sensible defaults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TARGET = RepoRef("mirrors", "cli")
 
 
 def digest_of(content: str) -> str:
-    """The SHA-256 of a text, hexadecimal."""
+    """Hexadecimal SHA-256 of a text."""
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -33,7 +33,7 @@ def an_asset(
     size: int = 10,
     **facts: Any,
 ) -> Asset:
-    """An asset that is complete; ``asset-ID.tar.gz`` where no name is given."""
+    """An uploaded asset; its default name is ``asset-ID.tar.gz``."""
     return Asset(id=id, name=name or f"asset-{id}.tar.gz", size=size, **facts)
 
 
@@ -44,7 +44,7 @@ def a_release(
     day: int | None = None,
     **facts: Any,
 ) -> Release:
-    """A published release; a higher id is a later day unless ``day`` says another."""
+    """A published release; by default, a higher id means a later day."""
     date = NOW - timedelta(days=1000) + timedelta(days=id if day is None else day)
     tag = tag or f"v{id}"
     defaults: dict[str, Any] = {
@@ -58,12 +58,12 @@ def a_release(
 
 
 def commit_of(tag: str) -> str:
-    """The commit that a tag of the source stands at."""
+    """The commit of a tag at the source."""
     return hashlib.sha1(tag.encode(), usedforsecurity=False).hexdigest()
 
 
 def a_source(*releases: Release, **facts: Any) -> Snapshot:
-    """What the source says; its latest release is its newest one that can be, unless told."""
+    """A source snapshot; by default, the newest eligible release is the latest."""
     defaults: dict[str, Any] = {
         "latest": max(
             (r.id for r in releases if not (r.draft or r.prerelease)),
@@ -76,7 +76,7 @@ def a_source(*releases: Release, **facts: Any) -> Snapshot:
 
 
 def a_target(*releases: Release, **facts: Any) -> Snapshot:
-    """What the target says: a repository that a mirror made, with the tags of its releases."""
+    """A target snapshot: a repository created by a mirror, with the tags of its releases."""
     repository = facts.pop("repository", Repository(TARGET, id=2000, default_branch="main"))
     defaults: dict[str, Any] = {
         "tags": {r.tag: commit_of(r.tag) for r in releases if not r.draft},
@@ -86,7 +86,7 @@ def a_target(*releases: Release, **facts: Any) -> Snapshot:
 
 
 def a_ledger(*entries: ReleaseEntry) -> Ledger:
-    """What was recorded."""
+    """A ledger document."""
     return Ledger(
         source=f"github:{SOURCE}",
         target=str(TARGET),
@@ -96,7 +96,7 @@ def a_ledger(*entries: ReleaseEntry) -> Ledger:
 
 
 def an_entry(asset: Asset, copy: Asset, **facts: Any) -> AssetEntry:
-    """The record of a copy as it was made."""
+    """The record of a copy."""
     defaults: dict[str, Any] = {
         "source_id": asset.id,
         "source_name": asset.name,
@@ -111,7 +111,7 @@ def an_entry(asset: Asset, copy: Asset, **facts: Any) -> AssetEntry:
 
 
 def a_record(release: Release, copy: Release, *assets: AssetEntry, **facts: Any) -> ReleaseEntry:
-    """The record of a release that was mirrored."""
+    """The record of a mirrored release."""
     defaults: dict[str, Any] = {"published": None if copy.draft else iso(NOW)}
     return ReleaseEntry(
         source_id=release.id,
@@ -123,7 +123,7 @@ def a_record(release: Release, copy: Release, *assets: AssetEntry, **facts: Any)
 
 
 def about(*, retry: bool = False, **capabilities: Any) -> PlanContext:
-    """What a plan depends on besides the snapshots."""
+    """A plan context."""
     return PlanContext(
         source_url=SOURCE_URL,
         source_address=f"{SOURCE_URL}/{SOURCE}",
@@ -141,5 +141,5 @@ def planned(
     circumstances: PlanContext | None = None,
     **policy: Any,
 ) -> Plan:
-    """Plan with this policy."""
+    """Make a plan with this policy."""
     return plan(source, target, ledger or a_ledger(), Policy(**policy), circumstances or about())

@@ -1,4 +1,4 @@
-"""Two emulated hosts and a configuration between them: what a user has, on loopback."""
+"""Two emulated hosts on loopback and a configuration that mirrors between them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ TARGET_TOKEN = "target-token-of-the-test"
 
 
 class World:
-    """A source and a target, and `sync` between them with a clock that does not wait.
+    """A source, a target, and `sync` between them with a virtual clock.
 
-    Each `sync` opens everything anew, as a user's next command does; the ledger stays. Both hosts
-    and the application have one clock: the one that is `clock` at the time. Where the application
-    is a process it is a `MachineClock`.
+    Each `sync` starts from scratch, as a user's next command does, with the same ledger. Both hosts
+    and the application share the current `clock`. If the application is a separate process, it is
+    a `MachineClock`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class World:
         await self._stack.aclose()
 
     def time(self) -> float:
-        """What the hosts ask: the time by the clock that counts now."""
+        """The hosts' time, from the current clock."""
         return self.clock.timestamp()
 
     @property
@@ -116,7 +116,7 @@ directory = "{self.ledger}"
         )
 
     def expect(self, source: str = "octo/tool", target: str = "mirrors/tool") -> None:
-        """From now on the target's emulator watches that no release is ever seen half."""
+        """Make the target's emulator check that no release is ever visible incomplete."""
         for release in self.source.releases(source):
             assets = {asset.name: asset.sha256 for asset in release.assets}
             self.target.expect(target, release.tag, assets)
@@ -145,9 +145,9 @@ directory = "{self.ledger}"
             return await run(patterns, full=full)
 
     async def let_go(self) -> None:
-        """What the target holds flows on; what is left of clients that are gone comes to its end.
+        """Resume stalled transfers at the target, and end those whose clients have disconnected.
 
-        While nothing is read, no system tells that the other side has gone.
+        While a server does not read, it cannot notice that the client has disconnected.
         """
         self.target.faults.resume()
         releases = [r for name in self.target.names for r in self.target.releases(name)]
@@ -155,13 +155,13 @@ directory = "{self.ledger}"
             while any(release.arriving for release in releases):  # noqa: ASYNC110 - of a socket
                 await asyncio.sleep(0.01)
 
-    # -- what became of it ------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def published(self, repository: str = "mirrors/tool") -> dict[str, Release]:
         return {r.tag: r for r in self.target.releases(repository) if not r.draft}
 
     def latest(self, repository: str = "mirrors/tool") -> str | None:
-        """What the target calls the latest release."""
+        """The target's latest release."""
         found = self.target.repository(repository).latest()
         return found.tag if found else None
 
@@ -169,7 +169,7 @@ directory = "{self.ledger}"
         return [r for r in self.target.releases(repository) if r.draft]
 
     def same(self, source: str = "octo/tool", target: str = "mirrors/tool") -> list[str]:
-        """What differs between the published releases of both sides; nothing, if all is well."""
+        """Differences between the published releases of both sides; empty if in sync."""
         ours, theirs = self.source.releases(source), self.published(target)
         wrong = [f"{tag} is only at the target" for tag in set(theirs) - {r.tag for r in ours}]
         for release in ours:
@@ -208,7 +208,7 @@ def _assets(release: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def origin(url: str) -> str:
-    """The scheme, host and port of an address."""
+    """Scheme, host and port of a URL."""
     return "/".join(url.split("/")[:3])
 
 
@@ -217,6 +217,6 @@ def sha256(data: bytes) -> str:
 
 
 def only(report: Report) -> RepositoryReport:
-    """The one repository of a report."""
+    """The only repository of a report."""
     (repository,) = report.repositories
     return repository
