@@ -92,10 +92,10 @@ def stage(options: Options) -> Iterator[Plan]:
             path = addresses(here, assets)[0][0].removeprefix(here.api["source"])
             request = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
             speed = ceiling.of_api(here.api["source"], request, 5000)
-            told = f"curl | curl was measured with {some} assets, gh with {emulated.assets}"
+            note = f"curl | curl was measured with {some} assets, gh with {emulated.assets}"
             return [
                 f"the API server alone answers {speed:,.0f} requests per second",
-                f"{told}, and extrapolated to all",
+                f"{note}, and extrapolated to all",
             ]
 
         yield Plan(contenders, lines, notes)

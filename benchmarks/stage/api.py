@@ -362,8 +362,8 @@ async def serve(spec: dict[str, Any]) -> None:
         if path == "/_counts":
             return ok({"source": source.requests, "target": target.requests})
         if path == "/_arrived":
-            told = json.loads(body)
-            return ok(target.take(told["release"], told["name"], told["size"], told["digest"]))
+            asset = json.loads(body)
+            return ok(target.take(asset["release"], asset["name"], asset["size"], asset["digest"]))
         if path == "/_reset" and method == "POST":
             source.requests = 0
             target.reset()

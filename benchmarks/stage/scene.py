@@ -120,11 +120,11 @@ class Scene:
             "profile": profile,
             "thread": thread,
         }
-        told = measured("benchmarks.subject", spec)
-        if told["failed"]:
-            raise Failed(f"a pass failed: {told['status']}, {told['problems']}")
+        output = measured("benchmarks.subject", spec)
+        if output["failed"]:
+            raise Failed(f"a pass failed: {output['status']}, {output['problems']}")
         counts = {f"requests_{name}": count for name, count in self.counts().items()}
-        return figures({**told, **told["totals"], **counts})
+        return figures({**output, **output["totals"], **counts})
 
 
 @contextmanager

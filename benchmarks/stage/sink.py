@@ -136,8 +136,8 @@ class _Intake:
         asset = {"id": 0, "name": name, "size": size, "state": "uploaded", "digest": digest}
         if self._orders.notify and "/releases/" in parts.path:
             release = parts.path.split("/releases/")[1].split("/")[0]
-            told = json.dumps({**asset, "release": int(release)}).encode()
-            request = Request(self._orders.notify, told, method="POST")  # noqa: S310 - loopback
+            message = json.dumps({**asset, "release": int(release)}).encode()
+            request = Request(self._orders.notify, message, method="POST")  # noqa: S310 - loopback
             with urlopen(request, timeout=10) as answer:  # noqa: S310
                 asset = json.load(answer)
         body = json.dumps({**asset, "content_type": "application/octet-stream"}).encode()
