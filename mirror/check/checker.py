@@ -16,7 +16,7 @@ from mirror.check.git_check import GitCheck
 from mirror.check.host_check import CheckResult, HostCheck, State, failure
 from mirror.core.ledger.document import Index
 from mirror.errors import MirrorError, NotFound
-from mirror.github.answers import RateLimits, ReleaseAnswer, RepositoryAnswer, decode, many
+from mirror.github.answers import RateLimits, ReleaseAnswer, RepositoryAnswer
 from mirror.sync.discovery import discover
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ class Checker:
 
     async def _newest_asset(self, side: Endpoint, repo: RepoRef) -> tuple[int, str] | None:
         """Number and name of an asset of one of the newest releases, if they have any."""
-        releases = many(ReleaseAnswer, side.name)
-        await side.store.client.get(f"repos/{repo}/releases?per_page=5", check=releases)
-        assets = (asset for release in releases.value for asset in release.assets if asset.size)
+        path = f"repos/{repo}/releases?per_page=5"
+        answer = await side.store.client.get(path, shape=list[ReleaseAnswer])
+        assets = (asset for release in answer.data for asset in release.assets if asset.size)
         return next(((asset.id, asset.name) for asset in assets), None)
 
     async def _one_byte(
@@ -187,7 +187,8 @@ class Checker:
 
     async def _targets(self) -> list[CheckResult]:
         looked = self._mirrors[:MOST_REPOSITORIES]
-        answers = await _each(partial(self._target_repository, m.target) for m in looked)
+        get = partial(self._target.store.client.get, shape=RepositoryAnswer)
+        answers = await _each(partial(get, f"repos/{mirror.target}") for mirror in looked)
         results: list[CheckResult] = []
         counts: Counter[str] = Counter()
         for mirror, answer in zip(looked, answers, strict=True):
@@ -199,7 +200,7 @@ class Checker:
                     results.append(CheckResult("target", str(mirror.target), "failed", detail))
             elif isinstance(answer, MirrorError):
                 results.append(failure("target", str(mirror.target), answer))
-            elif trouble := _trouble(answer):
+            elif trouble := _trouble(answer.data):
                 results.append(CheckResult("target", str(mirror.target), "failed", trouble))
             else:
                 counts["may be written"] += 1
@@ -210,22 +211,18 @@ class Checker:
             results.append(CheckResult("target", "repositories", "ok", said))
         return results
 
-    async def _target_repository(self, repo: RepoRef) -> RepositoryAnswer:
-        answer = await self._target.store.client.get(f"repos/{repo}")
-        return decode(answer.data, RepositoryAnswer, self._target.name)
-
     # -- the rate limit -----------------------------------------------------------------------
 
     async def _budget(self, side: Endpoint) -> CheckResult:
         """Requests an hour that idle passes cost, against what the host allows."""
         needed = self._requests_an_hour(side)
         try:
-            answer = await side.store.client.get("rate_limit")
-            limit = decode(answer.data, RateLimits, side.name).resources.core.limit
+            answer = await side.store.client.get("rate_limit", shape=RateLimits)
         except NotFound:
             return CheckResult(side.name, "rate limit", "ok", "not limited")
         except MirrorError as error:
             return failure(side.name, "rate limit", error, status="unknown")
+        limit = answer.data.resources.core.limit
         detail = f"{limit} requests an hour; passes in which nothing changed need about {needed}"
         if needed > limit:
             return CheckResult(

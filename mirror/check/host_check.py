@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from mirror.errors import AuthError, HostStopped, MirrorError, NotFound, Unreachable
-from mirror.github.answers import User, decode
+from mirror.github.answers import User
 from mirror.github.protocol import is_loopback
 
 if TYPE_CHECKING:
@@ -116,15 +116,14 @@ class HostCheck:
         if stopped := self._client.stopped:  # refused already when it was asked for its version
             return [self._result("token", "failed", str(stopped))]
         try:
-            answer = await self._client.get("user")
-            login = decode(answer.data, User, self._side.name).login
+            answer = await self._client.get("user", shape=User)
         except MirrorError as error:
             if isinstance(error, AuthError) and error.status != 401:
                 text = "it belongs to no user (an App's installation?): its owner cannot be seen"
                 return [self._result("token", "unknown", text)]
             return [failure(self._side.name, "token", error)]
         return [
-            self._result("token", "ok", f"valid, of {login}"),
+            self._result("token", "ok", f"valid, of {answer.data.login}"),
             self._permissions(answer),
             self._expiry(answer),
         ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -20,9 +20,6 @@ from msgspec import Meta, Struct, field
 from mirror.core.domain.release import ADDRESS, Asset, Digest, Release, RepoRef, Repository
 from mirror.core.json_types import Count, mismatch
 from mirror.errors import BadAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 V_co = TypeVar("V_co", covariant=True)
@@ -33,11 +30,11 @@ ObjectName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")]
 """The name of a git object; it becomes a part of addresses."""
 
 
-class AnswerShape(Protocol[V_co]):
-    """A declaration, and the value that it stands for."""
+class Valued(Protocol[V_co]):
+    """A declaration that stands for a value of the domain."""
 
     def value(self) -> V_co:
-        """The value for the rest of the program."""
+        """The value."""
         ...
 
 
@@ -53,40 +50,6 @@ def decode(data: object, shape: type[T], host: str) -> T:
         raise BadAnswer(
             f"{host}: unexpected JSON in the API's answer: {mismatch(error)}", host=host
         ) from None
-
-
-class Check(Generic[T]):
-    """Checks an answer while its request can still be repeated, and keeps the value.
-
-    Args:
-        shape: The declaration.
-        value: Its value.
-        host: The host's configured name.
-    """
-
-    def __init__(self, shape: Any, value: Callable[[Any], T], host: str) -> None:
-        self.value: T
-        self._shape = shape
-        self._value = value
-        self._host = host
-
-    def __call__(self, data: object) -> None:
-        """Check an answer.
-
-        Raises:
-            BadAnswer: It does not match.
-        """
-        self.value = self._value(decode(data, self._shape, self._host))
-
-
-def one(shape: type[AnswerShape[T]], host: str) -> Check[T]:
-    """Check for an answer with one object."""
-    return Check(shape, lambda found: found.value(), host)
-
-
-def many(shape: type[AnswerShape[T]], host: str) -> Check[list[T]]:
-    """Check for an answer with a list of objects."""
-    return Check(list[shape], lambda found: [item.value() for item in found], host)  # type: ignore[valid-type]
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -110,10 +73,6 @@ class User(Struct):
     """An account; an author who left is null instead."""
 
     login: str
-
-    def value(self) -> str:
-        """Its name."""
-        return self.login
 
 
 class AssetAnswer(Struct):
@@ -224,10 +183,6 @@ class ActionsPermissions(Struct):
 
     enabled: bool
 
-    def value(self) -> bool:
-        """Whether it may."""
-        return self.enabled
-
 
 class FileAnswer(Struct):
     """A text file of a repository, sent in Base64."""
@@ -239,10 +194,6 @@ class FileAnswer(Struct):
             self.content = base64.b64decode(self.content).decode("utf-8", "replace")
         except ValueError:
             raise ValueError("the content is not Base64") from None
-
-    def value(self) -> str:
-        """Its text."""
-        return self.content
 
 
 class Limit(Struct):
@@ -279,19 +230,15 @@ class Reference(Struct):
     object: GitObject
     ref: str = ""
 
-    def value(self) -> tuple[str, str]:
-        """Type and name of what it points to."""
-        return self.object.type, self.object.sha
+
+References = Reference | list[Reference]
+"""The answer for one reference; old servers list all whose names begin with it."""
 
 
 class Named(Struct):
     """An object of which no more than the name is read."""
 
     sha: ObjectName
-
-    def value(self) -> str:
-        """Its name."""
-        return self.sha
 
 
 class Commit(Named):
@@ -300,24 +247,10 @@ class Commit(Named):
     tree: Named
 
 
-class CommitTree(Struct):
-    """The tree of a commit."""
-
-    tree: Named
-
-    def value(self) -> str:
-        """Its name."""
-        return self.tree.sha
-
-
 class FileCommit(Struct):
     """The commit that a change of a file made."""
 
     commit: Commit
-
-    def value(self) -> tuple[str, str]:
-        """The commit and its tree."""
-        return self.commit.sha, self.commit.tree.sha
 
 
 class TagAnswer(Struct):
@@ -325,10 +258,6 @@ class TagAnswer(Struct):
 
     name: str
     commit: Named
-
-    def value(self) -> tuple[str, str]:
-        """Its name and its commit."""
-        return self.name, self.commit.sha
 
 
 # --- GitHub Apps ----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from mirror.errors import (
     ServerError,
     Unreachable,
 )
+from mirror.github.answers import decode
 from mirror.github.auth import AppAuth
 from mirror.github.connection import Proxies
 from mirror.github.protocol import (
@@ -277,7 +278,7 @@ class GitHubClient:
         path: str,
         *,
         etag: str | None = None,
-        check: Callable[[Any], object] | None = None,
+        shape: Any = None,
         easier: str | None = None,
         about: str = "",
     ) -> Answer:
@@ -287,8 +288,7 @@ class GitHubClient:
             path: Below the API's address, or a whole address (which gets the token only where
                 it has the API's origin).
             etag: Of an earlier answer: the answer's status is 304 while nothing changed.
-            check: Reads the JSON (not of a 304); a :class:`~mirror.errors.BadAnswer` that it
-                raises counts as the host's.
+            shape: The type that the JSON is decoded as (not of a 304), for ``Answer.data``.
             easier: As ``path``, for the second half of the tries: what costs the host less.
             about: The address of what this belongs to, for later pages: an App's credential is
                 chosen by the owner in it.
@@ -300,7 +300,7 @@ class GitHubClient:
             "GET",
             self.address(path),
             etag=etag or None,
-            check=check,
+            shape=shape,
             easier=easier,
             about=about,
         )
@@ -313,7 +313,7 @@ class GitHubClient:
         *,
         settle: Callable[[], Awaitable[Any | None]] | None = None,
         repeatable: bool = False,
-        check: Callable[[Any], object] | None = None,
+        shape: Any = None,
     ) -> Answer:
         """Create something, once.
 
@@ -323,31 +323,27 @@ class GitHubClient:
         Args:
             path: As for :meth:`get`.
             body: What is sent as JSON.
-            settle: Looks: the JSON of what an earlier try made, or ``None``.
+            settle: Looks: what an earlier try made, as ``shape``, or ``None``.
             repeatable: Sending it twice does no harm.
-            check: As for :meth:`get`; a bad answer to a write leaves open what was done, too.
+            shape: As for :meth:`get`; a bad answer to a write leaves open what was done, too.
         """
         call = Call(
             "POST",
             self.address(path),
             _json(body),
-            check=check,
+            shape=shape,
             settle=settle,
             repeatable=repeatable,
         )
         return await self._request(call)
 
-    async def patch(
-        self, path: str, body: object, *, check: Callable[[Any], object] | None = None
-    ) -> Answer:
+    async def patch(self, path: str, body: object, *, shape: Any = None) -> Answer:
         """Change; sent again after a failure."""
-        return await self._request(Call("PATCH", self.address(path), _json(body), check=check))
+        return await self._request(Call("PATCH", self.address(path), _json(body), shape=shape))
 
-    async def put(
-        self, path: str, body: object, *, check: Callable[[Any], object] | None = None
-    ) -> Answer:
+    async def put(self, path: str, body: object, *, shape: Any = None) -> Answer:
         """Set; sent again after a failure."""
-        return await self._request(Call("PUT", self.address(path), _json(body), check=check))
+        return await self._request(Call("PUT", self.address(path), _json(body), shape=shape))
 
     async def delete(self, path: str) -> Answer:
         """Delete; gone when an earlier try may have been carried out means done."""
@@ -423,8 +419,7 @@ class GitHubClient:
         context = Context(self.name, call.method, url, self.clock.now(), sent_with(response))
         try:
             data = decode_response(status, response.headers, content, context)
-            if call.check is not None:
-                call.check(data)
+            return data if call.shape is None else decode(data, call.shape, self.name)
         except AuthError as error:
             if origin(url) == self._wire.origin:
                 raise
@@ -432,7 +427,6 @@ class GitHubClient:
         except BadAnswer as error:
             error.ambiguous = error.ambiguous or status < 300
             raise
-        return data
 
     # --- giving up -------------------------------------------------------------------------------
 

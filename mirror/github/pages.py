@@ -10,13 +10,12 @@ import structlog
 
 from mirror.core.ledger.document import PageProof
 from mirror.errors import ConnectionLost, NotFound, ServerError, ValidationFailed
-from mirror.github.answers import many
 from mirror.github.protocol import RefusedAddress, following, origin, page_size, tells_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mirror.github.answers import AnswerShape
+    from mirror.github.answers import Valued
     from mirror.github.client import GitHubClient
     from mirror.github.repeat import Answer
 
@@ -77,12 +76,12 @@ class PageReader(Generic[T]):
         self,
         client: GitHubClient,
         what: str,
-        shape: type[AnswerShape[T]],
+        shape: type[Valued[T]],
         content: Callable[[Sequence[T]], str],
     ) -> None:
         self._client = client
         self._what = what
-        self._shape = shape
+        self._shape = list[shape]  # type: ignore[valid-type]
         self._content = content
 
     async def read(
@@ -208,9 +207,10 @@ class PageReader(Generic[T]):
 
         Later pages are named by numbers: whose they are, the first one's address tells.
         """
-        check = many(self._shape, self._client.name)
-        answer = await self._client.get(address, etag=etag, check=check, easier=easier, about=first)
-        return answer, [] if answer.not_modified else check.value
+        answer = await self._client.get(
+            address, shape=self._shape, etag=etag, easier=easier, about=first
+        )
+        return answer, [] if answer.not_modified else [item.value() for item in answer.data]
 
     def _page(self, answer: Answer, items: list[T]) -> _Page[T]:
         return _Page(

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import structlog
@@ -26,18 +26,16 @@ from mirror.errors import (
 from mirror.github.answers import (
     ActionsPermissions,
     AssetAnswer,
-    Check,
-    CommitTree,
+    Commit,
     FileAnswer,
     FileCommit,
     Named,
     Reference,
+    References,
     ReleaseAnswer,
     RepositoryAnswer,
     TagAnswer,
     User,
-    many,
-    one,
 )
 from mirror.github.pages import MOST_TAG_PAGES, PER_PAGE, PageReader, not_endless
 
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.release import Asset, Release, RepoRef, Repository
     from mirror.core.ledger.document import PageProof
-    from mirror.github.answers import AnswerShape
     from mirror.github.client import GitHubClient
 
 T = TypeVar("T")
@@ -160,8 +157,8 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        release = await self._get(f"repos/{repo}/releases/{number}", ReleaseAnswer)
-        return await self._with_all_assets(repo, release)
+        found = await self._get(f"repos/{repo}/releases/{number}", ReleaseAnswer)
+        return await self._with_all_assets(repo, found.value())
 
     async def latest(self, repo: RepoRef) -> int | None:
         """The id of the release that the host calls latest; ``None`` where it calls none so."""
@@ -184,7 +181,8 @@ class ReleaseStore:
     async def asset(self, repo: RepoRef, number: int) -> Asset | None:
         """Read an asset; ``None`` where it is not there."""
         try:
-            return await self._get(f"repos/{repo}/releases/assets/{number}", AssetAnswer)
+            path = f"repos/{repo}/releases/assets/{number}"
+            return (await self._get(path, AssetAnswer)).value()
         except NotFound:
             return None
 
@@ -194,7 +192,7 @@ class ReleaseStore:
         Raises:
             NotFound: It is not there, or the token may not see it.
         """
-        return await self._get(f"repos/{repo}", RepositoryAnswer)
+        return (await self._get(f"repos/{repo}", RepositoryAnswer)).value()
 
     async def is_empty(self, repository: Repository) -> bool:
         """Whether a repository has no commit; its size tells nothing, it is measured late.
@@ -251,7 +249,7 @@ class ReleaseStore:
         """The token's user; ``None`` without a token, and for an installation of an App."""
         if not self._login_known and self.client.fingerprint != "anonymous":
             try:
-                self._login = await self._get("user", User)
+                self._login = (await self._get("user", User)).login
             except (AuthError, NotFound) as error:
                 if error.status == 401:
                     raise
@@ -284,9 +282,8 @@ class ReleaseStore:
         seen: set[str] = set()
         while address is not None and len(found) < len(wanted):
             not_endless("tags", self._host, address, seen, MOST_TAG_PAGES)
-            check = many(TagAnswer, self._host)
-            answer = await self.client.get(address, check=check, about=first)
-            found.update((name, commit) for name, commit in check.value if name in wanted)
+            answer = await self.client.get(address, shape=list[TagAnswer], about=first)
+            found.update((t.name, t.commit.sha) for t in answer.data if t.name in wanted)
             address = answer.next
         return found
 
@@ -298,30 +295,24 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/git/refs and https://docs.github.com/rest/git/tags
         """
         ref = await self._ref(repo, name)
-        if ref is None:
-            return None
-        kind, sha = ref
         for _ in range(_DEEPEST_TAG):
-            if kind != "tag":
-                return sha
-            kind, sha = await self._get(f"repos/{repo}/git/tags/{sha}", Reference)
+            if ref is None:
+                return None
+            if ref.object.type != "tag":
+                return ref.object.sha
+            ref = await self._get(f"repos/{repo}/git/tags/{ref.object.sha}", Reference)
         return None
 
-    async def _ref(self, repo: RepoRef, tag: str) -> tuple[str, str] | None:
-        """The type and the name of what a tag points to; ``None`` where there is no such tag."""
-
-        def exact(found: Reference | list[Reference]) -> tuple[str, str] | None:
-            if isinstance(found, Reference):
-                return found.value()
-            return next((r.value() for r in found if r.ref == f"refs/tags/{tag}"), None)
-
-        check = Check(Reference | list[Reference], exact, self._host)
+    async def _ref(self, repo: RepoRef, tag: str) -> Reference | None:
+        """A tag's reference; ``None`` where there is no such tag."""
+        path = f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}"
         try:
-            path = f"repos/{repo}/git/ref/tags/{quote(tag, safe='')}"
-            await self.client.get(path, check=check)
+            found: References = (await self.client.get(path, shape=References)).data
         except NotFound:
             return None
-        return check.value
+        if isinstance(found, Reference):
+            return found
+        return next((ref for ref in found if ref.ref == f"refs/tags/{tag}"), None)
 
     async def has_commit(self, repo: RepoRef, sha: str) -> bool:
         """Whether a commit (its full name) is in a repository."""
@@ -343,8 +334,8 @@ class ReleaseStore:
             ValidationFailed: The repository is empty (409).
         """
         path = f"repos/{repo}/git/ref/heads/{quote(branch, safe='')}"
-        _, commit = await self._get(path, Reference)
-        return commit, await self._get(f"repos/{repo}/git/commits/{commit}", CommitTree)
+        commit = (await self._get(path, Reference)).object.sha
+        return commit, (await self._get(f"repos/{repo}/git/commits/{commit}", Commit)).tree.sha
 
     async def create_commit(
         self,
@@ -366,10 +357,9 @@ class ReleaseStore:
             "author": person,
             "committer": person,
         }
-        made = one(Named, self._host)
         path = f"repos/{repo}/git/commits"
-        await self.client.post(path, body, repeatable=True, check=made)
-        return made.value
+        made: Named = (await self.client.post(path, body, repeatable=True, shape=Named)).data
+        return made.sha
 
     async def create_tag(self, repo: RepoRef, tag: str, sha: str) -> None:
         """Make a lightweight tag; one that is there already at the same commit is good, too.
@@ -378,14 +368,14 @@ class ReleaseStore:
             ValidationFailed: The tag is at another commit, or a rule forbids it.
         """
 
-        async def settle() -> Any | None:
+        async def settle() -> Reference | None:
             ref = await self._ref(repo, tag)
-            return {"object": {"type": ref[0], "sha": ref[1]}} if ref and ref[1] == sha else None
+            return ref if ref and ref.object.sha == sha else None
 
         body = {"ref": f"refs/tags/{tag}", "sha": sha}
-        check = one(Reference, self._host)
+        path = f"repos/{repo}/git/refs"
         try:
-            await self.client.post(f"repos/{repo}/git/refs", body, settle=settle, check=check)
+            await self.client.post(path, body, settle=settle, shape=Reference)
         except ValidationFailed as error:
             if "already exists" not in str(error) or await self._tag(repo, tag) != sha:
                 raise
@@ -405,26 +395,27 @@ class ReleaseStore:
             "description": description,
             "private": visibility != "public",
         }
-        made = one(RepositoryAnswer, self._host)
 
-        async def settle() -> Any | None:
+        async def settle() -> RepositoryAnswer | None:
             try:
-                return (await self.client.get(f"repos/{repo}")).data
+                return await self._get(f"repos/{repo}", RepositoryAnswer)
             except NotFound:
                 return None
 
-        async def create(path: str, body: Mapping[str, object]) -> None:
-            await self.client.post(path, body, settle=settle, check=made)
+        async def create(path: str, body: Mapping[str, object]) -> Repository:
+            answer = await self.client.post(path, body, settle=settle, shape=RepositoryAnswer)
+            made: RepositoryAnswer = answer.data
+            return replace(made.value(), empty=True)
 
         organization = f"orgs/{quote(repo.owner, safe='')}/repos"
         try:
             try:
-                await create(organization, {**body, "visibility": visibility})
+                return await create(organization, {**body, "visibility": visibility})
             except NotFound:
                 # Nearly always an organization; only a user's own repositories are made elsewhere.
                 if (await self.login() or "").casefold() != repo.owner.casefold():
                     raise
-                await create("user/repos", body)
+                return await create("user/repos", body)
         except (NotFound, AuthError) as error:
             if error.status == 401:
                 raise
@@ -436,7 +427,6 @@ class ReleaseStore:
                 errors=error.errors,
                 request_id=error.request_id,
             ) from None
-        return replace(made.value, empty=True)
 
     async def disable_actions(self, repo: RepoRef) -> bool:
         """Turn GitHub Actions off; whether the server let us.
@@ -454,7 +444,8 @@ class ReleaseStore:
     async def actions_enabled(self, repo: RepoRef) -> bool | None:
         """Whether GitHub Actions is on; ``None`` where the server does not tell."""
         try:
-            return await self._get(f"repos/{repo}/actions/permissions", ActionsPermissions)
+            path = f"repos/{repo}/actions/permissions"
+            return (await self._get(path, ActionsPermissions)).enabled
         except _REFUSALS as error:
             if error.status in {403, 404, 409}:
                 return None
@@ -468,21 +459,23 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
         """
         body = {"message": message, "content": base64.b64encode(text.encode()).decode()}
-        made = one(FileCommit, self._host)
         try:
-            await self.client.put(f"repos/{repo}/contents/{quote(path)}", body, check=made)
+            answer = await self.client.put(
+                f"repos/{repo}/contents/{quote(path)}", body, shape=FileCommit
+            )
         except ValidationFailed:
             # Sent again after a lost answer, it is refused, since the file is there now.
             if await self.read_file(repo, path) != text:
                 raise
             branch = (await self.repository(repo)).default_branch
             return await self.head(repo, branch)
-        return made.value
+        commit: Commit = answer.data.commit
+        return commit.sha, commit.tree.sha
 
     async def read_file(self, repo: RepoRef, path: str) -> str | None:
         """Read a text file of the default branch; ``None`` where there is none."""
         try:
-            return await self._get(f"repos/{repo}/contents/{quote(path)}", FileAnswer)
+            return (await self._get(f"repos/{repo}/contents/{quote(path)}", FileAnswer)).content
         except NotFound:
             return None
 
@@ -506,22 +499,23 @@ class ReleaseStore:
         """
         body = {**_release_fields(fields), "draft": True}
 
-        async def settle() -> Any | None:
+        async def settle() -> ReleaseAnswer | None:
             look = partial(self._draft, repo, str(fields["tag_name"]), marker)
             return await polling(look, lambda found: found is not None, LAG, self.client.clock)
 
-        made = one(ReleaseAnswer, self._host)
-        await self.client.post(f"repos/{repo}/releases", body, settle=settle, check=made)
-        return made.value
+        path = f"repos/{repo}/releases"
+        answer = await self.client.post(path, body, settle=settle, shape=ReleaseAnswer)
+        made: ReleaseAnswer = answer.data
+        return made.value()
 
-    async def _draft(self, repo: RepoRef, tag: str, marker: str) -> Any | None:
+    async def _draft(self, repo: RepoRef, tag: str, marker: str) -> ReleaseAnswer | None:
         address: str | None = f"repos/{repo}/releases?per_page={PER_PAGE}"
         while address is not None:
-            check = many(ReleaseAnswer, self._host)
-            answer = await self.client.get(address, check=check)
-            for release, item in zip(check.value, answer.data, strict=True):
-                if release.draft and release.tag == tag and marker in release.body:
-                    return item
+            answer = await self.client.get(address, shape=list[ReleaseAnswer])
+            releases: list[ReleaseAnswer] = answer.data
+            for release in releases:
+                if release.draft and release.tag_name == tag and marker in (release.body or ""):
+                    return release
             address = answer.next
         return None
 
@@ -533,9 +527,9 @@ class ReleaseStore:
         Source: https://docs.github.com/rest/releases/releases ("Update a release")
         """
         path = f"repos/{repo}/releases/{number}"
-        changed = one(ReleaseAnswer, self._host)
-        await self.client.patch(path, _release_fields(fields), check=changed)
-        return changed.value
+        answer = await self.client.patch(path, _release_fields(fields), shape=ReleaseAnswer)
+        changed: ReleaseAnswer = answer.data
+        return changed.value()
 
     async def delete_release(self, repo: RepoRef, number: int) -> None:
         """Delete a release; its tag stays.
@@ -552,10 +546,9 @@ class ReleaseStore:
         fields = {
             key: value for key, value in {"name": name, "label": label}.items() if value is not None
         }
-        changed = one(AssetAnswer, self._host)
         path = f"repos/{repo}/releases/assets/{number}"
-        await self.client.patch(path, fields, check=changed)
-        return changed.value
+        changed: AssetAnswer = (await self.client.patch(path, fields, shape=AssetAnswer)).data
+        return changed.value()
 
     async def delete_asset(self, repo: RepoRef, number: int) -> None:
         """Delete an asset.
@@ -570,10 +563,9 @@ class ReleaseStore:
     def _address(self, path: str) -> str:
         return self.client.address(path)
 
-    async def _get(self, path: str, shape: type[AnswerShape[T]]) -> T:
-        check = one(shape, self._host)
-        await self.client.get(path, check=check)
-        return check.value
+    async def _get(self, path: str, shape: type[T]) -> T:
+        found: T = (await self.client.get(path, shape=shape)).data
+        return found
 
 
 def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:

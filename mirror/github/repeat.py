@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     Attributes:
         status: 2xx, or 304 for what an ETag proved unchanged.
         headers: A mapping that ignores case.
-        data: The JSON; ``None`` for none.
+        data: The JSON, decoded as the call's ``shape``; ``None`` for none.
         url: Where it came from, after redirects.
         asked: The address that was asked for.
         etag: As it came, to be sent back verbatim; empty for none.
@@ -58,9 +58,8 @@ class Call:
 
     Attributes:
         body: JSON, encoded.
-        check: Reads the answer's JSON; a :class:`~mirror.errors.BadAnswer` that it raises counts
-            as the host's.
-        settle: Looks whether an earlier try was carried out; the JSON of what it made, or ``None``.
+        shape: The type that the answer's JSON is decoded as.
+        settle: Looks whether an earlier try was carried out; what it made, as ``shape``, or ``None``.
         repeatable: Sending it twice does no harm.
         easier: An address that costs the host less, for the second half of the attempts.
         about: What the credential is chosen by, where that is not ``url``: the first page's address.
@@ -73,7 +72,7 @@ class Call:
     url: str
     body: bytes | None = None
     etag: str | None = None
-    check: Callable[[Any], object] | None = None
+    shape: Any = None
     settle: Callable[[], Awaitable[Any | None]] | None = None
     repeatable: bool = True
     easier: str | None = None
@@ -170,12 +169,9 @@ class Repeater:
         if call.settle is None:
             return None
         try:
-            found = await call.settle()
-            if found is not None and call.check is not None:
-                call.check(found)
+            return await call.settle()
         except GitHubError:
             call.unsettled = True
             if self._stopped():
                 raise  # it tells why nobody can ask any more
             raise failure from None
-        return found

@@ -263,12 +263,8 @@ async def test_a_post_whose_answer_was_lost_is_settled_by_looking(
         looks.append(1)
         return {"id": 7}
 
-    def check(data: object) -> None:
-        if not isinstance(data, dict):
-            raise BadAnswer("wrong type", host="github")
-
     async with client(VirtualClock()) as github:
-        answer = await github.post("x", {}, settle=look, check=check)
+        answer = await github.post("x", {}, settle=look, shape=dict[str, int])
     assert answer.data == {"id": 7}
     assert (len(host.sent), len(looks)) == (1, 1)
 

@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["mirror"]):
     from mirror.git.errors import reason_of
     from mirror.git.program import Finished
     from mirror.git.tag_pusher import _verdicts, valid_name
-    from mirror.github.answers import ReleaseAnswer, RepositoryAnswer, many, one
+    from mirror.github.answers import ReleaseAnswer, RepositoryAnswer, decode
     from mirror.github.protocol import Context, RateLimit, decode_response, next_link
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -57,10 +57,9 @@ def answer(data: bytes) -> None:
     limit.resets_at(NOW)
     limit.retries_at(NOW)
     document = decode_response(status, headers, source.ConsumeBytes(10_000), CONTEXT)
-    check = many(ReleaseAnswer, "host")
-    check(document)
-    fingerprint(check.value)
-    select(check.value, Selection(versions=">=1"), NOW)
+    releases = [release.value() for release in decode(document, list[ReleaseAnswer], "host")]
+    fingerprint(releases)
+    select(releases, Selection(versions=">=1"), NOW)
 
 
 def documents(data: bytes) -> None:
@@ -69,8 +68,8 @@ def documents(data: bytes) -> None:
     for read in (
         lambda: Ledger.decode(data),
         lambda: Index.decode(data),
-        lambda: one(ReleaseAnswer, "host")(document),
-        lambda: one(RepositoryAnswer, "host")(document),
+        lambda: decode(document, ReleaseAnswer, "host").value(),
+        lambda: decode(document, RepositoryAnswer, "host").value(),
     ):
         try:
             read()

@@ -35,7 +35,7 @@ from mirror.core.text.mentions import escape_mentions
 from mirror.core.text.timestamps import iso
 from mirror.core.text.wording import size
 from mirror.errors import BadAnswer, GitHubError, MirrorError
-from mirror.github.answers import AssetAnswer, ReleaseAnswer, RepositoryAnswer, many, one
+from mirror.github.answers import AssetAnswer, ReleaseAnswer, RepositoryAnswer, decode
 from mirror.github.protocol import (
     Context,
     RateLimit,
@@ -137,9 +137,9 @@ SHAPES: dict[str, Any] = {
 
 def read(shape: Any, document: Any) -> Any:
     """A document, from the bytes of an answer to its value."""
-    check: Any = one(shape, "github")
-    check(decode_response(200, CIMultiDict(), encoded(document), CONTEXT))
-    return check.value
+    data = decode_response(200, CIMultiDict(), encoded(document), CONTEXT)
+    found: Any = decode(data, shape, "github")
+    return [item.value() for item in found] if isinstance(found, list) else found.value()
 
 
 def _use_release(release: Release) -> None:
@@ -185,13 +185,9 @@ def test_a_release_can_be_used_or_is_refused(document: Any) -> None:
 @given(lies(ASSET) | lies(REPOSITORY) | lies([RELEASE]) | values)
 def test_assets_and_repositories_are_values_or_refused(document: Any) -> None:
     """The same for the other documents."""
-    for check in (
-        one(AssetAnswer, "github"),
-        one(RepositoryAnswer, "github"),
-        many(ReleaseAnswer, "github"),
-    ):
+    for shape in (AssetAnswer, RepositoryAnswer, list[ReleaseAnswer]):
         try:
-            check(decode_response(200, CIMultiDict(), encoded(document), CONTEXT))
+            read(shape, document)
         except BadAnswer as error:
             one_line(error)
 
@@ -318,9 +314,7 @@ def test_a_whole_answer_from_bytes_to_values(body: bytes) -> None:
     """From the wire to the domain nothing but our errors is raised."""
     try:
         data = decode_response(200, CIMultiDict(), body, CONTEXT)
-        check = many(ReleaseAnswer, "github")
-        check(data)
-        for release in check.value:
-            _use_release(release)
+        for release in decode(data, list[ReleaseAnswer], "github"):
+            _use_release(release.value())
     except MirrorError as error:
         one_line(error)
