@@ -59,7 +59,7 @@ class PassEnded(Protocol):
 
 
 class Metrics:
-    """Watches the service; an :class:`~mirror.core.reporting.report.Observer` and more.
+    """Counts what happens in the service.
 
     Args:
         version: Of this program.
@@ -72,8 +72,6 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._failures: Counts[str] = Counts()
-        self._transfers: dict[int, int] = {}
-        self._moved = 0
         self._passes = self._counter("passes", "Passes that ended, by status.", "status")
         self._pass_seconds = self._histogram(
             "pass_duration_seconds", "How long a pass took.", _PASS_SECONDS
@@ -133,10 +131,7 @@ class Metrics:
         self._request_seconds.labels(seen.host).observe(seen.seconds)
 
     def on_session(self, report: RepositoryReport, seconds: float) -> None:
-        """A mirror had its turn.
-
-        Its work is counted here, and not in :meth:`mirror_finished`: once is enough.
-        """
+        """Count the work of a mirror's run."""
         self._session_seconds.observe(seconds)
         self._failures[report.source] += len(report.failures)
         for action in report.actions:
@@ -164,36 +159,6 @@ class Metrics:
         self._reloads.labels("success" if good else "failure").inc()
         self._reloaded.set(1 if good else 0)
 
-    def mirrors_found(self, count: int) -> None:
-        """Not counted: the statuses tell it."""
-
-    def mirror_started(self, source: str) -> None:
-        """Not counted."""
-
-    def mirror_finished(self, report: RepositoryReport) -> None:
-        """Counted in :meth:`on_session`."""
-
-    def bytes_planned(self, count: int) -> None:
-        """Not counted."""
-
-    def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
-    ) -> None:
-        """One more transfer is in flight."""
-        del source, release, asset, size
-        self._transfers[number] = 0
-
-    def transfer_moved(self, number: int, done: int) -> None:
-        """Bytes moved; a transfer that begins again counts what it moves again."""
-        before = self._transfers.get(number, 0)
-        self._transfers[number] = done
-        self._moved += max(0, done - before)
-
-    def transfer_finished(self, number: int, *, good: bool) -> None:
-        """It is in flight no more."""
-        del good
-        self._transfers.pop(number, None)
-
     # --- what is asked for ----------------------------------------------------------------------
 
     def scrape(self, present: Present) -> Scrape:
@@ -205,9 +170,7 @@ class Metrics:
         for source in gone:
             if not _is_pattern(source):
                 del self._failures[source]
-        return Scrape(
-            self._registry, present, dict(self._failures), self._moved, len(self._transfers)
-        )
+        return Scrape(self._registry, present, dict(self._failures))
 
 
 def _begin(metric: Counter, labels: tuple[str, ...]) -> None:

@@ -1,85 +1,79 @@
-"""A pass of the service: one tick of a timetable, from the asking to the last session."""
+"""Requests, and the passes that wait for them: one tick of a timetable each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.core.timetable import Timetable
-    from mirror.daemon.jobs import Answer
+
+
+Answer = Literal["queued", "running", "busy", "held"]
+"""What became of a request; see :meth:`mirror.daemon.job_queue.JobQueue.request`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """The mirrors that share a timetable.
+class Request:
+    """A request to run a mirror, or to list the repositories of an owner.
 
     Attributes:
-        interval: What they are set to, seconds; 0 for those that follow the service.
-        timetable: When they are looked at.
-        sources: The names of the hosts that they are read from; each is listed by itself, so that
-            one that is slow or closed delays no mirror of another.
-        succeeded_at: When the one of them that is most behind last succeeded, seconds since the
-            epoch; 0 for never.
+        at: When it was due; for a timetable, before jitter was added.
+        full: Trust no stored ETag and no quarantine.
+        explicit: Somebody asked for it: the back-off after failures does not apply.
+        urgent: It goes before mirrors that are merely due.
+        passes: The passes that wait for it.
     """
 
-    interval: float
-    timetable: Timetable
-    sources: tuple[str, ...]
-    succeeded_at: float = 0.0
+    at: float
+    full: bool = False
+    explicit: bool = False
+    urgent: bool = False
+    passes: tuple[Pass, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class PassEnd:
-    """What a pass came to.
-
-    Attributes:
-        started_at: When it was asked for (aware, UTC).
-        seconds: From there to its end.
-        group: Whose mirrors it was about.
-        reports: Of its sessions, and of what could not be listed.
-        asked: Mirrors that it was about.
-        held: Of these, those that were left out because they failed before, or because their
-            host takes no work since an earlier pass.
-        busy: Of these, those that an earlier pass is still about, or that ran already.
-    """
-
-    started_at: datetime
-    seconds: float
-    group: Group
-    reports: tuple[RepositoryReport, ...]
-    asked: int
-    held: int = 0
-    busy: int = 0
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing failed, is quarantined, was interrupted or left out because of trouble."""
-        return not self.held and all(
-            report.status in {"ok", "unchanged"} and not report.failures and not report.quarantined
-            for report in self.reports
+    def merged(self, other: Request | None) -> Request:
+        """One request that satisfies both."""
+        if other is None:
+            return self
+        return Request(
+            max(self.at, other.at),
+            self.full or other.full,
+            self.explicit or other.explicit,
+            self.urgent or other.urgent,
+            self.passes + other.passes,
         )
 
 
 @dataclass(slots=True, eq=False)
-class OpenPass:
-    """A pass that has not ended.
+class Pass:
+    """The mirrors of one timetable, once; it ends when :attr:`awaited` is empty.
 
     Attributes:
-        began: When it was asked for, monotonic.
-        sources: Hosts whose mirrors are not known yet.
-        keys: Mirrors whose session it waits for.
-        late: Mirrors that were running when they were asked for.
+        interval: The interval that its mirrors are configured with, seconds; 0 for the service's.
+        request: What is requested of each of its mirrors.
+        started_at: When it was requested (aware, UTC).
+        began: The same, monotonic.
+        seconds: From there to its end.
+        awaited: Keys of the mirrors and listings that it waits for.
+        listings: The listings that were made for it (``github:hashicorp``).
+        late: Keys of the mirrors that were running already when it began.
+        reports: Of its runs, and of what could not be listed.
+        asked: Mirrors that it is about.
+        held: Of these, those left out because they back off after failures, or because their host
+            is closed and an earlier pass waits for them.
+        busy: Of these, those that were running already, or that an earlier pass waits for.
     """
 
-    group: Group
+    interval: float
+    request: Request
     started_at: datetime
     began: float
-    sources: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    awaited: set[str] = field(default_factory=set)
+    listings: set[str] = field(default_factory=set)
     late: list[str] = field(default_factory=list)
     reports: list[RepositoryReport] = field(default_factory=list)
     asked: int = 0
@@ -87,20 +81,23 @@ class OpenPass:
     busy: int = 0
 
     @property
-    def over(self) -> bool:
-        """Whether it waits for nothing."""
-        return not self.sources and not self.keys
+    def good(self) -> bool:
+        """Whether nothing failed, is quarantined, was interrupted, or was left out after trouble."""
+        return not self.held and all(
+            report.status in {"ok", "unchanged"} and not report.failures and not report.quarantined
+            for report in self.reports
+        )
 
     @property
-    def worth_telling(self) -> bool:
-        """Whether it did something, or had nothing to do; not if others did all of it."""
+    def has_news(self) -> bool:
+        """Whether it did something or had nothing to do; not if other passes did all of it."""
         return bool(self.reports) or not self.asked
 
     def note(self, key: str, answer: Answer) -> None:
-        """Count a mirror that was asked for."""
+        """Count a mirror that was requested."""
         self.asked += 1
-        if answer == "asked":
-            self.keys.add(key)
+        if answer == "queued":
+            self.awaited.add(key)
         elif answer == "held":
             self.held += 1
         else:
@@ -108,22 +105,32 @@ class OpenPass:
             if answer == "running":
                 self.late.append(key)
 
-    def leave_out(self, count: int, *, held: bool) -> None:
-        """Count mirrors that another pass is about."""
+    def skip(self, count: int, *, held: bool) -> None:
+        """Count mirrors that an earlier pass waits for."""
         self.asked += count
         if held:
             self.held += count
         else:
             self.busy += count
 
-    def end(self, now: float) -> PassEnd:
-        """What it came to."""
-        return PassEnd(
-            self.started_at,
-            now - self.began,
-            self.group,
-            tuple(self.reports),
-            self.asked,
-            self.held,
-            self.busy,
-        )
+    def leave_out(self, key: str) -> None:
+        """Wait no longer for a mirror that now backs off."""
+        self.awaited.discard(key)
+        self.held += 1
+
+    def end_run(self, key: str, report: RepositoryReport) -> None:
+        """Record the end of a mirror's run."""
+        self.awaited.discard(key)
+        self.reports.append(report)
+
+    def end_listing(self, key: str, failed: Iterable[RepositoryReport]) -> None:
+        """Record the end of a listing; several listings may report one failure."""
+        self.awaited.discard(key)
+        self.listings.add(key)
+        self.reports += [report for report in failed if report not in self.reports]
+
+    def follow(self, keys: set[str]) -> None:
+        """Wait for the next runs of mirrors that were running."""
+        self.awaited |= keys
+        self.busy -= len(keys)
+        self.late = []

@@ -1,36 +1,38 @@
-"""The loop of the service: a thin shell of tasks and waits around what :mod:`rounds` decides."""
+"""When each mirror is due: timetables, requests and listings feed the queue; runs are its tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import random
-from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
+from mirror.core.domain.selection import could_match
 from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.core.timetable import Moment
-from mirror.daemon.hands import Running, gates_of
-from mirror.daemon.rounds import Rounds
-from mirror.daemon.zone import LocalZone
+from mirror.daemon.job_queue import JobQueue
+from mirror.daemon.local_zone import LocalZone
+from mirror.daemon.passes import Pass, Request
 from mirror.sync.discovery import Discovery
+from mirror.sync.mirror_runner import crashed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Mirror
-    from mirror.daemon.hands import Hands, Watcher
-    from mirror.daemon.jobs import Job
-    from mirror.daemon.listings import Call, Listing
-    from mirror.daemon.passes import Group, PassEnd
+    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.timetable import Ticker, Timetable
+    from mirror.daemon.hosts import HostGate
+    from mirror.daemon.job_queue import Ending, Run
 
 SLICE = 4.0
-"""Seconds that the loop waits at most: it shows that it lives, and notices a clock that was set."""
+"""Longest wait of the loop, seconds: it proves to be alive, and notices a clock that was set."""
 
 _SHORTEST = 0.001
 
@@ -39,110 +41,243 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Scheduler:
-    """Runs every mirror when it is due or asked for, and never twice at a time.
+class Workload(Protocol):
+    """What one loaded configuration gives the scheduler to do; replaced on reload."""
 
-    Args:
-        hands: What does the work.
-        clock: The time and every wait.
-        groups: The mirrors by their timetables, one group an interval.
-        watcher: Who is told.
-        at_once: Sessions at a time; those that wait for a host that is closed do not count.
-        chance: Gives numbers in [0, 1), for the jitter.
-        zone: That schedules are read in; the machine's by default.
+    @property
+    def limit(self) -> int:
+        """Mirrors that run at the same time."""
+        ...
+
+    @property
+    def patterns(self) -> Mapping[str, Sequence[Rule]]:
+        """The patterns that are enabled, by :attr:`Rule.listing`."""
+        ...
+
+    @property
+    def gates(self) -> Mapping[str, HostGate]:
+        """Of every source by its name, and of ``target``."""
+        ...
+
+    @property
+    def timetables(self) -> Mapping[float, Timetable]:
+        """By the interval that mirrors are configured with; 0 for the service's own."""
+        ...
+
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """The mirrors that are known without asking a host: by what listings held last."""
+        ...
+
+    def last_success(self, interval: float) -> float:
+        """When the mirror of a timetable that is most behind last succeeded (epoch; 0 for never)."""
+        ...
+
+    async def discover(self, listing: str, *, full: bool) -> Discovery:
+        """List an owner's repositories anew; all mirrors that there are then."""
+        ...
+
+    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
+        """Bring one mirror up to date."""
+        ...
+
+
+class Watcher(Protocol):
+    """Receives what happens; every call returns at once."""
+
+    def on_session(self, report: RepositoryReport, seconds: float) -> None:
+        """A mirror's run ended; one that its host stopped runs again."""
+        ...
+
+    def on_pass(self, ended: Pass) -> None:
+        """A pass ended."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Listing:
+    """An owner's repositories at a source, which patterns are expanded by; never listed twice at once.
 
     Attributes:
+        source: The name of the source.
+        waiting: The next listing that is requested.
+        running: What the current one was requested for.
+        task: Makes the current one.
+    """
+
+    source: str
+    waiting: Request | None = None
+    running: Request | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Scheduler:
+    """Runs every mirror when it is due or requested.
+
+    Args:
+        workload: What there is to do.
+        clock: The time and every wait.
+        watcher: Receives what happens.
+        chance: Returns numbers in [0, 1), for jitter.
+        zone: The time zone of schedules; the machine's by default.
+
+    Attributes:
+        queue: The mirrors that wait and run.
         alive_at: When its loop last turned, monotonic; every :data:`SLICE` seconds at least.
-        running: The sessions that are under way, by the mirrors' keys.
     """
 
     def __init__(
         self,
-        hands: Hands,
+        workload: Workload,
         clock: Clock,
-        groups: Sequence[Group],
         *,
         watcher: Watcher,
-        at_once: int = 8,
         chance: Callable[[], float] = random.random,
         zone: tzinfo | None = None,
     ) -> None:
-        self._hands = hands
+        self._workload = workload
         self._clock = clock
         self._watcher = watcher
         self._chance = chance
         self._zone = zone or LocalZone()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._rounds = Rounds(hands, self._tell, at_once=at_once)
-        self._rounds.take_over(groups, self._moment(), chance)
-        self.running: dict[str, Running] = {}
+        self._timetables: dict[float, tuple[Timetable, Ticker]] = {}
+        self._patterns: dict[float, list[str]] = {}
+        self._listings: dict[str, _Listing] = {}
+        self._mirrors: tuple[Mirror, ...] = ()
+        self._members: Mapping[tuple[float, str], Sequence[Mirror]] = {}
+        self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
+        self._passes: list[Pass] = []
+        self.queue = JobQueue(self._gates, self._hold)
         self.alive_at = clock.monotonic()
+        self._load()
 
     async def run(self) -> None:
-        """Run what is due, until :meth:`stop` and the end of the last session."""
+        """Run what is due, until :meth:`stop` and the end of the last run."""
         async with asyncio.TaskGroup() as tasks:
             while self._turn(tasks):
                 await self._nap()
 
     def stop(self) -> None:
-        """Start nothing new; sessions that are under way go on."""
+        """Start nothing new; runs in progress go on."""
         self._stopping = True
         self._wake.set()
+
+    def replace(self, workload: Workload) -> None:
+        """Go on with another configuration; runs in progress go on with theirs.
+
+        Mirrors that were removed are not started any more; what waits keeps its place; what is due
+        under the new configuration runs at once. Hosts are tried again, failures are forgotten.
+        """
+        self._cancel_listings()
+        self._workload = workload
+        self._revive()
+        self._load()
+        self._wake.set()
+
+    # --- requests --------------------------------------------------------------------------------
 
     def request(
         self, source: str | None = None, repo: str | None = None, *, full: bool = False
     ) -> bool:
-        """Ask for mirrors at once, whatever their timetable says and whether they failed before.
+        """Run mirrors at once, whatever their timetable says and whether they failed before.
 
         Args:
-            source: The name of a host; ``None`` for every mirror, where hosts that were given up
-                are tried again, too.
-            repo: ``OWNER/REPO``; ``None`` for every mirror of the host. One that is not known is
-                looked for where it could be.
+            source: The name of a source; ``None`` for every mirror, and then hosts that were
+                stopped are tried again.
+            repo: ``OWNER/REPO``; ``None`` for every mirror of the source. If it is not known, the
+                patterns that match it are listed.
             full: Trust no stored ETag and no quarantine.
 
         Returns:
-            Whether something was asked for.
+            Whether something was requested.
         """
         if self._stopping:
             return False
         self._wake.set()
+        request = Request(self._clock.monotonic(), full=full, explicit=True)
         if source is not None and repo is not None:
-            return self._rounds.request_one(source, repo, self._moment(), full=full)
+            return self._request_repository(source, repo, replace(request, urgent=True))
         if source is None:
             self._revive()
-        return self._rounds.request_all(source, self._moment(), full=full)
+        begun = [self._begin_pass(one, request, source) for one in self._timetables]
+        return any(begun)
 
-    def replace(self, groups: Sequence[Group], hands: Hands, at_once: int | None = None) -> None:
-        """Go on with another configuration; sessions that are under way go on with theirs.
+    def _request_repository(self, source: str, repo: str, request: Request) -> bool:
+        if mirrors := self._named.get((source, repo.casefold())):
+            for mirror in mirrors:
+                self.queue.request(mirror.key, request)
+            return True
+        found = [
+            key
+            for key, rules in self._workload.patterns.items()
+            if any(r.source_name == source and could_match(repo, source, r.source) for r in rules)
+        ]
+        for key in found:
+            self._listings[key].waiting = request.merged(self._listings[key].waiting)
+        return bool(found)
 
-        What is gone is not started any more; what waits keeps its place; what is due under the
-        new configuration is run at once. Hosts are tried again, failures are forgotten.
-        """
-        self._cancel_listings()
-        self._hands = hands
-        self._revive()
-        if at_once is not None:
-            self._rounds.jobs.at_once = at_once
-        self._rounds.replace(groups, hands, self._moment(), self._chance)
-        self._wake.set()
+    def _begin_pass(self, interval: float, request: Request, source: str | None = None) -> bool:
+        """Request the mirrors of a timetable, or those of one source; whether there are any."""
+        now = self._clock.now().astimezone(UTC)
+        opened = Pass(interval, request, now, self._clock.monotonic())
+        fixed = self._members.get((interval, ""), ())
+        asked = [mirror for mirror in fixed if source in {None, mirror.source_name}]
+        self._request_mirrors(opened, asked)
+        listings = [
+            key
+            for key in self._patterns.get(interval, ())
+            if source in {None, self._listings[key].source}
+        ]
+        for key in listings:
+            self._request_listing(opened, key)
+        if asked or listings:
+            self._passes.append(opened)
+        return bool(asked or listings)
 
-    def waits_for(self, seconds: float) -> bool:
-        """Whether all that runs needs hosts that take no work for longer than so many seconds."""
-        return all(job.closed_for() > seconds for job in self._rounds.jobs.running.values())
+    def _request_mirrors(self, of: Pass, mirrors: Iterable[Mirror]) -> None:
+        request = replace(of.request, passes=(of,))
+        for mirror in mirrors:
+            of.note(mirror.key, self.queue.request(mirror.key, request))
 
-    def mirror(self, key: str) -> Mirror | None:
-        """The mirror that is known by a key."""
-        return self._rounds.mirror(key)
+    def _request_listing(self, of: Pass, key: str) -> None:
+        listing, request = self._listings[key], of.request
+        before = listing.waiting.passes if listing.waiting else ()
+        earlier = next((one for one in before if one.interval == of.interval), None)
+        if earlier is None:
+            of.awaited.add(key)
+            request = replace(request, passes=(of,))
+        else:
+            earlier.request = request.merged(earlier.request)
+            closed = self._workload.gates[listing.source].closed_for() > 0
+            of.skip(max(1, len(self._members.get((of.interval, key), ()))), held=closed)
+        listing.waiting = request.merged(listing.waiting)
 
-    def next_run(self, mirror: Mirror) -> datetime | None:
-        """When a mirror is run next, as far as that can be told; ``None`` for never."""
-        return self._after(self._rounds.until_run(mirror, self._moment()))
+    # --- when ------------------------------------------------------------------------------------
+
+    def next_run(self, key: str) -> datetime | None:
+        """When a mirror runs next, as far as is known; ``None`` for never."""
+        job = self.queue.get(key)
+        if job is None:
+            return None
+        if job.waiting is not None and key not in self.queue.running:
+            return self._after(job.closed_for())
+        _, ticker = self._timetables[job.mirror.interval]
+        return self._after(ticker.wait(self._moment(), job.not_before))
 
     def next_tick(self) -> datetime | None:
         """When the next timetable ticks; ``None`` for never."""
-        return self._after(self._rounds.until_tick(self._moment()))
+        return self._after(self._until_tick())
+
+    def waits_for(self, seconds: float) -> bool:
+        """Whether every run needs a host that is closed for longer than so many seconds."""
+        runs = self.queue.running.values()
+        return all(max(gate.closed_for() for gate in run.gates) > seconds for run in runs)
+
+    def _until_tick(self) -> float:
+        moment = self._moment()
+        waits = (ticker.wait(moment) for _, ticker in self._timetables.values())
+        return min(waits, default=math.inf)
 
     def _after(self, seconds: float) -> datetime | None:
         if self._stopping or math.isinf(seconds):
@@ -152,30 +287,91 @@ class Scheduler:
     def _moment(self) -> Moment:
         return Moment(self._clock.now().astimezone(self._zone), self._clock.monotonic())
 
+    # --- a configuration -------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Take over the workload; a timetable that has not changed goes on as it is."""
+        work, moment = self._workload, self._moment()
+        self.queue.limit = work.limit
+        self._learn(work.mirrors(), reloaded=True)
+        self._patterns = defaultdict(list)
+        listings, self._listings = self._listings, {}
+        for key, rules in work.patterns.items():
+            known = key in listings
+            self._listings[key] = listings.pop(key) if known else _Listing(rules[0].source_name)
+            for interval in {rule.interval for rule in rules}:
+                self._patterns[interval].append(key)
+        for one in self._passes:
+            one.awaited.difference_update(listings)
+        due = []
+        before, self._timetables = self._timetables, {}
+        for interval, timetable in work.timetables.items():
+            success = work.last_success(interval)
+            kept, ticker = before.get(interval, (None, None))
+            if ticker is None or kept != timetable:
+                ticker = timetable.ticker(moment, success, self._chance())
+            elif timetable.first(success, moment.now) <= 0:
+                due.append(interval)
+            self._timetables[interval] = timetable, ticker
+        for interval in due:
+            self._begin_pass(interval, Request(moment.monotonic))
+
+    def _learn(self, mirrors: tuple[Mirror, ...], *, reloaded: bool = False) -> list[Mirror]:
+        """Know these mirrors and no others; those that are new."""
+        if mirrors == self._mirrors and not reloaded:
+            return []
+        new = [mirror for mirror in mirrors if self.queue.get(mirror.key) is None]
+        self.queue.update(mirrors, reloaded=reloaded)
+        self._mirrors = mirrors
+        members: dict[tuple[float, str], list[Mirror]] = defaultdict(list)
+        named: dict[tuple[str, str], list[Mirror]] = defaultdict(list)
+        for mirror in mirrors:
+            members[mirror.interval, mirror.listing].append(mirror)
+            named[mirror.source_name, mirror.source.key].append(mirror)
+        self._members, self._named = members, named
+        return new
+
+    def _gates(self, mirror: Mirror) -> tuple[HostGate, ...]:
+        gates = self._workload.gates
+        return gates[mirror.source_name], gates["target"]
+
+    def _hold(self, mirror: Mirror, failures: int) -> float:
+        timetable, _ = self._timetables[mirror.interval]
+        return timetable.hold(failures)
+
     # --- the loop --------------------------------------------------------------------------------
 
     def _turn(self, tasks: asyncio.TaskGroup) -> bool:
         """Do what is due; whether there is to be another turn."""
         self._wake.clear()
         self.alive_at = self._clock.monotonic()
-        for gate in self._hands.gates.values():
+        for gate in self._workload.gates.values():
             gate.look()
         if self._stopping:
             self._cancel_listings()
-            return bool(self.running)
-        self._rounds.tick(self._moment(), self._chance)
-        for listing, call in self._rounds.listings_to_start():
-            listing.task = tasks.create_task(self._list(listing, call, self._hands))
-        for job in self._rounds.jobs.start(self._clock.monotonic()):
-            self.running[job.mirror.key] = Running(job.mirror, self._clock.now())
-            tasks.create_task(self._session(job, job.mirror, self._hands))
+            self._end_passes()
+            return bool(self.queue.running)
+        moment = self._moment()
+        for interval, (_, ticker) in self._timetables.items():
+            if (at := ticker.turn(moment, self._chance())) is not None:
+                self._begin_pass(interval, Request(at))
+        self._end_passes()
+        for key, listing in self._listings.items():
+            closed = self._workload.gates[listing.source].closed_for()
+            if listing.waiting is not None and listing.task is None and not closed:
+                listing.running = request = listing.waiting
+                listing.waiting = None
+                work = self._list(key, listing, request, self._workload)
+                listing.task = tasks.create_task(work)
+        for run in self.queue.start(moment.monotonic):
+            tasks.create_task(self._session(run, self._workload))
         return True
 
     async def _nap(self) -> None:
         """Wait for the next moment at which something can be due, or for news."""
-        opens = [seconds for gate in self._hands.gates.values() if (seconds := gate.closed_for())]
-        until_tick = self._rounds.until_tick(self._moment())
-        seconds = max(_SHORTEST, min(SLICE, until_tick, *opens))
+        gates = self._workload.gates.values()
+        opens = [seconds for gate in gates if (seconds := gate.closed_for())]
+        seconds = max(_SHORTEST, min(SLICE, self._until_tick(), *opens))
 
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
@@ -187,61 +383,103 @@ class Scheduler:
             await self._wake.wait()
             sleeper.cancel()
 
-    async def _list(self, listing: Listing, call: Call, hands: Hands) -> None:
-        began = self._clock.monotonic()
-        gate = hands.gates[listing.source]
+    async def _list(
+        self, key: str, listing: _Listing, request: Request, workload: Workload
+    ) -> None:
+        gate, began = workload.gates[listing.source], self._clock.monotonic()
         try:
-            work = hands.discover(listing.group, listing.source, full=call.full)
-            found = await _unless_stray(work)
+            found = await _unless_stray(workload.discover(key, full=request.full))
         except Exception as error:
-            log.exception("discovery.crashed", source=listing.source)
-            found = Discovery((), (_crashed(f"{listing.source}:*", None, error),))
+            log.exception("discovery.crashed", source=key)
+            text = f"internal error, please report it: {type(error).__name__}: {error}"
+            report = RepositoryReport(f"{key}/*", None, "failed", failures=(Failure(text, "sync"),))
+            found = Discovery((), (report,))
+        if listing.task is not asyncio.current_task():
+            return  # cancelled, and the cancellation was lost
+        listing.running = listing.task = None
         gate.look()
-        if self._rounds.listed(listing, found, self._moment()):
+        if found.failed and gate.given_up:
+            listing.waiting = request.merged(listing.waiting)  # once more, when it is open
+        else:
             gate.answered(began)
+            self._listed(key, request, found)
         self._wake.set()
 
-    async def _session(self, job: Job, mirror: Mirror, hands: Hands) -> None:
-        full = job.run is not None and job.run.full
+    def _listed(self, key: str, request: Request, found: Discovery) -> None:
+        """Request the mirrors of a listing, and those that it found for the first time."""
+        complete = all(report.target is not None for report in found.failed)
+        new = self._learn(found.mirrors) if complete else []
+        for one in request.passes:
+            one.end_listing(key, found.failed)
+            if complete:
+                self._request_mirrors(one, self._members.get((one.interval, key), ()))
+        served = {one.interval for one in request.passes}
+        for mirror in new:
+            if mirror.interval not in served:
+                self.queue.request(mirror.key, replace(request, passes=()))
+
+    async def _session(self, run: Run, workload: Workload) -> None:
+        mirror = run.mirror
         try:
-            report = await _unless_stray(hands.sync(mirror, full=full))
+            report = await _unless_stray(workload.sync(mirror, full=run.request.full))
         except Exception as error:
             log.exception("mirror.crashed", source=mirror.name)
-            report = _crashed(mirror.name, str(mirror.target), error)
-        gates = gates_of(hands, mirror)
-        if report.status == "failed" and any(gate.given_up for gate in gates):
-            report = replace(report, stopped=report.stopped or "its host was given up")
+            report = crashed(mirror, error)
+        gates = workload.gates[mirror.source_name], workload.gates["target"]
+        ending = _ending(report, host_stopped=any(gate.given_up for gate in gates))
         for gate in gates:
             gate.look()
-            if not report.stopped:
-                gate.answered(job.since)
-        del self.running[mirror.key]
-        try:
-            seconds = self._clock.monotonic() - job.since
-            self._watcher.on_session(mirror, report, seconds)
-        except Exception:  # who only watches ends no work
-            log.exception("watcher.failed")
-        self._rounds.ended(job, report, self._moment())
+            if ending != "host-stopped":
+                gate.answered(run.since)
+        self._tell(self._watcher.on_session, report, self._clock.monotonic() - run.since)
+        if self.queue.end(run, ending):
+            for one in run.request.passes:
+                one.end_run(mirror.key, report)
         self._wake.set()
 
-    def _tell(self, end: PassEnd) -> None:
+    def _end_passes(self) -> None:
+        """Report the passes that wait for nothing any more."""
+        for one in [one for one in self._passes if not one.awaited]:
+            if one.has_news:
+                one.seconds = self._clock.monotonic() - one.began
+                self._passes.remove(one)
+                self._tell(self._watcher.on_pass, one)
+                continue
+            # All of its mirrors were running: it waits for their next runs, or no pass would ever
+            # end where every session takes longer than the interval.
+            one.follow({key for key in one.late if self.queue.attach(key, one)})
+            if not one.awaited:
+                self._passes.remove(one)
+
+    def _tell(self, watch: Callable[..., None], *facts: object) -> None:
         try:
-            self._watcher.on_pass(end)
-        except Exception:  # as above
+            watch(*facts)
+        except Exception:  # a watcher ends no work
             log.exception("watcher.failed")
 
     def _revive(self) -> None:
-        for gate in self._hands.gates.values():
+        for gate in self._workload.gates.values():
             gate.revive()
 
     def _cancel_listings(self) -> None:
-        for listing in self._rounds.listings.values():
-            if listing.task is not None:
+        """Give up the listings in progress; they are still requested."""
+        for listing in self._listings.values():
+            if listing.task is not None and listing.running is not None:
                 listing.task.cancel()
+                listing.waiting = listing.running.merged(listing.waiting)
+                listing.task = listing.running = None
+
+
+def _ending(report: RepositoryReport, *, host_stopped: bool) -> Ending:
+    if report.stopped or (report.status == "failed" and host_stopped):
+        return "host-stopped"
+    if report.status == "interrupted":
+        return "interrupted"
+    return "failed" if report.status == "failed" and report.failures else "succeeded"
 
 
 async def _unless_stray(work: Awaitable[T]) -> T:
-    """Await work; a cancellation that nobody asked this task for is an error of the work."""
+    """Await work; a cancellation that nobody requested is an error of the work."""
     try:
         return await work
     except asyncio.CancelledError as error:
@@ -249,8 +487,3 @@ async def _unless_stray(work: Awaitable[T]) -> T:
         if task is None or task.cancelling():
             raise
         raise RuntimeError("it was cancelled from within") from error
-
-
-def _crashed(source: str, target: str | None, error: Exception) -> RepositoryReport:
-    text = f"internal error, please report it: {type(error).__name__}: {error}"
-    return RepositoryReport(source, target, "failed", failures=(Failure(text, "sync"),))

@@ -55,6 +55,8 @@ class Present:
     Attributes:
         ready: As ``/readyz`` says it.
         interval: Seconds between passes; ``None`` for a ``schedule``.
+        moved: Bytes that were handed to the target.
+        in_flight: Transfers whose bytes move now.
     """
 
     now: datetime
@@ -62,6 +64,8 @@ class Present:
     statuses: Sequence[MirrorStatus] = ()
     hosts: Sequence[HostState] = ()
     interval: float | None = None
+    moved: int = 0
+    in_flight: int = 0
 
 
 class Scrape:
@@ -71,23 +75,14 @@ class Scrape:
         registry: The counters.
         present: The service, now.
         failures: Those that were reported, by source.
-        moved: Bytes that were handed to the target.
-        in_flight: Transfers whose bytes move now.
     """
 
     def __init__(
-        self,
-        registry: CollectorRegistry,
-        present: Present,
-        failures: Mapping[str, int],
-        moved: int,
-        in_flight: int,
+        self, registry: CollectorRegistry, present: Present, failures: Mapping[str, int]
     ) -> None:
         self._registry = registry
         self._present = present
         self._failures = failures
-        self._moved = moved
-        self._in_flight = in_flight
 
     def __call__(self) -> bytes:
         """Their text."""
@@ -103,9 +98,9 @@ class Scrape:
         yield CounterMetricFamily(
             f"{PREFIX}_transferred_bytes",
             "Bytes that were handed to the target, also those of transfers that failed.",
-            value=self._moved,
+            value=self._present.moved,
         )
-        yield _gauge("transfers_in_flight", "Assets whose bytes move now.", self._in_flight)
+        yield _gauge("transfers_in_flight", "Assets whose bytes move now.", self._present.in_flight)
         yield _gauge("ready", "Whether /readyz says so: 1 or 0.", int(self._present.ready))
         if self._present.interval:
             yield _gauge(

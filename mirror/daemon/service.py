@@ -1,4 +1,4 @@
-"""The service: start, ready, run, drain, stop, in one TaskGroup."""
+"""The service: start, ready, run, reload, drain, stop, in one TaskGroup."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror import __version__
 from mirror.app import hold_ledger
+from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Report
 from mirror.core.text.wording import duration
-from mirror.daemon.facts import Facts
-from mirror.daemon.generation import Generation
+from mirror.daemon.metrics import Metrics
+from mirror.daemon.runtime import Runtime
 from mirror.daemon.scheduler import Scheduler
+from mirror.daemon.status import ServiceState, Status, Traffic
 from mirror.daemon.web import make_web_app, serve
 from mirror.errors import ConfigError, LedgerError, MirrorError, Problem
-from mirror.notify import Notifications, wildcards
+from mirror.notify import wildcards
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
@@ -26,10 +29,9 @@ if TYPE_CHECKING:
 
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Mirror
-    from mirror.core.ledger.document import Index
+    from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.daemon.passes import PassEnd
+    from mirror.daemon.passes import Pass
     from mirror.daemon.systemd import SdNotify
     from mirror.storage.json_ledger import FileLedgerStore
 
@@ -38,113 +40,114 @@ log = structlog.get_logger()
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 SAVE_EVERY = 10.0
-"""Seconds between two saves of the index; what is lost with a crash costs requests only."""
+"""Seconds between two saves of the index. A crash in between costs requests only."""
 
-TELL_EVERY = 2.0
-"""Seconds between two looks at how things stand, for the service manager."""
+REPORT_EVERY = 2.0
+"""Seconds between two status reports to systemd."""
 
 SWEEP_EVERY = 3600.0
-"""Seconds between two looks for rests in the spool that nobody came back for."""
+"""Seconds between two removals of abandoned files in the spool."""
 
-GREET_AGAIN = (1.0, 30.0)
+PING_AGAIN = (1.0, 30.0)
 """Seconds until a host that did not answer is asked again: at first, and at most."""
 
 
 class Service:
-    """The daemon.
+    """The daemon: one ledger, held for its whole life, and one runtime after another.
 
     Args:
-        load: Reads the configuration and its secrets, and sets the log up; raises
-            :class:`~mirror.errors.ConfigError` and changes nothing where they are wrong.
-        manager: The service manager, or the silence where there is none.
+        load: Reads the configuration and its secrets, and sets logging up; raises
+            :class:`~mirror.errors.ConfigError` and changes nothing if they are invalid.
+        systemd: The service manager; silent if there is none.
         clock: The time, and every wait but the drain's.
     """
 
     def __init__(
         self,
         load: Callable[[], tuple[Config, Secrets]],
-        manager: SdNotify,
+        systemd: SdNotify,
         clock: Clock | None = None,
     ) -> None:
         self._load = load
-        self._manager = manager
+        self._systemd = systemd
         self._clock = clock or SystemClock()
-        self._facts = Facts(self._clock)
-        self._generations: list[Generation] = []
-        self._signal: int | None = None
+        self._progress = Progress(self._clock.monotonic)
+        self._metrics = Metrics(__version__)
+        self._traffic = Traffic(self._metrics, self._clock)
+        self._runtimes: list[Runtime] = []  # the last one is in force, the others are closing
         self._scheduler: Scheduler | None = None
+        self._stop_signal: int | None = None
         self._deadline: asyncio.Timeout | None = None
-        self._cut = False
-        self._in_vain = False
-        self._hangup = asyncio.Event()
-        self._news = asyncio.Event()
-        self._dirty = asyncio.Event()
-        self._good_pass = False
-        self._ended: list[PassEnd] = []
+        self._waits_in_vain = False
+        self._forced = False
+        self._reload_requested = asyncio.Event()
+        self._index_changed = asyncio.Event()
+        self._passes_ended: asyncio.Queue[Pass] = asyncio.Queue()
+        self._state = ServiceState()
 
     async def run(self) -> int:
         """Mirror until a signal asks to stop.
 
         Returns:
-            The exit status: 0 after a clean drain, 128 and the signal's number where something
-            was not left to finish.
+            The exit status: 0 after a clean drain, 128 plus the signal's number where work was cut.
 
         Raises:
             ConfigError: Nothing was contacted, nothing was changed.
             LedgerLocked: Another run holds the ledger.
             MirrorError: The ledger cannot be written, or the address cannot be listened on.
         """
-        self._heed_signals()
+        self._handle_signals()
         config, secrets = self._load()
         async with hold_ledger(config, clock=self._clock) as ledgers:
             self._ledgers: FileLedgerStore = ledgers
             self._index: Index = await ledgers.load_index()
-            generation = await self._open(config, secrets)
+            runtime = await self._open(config, secrets)
             try:
-                await self._serve(generation)
+                if self._stop_signal is None:
+                    await self._serve(runtime)
             finally:
                 _ignore_signals()
-                for one in list(self._generations):
+                for one in list(self._runtimes):
                     await one.close()
-                await self._save()
-        number = self._signal
-        log.info("service.stopped", clean=not self._cut)
-        return 128 + number if number is not None and self._cut else 0
+                await self._save_index()
+        log.info("service.stopped", clean=not self._forced)
+        return 128 + self._stop_signal if self._stop_signal is not None and self._forced else 0
 
-    async def _open(self, config: Config, secrets: Secrets) -> Generation:
-        before = self._generations[-1] if self._generations else None
-        notifications = Notifications.of(config, secrets, self._clock)
-        generation = await Generation.open(
+    @property
+    def _runtime(self) -> Runtime:
+        return self._runtimes[-1]
+
+    async def _open(self, config: Config, secrets: Secrets) -> Runtime:
+        runtime = await Runtime.open(
             config,
             secrets,
             ledgers=self._ledgers,
             index=self._index,
             clock=self._clock,
-            observer=self._facts.observer,
-            on_request=self._facts.on_request,
-            before=before,
+            observer=self._progress,
+            on_request=self._traffic.on_request,
+            before=self._runtime if self._runtimes else None,
         )
-        self._generations.append(generation)
-        self._notifications = notifications
-        return generation
+        self._runtimes.append(runtime)
+        return runtime
 
-    async def _serve(self, generation: Generation) -> None:
-        config = generation.config
-        if self._signal is not None:
-            return
-        self._scheduler = scheduler = Scheduler(
-            generation,
+    async def _serve(self, runtime: Runtime) -> None:
+        config = runtime.config
+        scheduler = self._scheduler = Scheduler(runtime, self._clock, watcher=self)
+        self._status = Status(
+            self._state,
+            runtime,
+            scheduler,
+            self._progress,
+            self._traffic,
+            self._metrics,
             self._clock,
-            generation.groups(),
-            watcher=self,
-            at_once=config.sync.repositories,
         )
-        self._facts.take(generation, scheduler)
-        await generation.app.shared.spool.sweep()
+        await runtime.app.shared.spool.sweep()
         async with AsyncExitStack() as stack:
             address = ""
             if listen := config.daemon.listen:
-                app = make_web_app(self._facts, self._clock, listen=listen.host)
+                app = make_web_app(self._status, self, self._clock, listen=listen.host)
                 bound = await stack.enter_async_context(serve(app, listen.host, listen.port))
                 address = bound.url
             log.info(
@@ -154,253 +157,259 @@ class Service:
                 timetable=config.daemon.schedule
                 or f"every {duration(config.daemon.interval.total_seconds())}",
             )
-            await self._live(scheduler)
+            await self._run(scheduler)
 
-    async def _live(self, scheduler: Scheduler) -> None:
+    async def _run(self, scheduler: Scheduler) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             works = (
-                self._tell(),
-                self._heed_hangups(scheduler),
-                self._keep(),
-                self._sweep(),
+                self._report_to_systemd(),
+                self._reload_on_request(scheduler),
+                self._save_changes(),
+                self._sweep_spool(),
                 self._notify(),
             )
             tasks = [group.create_task(work) for work in works]
-            self._greeting = group.create_task(self._greet())
+            self._pinging = group.create_task(self._ping_silent_hosts())
             try:
-                if self._signal is None:
-                    self._facts.state = "running"
-                    self._manager.ready()
-                await self._mirror(scheduler)
+                if self._stop_signal is None:
+                    self._state.phase = "running"
+                    self._systemd.ready()
+                async with asyncio.timeout(None) as self._deadline:
+                    await scheduler.run()
+            except TimeoutError:
+                if self._stop_signal is None:
+                    raise
+                self._forced = not self._waits_in_vain
             finally:
-                self._facts.state = "draining"
-                for task in (*tasks, self._greeting):
+                self._deadline = None
+                self._state.phase = "draining"
+                for task in (*tasks, self._pinging):
                     task.cancel()
-
-    async def _mirror(self, scheduler: Scheduler) -> None:
-        """Run the scheduler to its end, or to the end of the drain."""
-        try:
-            async with asyncio.timeout(None) as self._deadline:
-                await scheduler.run()
-        except TimeoutError:
-            if self._signal is None:
-                raise
-            self._cut = not self._in_vain
-        finally:
-            self._deadline = None
 
     # -- signals ----------------------------------------------------------------------------------
 
-    def _heed_signals(self) -> None:
-        """From the first moment: one that comes during the start ends it, or waits for its turn."""
+    def _handle_signals(self) -> None:
+        """From the first moment: a signal during the start ends it, or waits for its turn."""
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._start_all)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_requested.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._sync_all)
 
     def _stop(self, number: int) -> None:
-        """The first time: start nothing new. The second: at once. The third: whatever it costs."""
-        if self._cut:
+        """The first time: start nothing new. The second: cancel. The third: exit at once."""
+        if self._forced:
             os._exit(128 + number)
-        loop, deadline = asyncio.get_running_loop(), self._deadline
-        if self._signal is not None:
-            log.warning("service.stopping_at_once", signal=signal.Signals(number).name)
-            self._cut = True
-            if deadline is not None and not deadline.expired():
-                deadline.reschedule(loop.time())
+        loop, name = asyncio.get_running_loop(), signal.Signals(number).name
+        if self._stop_signal is not None:
+            log.warning("service.stopping_at_once", signal=name)
+            self._forced = True
+            self._end_drain_at(loop.time())
             return
-        self._signal = number
-        self._facts.state = "draining"
+        self._stop_signal = number
+        drain = self._runtime.config.daemon.drain_timeout.total_seconds() if self._scheduler else 0
+        transfers = len(self._progress.transfers)
+        log.info("service.draining", signal=name, transfers=transfers, at_most=f"{drain:g}s")
+        self._state.phase = "draining"
         if self._scheduler is None:
-            log.info("service.draining", signal=signal.Signals(number).name, transfers=0)
             return  # nothing was begun
-        drain = self._generations[-1].config.daemon.drain_timeout.total_seconds()
-        log.info(
-            "service.draining",
-            signal=signal.Signals(number).name,
-            transfers=len(self._facts.progress.transfers),
-            at_most=f"{drain:g}s",
-        )
-        self._manager.stopping(within=drain + SAVE_EVERY)
-        for generation in self._generations:
-            generation.app.stop.request()
+        self._systemd.stopping(within=drain + SAVE_EVERY)
+        for runtime in self._runtimes:
+            runtime.app.stop.request()
         self._scheduler.stop()
-        if deadline is not None:
-            deadline.reschedule(loop.time() + drain)
+        self._end_drain_at(loop.time() + drain)
 
-    def _start_all(self) -> None:
-        if self._scheduler is not None:  # else all that is due is about to be started
-            log.info("service.asked", by="SIGUSR1", what="every mirror")
+    def _end_drain_at(self, moment: float) -> None:
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(moment)
+
+    def _shorten_drain(self) -> None:
+        """End it if all that is left waits for hosts that are closed for longer: nothing is lost."""
+        end = self._deadline.when() if self._deadline is not None else None
+        if self._stop_signal is None or self._forced or end is None:
+            return
+        now = asyncio.get_running_loop().time()
+        if end > now and self._status.waits_in_vain(end - now):
+            self._waits_in_vain = True
+            self._end_drain_at(now)
+
+    def _sync_all(self) -> None:
+        if self._scheduler is not None:  # else all that is due is about to start
+            log.info("sync.requested", trigger="SIGUSR1", scope="all")
             self._scheduler.request()
 
     # -- reload -----------------------------------------------------------------------------------
 
-    async def _heed_hangups(self, scheduler: Scheduler) -> None:
+    async def _reload_on_request(self, scheduler: Scheduler) -> None:
         while True:
-            await self._hangup.wait()
-            self._hangup.clear()
-            if self._signal is not None:
+            await self._reload_requested.wait()
+            self._reload_requested.clear()
+            if self._stop_signal is not None:
                 continue  # nothing new is begun any more
-            self._manager.reloading()
+            self._systemd.reloading()
             try:
                 await self._reload(scheduler)
             finally:
-                self._manager.ready()
+                self._systemd.ready()
 
     async def _reload(self, scheduler: Scheduler) -> None:
-        """Take over what the file says now; what is in flight goes on as it began."""
-        before = self._generations[-1]
+        """Put the file as it is now into force; runs in progress go on with the old configuration."""
+        before = self._runtime
         try:
             config, secrets = self._load()
             _check_unmoved(before.config, config)
-            generation = await self._open(config, secrets)
+            runtime = await self._open(config, secrets)
         except MirrorError as error:
             problems = [str(one) for one in getattr(error, "problems", ())] or [str(error)]
-            log.error("config.rejected", problems=problems)  # noqa: TRY400 - told in full
-            self._facts.on_reload(
-                "The configuration file is not the one in use: it was read again and has mistakes ("
-                + "; ".join(problems)
-                + ")."
+            log.error("config.rejected", problems=problems)  # noqa: TRY400 - the problems say it
+            self._metrics.on_reload(good=False)
+            self._state.rejected = (
+                "The configuration file was changed and has errors; the previous configuration is"
+                f" still in use ({'; '.join(problems)})."
             )
             return
         if config.daemon.listen != before.config.daemon.listen:
             log.warning("config.needs_restart", key="daemon.listen", kept="the former address")
-        self._facts.take(generation, scheduler)
-        self._facts.on_reload()
-        scheduler.replace(generation.groups(), generation, at_once=config.sync.repositories)
-        self._group.create_task(self._retire(before))
-        self._greeting.cancel()
-        self._greeting = self._group.create_task(self._greet())
+        self._metrics.on_reload(good=True)
+        self._state.rejected = ""
+        self._status.replace(runtime)
+        scheduler.replace(runtime)
+        self._group.create_task(self._close(before))
+        self._pinging.cancel()
+        self._pinging = self._group.create_task(self._ping_silent_hosts())
         log.info("config.reloaded", mirrors=len(config.mirrors), sources=len(config.sources))
 
-    async def _retire(self, generation: Generation) -> None:
+    async def _close(self, runtime: Runtime) -> None:
         try:
-            await generation.close()
+            await runtime.close()
         finally:
-            self._generations.remove(generation)
+            self._runtimes.remove(runtime)
 
-    # -- what goes on meanwhile -------------------------------------------------------------------
+    # -- periodic work ----------------------------------------------------------------------------
 
-    async def _tell(self) -> None:
-        """Tell the service manager how things stand, and that the loop turns."""
-        every = min(TELL_EVERY, self._manager.watchdog_interval or TELL_EVERY)
-        told = float("-inf")
+    async def _report_to_systemd(self) -> None:
+        """Prove to be alive, and report the status."""
+        every = min(REPORT_EVERY, self._systemd.watchdog_interval or REPORT_EVERY)
+        reported = float("-inf")
         while True:
             now = self._clock.monotonic()
-            if self._facts.alive():
-                self._manager.watchdog()
+            if self._status.alive():
+                self._systemd.watchdog()
             self._shorten_drain()
-            if now - told >= TELL_EVERY:
-                told = now
-                self._manager.status(self._facts.line())
+            if now - reported >= REPORT_EVERY:
+                reported = now
+                self._systemd.status(self._status.line())
             await self._clock.sleep(every)
 
-    def _shorten_drain(self) -> None:
-        """End it where all that is left waits for hosts that are closed for longer: it is no loss."""
-        deadline = self._deadline
-        end = deadline.when() if deadline is not None else None
-        if self._signal is None or self._cut or deadline is None or end is None:
-            return
-        now = asyncio.get_running_loop().time()
-        if end > now and self._facts.in_vain(end - now):
-            self._in_vain = True
-            deadline.reschedule(now)
-
-    async def _greet(self) -> None:
-        """Ask each host for a sign of life: an idle pass asks the target nothing."""
-        wait, longest = GREET_AGAIN
-        generation = self._generations[-1]
-        while silent := self._facts.silent_hosts():
+    async def _ping_silent_hosts(self) -> None:
+        """Ask each host until it has answered once: an idle pass sends the target no request."""
+        wait, longest = PING_AGAIN
+        while silent := self._status.silent_hosts():
             for name in silent:
                 try:
-                    await generation.greet(name)
+                    await self._runtime.ping(name)
                 except MirrorError as error:
                     log.debug("host.silent", host=name, error=str(error))
             await self._clock.sleep(wait)
             wait = min(2 * wait, longest)
 
-    async def _keep(self) -> None:
-        """Save the index now and then."""
+    async def _save_changes(self) -> None:
         while True:
-            await self._dirty.wait()
-            await self._save()
+            await self._index_changed.wait()
+            await self._save_index()
             await self._clock.sleep(SAVE_EVERY)
 
-    async def _save(self) -> None:
-        self._dirty.clear()
+    async def _save_index(self) -> None:
+        self._index_changed.clear()
+        before = self._state.unsaved
         try:
             await self._ledgers.save_index(self._index)
         except LedgerError as error:
-            if not self._facts.unsaved:  # once, not with every try
+            self._state.unsaved = str(error)
+            self._index_changed.set()
+            if not before:  # once, not with every try
                 log.error("ledger.not_saved", error=str(error))  # noqa: TRY400 - no fault of ours
-            self._facts.unsaved = str(error)
-            self._dirty.set()
         else:
-            if self._facts.unsaved:
+            self._state.unsaved = ""
+            if before:
                 log.info("ledger.saved_again")
-            self._facts.unsaved = ""
 
-    async def _sweep(self) -> None:
+    async def _sweep_spool(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_EVERY)
-            await self._generations[-1].app.shared.spool.sweep()
+            await self._runtime.app.shared.spool.sweep()
 
     async def _notify(self) -> None:
-        """Tell people what a pass changed, and the dead man's switch that it was good."""
+        """After passes, notify people of what changed, and call the heartbeat if all is well."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            good, self._good_pass = self._good_pass, False
-            ended, self._ended = self._ended, []
-            rules = self._generations[-1].app.rules
-            listed = [
-                name
-                for name in wildcards(rules)
-                if any(name.partition(":")[0] in end.group.sources for end in ended)
-            ]
-            reports = [report for end in ended for report in end.reports]
-            if await self._notifications.tell(self._index, rules, reports, listed=listed):
-                self._dirty.set()
+            ended = [await self._passes_ended.get()]
+            while not self._passes_ended.empty():
+                ended.append(self._passes_ended.get_nowait())
+            runtime = self._runtime
+            listings = {key for one in ended for key in one.listings}
+            patterns = [rule for key in listings for rule in runtime.patterns.get(key, ())]
+            reports = [report for one in ended for report in one.reports]
+            notifications = runtime.notifications
+            if await notifications.tell(
+                self._index, runtime.rules, reports, listed=wildcards(patterns)
+            ):
+                self._index_changed.set()
             # All mirrors are looked at for this alone: not where nobody listens.
-            if good and self._notifications.beats and self._facts.all_well():
-                await self._notifications.heartbeat()
+            good = any(one.good for one in ended) and notifications.beats
+            if good and self._status.all_ok():
+                await notifications.heartbeat()
 
-    # -- what the scheduler tells -----------------------------------------------------------------
+    # -- the scheduler's watcher, and the webhooks' receiver --------------------------------------
 
-    def on_session(self, mirror: Mirror, report: RepositoryReport, seconds: float) -> None:
-        """One mirror had its turn."""
-        self._facts.on_session(mirror, report, seconds)
-        self._dirty.set()
+    def on_session(self, report: RepositoryReport, seconds: float) -> None:
+        """A mirror's run ended."""
+        self._metrics.on_session(report, seconds)
+        self._index_changed.set()
 
-    def on_pass(self, end: PassEnd) -> None:
-        """One pass ended."""
+    def on_pass(self, ended: Pass) -> None:
+        """A pass ended."""
+        reports = tuple(ended.reports)
         report = Report(
             "sync",
-            end.started_at,
+            ended.started_at,
             self._clock.now(),
-            end.reports,
-            requests=self._facts.requests_since_last_pass(),
+            reports,
+            requests=self._traffic.take_counts(),
         )
         self._index.remember(report)
-        self._facts.on_pass(end)
+        self._metrics.on_pass(ended)
         totals = report.totals()
-        done = sum(action.status == "done" for repo in end.reports for action in repo.actions)
+        done = sum(action.status == "done" for repo in reports for action in repo.actions)
         tell = log.info if done else log.debug
         tell(
             "pass.finished",
-            seconds=round(end.seconds, 1),
-            mirrors=end.asked,
+            seconds=round(ended.seconds, 1),
+            mirrors=ended.asked,
             unchanged=totals["unchanged"],
             failures=totals["failures"],
             uploaded=totals["assets_uploaded"] + totals["assets_replaced"],
             bytes=totals["bytes_uploaded"],
         )
-        self._ended.append(end)
-        self._good_pass = self._good_pass or end.good
-        self._dirty.set()
-        self._news.set()
+        self._passes_ended.put_nowait(ended)
+        self._index_changed.set()
+
+    def on_webhook(self, outcome: str) -> None:
+        """A webhook delivery was answered."""
+        self._metrics.on_webhook(outcome)
+
+    def webhook_secret(self) -> str | None:
+        """The secret of webhooks as it is now; ``None`` if webhooks are off."""
+        return self._runtime.webhook_secret()
+
+    def release_changed(self, host: str | None, repository: str) -> list[str]:
+        """Sync a repository; the names that it is mirrored under (``github:cli/cli``)."""
+        names = self._runtime.sources_at(host) if self._scheduler else []
+        return [
+            f"{name}:{repository}"
+            for name in names
+            if self._scheduler and self._scheduler.request(name, repository, full=True)
+        ]
 
 
 def _ignore_signals() -> None:

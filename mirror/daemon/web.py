@@ -21,12 +21,12 @@ from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
 from mirror.github.protocol import is_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mirror.core.clock import Clock
     from mirror.daemon.webhook import Decision
 
-__all__ = ["Backend", "Bound", "Intake", "Patience", "make_web_app", "serve"]
+__all__ = ["Bound", "Intake", "Pages", "Patience", "Receiver", "make_web_app", "serve"]
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +34,8 @@ _QUIET = 60.0
 """Seconds in which the same trouble is logged once: strangers must not fill the log."""
 
 
-class Backend(Protocol):
-    """What the handlers ask of the service; nothing waits, but what :meth:`metrics` gives may compute."""
+class Pages(Protocol):
+    """What the pages show; nothing waits, but what :meth:`metrics` returns may compute."""
 
     def alive(self) -> bool:
         """Whether the scheduler's loop has turned lately."""
@@ -57,24 +57,31 @@ class Backend(Protocol):
         """The page's ``Content-Security-Policy``."""
         ...
 
-    def known_as(self) -> Collection[str]:
-        """The names besides its addresses under which the service is reached, as they are now."""
+    def hostnames(self) -> Collection[str]:
+        """The configured names under which the service is reached, besides its addresses."""
         ...
 
     def metrics(self) -> Callable[[], bytes]:
         """The metrics of this moment; their text is made by the call of it, in another thread."""
         ...
 
+
+class Receiver(Protocol):
+    """Receives webhook deliveries; nothing waits."""
+
     def webhook_secret(self) -> str | None:
         """The secret as it is now; ``None`` for no webhook."""
         ...
 
-    def release_changed(self, host: str | None, repository: str) -> bool:
-        """Ask for a sync; ``False`` where nothing mirrors that repository.
+    def release_changed(self, host: str | None, repository: str) -> Sequence[str]:
+        """Sync a repository.
 
         Args:
             host: The source's host in lower case; ``None`` for github.com, or the only source.
             repository: ``OWNER/REPO``.
+
+        Returns:
+            The names that it is mirrored under (``github:cli/cli``); none if it is not.
         """
         ...
 
@@ -104,18 +111,24 @@ class Intake:
 
 
 def make_web_app(
-    backend: Backend, clock: Clock, *, listen: str = "", intake: Intake | None = None
+    pages: Pages,
+    receiver: Receiver,
+    clock: Clock,
+    *,
+    listen: str = "",
+    intake: Intake | None = None,
 ) -> web.Application:
     """The service's addresses.
 
     Args:
-        backend: The service.
+        pages: What can be read.
+        receiver: Receives webhook deliveries.
         clock: For how often trouble is logged.
         listen: The host to listen on, as configured: requests may name it.
         intake: How much of a delivery is read.
     """
     trouble = _Trouble(clock)
-    addressed = Addressed(listen, backend.known_as)
+    addressed = Addressed(listen, pages.hostnames)
 
     @web.middleware
     async def plainly(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -146,13 +159,13 @@ def make_web_app(
 
     app = web.Application(middlewares=[plainly, for_us])
     app.on_response_prepare.append(_guard)
-    pages = _Pages(backend)
-    app.router.add_get("/", pages.page)
-    app.router.add_get("/api/status", pages.status)
-    app.router.add_get("/healthz", pages.health)
-    app.router.add_get("/readyz", pages.readiness)
-    app.router.add_get("/metrics", pages.metrics)
-    hook = _Webhook(backend, trouble, intake or Intake())
+    routes = _Routes(pages)
+    app.router.add_get("/", routes.page)
+    app.router.add_get("/api/status", routes.status)
+    app.router.add_get("/healthz", routes.health)
+    app.router.add_get("/readyz", routes.readiness)
+    app.router.add_get("/metrics", routes.metrics)
+    hook = _Webhook(receiver, trouble, intake or Intake())
     app.router.add_route("*", "/webhooks/github", hook.take)
     return app
 
@@ -188,42 +201,42 @@ class _Trouble:
         log.warning(event, **facts, **({"more_before": unsaid} if unsaid else {}))
 
 
-class _Pages:
+class _Routes:
     """What can be read."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
         self._scrape = asyncio.Lock()
 
     async def page(self, request: web.Request) -> web.Response:
-        page = self._backend.render(self._backend.data(dict(request.query)))
+        page = self._pages.render(self._pages.data(dict(request.query)))
         return web.Response(
             body=page.encode("utf-8", "replace"),  # a name may hold half a character
             content_type="text/html",
             charset="utf-8",
-            headers={"Content-Security-Policy": self._backend.policy(page)},
+            headers={"Content-Security-Policy": self._pages.policy(page)},
         )
 
     async def status(self, request: web.Request) -> web.Response:
-        text = json.dumps(self._backend.data(dict(request.query)), allow_nan=False)
+        text = json.dumps(self._pages.data(dict(request.query)), allow_nan=False)
         return web.Response(text=text, content_type="application/json")
 
     async def health(self, request: web.Request) -> web.Response:
         del request
-        if self._backend.alive():
+        if self._pages.alive():
             return _text("ok")
-        return _text("the scheduler stands still", 503)
+        return _text("the scheduler does not respond", 503)
 
     async def readiness(self, request: web.Request) -> web.Response:
         del request
-        reason = self._backend.not_ready()
+        reason = self._pages.not_ready()
         return _text(reason, 503) if reason else _text("ready")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """In a thread: with ten thousand mirrors it takes most of a second; one at a time."""
         del request
         async with self._scrape:
-            body = await asyncio.to_thread(self._backend.metrics())
+            body = await asyncio.to_thread(self._pages.metrics())
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
@@ -236,17 +249,17 @@ class _NotRead(Exception):
 
 
 class _Webhook:
-    """What can be asked for."""
+    """Takes deliveries in."""
 
-    def __init__(self, backend: Backend, trouble: _Trouble, intake: Intake) -> None:
-        self._backend = backend
+    def __init__(self, receiver: Receiver, trouble: _Trouble, intake: Intake) -> None:
+        self._receiver = receiver
         self._trouble = trouble
         self._intake = intake
         self._held = 0
 
     async def take(self, request: web.Request) -> web.Response:
         """Read a delivery, decide, queue, answer: nothing is waited for but its bytes."""
-        secret = self._backend.webhook_secret()
+        secret = self._receiver.webhook_secret()
         if not secret:
             raise web.HTTPNotFound
         if request.method != "POST":
@@ -287,7 +300,7 @@ class _Webhook:
 
     def _answer(self, request: web.Request, decision: Decision) -> web.Response:
         if isinstance(decision, Refused):
-            self._backend.on_webhook(_REFUSALS.get(decision.status, "malformed"))
+            self._receiver.on_webhook(_REFUSALS.get(decision.status, "malformed"))
             self._trouble.tell(
                 "webhook.refused",
                 status=decision.status,
@@ -299,27 +312,28 @@ class _Webhook:
                 response.force_close()
             return response
         if isinstance(decision, Ping):
-            self._backend.on_webhook("ping")
+            self._receiver.on_webhook("ping")
             log.info("webhook.ping")
             return _text("pong")
         if isinstance(decision, Ignored):
-            self._backend.on_webhook("ignored")
+            self._receiver.on_webhook("ignored")
             return _text(decision.reason)
         return self._changed(decision)
 
     def _changed(self, change: ReleaseChanged) -> web.Response:
-        queued = self._backend.release_changed(change.host, change.repository)
-        self._backend.on_webhook("queued" if queued else "unknown")
+        names = self._receiver.release_changed(change.host, change.repository)
+        self._receiver.on_webhook("queued" if names else "unknown")
+        for name in names:
+            log.info("sync.requested", trigger="webhook", mirror=name, action=change.action)
+        if names:
+            return _text(f"{change.repository} will be synced", 202)
         log.info(
-            "webhook.received",
+            "webhook.ignored",
             repository=change.repository,
             host=change.host or "github.com",
-            action=change.action,
-            queued=queued,
+            reason="not mirrored",
         )
-        if queued:
-            return _text(f"{change.repository} will be synced", 202)
-        return _text(f"nothing mirrors {change.repository}")
+        return _text(f"{change.repository} is not mirrored")
 
 
 _REFUSALS = {401: "unauthorized", 408: "timeout", 413: "too_large", 503: "busy"}

@@ -15,7 +15,7 @@ from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mirror.core.domain.expansion import Mirror, Rule
     from mirror.core.ledger.document import Index
@@ -51,6 +51,70 @@ def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:
             )
 
 
+class Catalogue:
+    """The mirrors of a configuration: those configured by name, and those that patterns match.
+
+    Patterns are expanded by the listings in the index, so that the mirrors are known before a host
+    was asked; :meth:`relist` brings a listing up to date.
+
+    Args:
+        rules: All configured mirrors.
+        sources: The source hosts, by name.
+        index: Stores the listings.
+
+    Attributes:
+        patterns: The patterns that are enabled, by :attr:`Rule.listing`.
+        mirrors: All mirrors, as the listings were last.
+        impossible: A report for each mirror that cannot be, such as two with one target.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], sources: Mapping[str, Endpoint], index: Index
+    ) -> None:
+        self._rules = rules
+        self._sources = sources
+        self._index = index
+        self.patterns: dict[str, list[Rule]] = {}
+        for rule in rules:
+            if rule.wildcard and rule.enabled:
+                self.patterns.setdefault(rule.listing, []).append(rule)
+        self.mirrors: tuple[Mirror, ...] = ()
+        self.impossible: tuple[RepositoryReport, ...] = ()
+        self._expand()
+
+    async def relist(self, listing: str, *, full: bool = False) -> tuple[RepositoryReport, ...]:
+        """List an owner's repositories.
+
+        Args:
+            listing: A key of :attr:`patterns`.
+            full: Trust no stored listing.
+
+        Returns:
+            If that failed, a report for each of its patterns. The mirrors stay as they were.
+        """
+        rules, before = self.patterns[listing], self._index.listings.get(listing)
+        known = before.repositories if before else None
+        try:
+            source = self._sources[rules[0].source_name]
+            after = await _list(rules[0], source, self._index, full=full)
+        except MirrorError as error:
+            log.warning("discovery.failed", source=listing, error=str(error))
+            return tuple(_failure(f"{r.source_name}:{r.source}", None, error) for r in rules)
+        if after.repositories != known:
+            self._expand()
+        return ()
+
+    def _expand(self) -> None:
+        expansion = expand(
+            self._rules, {key: _listed(self._index.listings.get(key)) for key in self.patterns}
+        )
+        self.mirrors = expansion.mirrors
+        self.impossible = tuple(
+            _failure(item.name, item.target, UsageError(item.error))
+            for item in expansion.impossible
+        )
+
+
 async def discover(
     rules: Sequence[Rule],
     patterns: Sequence[str],
@@ -58,66 +122,41 @@ async def discover(
     index: Index,
     *,
     full: bool,
-    wanted: Callable[[Rule], bool] | None = None,
 ) -> Discovery:
-    """Expand the rules by what their sources hold, and select by the command line's patterns.
+    """Find the mirrors that the command line selects; only patterns that can match are listed.
 
     Args:
         rules: All configured mirrors: also those that are not selected can win a repository.
         patterns: Of the command line; none selects all.
         sources: By name.
-        index: Knows the listings of the last pass; it is brought up to date.
+        index: Stores the listings; it is brought up to date.
         full: Trust no stored listing.
-        wanted: Which wildcards are listed; of others, what they held last time. ``None`` for all.
 
     Raises:
         UsageError: A pattern matches nothing.
     """
     check_patterns(rules, patterns)
-    listings: dict[str, Sequence[Listed]] = {}
-    failed: dict[str, MirrorError] = {}
-    wildcards = [rule for rule in rules if rule.wildcard and rule.enabled]
-    for rule in wildcards:
-        key = rule.listing
-        if key not in listings and key not in failed:
-            if not _possible(rule, patterns) or (wanted and not wanted(rule)):
-                # Not asked for, but what it held last time may win a repository, or clash.
-                listings[key] = _listed(index.listings.get(key))
-                continue
-            try:
-                listings[key] = await _list(rule, sources[rule.source_name], index, full=full)
-            except MirrorError as error:
-                log.warning("discovery.failed", source=key, error=str(error))
-                failed[key] = error
-    expansion = expand(rules, listings)
+    catalogue = Catalogue(rules, sources, index)
+    failed: dict[str, tuple[RepositoryReport, ...]] = {}
+    for listing, wildcards in catalogue.patterns.items():
+        if any(_possible(rule, patterns) for rule in wildcards):
+            failed[listing] = await catalogue.relist(listing, full=full)
     mirrors = tuple(
         mirror
-        for mirror in expansion.mirrors
-        if _selected(patterns, mirror.source_name, mirror.source)
+        for mirror in catalogue.mirrors
+        if not failed.get(mirror.listing) and _selected(patterns, mirror.source_name, mirror.source)
     )
-    reports = [
-        _failure(f"{rule.source_name}:{rule.source}", None, failed[rule.listing])
-        for rule in wildcards
-        if rule.listing in failed
-    ]
-    for item in expansion.impossible:
-        name, _, source = item.name.partition(":")
+    reports = [report for found in failed.values() for report in found]
+    for report in catalogue.impossible:
+        name, _, source = report.source.partition(":")
         if _selected(patterns, name, RepoRef.parse(source)):
-            reports.append(_failure(item.name, item.target, UsageError(item.error)))
+            reports.append(report)
     if patterns and not mirrors and not reports:
         raise UsageError(f"nothing matches {', '.join(patterns)}")
     return Discovery(mirrors, tuple(reports))
 
 
-def known_mirrors(rules: Sequence[Rule], index: Index) -> tuple[Mirror, ...]:
-    """The mirrors that can be told without asking a host: by what the listings held last."""
-    listings = {
-        rule.listing: _listed(index.listings.get(rule.listing)) for rule in rules if rule.wildcard
-    }
-    return expand(rules, listings).mirrors
-
-
-async def _list(rule: Rule, side: Endpoint, index: Index, *, full: bool) -> Sequence[Listed]:
+async def _list(rule: Rule, side: Endpoint, index: Index, *, full: bool) -> ListingEntry:
     known = index.listings.get(rule.listing)
     if known is None or known.credential != side.credential or full:
         known = ListingEntry(side.credential)
@@ -135,7 +174,7 @@ async def _list(rule: Rule, side: Endpoint, index: Index, *, full: bool) -> Sequ
         )
     known.pages = found.pages
     index.listings[rule.listing] = known
-    return _listed(known)
+    return known
 
 
 def _listed(known: ListingEntry | None) -> Sequence[Listed]:

@@ -8,7 +8,7 @@ import structlog.testing
 from mirror.daemon.hosts import HostGate
 from mirror.errors import AuthError, ServerError
 from support.clock import VirtualClock
-from support.hands import FakeClient
+from support.workload import FakeClient
 
 DOWN = ServerError("github: 503 maintenance", status=503)
 REFUSED = AuthError("github: 401 Bad credentials", status=401)

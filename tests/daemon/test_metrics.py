@@ -9,11 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.core.ledger.index import ProofCounts
+from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import (
     ActionReport,
     ActionStatus,
     Failure,
-    Observer,
     Quarantined,
     RepositoryReport,
     Status,
@@ -92,15 +92,6 @@ def of(found: Samples, name: str, **labels: str) -> float | None:
 MIRROR = {"source": "github:acme/tools", "target": "mirrors/tools"}
 
 
-def test_it_watches_what_can_be_watched() -> None:
-    """It is an observer of passes; what it does not count, it bears."""
-    observer: Observer = Metrics("1.0")
-    observer.mirrors_found(3)
-    observer.mirror_started("github:acme/tools")
-    observer.mirror_finished(report(failures=1))
-    observer.bytes_planned(-5)
-
-
 def test_at_the_beginning_everything_is_told_with_0() -> None:
     """What first appears with 1 has no increase, and an alert would miss it."""
     found = read(Metrics("1.2.3"), STATUS, hosts=(HostState("github"),))
@@ -139,7 +130,7 @@ def test_requests_are_counted_by_host_and_status() -> None:
 
 
 def test_work_is_counted_by_action_and_outcome() -> None:
-    """Once, whoever else tells of the same session; bytes only of what arrived."""
+    """Once, although the pass reports it again; bytes only of what arrived."""
     metrics = Metrics("1")
     one = report(
         "failed",
@@ -152,7 +143,6 @@ def test_work_is_counted_by_action_and_outcome() -> None:
         failures=2,
     )
     metrics.on_session(one, 3.0)
-    metrics.mirror_finished(one)
     metrics.on_pass(End(4.0, (one,)))
     found = read(metrics, STATUS)
     assert of(found, "assets_total", action="upload-asset", outcome="done") == 1
@@ -189,20 +179,24 @@ def test_a_pass_has_the_status_of_its_report(
 
 def test_transfers_are_counted_while_they_run() -> None:
     """A transfer that begins again counts what it moves again; nothing is taken back."""
-    metrics = Metrics("1")
-    metrics.transfer_started(1, "github:acme/tools", "v1", "a", 100)
-    metrics.transfer_started(2, "github:acme/tools", "v1", "b", 100)
-    metrics.transfer_moved(1, 60)
-    metrics.transfer_moved(2, 10)
-    assert of(read(metrics), "transfers_in_flight") == 2
-    metrics.transfer_moved(1, 0)
-    metrics.transfer_moved(1, 100)
-    metrics.transfer_finished(1, good=True)
-    metrics.transfer_finished(1, good=True)
-    metrics.transfer_moved(9, 5)  # was never begun
-    metrics.transfer_finished(9, good=False)
-    found = read(metrics)
-    assert of(found, "transferred_bytes_total") == 60 + 10 + 100 + 5
+    progress = Progress(lambda: 0.0)
+
+    def present() -> Samples:
+        moved, in_flight = progress.moved, len(progress.transfers)
+        return read(Metrics("1"), moved=moved, in_flight=in_flight)
+
+    progress.transfer_started(1, "github:acme/tools", "v1", "a", 100)
+    progress.transfer_started(2, "github:acme/tools", "v1", "b", 100)
+    progress.transfer_moved(1, 60)
+    progress.transfer_moved(2, 10)
+    assert of(present(), "transfers_in_flight") == 2
+    progress.transfer_moved(1, 0)
+    progress.transfer_moved(1, 100)
+    progress.transfer_finished(1, good=True)
+    progress.transfer_finished(1, good=True)
+    progress.transfer_finished(9, good=False)
+    found = present()
+    assert of(found, "transferred_bytes_total") == 60 + 10 + 100
     assert of(found, "transfers_in_flight") == 1
 
 
@@ -314,7 +308,7 @@ def test_the_text_is_made_in_another_thread() -> None:
     thread.start()
     for number in range(1000):
         metrics.on_session(report(source=f"github:b/{number}", failures=1), 1.0)
-        metrics.transfer_started(number, "github:acme/tools", "v1", "a", 1)
+        metrics.on_request(RequestSeen(f"late{number}", "GET", 200, 0.1))
     thread.join()
     assert b'release_mirror_failures_total{source="github:acme/tools"} 1.0\n' in texts[0]
     assert b"github:a/1" not in texts[0]

@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from mirror.core.domain.expansion import Mirror
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Timetable
-from mirror.daemon.passes import Group
 from mirror.daemon.scheduler import SLICE, Scheduler
 from mirror.errors import AuthError, ServerError
 from support.clock import START
-from support.hands import FakeHands, Told, a_mirror, a_report
 from support.stepped import SteppedClock
+from support.workload import FakeWorkload, Group, Told, a_mirror, a_report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -46,15 +45,23 @@ def a_group(
 class Stage:
     """A scheduler that runs while the block does."""
 
-    def __init__(self, clock: SteppedClock, hands: FakeHands, scheduler: Scheduler, told: Told):
+    def __init__(
+        self, clock: SteppedClock, workload: FakeWorkload, scheduler: Scheduler, told: Told
+    ):
         self.clock = clock
-        self.hands = hands
+        self.workload = workload
         self.scheduler = scheduler
         self.told = told
 
     async def pass_by(self, seconds: float) -> None:
         """Let time pass, and what happens up to its end."""
         await self.clock.pass_by(seconds)
+
+    def reload(self, workload: FakeWorkload, *groups: Group, limit: int | None = None) -> None:
+        """Go on with another workload."""
+        workload.groups = groups
+        workload.limit = limit or self.workload.limit
+        self.scheduler.replace(workload)
 
 
 @pytest.fixture(autouse=True)
@@ -64,17 +71,18 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @asynccontextmanager
-async def stage(hands: FakeHands, *groups: Group, **options: Any) -> AsyncIterator[Stage]:
-    clock = hands.clock
+async def stage(workload: FakeWorkload, *groups: Group, **options: Any) -> AsyncIterator[Stage]:
+    clock = workload.clock
     assert isinstance(clock, SteppedClock)
     told = Told()
-    options = {"watcher": told, "zone": UTC, **options}
-    scheduler = Scheduler(hands, clock, groups or (a_group(),), **options)
+    workload.groups = groups or (a_group(),)
+    workload.limit = options.pop("at_once", 8)
+    scheduler = Scheduler(workload, clock, **{"watcher": told, "zone": UTC, **options})
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()
         try:
-            yield Stage(clock, hands, scheduler, told)
+            yield Stage(clock, workload, scheduler, told)
         finally:
             task.cancel()
 
@@ -96,18 +104,18 @@ async def test_every_mirror_is_run_at_every_tick() -> None:
     """At once where it is due, then at each point of the grid; a pass ends with its last session."""
     clock = SteppedClock()
     mirrors = [a_mirror(name) for name in "abc"]
-    hands = FakeHands(clock, mirrors, lasting(clock, {"c": 5.0}))
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, mirrors, lasting(clock, {"c": 5.0}))
+    async with stage(workload) as it:
         await it.pass_by(185)
     for mirror in mirrors:
-        assert hands.times(mirror) == [0, 60, 120, 180]
+        assert workload.times(mirror) == [0, 60, 120, 180]
     assert [(end.seconds, len(end.reports), end.good) for end in it.told.passes] == [
         (5, 3, True)
     ] * 4
     assert [end.started_at for end in it.told.passes] == [
         START + timedelta(minutes=n) for n in range(4)
     ]
-    assert [(mirror.name, seconds) for mirror, _, seconds in it.told.sessions[:3]] == [
+    assert [(report.source, seconds) for report, seconds in it.told.sessions[:3]] == [
         ("github:owner/a", 0),
         ("github:owner/b", 0),
         ("github:owner/c", 5),
@@ -118,35 +126,35 @@ async def test_what_is_not_due_is_waited_for() -> None:
     """After a restart the grid goes on from the last success."""
     clock = SteppedClock()
     mirror = a_mirror("a")
-    hands = FakeHands(clock, [mirror])
-    async with stage(hands, a_group(succeeded_at=START.timestamp() - 20)) as it:
+    workload = FakeWorkload(clock, [mirror])
+    async with stage(workload, a_group(succeeded_at=START.timestamp() - 20)) as it:
         assert it.scheduler.next_tick() == START + timedelta(seconds=40)
-        assert it.scheduler.next_run(mirror) == START + timedelta(seconds=40)
+        assert it.scheduler.next_run(mirror.key) == START + timedelta(seconds=40)
         await it.pass_by(100)
-    assert hands.times(mirror) == [40, 100]
+    assert workload.times(mirror) == [40, 100]
 
 
 async def test_mirrors_with_an_interval_of_their_own_keep_it() -> None:
     """Each group by its own timetable, with its own passes."""
     clock = SteppedClock()
     often, seldom = a_mirror("often", interval=10.0), a_mirror("seldom")
-    hands = FakeHands(clock, [often, seldom])
-    async with stage(hands, a_group(), a_group(10.0, own=10.0)) as it:
+    workload = FakeWorkload(clock, [often, seldom])
+    async with stage(workload, a_group(), a_group(10.0, own=10.0)) as it:
         await it.pass_by(65)
-    assert hands.times(often) == [0, 10, 20, 30, 40, 50, 60]
-    assert hands.times(seldom) == [0, 60]
-    assert [end.group.interval for end in it.told.passes].count(10.0) == 7
+    assert workload.times(often) == [0, 10, 20, 30, 40, 50, 60]
+    assert workload.times(seldom) == [0, 60]
+    assert [end.interval for end in it.told.passes].count(10.0) == 7
 
 
 async def test_a_schedule_in_local_time() -> None:
     """A cron line by the wall's clock, across a change of it."""
     clock = SteppedClock(datetime(2026, 3, 29, 0, 0, tzinfo=UTC))
     mirror = a_mirror("a")
-    hands = FakeHands(clock, [mirror])
+    workload = FakeWorkload(clock, [mirror])
     group = Group(0.0, Timetable(None, "30 2,4 * * *"), ("github",), clock.start.timestamp())
-    async with stage(hands, group, zone=ZoneInfo("Europe/Berlin")) as it:
+    async with stage(workload, group, zone=ZoneInfo("Europe/Berlin")) as it:
         await it.pass_by(3 * 3600)
-    assert hands.times(mirror) == [3600, 9000]
+    assert workload.times(mirror) == [3600, 9000]
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=30), timedelta(days=800)])
@@ -154,24 +162,24 @@ async def test_a_clock_that_is_set_is_noticed(jump: timedelta) -> None:
     """Within a slice of the loop: what was skipped runs once, and what is to come is not lost."""
     clock = SteppedClock()
     mirror = a_mirror("a")
-    hands = FakeHands(clock, [mirror])
+    workload = FakeWorkload(clock, [mirror])
     group = Group(0.0, Timetable(None, "0 3 * * *"), ("github",), START.timestamp())
-    async with stage(hands, group) as it:
+    async with stage(workload, group) as it:
         await it.pass_by(100)
-        assert hands.times(mirror) == []
+        assert workload.times(mirror) == []
         clock.start += jump
         await it.pass_by(SLICE)
-        assert len(hands.times(mirror)) == 1
+        assert len(workload.times(mirror)) == 1
         clock.start -= jump
         await it.pass_by(18 * 3600)
-        assert len(hands.times(mirror)) == 2
+        assert len(workload.times(mirror)) == 2
 
 
 async def test_the_loop_shows_that_it_lives() -> None:
     """Every five seconds at least, also when there is nothing to do for days."""
     clock = SteppedClock()
-    hands = FakeHands(clock, [])
-    async with stage(hands, a_group(86400.0)) as it:
+    workload = FakeWorkload(clock, [])
+    async with stage(workload, a_group(86400.0)) as it:
         seen = []
         for _ in range(60):
             await it.pass_by(5.0)
@@ -186,28 +194,28 @@ async def test_requests_that_come_while_it_runs_become_one_run() -> None:
     """However many, and by whom; full wins."""
     clock = SteppedClock()
     mirror = a_mirror("a")
-    hands = FakeHands(clock, [mirror], lasting(clock, {"a": 10.0}))
-    async with stage(hands, a_group(1000.0)) as it:
+    workload = FakeWorkload(clock, [mirror], lasting(clock, {"a": 10.0}))
+    async with stage(workload, a_group(1000.0)) as it:
         await it.pass_by(1)
         assert it.scheduler.request("github", "owner/a")
         assert it.scheduler.request("github", "OWNER/A", full=True)
         assert it.scheduler.request("github", "owner/a")
         assert it.scheduler.request()
         await it.pass_by(100)
-    assert [(run.at, run.full) for run in hands.sessions] == [(0, False), (10, True)]
-    assert hands.overlapped == []
+    assert [(run.at, run.full) for run in workload.sessions] == [(0, False), (10, True)]
+    assert workload.overlapped == []
 
 
 async def test_requests_that_come_while_it_waits_become_one_run() -> None:
     """It is run once for all of them."""
     clock = SteppedClock()
     first, second = a_mirror("a"), a_mirror("b")
-    hands = FakeHands(clock, [first, second], lasting(clock, {}, 10.0))
-    async with stage(hands, a_group(1000.0), at_once=1) as it:
+    workload = FakeWorkload(clock, [first, second], lasting(clock, {}, 10.0))
+    async with stage(workload, a_group(1000.0), at_once=1) as it:
         for _ in range(3):
             it.scheduler.request("github", "owner/b", full=True)
         await it.pass_by(100)
-    assert [(run.key, run.at, run.full) for run in hands.sessions] == [
+    assert [(run.key, run.at, run.full) for run in workload.sessions] == [
         (first.key, 0, False),
         (second.key, 10, True),
     ]
@@ -224,10 +232,10 @@ async def test_a_mirror_that_never_ends_delays_nobody() -> None:
             await done.wait()
         return a_report(mirror)
 
-    hands = FakeHands(clock, [slow, quick], work)
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, [slow, quick], work)
+    async with stage(workload) as it:
         await it.pass_by(245)
-        assert hands.times(quick) == [0, 60, 120, 180, 240]
+        assert workload.times(quick) == [0, 60, 120, 180, 240]
         assert [(len(end.reports), end.asked, end.busy) for end in it.told.passes] == [
             (1, 2, 1)
         ] * 4
@@ -235,20 +243,20 @@ async def test_a_mirror_that_never_ends_delays_nobody() -> None:
         await it.pass_by(1)
         assert [len(end.reports) for end in it.told.passes] == [1, 1, 1, 1, 2]
         assert it.told.passes[-1].seconds == 245
-        assert hands.times(slow) == [0, 245]  # one more run for all that was asked meanwhile
+        assert workload.times(slow) == [0, 245]  # one more run for all that was asked meanwhile
         await it.pass_by(60)
         assert len(it.told.passes[-1].reports) == 2
-    assert hands.overlapped == []
+    assert workload.overlapped == []
 
 
 async def test_passes_end_where_every_session_is_longer_than_the_interval() -> None:
     """A pass whose mirrors were all running is about their next runs."""
     clock = SteppedClock()
     mirror = a_mirror("a")
-    hands = FakeHands(clock, [mirror], lasting(clock, {}, 150.0))
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, [mirror], lasting(clock, {}, 150.0))
+    async with stage(workload) as it:
         await it.pass_by(1000)
-    assert hands.times(mirror) == [0, 150, 300, 450, 600, 750, 900]
+    assert workload.times(mirror) == [0, 150, 300, 450, 600, 750, 900]
     assert len(it.told.passes) == 6
     assert all(len(end.reports) == 1 for end in it.told.passes)
 
@@ -257,23 +265,23 @@ async def test_no_more_at_once_than_allowed() -> None:
     """And never fewer while somebody waits."""
     clock = SteppedClock()
     mirrors = [a_mirror(f"m{n:02}") for n in range(40)]
-    hands = FakeHands(clock, mirrors, lasting(clock, {}, 10.0))
-    async with stage(hands, a_group(1000.0), at_once=8) as it:
+    workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 10.0))
+    async with stage(workload, a_group(1000.0), at_once=8) as it:
         await it.pass_by(51)
         assert it.told.passes[0].seconds == 50
-    assert hands.most[""] == 8
+    assert workload.most[""] == 8
 
 
 async def test_who_is_asked_for_by_name_goes_first() -> None:
     """A release is mirrored at once although a hundred wait; these are not starved."""
     clock = SteppedClock()
     mirrors = [a_mirror(f"m{n:03}") for n in range(100)]
-    hands = FakeHands(clock, mirrors, lasting(clock, {}, 1.0))
-    async with stage(hands, a_group(1000.0), at_once=1) as it:
+    workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 1.0))
+    async with stage(workload, a_group(1000.0), at_once=1) as it:
         for n in range(99, 89, -1):
             assert it.scheduler.request("github", f"owner/m{n:03}")
         await it.pass_by(15)
-    order = [int(run.key[-3:]) for run in hands.sessions[:15]]
+    order = [int(run.key[-3:]) for run in workload.sessions[:15]]
     assert order == [0, 99, 98, 97, 1, 96, 95, 94, 2, 93, 92, 91, 3, 90, 4]
 
 
@@ -284,60 +292,60 @@ async def test_a_repository_that_no_pass_has_seen_is_looked_for() -> None:
     """The wildcards that could hold it are listed, and it alone is run."""
     clock = SteppedClock()
     old = a_mirror("old")
-    hands = FakeHands(clock, [old])
-    async with stage(hands, a_group(1000.0)) as it:
+    workload = FakeWorkload(clock, [old])
+    async with stage(workload, a_group(1000.0)) as it:
         new = a_mirror("New")
-        hands.mirrors.append(new)
+        workload.found.append(new)
         assert it.scheduler.request("github", "owner/new")
         assert not it.scheduler.request("github", "somebody/else")
         assert not it.scheduler.request("elsewhere", "owner/new")
         await clock.settle()
-        assert hands.times(new) == [0]
-        assert hands.times(old) == [0]
-        assert len(hands.listed) == 2
+        assert workload.times(new) == [0]
+        assert workload.times(old) == [0]
+        assert len(workload.listed) == 2
         assert len(it.told.passes) == 1
         assert it.scheduler.request("github", "owner/gone")  # it could have been there
         await clock.settle()
-    assert len(hands.sessions) == 2
+    assert len(workload.sessions) == 2
 
 
 async def test_a_request_while_the_listing_is_under_way_lists_once_more() -> None:
     """What it holds may be older than the request."""
     clock = SteppedClock()
-    hands = FakeHands(clock, [])
+    workload = FakeWorkload(clock, [])
     new = a_mirror("new")
 
-    async def listing(_: Group, __: str) -> None:
+    async def listing(_: str) -> None:
         await clock.sleep(5.0)
 
-    async with stage(hands, a_group(1000.0)) as it:
-        hands.listing = listing
+    async with stage(workload, a_group(1000.0)) as it:
+        workload.listing = listing
         it.scheduler.request(full=True)
         await it.pass_by(1)
         it.scheduler.request("github", "owner/new")
         it.scheduler.request("github", "owner/new")
         await it.pass_by(4)
-        hands.mirrors.append(new)
+        workload.found.append(new)
         await it.pass_by(20)
-    assert [(at, full) for at, _, full in hands.listed] == [(0, False), (0, True), (5, False)]
-    assert hands.times(new) == [10]
+    assert [(at, full) for at, _, full in workload.listed] == [(0, False), (0, True), (5, False)]
+    assert workload.times(new) == [10]
 
 
 async def test_every_mirror_can_be_asked_for() -> None:
     """All groups and sources at once, without moving the grid; or all of one source."""
     clock = SteppedClock()
     one, other = a_mirror("a"), a_mirror("b", source="second", interval=30.0)
-    hands = FakeHands(clock, [one, other], sources=("github", "second"))
+    workload = FakeWorkload(clock, [one, other], sources=("github", "second"))
     groups = (a_group(50.0), a_group(30.0, own=30.0, sources=("second",)))
-    async with stage(hands, *groups) as it:
+    async with stage(workload, *groups) as it:
         await it.pass_by(7)
         assert it.scheduler.request()
         await it.pass_by(1)
         assert it.scheduler.request("second")
         assert not it.scheduler.request("third")
         await it.pass_by(52)
-    assert hands.times(one) == [0, 7, 50]
-    assert hands.times(other) == [0, 7, 8, 30, 60]
+    assert workload.times(one) == [0, 7, 50]
+    assert workload.times(other) == [0, 7, 8, 30, 60]
 
 
 # --- failures ------------------------------------------------------------------------------------
@@ -356,21 +364,21 @@ async def test_a_mirror_that_fails_backs_off_by_itself() -> None:
     clock = SteppedClock()
     bad, good = a_mirror("bad"), a_mirror("good")
     failed = {"bad"}
-    hands = FakeHands(clock, [bad, good], failing(clock, failed))
-    async with stage(hands, a_group(600.0, jitter=30.0), chance=random.Random(3).random) as it:  # noqa: S311 - a dice
+    workload = FakeWorkload(clock, [bad, good], failing(clock, failed))
+    async with stage(workload, a_group(600.0, jitter=30.0), chance=random.Random(3).random) as it:  # noqa: S311 - a dice
         await it.pass_by(600 * 30 + 100)
-        ticks = [round(at / 600) for at in hands.times(bad)]
+        ticks = [round(at / 600) for at in workload.times(bad)]
         assert ticks == [0, 1, 3, 7, 13, 19, 25]
-        assert [round(at / 600) for at in hands.times(good)] == list(range(31))
+        assert [round(at / 600) for at in workload.times(good)] == list(range(31))
         assert [end.good for end in it.told.passes] == [False] * 31
         assert it.told.passes[2].held == 1
         # A person is heeded; success clears it.
         failed.clear()
         assert it.scheduler.request("github", "owner/bad")
         await it.pass_by(100)
-        assert len(hands.times(bad)) == 8
+        assert len(workload.times(bad)) == 8
         await it.pass_by(1200)
-        assert len(hands.times(bad)) == 10
+        assert len(workload.times(bad)) == 10
         assert it.told.passes[-1].good
 
 
@@ -378,22 +386,22 @@ async def test_when_a_mirror_that_is_held_back_comes_is_told() -> None:
     """Its next run is the first tick that is heeded."""
     clock = SteppedClock()
     bad = a_mirror("bad")
-    hands = FakeHands(clock, [bad], failing(clock, {"bad"}))
-    async with stage(hands, a_group(600.0)) as it:
+    workload = FakeWorkload(clock, [bad], failing(clock, {"bad"}))
+    async with stage(workload, a_group(600.0)) as it:
         await it.pass_by(700)
         assert it.scheduler.next_tick() == START + timedelta(seconds=1200)
-        assert it.scheduler.next_run(bad) == START + timedelta(seconds=1800)
+        assert it.scheduler.next_run(bad.key) == START + timedelta(seconds=1800)
 
 
 async def test_by_schedule_the_back_off_is_of_minutes() -> None:
     """1, 2, 4, … minutes, at most an hour."""
     clock = SteppedClock()
     bad = a_mirror("bad")
-    hands = FakeHands(clock, [bad], failing(clock, {"bad"}))
+    workload = FakeWorkload(clock, [bad], failing(clock, {"bad"}))
     group = Group(0.0, Timetable(None, "* * * * *"), ("github",), START.timestamp())
-    async with stage(hands, group) as it:
+    async with stage(workload, group) as it:
         await it.pass_by(4 * 3600)
-    minutes = [round(at / 60) for at in hands.times(bad)]
+    minutes = [round(at / 60) for at in workload.times(bad)]
     gaps = [later - earlier for earlier, later in pairwise(minutes)]
     assert gaps == [1, 2, 4, 8, 16, 32, 60, 60]
 
@@ -406,10 +414,10 @@ async def test_quarantine_is_no_failure() -> None:
     async def work(one: Mirror) -> RepositoryReport:
         return RepositoryReport(one.name, str(one.target), "failed")
 
-    hands = FakeHands(clock, [mirror], work)
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, [mirror], work)
+    async with stage(workload) as it:
         await it.pass_by(300)
-    assert hands.times(mirror) == [0, 60, 120, 180, 240, 300]
+    assert workload.times(mirror) == [0, 60, 120, 180, 240, 300]
     assert not it.told.passes[0].good
 
 
@@ -428,18 +436,18 @@ async def test_nothing_that_is_raised_ends_the_scheduler() -> None:
             raise errors.pop(0)
         return a_report(mirror)
 
-    hands = FakeHands(clock, [bad, good], work)
+    workload = FakeWorkload(clock, [bad, good], work)
     odd: list[BaseException] = []
 
-    async def listing(_: Group, __: str) -> None:
+    async def listing(_: str) -> None:
         if odd:
             raise odd.pop()
 
-    hands.listing = listing
+    workload.listing = listing
 
     class Careless(Told):
-        def on_session(self, mirror: Mirror, report: RepositoryReport, seconds: float) -> None:
-            super().on_session(mirror, report, seconds)
+        def on_session(self, report: RepositoryReport, seconds: float) -> None:
+            super().on_session(report, seconds)
             raise Odd
 
         def on_pass(self, end: Any) -> None:
@@ -447,15 +455,15 @@ async def test_nothing_that_is_raised_ends_the_scheduler() -> None:
             raise Odd
 
     told = Careless()
-    async with stage(hands, watcher=told) as it:
+    async with stage(workload, watcher=told) as it:
         await it.pass_by(130)
         odd += [Odd("three")]
         await it.pass_by(60)
         odd += [asyncio.CancelledError("four")]
         await it.pass_by(125)
-    assert hands.times(good) == [0, 60, 120, 300]
-    assert hands.times(bad) == [0, 60, 300]  # held back at 120
-    failures = [report.failures[0].error for _, report, _ in told.sessions if report.failures]
+    assert workload.times(good) == [0, 60, 120, 300]
+    assert workload.times(bad) == [0, 60, 300]  # held back at 120
+    failures = [report.failures[0].error for report, _ in told.sessions if report.failures]
     assert failures[0] == "internal error, please report it: Odd: one"
     assert len(failures) == 2
     assert [len(end.reports) for end in told.passes] == [2, 2, 1, 1, 1, 2]
@@ -472,7 +480,7 @@ class Hosts:
         self.clock = SteppedClock()
         self.first, self.second = a_mirror("a"), a_mirror("b", source="second")
         self.more = a_mirror("c")
-        self.hands = FakeHands(
+        self.workload = FakeWorkload(
             self.clock,
             [self.first, self.more, self.second],
             self.work,
@@ -485,7 +493,7 @@ class Hosts:
         await self.clock.sleep(1.0)
         for name in (mirror.source_name, "target"):
             if name in self.down:
-                self.hands.clients[name].stopped = DOWN
+                self.workload.clients[name].stopped = DOWN
                 return a_report(mirror, "failed", stopped="503 maintenance")
         return a_report(mirror)
 
@@ -494,15 +502,15 @@ async def test_a_host_that_is_down_pauses_only_its_own_work() -> None:
     """Its mirrors are run again when it is open, as no failure; others keep their times."""
     hosts = Hosts()
     hosts.down.add("github")
-    async with stage(hosts.hands, hosts.group) as it:
+    async with stage(hosts.workload, hosts.group) as it:
         await it.pass_by(50)
-        assert hosts.hands.times(hosts.first) == [0, 31]  # tried once in a while
+        assert hosts.workload.times(hosts.first) == [0, 31]  # tried once in a while
         hosts.down.clear()
         await it.pass_by(50)
-        assert hosts.hands.times(hosts.first) == [0, 31, 92]
-        assert hosts.hands.times(hosts.second) == [0, 60]
+        assert hosts.workload.times(hosts.first) == [0, 31, 92]
+        assert hosts.workload.times(hosts.second) == [0, 60]
         await it.pass_by(21)
-        assert hosts.hands.times(hosts.first) == [0, 31, 92, 120]  # not held back
+        assert hosts.workload.times(hosts.first) == [0, 31, 92, 120]  # not held back
     ends = [(end.seconds, len(end.reports), end.held, end.good) for end in it.told.passes]
     assert ends == [(32, 1, 2, False), (93, 3, 0, True), (1, 3, 0, True)]
 
@@ -511,11 +519,11 @@ async def test_a_target_that_is_down_pauses_everything() -> None:
     """Every mirror needs it; each is run once when it is back."""
     hosts = Hosts()
     hosts.down.add("target")
-    async with stage(hosts.hands, hosts.group) as it:
+    async with stage(hosts.workload, hosts.group) as it:
         await it.pass_by(20)
         hosts.down.clear()
         await it.pass_by(30)
-    assert hosts.hands.times(hosts.second) == [0, 31]
+    assert hosts.workload.times(hosts.second) == [0, 31]
     assert [len(end.reports) for end in it.told.passes] == [3]
 
 
@@ -523,35 +531,35 @@ async def test_a_request_for_all_tries_hosts_at_once() -> None:
     """SIGUSR1 does not wait for the end of a pause."""
     hosts = Hosts()
     hosts.down.add("github")
-    async with stage(hosts.hands, hosts.group) as it:
+    async with stage(hosts.workload, hosts.group) as it:
         await it.pass_by(5)
         hosts.down.clear()
         it.scheduler.request()
         await it.pass_by(1)
-    assert hosts.hands.times(hosts.first) == [0, 5]
+    assert hosts.workload.times(hosts.first) == [0, 5]
 
 
 async def test_a_listing_that_was_stopped_by_its_host_is_made_again() -> None:
     """The mirrors of the host come when it is open; those of others at once."""
     hosts = Hosts()
-    hands = hosts.hands
+    workload = hosts.workload
     down = True
 
-    async def listing(_: Group, source: str) -> None:
+    async def listing(source: str) -> None:
         stopped = source == "github" and down
         if stopped:
-            hands.clients["github"].stopped = DOWN
+            workload.clients["github"].stopped = DOWN
         report = RepositoryReport("github:owner/*", None, "failed", stopped="503")
-        hands.failed = (report,) if stopped else ()
+        workload.failed = (report,) if stopped else ()
 
-    hands.listing = listing
-    async with stage(hands, hosts.group) as it:
+    workload.listing = listing
+    async with stage(workload, hosts.group) as it:
         await it.pass_by(20)
-        assert hands.times(hosts.second) == [0]
-        assert hands.times(hosts.first) == []
+        assert workload.times(hosts.second) == [0]
+        assert workload.times(hosts.first) == []
         down = False
         await it.pass_by(20)
-        assert hands.times(hosts.first) == [30]
+        assert workload.times(hosts.first) == [30]
     assert [(end.seconds, len(end.reports), end.good) for end in it.told.passes] == [(31, 3, True)]
 
 
@@ -560,48 +568,48 @@ async def test_sessions_of_a_host_out_of_limit_hold_no_slot() -> None:
     clock = SteppedClock()
     paused = [a_mirror(f"p{n}") for n in range(6)]
     others = [a_mirror(f"o{n}", source="second") for n in range(6)]
-    hands = FakeHands(clock, [*paused, *others], sources=("github", "second"))
+    workload = FakeWorkload(clock, [*paused, *others], sources=("github", "second"))
 
     async def work(mirror: Mirror) -> RepositoryReport:
         if mirror.source_name == "github" and clock.monotonic() < 1000:
-            hands.clients["github"].paused_until = START + timedelta(seconds=1000)
+            workload.clients["github"].paused_until = START + timedelta(seconds=1000)
             await clock.sleep(1000 - clock.monotonic())
         await clock.sleep(1.0)
         return a_report(mirror)
 
-    hands.work = work
-    async with stage(hands, a_group(100.0, sources=("github", "second")), at_once=2) as it:
+    workload.work = work
+    async with stage(workload, a_group(100.0, sources=("github", "second")), at_once=2) as it:
         await it.pass_by(990)
-        assert [len(hands.times(mirror)) for mirror in paused] == [1, 1, 0, 0, 0, 0]
-        assert [len(hands.times(mirror)) for mirror in others] == [10] * 6
-        assert len(it.scheduler.running) == 2
+        assert [len(workload.times(mirror)) for mirror in paused] == [1, 1, 0, 0, 0, 0]
+        assert [len(workload.times(mirror)) for mirror in others] == [10] * 6
+        assert len(it.scheduler.queue.running) == 2
         await it.pass_by(40)
-        assert [len(hands.times(mirror)) for mirror in paused] == [2, 2, 1, 1, 1, 1]
-        assert hands.most[""] == 4
-    assert hands.overlapped == []
+        assert [len(workload.times(mirror)) for mirror in paused] == [2, 2, 1, 1, 1, 1]
+        assert workload.most[""] == 4
+    assert workload.overlapped == []
 
 
 async def test_those_who_wait_for_a_host_keep_their_places() -> None:
     """When it is open again they are run in the order that they were asked for in."""
     clock = SteppedClock()
     mirrors = [a_mirror(f"m{n}") for n in range(9)]
-    hands = FakeHands(clock, mirrors)
+    workload = FakeWorkload(clock, mirrors)
     down = True
 
     async def work(mirror: Mirror) -> RepositoryReport:
         await clock.sleep(1.0)
         if down:
-            hands.clients["github"].stopped = DOWN
+            workload.clients["github"].stopped = DOWN
             return a_report(mirror, "failed", stopped="503")
         return a_report(mirror)
 
-    hands.work = work
-    async with stage(hands, a_group(1000.0), at_once=2) as it:
+    workload.work = work
+    async with stage(workload, a_group(1000.0), at_once=2) as it:
         await it.pass_by(5)
-        assert len(hands.sessions) == 2
+        assert len(workload.sessions) == 2
         down = False
         await it.pass_by(60)
-    assert [run.key for run in hands.sessions[2:]] == [mirror.key for mirror in mirrors]
+    assert [run.key for run in workload.sessions[2:]] == [mirror.key for mirror in mirrors]
 
 
 async def test_an_interrupted_session_says_nothing() -> None:
@@ -613,10 +621,10 @@ async def test_an_interrupted_session_says_nothing() -> None:
     async def work(one: Mirror) -> RepositoryReport:
         return a_report(one, next(statuses))
 
-    hands = FakeHands(clock, [mirror], work)
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, [mirror], work)
+    async with stage(workload) as it:
         await it.pass_by(560)
-    assert hands.times(mirror) == [0, 60, 180, 240, 480, 540]
+    assert workload.times(mirror) == [0, 60, 180, 240, 480, 540]
 
 
 async def test_a_host_that_stops_everybody_though_it_is_open_is_not_hammered() -> None:
@@ -627,10 +635,10 @@ async def test_a_host_that_stops_everybody_though_it_is_open_is_not_hammered() -
     async def work(one: Mirror) -> RepositoryReport:
         return a_report(one, "failed", stopped="by nobody")
 
-    hands = FakeHands(clock, [mirror], work)
-    async with stage(hands) as it:
+    workload = FakeWorkload(clock, [mirror], work)
+    async with stage(workload) as it:
         await it.pass_by(70)
-    assert hands.times(mirror) == [0, 0, 60, 60]
+    assert workload.times(mirror) == [0, 0, 60, 60]
     assert len(it.told.passes) == 2
 
 
@@ -641,32 +649,33 @@ async def test_a_stop_starts_nothing_and_waits_for_what_runs() -> None:
     """``run`` returns with the last session; listings are not waited for."""
     clock = SteppedClock()
     mirrors = [a_mirror(name) for name in "abcd"]
-    hands = FakeHands(clock, mirrors, lasting(clock, {}, 10.0))
+    workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 10.0))
     told = Told()
-    scheduler = Scheduler(hands, clock, [a_group(20.0)], watcher=told, at_once=2)
+    workload.groups, workload.limit = (a_group(20.0),), 2
+    scheduler = Scheduler(workload, clock, watcher=told)
 
-    async def listing(_: Group, __: str) -> None:
+    async def listing(_: str) -> None:
         await asyncio.Event().wait()
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()
-        hands.listing = listing
+        workload.listing = listing
         scheduler.request()
         await clock.settle()
         scheduler.stop()
         assert not scheduler.request()
         assert not scheduler.request("github", "owner/d")
         assert scheduler.next_tick() is None
-        assert scheduler.next_run(mirrors[3]) is None
+        assert scheduler.next_run(mirrors[3].key) is None
         await clock.settle()
         assert not task.done()
         await clock.pass_by(10)
         assert task.done()
-    assert len(hands.sessions) == 2
-    assert scheduler.running == {}
+    assert len(workload.sessions) == 2
+    assert scheduler.queue.running == {}
     await scheduler.run()  # once stopped, it does nothing
-    assert len(hands.sessions) == 2
+    assert len(workload.sessions) == 2
 
 
 async def test_a_cancellation_goes_through() -> None:
@@ -681,8 +690,9 @@ async def test_a_cancellation_goes_through() -> None:
             ended.append(mirror.source.name)
         return a_report(mirror)
 
-    hands = FakeHands(clock, [a_mirror("a"), a_mirror("b")], work)
-    scheduler = Scheduler(hands, clock, [a_group()], watcher=Told())
+    workload = FakeWorkload(clock, [a_mirror("a"), a_mirror("b")], work)
+    workload.groups = (a_group(),)
+    scheduler = Scheduler(workload, clock, watcher=Told())
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()
@@ -699,15 +709,15 @@ async def test_a_reload_takes_over_while_sessions_run() -> None:
     clock = SteppedClock()
     kept, gone, waits, new = (a_mirror(name) for name in ("kept", "gone", "waits", "new"))
     work = lasting(clock, {}, 100.0)
-    before = FakeHands(clock, [kept, gone, waits], work)
-    after = FakeHands(clock, [kept, waits, new], work, share=before)
+    before = FakeWorkload(clock, [kept, gone, waits], work)
+    after = FakeWorkload(clock, [kept, waits, new], work, share=before)
     async with stage(before, a_group(1000.0), at_once=2) as it:
         await it.pass_by(10)
-        assert set(it.scheduler.running) == {kept.key, gone.key}
+        assert set(it.scheduler.queue.running) == {kept.key, gone.key}
         assert it.scheduler.request("github", "owner/gone")
-        it.scheduler.replace([a_group(1000.0)], after, 3)
+        it.reload(after, a_group(1000.0), limit=3)
         await it.pass_by(1)
-        assert set(it.scheduler.running) == {kept.key, gone.key, waits.key}
+        assert set(it.scheduler.queue.running) == {kept.key, gone.key, waits.key}
         await it.pass_by(500)
     assert before.times(kept) == [0, 100]
     assert before.times(gone) == [0]
@@ -724,19 +734,19 @@ async def test_a_mirror_that_is_taken_out_and_put_back_does_not_overlap() -> Non
     old = a_mirror("a")
     moved = Mirror("github", old.source, old.target, old.policy, "other settings")
     work = lasting(clock, {}, 100.0)
-    first = FakeHands(clock, [old], work)
-    second = FakeHands(clock, [], work, share=first)
-    third = FakeHands(clock, [moved], work, share=first)
+    first = FakeWorkload(clock, [old], work)
+    second = FakeWorkload(clock, [], work, share=first)
+    third = FakeWorkload(clock, [moved], work, share=first)
     async with stage(first, a_group(1000.0)) as it:
         await it.pass_by(10)
-        it.scheduler.replace([a_group(1000.0)], second)
+        it.reload(second, a_group(1000.0))
         await it.pass_by(10)
-        it.scheduler.replace([a_group(1000.0)], third)
+        it.reload(third, a_group(1000.0))
         assert it.scheduler.request("github", "owner/a")
         await it.pass_by(10)
-        assert it.scheduler.running[old.key].mirror is old
+        assert it.scheduler.queue.running[old.key].mirror is old
         await it.pass_by(100)
-        assert it.scheduler.running[old.key].mirror is moved
+        assert it.scheduler.queue.running[old.key].mirror is moved
     assert first.times(old) == [0, 100]
     assert first.overlapped == []
 
@@ -745,31 +755,31 @@ async def test_a_reload_changes_timetables() -> None:
     """One that stays the same keeps its grid; another one begins anew."""
     clock = SteppedClock()
     mirror, own = a_mirror("a"), a_mirror("b", interval=45.0)
-    hands = FakeHands(clock, [mirror, own])
-    async with stage(hands, a_group(60.0), a_group(45.0, own=45.0)) as it:
+    workload = FakeWorkload(clock, [mirror, own])
+    async with stage(workload, a_group(60.0), a_group(45.0, own=45.0)) as it:
         await it.pass_by(10)
         now = START.timestamp() + 5
         groups = (a_group(20.0, succeeded_at=now), a_group(45.0, own=45.0, succeeded_at=now))
-        it.scheduler.replace(groups, hands)
+        it.reload(workload, *groups)
         await it.pass_by(55)
-    assert hands.times(mirror) == [0, 25, 45, 65]
-    assert hands.times(own) == [0, 45]
+    assert workload.times(mirror) == [0, 25, 45, 65]
+    assert workload.times(own) == [0, 45]
 
 
 async def test_a_reload_repeats_the_listing_that_was_under_way() -> None:
     """The old one is given up; what it was asked for is asked of the new configuration."""
     clock = SteppedClock()
     mirror = a_mirror("a")
-    before, after = FakeHands(clock, [mirror]), FakeHands(clock, [mirror])
+    before, after = FakeWorkload(clock, [mirror]), FakeWorkload(clock, [mirror])
 
-    async def listing(_: Group, __: str) -> None:
+    async def listing(_: str) -> None:
         await asyncio.Event().wait()
 
     before.listing = listing
     async with stage(before, a_group(1000.0)) as it:
         assert len(before.listed) == 1
         fresh = a_group(1000.0, succeeded_at=START.timestamp())
-        it.scheduler.replace([fresh], after)
+        it.reload(after, fresh)
         await it.pass_by(1)
         assert len(it.told.passes) == 1
     assert (len(before.sessions), len(after.sessions)) == (0, 1)
@@ -779,17 +789,17 @@ async def test_a_repository_that_is_gone_is_forgotten() -> None:
     """A whole listing without it ends its waiting; one that failed ends nothing."""
     clock = SteppedClock()
     busy, gone = a_mirror("busy"), a_mirror("gone")
-    hands = FakeHands(clock, [busy, gone], lasting(clock, {}, 100.0))
-    async with stage(hands, a_group(30.0), at_once=1) as it:
-        hands.mirrors.remove(gone)
-        hands.failed = (RepositoryReport("github:other/*", None, "failed"),)
+    workload = FakeWorkload(clock, [busy, gone], lasting(clock, {}, 100.0))
+    async with stage(workload, a_group(30.0), at_once=1) as it:
+        workload.found.remove(gone)
+        workload.failed = (RepositoryReport("github:other/*", None, "failed"),)
         await it.pass_by(31)
-        assert it.scheduler.next_run(gone) is not None
-        hands.failed = ()
+        assert it.scheduler.next_run(gone.key) is not None
+        workload.failed = ()
         await it.pass_by(30)
-        assert not it.scheduler.running.keys() - {busy.key}
+        assert not it.scheduler.queue.running.keys() - {busy.key}
         await it.pass_by(100)
-    assert hands.times(gone) == []
+    assert workload.times(gone) == []
 
 
 # --- many ----------------------------------------------------------------------------------------
@@ -799,9 +809,9 @@ async def test_ten_thousand_mirrors_cost_what_they_are() -> None:
     """A tick looks at each gate a few times a session, not at each mirror for each session."""
     clock = SteppedClock()
     mirrors = [a_mirror(f"m{n}") for n in range(10_000)]
-    hands = FakeHands(clock, mirrors)
+    workload = FakeWorkload(clock, mirrors)
     looks = 0
-    for gate in hands.gates.values():
+    for gate in workload.gates.values():
         real = gate.closed_for
 
         def counted(real: Callable[[], float] = real) -> float:
@@ -810,7 +820,7 @@ async def test_ten_thousand_mirrors_cost_what_they_are() -> None:
             return real()
 
         gate.closed_for = counted  # type: ignore[method-assign]  # it counts, and changes nothing
-    async with stage(hands, a_group(100_000.0)) as it:
+    async with stage(workload, a_group(100_000.0)) as it:
         await it.pass_by(0)
         assert len(it.told.passes[0].reports) == 10_000
     assert looks < 40 * len(mirrors)
@@ -829,19 +839,18 @@ async def test_a_soak_misses_nothing() -> None:
             raise Odd
         return a_report(mirror, "failed" if kind > 0.99 else "ok")
 
-    hands = FakeHands(clock, mirrors, work)
-    async with stage(hands, a_group(1.0, jitter=0.3), at_once=64, chance=dice.random) as it:
+    workload = FakeWorkload(clock, mirrors, work)
+    async with stage(workload, a_group(1.0, jitter=0.3), at_once=64, chance=dice.random) as it:
         await it.pass_by(600)
-        rounds = it.scheduler._rounds
-        assert len(rounds.jobs) == 200
-    assert hands.overlapped == []
-    assert hands.most[""] <= 64
+        assert len(it.scheduler.queue) == 200
+    assert workload.overlapped == []
+    assert workload.most[""] <= 64
     assert len(it.told.passes) >= 590
     assert sum(end.held for end in it.told.passes) > 0
     reports = sum(len(end.reports) for end in it.told.passes)
-    assert reports <= len(hands.sessions) <= 600 * 200
+    assert reports <= len(workload.sessions) <= 600 * 200
     begun: dict[str, list[float]] = {}
-    for session in hands.sessions:
+    for session in workload.sessions:
         begun.setdefault(session.key, []).append(session.at)
     for times in begun.values():
         # A tick, a long session, and the back-off after at most a few failures in a row.
@@ -877,22 +886,22 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
     async def work(mirror: Mirror) -> RepositoryReport:
         await clock.sleep(dice.choice([0.0, 1.0, 30.0, 100.0]))
         stopped = any(
-            hands.clients[name].stopped
-            for hands in generations[-1:]
+            workload.clients[name].stopped
+            for workload in generations[-1:]
             for name in (mirror.source_name, "target")
         )
         if stopped:
             return a_report(mirror, "failed", stopped="given up")
         return a_report(mirror, dice.choice(["ok", "ok", "unchanged", "failed"]))
 
-    generations = [FakeHands(clock, mirrors, work, sources=sources)]
+    generations = [FakeWorkload(clock, mirrors, work, sources=sources)]
     first = generations[0]
     group = a_group(60.0, jitter=10.0, sources=sources)
     async with stage(first, group, at_once=at_once, chance=dice.random) as it:
         for wait, event in events:
             await it.pass_by(wait)
-            hands, mirror = generations[-1], dice.choice(mirrors)
-            client = hands.clients[dice.choice(["github", "second", "target"])]
+            workload, mirror = generations[-1], dice.choice(mirrors)
+            client = workload.clients[dice.choice(["github", "second", "target"])]
             if event == "one":
                 assert it.scheduler.request(mirror.source_name, str(mirror.source))
             elif event in {"all", "full"}:
@@ -902,8 +911,8 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
             elif event == "limit":
                 client.paused_until = clock.now() + timedelta(seconds=dice.randrange(600))
             else:
-                generations.append(FakeHands(clock, mirrors, work, share=first, sources=sources))
-                it.scheduler.replace([group], generations[-1])
+                generations.append(FakeWorkload(clock, mirrors, work, share=first, sources=sources))
+                it.reload(generations[-1], group)
         before, now = len(first.sessions), clock.monotonic()
         assert it.scheduler.request()
         await it.pass_by(2500)

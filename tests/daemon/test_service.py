@@ -67,7 +67,7 @@ async def test_a_release_becomes_visible(how: str, tmp_path: Path) -> None:
         elif how == "signal":
             running.signal(signal.SIGUSR1)
         seen = await running.event("release.published", release="v2")
-        asked = [e for e in running.events if e["event"] in {"webhook.received", "service.asked"}]
+        asked = [e for e in running.events if e["event"] == "sync.requested"]
         if asked:
             waited = _moment(seen) - _moment(asked[-1])
             assert waited.total_seconds() < 30  # and not an hour later
@@ -222,7 +222,7 @@ async def test_a_mirror_that_is_removed_touches_nothing(tmp_path: Path) -> None:
         await running.event("release.published", release="m1")
         before = len([r for r in world.source.requests if "octo/tool" in r.path])
         running.signal(signal.SIGUSR1)
-        await running.event("service.asked")
+        await running.event("sync.requested", trigger="SIGUSR1", scope="all")
         running.signal(signal.SIGTERM)
         assert await running.stopped() == 0
         assert len([r for r in world.source.requests if "octo/tool" in r.path]) == before
@@ -300,7 +300,7 @@ class Early(service.Service):
         return await super().run()
 
     async def _open(self, *arguments):
-        if not self._generations:
+        if not self._runtimes:
             os.kill(os.getpid(), getattr(signal, os.environ["EARLY"]))
         return await super()._open(*arguments)
 

@@ -64,7 +64,7 @@ class FakeBackend:
     def policy(self, page: str) -> str:
         return f"default-src 'none'; style-src 'sha256-{len(page)}'"
 
-    def known_as(self) -> tuple[str, ...]:
+    def hostnames(self) -> tuple[str, ...]:
         return self.hosts
 
     def metrics(self) -> Callable[[], bytes]:
@@ -75,9 +75,9 @@ class FakeBackend:
     def webhook_secret(self) -> str | None:
         return self.secret
 
-    def release_changed(self, host: str | None, repository: str) -> bool:
+    def release_changed(self, host: str | None, repository: str) -> list[str]:
         self.asked.append((host, repository))
-        return repository in self.mirrored
+        return [f"github:{repository}"] if repository in self.mirrored else []
 
     def on_webhook(self, outcome: str) -> None:
         self.outcomes.append(outcome)
@@ -140,7 +140,7 @@ async def served(
     listen: str = "",
 ) -> AsyncIterator[Served]:
     backend = FakeBackend()
-    app = make_web_app(backend, VirtualClock(), listen=listen or host, intake=intake)
+    app = make_web_app(backend, backend, VirtualClock(), listen=listen or host, intake=intake)
     async with (
         serve(app, host, 0, patience=patience) as bound,
         aiohttp.ClientSession(auto_decompress=False) as client,
@@ -177,7 +177,7 @@ async def test_health_and_readiness_tell_why_not() -> None:
         assert (await web.get("/readyz"))[:2] == (503, "draining\n")
         assert (await web.get("/healthz"))[0] == 200
         web.backend.is_alive = False
-        assert (await web.get("/healthz"))[:2] == (503, "the scheduler stands still\n")
+        assert (await web.get("/healthz"))[:2] == (503, "the scheduler does not respond\n")
 
 
 @pytest.mark.parametrize("path", [*READ, HOOK, "/nothing", "/%00", "/../etc/passwd", "//"])
@@ -261,7 +261,7 @@ async def test_what_is_not_for_us_is_taken_without_work() -> None:
         assert (await web.deliver(json.dumps(PAYLOAD | {"action": "new"}).encode()))[0] == 200
         assert web.backend.asked == []
         web.backend.mirrored.clear()
-        assert await web.deliver() == (200, "nothing mirrors acme/tools\n")
+        assert await web.deliver() == (200, "acme/tools is not mirrored\n")
         assert web.backend.outcomes == ["ping", "ignored", "ignored", "unknown"]
 
 
@@ -391,7 +391,7 @@ async def test_a_sender_that_goes_away_is_forgotten() -> None:
             writer.transport.abort()
             assert (await web.deliver())[0] == 202
         assert [entry["event"] for entry in logs if entry["log_level"] != "debug"] == [
-            "webhook.received"
+            "sync.requested"
         ]
 
 
@@ -718,7 +718,7 @@ async def test_the_names_are_those_of_now() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "::", "0.0.0.0"])  # noqa: S104
 async def test_any_address_of_the_machine_can_be_listened_on(host: str) -> None:
     """Also of IPv6, also a name; port 0 is any free one, and it is told which."""
-    app = make_web_app(FakeBackend(), VirtualClock())
+    app = make_web_app(FakeBackend(), FakeBackend(), VirtualClock())
     if ":" in host and not _has_ipv6():
         with pytest.raises(MirrorError, match="cannot listen on"):
             async with serve(app, host, 0):
@@ -746,7 +746,7 @@ def _has_ipv6() -> bool:
 async def test_an_address_in_use_is_told_with_advice() -> None:
     """And nothing is left open."""
     async with served() as web:
-        app = make_web_app(FakeBackend(), VirtualClock())
+        app = make_web_app(FakeBackend(), FakeBackend(), VirtualClock())
         with pytest.raises(MirrorError) as caught:
             async with serve(app, "127.0.0.1", web.port):
                 pytest.fail("two cannot listen on one address")
@@ -767,7 +767,7 @@ async def test_an_address_in_use_is_told_with_advice() -> None:
 async def test_an_address_of_others_is_told(host: str, words: str) -> None:
     """The error names the address, and what is wrong with it."""
     with pytest.raises(MirrorError, match=words):
-        async with serve(make_web_app(FakeBackend(), VirtualClock()), host, 0):
+        async with serve(make_web_app(FakeBackend(), FakeBackend(), VirtualClock()), host, 0):
             pytest.fail("that is not ours")
 
 
@@ -777,6 +777,8 @@ async def test_the_address_is_free_again_at_once() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", web.port)
         await web.get("/healthz")
         port = web.port
-    async with serve(make_web_app(FakeBackend(), VirtualClock()), "127.0.0.1", port) as bound:
+    async with serve(
+        make_web_app(FakeBackend(), FakeBackend(), VirtualClock()), "127.0.0.1", port
+    ) as bound:
         assert bound.port == port
     writer.close()

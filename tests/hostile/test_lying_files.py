@@ -49,7 +49,7 @@ from mirror.git.program import Finished
 from mirror.git.tag_pusher import _verdicts, valid_name
 from mirror.page import EVERYTHING, Query, page_data, render
 from mirror.storage.json_ledger import FileLedgerStore
-from mirror.sync.discovery import known_mirrors
+from mirror.sync.discovery import Catalogue
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_an_index_can_be_shown_or_is_corrupt(document: Any) -> None:
     render(data)
     Metrics("1").scrape(Present(NOW, ready=True, statuses=tuple(statuses)))()
     find_news(index, as_known(index, RULES))
-    known_mirrors(RULES, index)
+    Catalogue(RULES, {}, index)
 
 
 @tries(60)

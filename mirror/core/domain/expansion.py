@@ -66,6 +66,7 @@ class Mirror:
     Attributes:
         settings: A fingerprint of the settings that matter.
         interval: Seconds from one look to the next; 0 for the service's own timetable.
+        listing: The :attr:`Rule.listing` that it was found by; empty where it is configured by name.
     """
 
     source_name: str
@@ -74,6 +75,7 @@ class Mirror:
     policy: Policy
     settings: str
     interval: float = 0.0
+    listing: str = ""
 
     @property
     def name(self) -> str:
@@ -175,6 +177,14 @@ def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
                 impossible.append(Impossible(name, text, f"its target is {error_}"))
                 continue
             mirrors.append(
-                Mirror(rule.source_name, source, target, rule.policy, rule.settings, rule.interval)
+                Mirror(
+                    rule.source_name,
+                    source,
+                    target,
+                    rule.policy,
+                    rule.settings,
+                    rule.interval,
+                    rule.listing if rule.wildcard else "",
+                )
             )
     return Expansion(tuple(mirrors), tuple(impossible))

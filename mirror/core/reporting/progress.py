@@ -57,13 +57,14 @@ class Progress:
 
     Attributes:
         begun: Mirrors that were begun: from then on there is something to finish.
+        moved: Bytes that were handed to the target, also those of transfers that failed.
         transfers: What moves, by number.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self.mirrors = self.begun = self.finished = self.failed = 0
-        self.planned = self.done = self._moved = 0
+        self.planned = self.done = self.moved = 0
         self.transfers: dict[int, Transfer] = {}
         self.speed = Speed()
 
@@ -98,10 +99,10 @@ class Progress:
         if transfer is None:
             return
         now = self._monotonic()
-        self._moved += max(0, done - transfer.done)
+        self.moved += max(0, done - transfer.done)
         transfer.done = done
         transfer.speed.add(now, done)
-        self.speed.add(now, self._moved)
+        self.speed.add(now, self.moved)
 
     def transfer_finished(self, number: int, *, good: bool) -> None:
         """No more bytes move; those of a failed transfer will have to move again."""

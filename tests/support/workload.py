@@ -1,4 +1,4 @@
-"""Hands that only pretend to work, for the scheduler: they see whether a mirror ever overlaps."""
+"""A workload that only pretends to work, for the scheduler: it sees whether a mirror overlaps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.core.domain.expansion import Mirror
+from mirror.core.domain.expansion import Mirror, Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
 from mirror.core.reporting.report import Failure, RepositoryReport, RequestCount
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.clock import Clock
-    from mirror.daemon.passes import Group, PassEnd
+    from mirror.core.timetable import Timetable
+    from mirror.daemon.passes import Pass
     from mirror.errors import GitHubError
 
 
@@ -41,8 +42,10 @@ class FakeClient:
         self.revived.append(self.clock.monotonic() if self.clock else 0.0)
 
 
-def a_mirror(name: str, *, source: str = "github", interval: float = 0.0) -> Mirror:
-    """The mirror of ``owner/NAME``."""
+def a_mirror(
+    name: str, *, source: str = "github", interval: float = 0.0, fixed: bool = False
+) -> Mirror:
+    """The mirror of ``owner/NAME``, found by the pattern ``owner/*`` unless it is fixed."""
     return Mirror(
         source,
         RepoRef("owner", name),
@@ -50,6 +53,7 @@ def a_mirror(name: str, *, source: str = "github", interval: float = 0.0) -> Mir
         Policy(),
         "settings",
         interval,
+        "" if fixed else f"{source}:owner",
     )
 
 
@@ -78,23 +82,37 @@ class Session:
 class Told:
     """What a watcher was told."""
 
-    sessions: list[tuple[Mirror, RepositoryReport, float]] = field(default_factory=list)
-    passes: list[PassEnd] = field(default_factory=list)
+    sessions: list[tuple[RepositoryReport, float]] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
 
-    def on_session(self, mirror: Mirror, report: RepositoryReport, seconds: float) -> None:
-        self.sessions.append((mirror, report, seconds))
+    def on_session(self, report: RepositoryReport, seconds: float) -> None:
+        self.sessions.append((report, seconds))
 
-    def on_pass(self, end: PassEnd) -> None:
-        self.passes.append(end)
+    def on_pass(self, ended: Pass) -> None:
+        self.passes.append(ended)
 
 
-class FakeHands:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The mirrors of one timetable: patterns ``owner/*`` at some sources, and when one succeeded."""
+
+    interval: float
+    timetable: Timetable
+    sources: tuple[str, ...]
+    succeeded_at: float = 0.0
+
+
+class FakeWorkload:
     """Mirrors that are done as a test says.
 
     Args:
         mirrors: What discovery finds.
         work: One session; one that is well, at once, by default.
-        share: Other hands whose sessions are looked at for overlaps, too.
+        share: Another workload whose sessions are looked at for overlaps, too.
+
+    Attributes:
+        groups: The timetables.
+        limit: Sessions at a time.
     """
 
     def __init__(
@@ -103,16 +121,17 @@ class FakeHands:
         mirrors: Iterable[Mirror],
         work: Callable[[Mirror], Awaitable[RepositoryReport]] | None = None,
         *,
-        share: FakeHands | None = None,
+        share: FakeWorkload | None = None,
         sources: Iterable[str] = ("github",),
     ) -> None:
         self.clock = clock
-        self.mirrors = list(mirrors)
-        self.unknown: set[str] = set()
+        self.found = list(mirrors)
         self.failed: tuple[RepositoryReport, ...] = ()
         self.work = work
         self.listed: list[tuple[float, str, bool]] = []
-        self.listing: Callable[[Group, str], Awaitable[None]] | None = None
+        self.listing: Callable[[str], Awaitable[None]] | None = None
+        self.groups: tuple[Group, ...] = ()
+        self.limit = 8
         self.sessions: list[Session] = share.sessions if share else []
         self.open: Counter[str] = share.open if share else Counter()
         self.most: Counter[str] = share.most if share else Counter()
@@ -125,22 +144,32 @@ class FakeHands:
     def gates(self) -> Mapping[str, HostGate]:
         return self._gates
 
-    def known(self) -> list[Mirror]:
-        return [mirror for mirror in self.mirrors if mirror.key not in self.unknown]
+    @property
+    def patterns(self) -> dict[str, list[Rule]]:
+        found: dict[str, list[Rule]] = {}
+        for group in self.groups:
+            for source in group.sources:
+                rule = Rule(source, "owner/*", "m/{repo}", Policy(), "", interval=group.interval)
+                found.setdefault(rule.listing, []).append(rule)
+        return found
 
-    def may_hold(self, group: Group, source: str, repo: str) -> bool:
-        return repo.casefold().startswith("owner/") and source in group.sources
+    @property
+    def timetables(self) -> dict[float, Timetable]:
+        return {group.interval: group.timetable for group in self.groups}
 
-    async def discover(self, group: Group, source: str, *, full: bool) -> Discovery:
+    def last_success(self, interval: float) -> float:
+        (group,) = (group for group in self.groups if group.interval == interval)
+        return group.succeeded_at
+
+    def mirrors(self) -> tuple[Mirror, ...]:
+        return tuple(self.found)
+
+    async def discover(self, listing: str, *, full: bool) -> Discovery:
+        source, _, _ = listing.partition(":")
         self.listed.append((self.clock.monotonic(), source, full))
         if self.listing:
-            await self.listing(group, source)
-        found = [
-            mirror
-            for mirror in self.mirrors
-            if mirror.interval == group.interval and mirror.source_name == source
-        ]
-        return Discovery(tuple(found), self.failed)
+            await self.listing(source)
+        return Discovery(tuple(self.found), self.failed)
 
     async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
         self.sessions.append(Session(mirror.key, self.clock.monotonic(), full))

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.daemon.jobs import Ask, Jobs
-from support.hands import a_mirror
+from mirror.daemon.job_queue import JobQueue, closed_for
+from mirror.daemon.passes import Request
+from support.workload import a_mirror
 
 if TYPE_CHECKING:
     from mirror.core.domain.expansion import Mirror
-    from mirror.daemon.jobs import Ending, Job
+    from mirror.daemon.job_queue import Ending
 
 SOURCES = ("github", "second")
 MIRRORS = [a_mirror(f"m{n}", source=SOURCES[n % 2]) for n in range(6)]
@@ -25,7 +26,9 @@ OPERATION = st.one_of(
     ),
     st.tuples(st.just("start"), st.just(0), st.just(())),
     st.tuples(
-        st.just("end"), st.integers(0, 5), st.sampled_from(["well", "failed", "stopped", "cut"])
+        st.just("end"),
+        st.integers(0, 5),
+        st.sampled_from(["succeeded", "failed", "host-stopped", "interrupted"]),
     ),
     st.tuples(st.just("gate"), st.integers(0, 2), st.booleans()),
     st.tuples(st.just("forget"), st.integers(0, 5), st.just(())),
@@ -47,7 +50,8 @@ class World:
     def __init__(self, at_once: int) -> None:
         self.now = 0.0
         self.gates = {name: SomeGate() for name in (*SOURCES, "target")}
-        self.jobs = Jobs(self._gates, lambda _, failures: 4.0 * failures, at_once=at_once)
+        self.jobs = JobQueue(self._gates, lambda _, failures: 4.0 * failures, limit=at_once)
+        self.mirrors: dict[str, Mirror] = {}
         self.at_once = at_once
         self.owed: dict[str, bool] = {}
         self.runs: Counter[str] = Counter()
@@ -62,54 +66,57 @@ class World:
 
     def ask(self, which: int, how: tuple[bool, bool, bool]) -> None:
         mirror, (full, explicit, urgent) = MIRRORS[which], how
-        answer = self.jobs.ask(mirror, Ask(self.now, full, explicit, urgent))
-        if answer in {"asked", "running"} and explicit:
+        self.mirrors[mirror.key] = mirror
+        self.jobs.update(self.mirrors.values())
+        answer = self.jobs.request(mirror.key, Request(self.now, full, explicit, urgent))
+        if answer in {"queued", "running"} and explicit:
             self.owed[mirror.key] = self.owed.get(mirror.key, False) or full
 
     def start(self, *_: object) -> None:
-        before = sum(not job.closed_for() for job in self.jobs.running.values())
+        before = sum(not closed_for(run.gates) for run in self.jobs.running.values())
         started = self.jobs.start(self.now)
         assert before + len(started) <= max(before, self.at_once)
-        for job in started:
-            assert not job.closed_for()
-            assert job.run is not None
-            key = job.mirror.key
+        for run in started:
+            assert not closed_for(run.gates)
+            key = run.mirror.key
             self.runs[key] += 1
-            assert job.run.full >= self.owed.pop(key, False)  # full wins
-        waiting = [job for job in self.known() if job.ask and not job.run and not job.closed_for()]
+            assert run.request.full >= self.owed.pop(key, False)  # full wins
+        waiting = [
+            job
+            for job in self.jobs
+            if job.waiting and job.mirror.key not in self.jobs.running and not job.closed_for()
+        ]
         assert not waiting or before + len(started) >= self.at_once  # nobody waits for nothing
 
     def end(self, which: int, ending: Ending) -> None:
-        job = self.jobs.running.get(MIRRORS[which].key)
-        if job is not None:
-            key = job.mirror.key
-            settled = self.jobs.end(job, ending)
+        run = self.jobs.running.get(MIRRORS[which].key)
+        if run is not None:
+            key = run.mirror.key
+            settled = self.jobs.end(run, ending)
             self.runs[key] -= 1
             if not settled:
-                assert ending == "stopped"
-                assert job.ask is not None
+                assert ending == "host-stopped"
+                job = self.jobs.get(key)
+                assert job is not None
+                assert job.waiting is not None
 
     def gate(self, which: int, closed: object) -> None:
         list(self.gates.values())[which].seconds = 60.0 if closed else 0.0
 
     def forget(self, which: int, _: object) -> None:
-        self.jobs.forget(MIRRORS[which].key)
+        self.mirrors.pop(MIRRORS[which].key, None)
+        self.jobs.update(self.mirrors.values())
         self.owed.pop(MIRRORS[which].key, None)
 
     def replace(self, which: set[int], _: object) -> None:
-        kept = {MIRRORS[n].key: MIRRORS[n] for n in which}
-        self.jobs.replace(kept)
-        for key in set(self.owed) - set(kept):
+        self.mirrors = {MIRRORS[n].key: MIRRORS[n] for n in which}
+        self.jobs.update(self.mirrors.values(), reloaded=True)
+        for key in set(self.owed) - set(self.mirrors):
             del self.owed[key]
-
-    def known(self) -> list[Job]:
-        return [job for mirror in MIRRORS if (job := self.jobs.get(mirror.key))]
 
     def check(self) -> None:
         assert all(count <= 1 for count in self.runs.values())
         assert set(self.jobs.running) == {key for key, count in self.runs.items() if count}
-        for job in self.known():
-            assert (job.run is not None) == (job.mirror.key in self.jobs.running)
 
 
 @given(st.integers(1, 4), st.lists(OPERATION, max_size=60))
@@ -125,10 +132,10 @@ def test_nothing_is_doubled_and_nothing_is_lost(
     for _ in range(4 * len(MIRRORS)):
         world.do("start", 0, ())
         for n in range(len(MIRRORS)):
-            world.do("end", n, "well")
+            world.do("end", n, "succeeded")
     assert world.owed == {}
     assert not world.jobs.running
-    assert not [job for job in world.known() if job.ask]
+    assert not [job for job in world.jobs if job.waiting]
 
 
 def test_a_queue_does_not_grow() -> None:
@@ -151,9 +158,10 @@ def test_a_run_that_fails_holds_back_what_a_timetable_asked_for_meanwhile(
 ) -> None:
     """Only a person, or a moment after the back-off, has it run again at once."""
     held = 10.0 if at == 4 else 100.0
-    jobs = Jobs(lambda _: (), lambda _, failures: held * failures - 8, at_once=1)
-    jobs.ask(MIRRORS[0], Ask(0.0))
-    (job,) = jobs.start(1.0)
-    assert jobs.ask(MIRRORS[0], Ask(at, explicit=explicit)) == "running"
-    assert jobs.end(job, "failed")
+    jobs = JobQueue(lambda _: (), lambda _, failures: held * failures - 8, limit=1)
+    jobs.update([MIRRORS[0]])
+    jobs.request(MIRRORS[0].key, Request(0.0))
+    (run,) = jobs.start(1.0)
+    assert jobs.request(MIRRORS[0].key, Request(at, explicit=explicit)) == "running"
+    assert jobs.end(run, "failed")
     assert len(jobs.start(at)) == again

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 import sys
 from mirror.core.timetable import Timetable
-from mirror.daemon.zone import LocalZone
+from mirror.daemon.local_zone import LocalZone
 
 local, named = LocalZone(), ZoneInfo(sys.argv[1])
 now = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,295 @@
+"""How the service is doing: for the page, ``/api/status``, metrics, health checks and systemd."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from mirror import __version__
+from mirror.core.reporting.report import RequestCount
+from mirror.core.reporting.status import mirror_statuses
+from mirror.core.text.wording import count, size
+from mirror.daemon.metrics import HostState, Present
+from mirror.page import (
+    HostView,
+    Query,
+    RunningView,
+    ServiceView,
+    TransferView,
+    page_data,
+    policy,
+    render,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from mirror.config.model import Host
+    from mirror.core.clock import Clock
+    from mirror.core.reporting.progress import Progress
+    from mirror.core.reporting.status import MirrorStatus
+    from mirror.daemon.metrics import Metrics
+    from mirror.daemon.runtime import Runtime
+    from mirror.daemon.scheduler import Scheduler
+    from mirror.github import RequestSeen
+
+HANGS_AFTER = 30.0
+"""Seconds without a turn of the scheduler's loop after which it no longer counts as alive."""
+
+QUIET = 3.0
+"""Seconds without a response of any host after which runs that wait for closed ones do nothing else."""
+
+_SHARE = 20
+"""At most a twentieth of the time goes into statuses: there may be ten thousand mirrors."""
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """What the service is at, and what people should know about it.
+
+    Attributes:
+        rejected: Why the configuration file is not the one in force; empty if it is.
+        unsaved: Why the index could not be saved; empty if it was.
+    """
+
+    phase: Literal["starting", "running", "draining"] = "starting"
+    rejected: str = ""
+    unsaved: str = ""
+
+
+class Traffic:
+    """The requests to all hosts: how many, and which hosts have answered.
+
+    Attributes:
+        answered: Names of the hosts that have answered since the start.
+        heard_at: When a host last answered or failed to, monotonic.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._requests: Counter[str] = Counter()
+        self._not_modified: Counter[str] = Counter()
+        self.answered: set[str] = set()
+        self.heard_at = clock.monotonic()
+
+    def on_request(self, seen: RequestSeen) -> None:
+        """Count a request that was answered, or failed."""
+        self._metrics.on_request(seen)
+        self.heard_at = self._clock.monotonic()
+        self._requests[seen.host] += 1
+        self._not_modified[seen.host] += seen.status == 304
+        if seen.status is not None and seen.status < 500:  # maintenance is no answer
+            self.answered.add(seen.host)
+
+    def take_counts(self) -> dict[str, RequestCount]:
+        """Requests to each host since the last call."""
+        counts = {
+            name: RequestCount(total, self._not_modified[name])
+            for name, total in self._requests.items()
+        }
+        self._requests.clear()
+        self._not_modified.clear()
+        return counts
+
+
+class Status:
+    """Answers at once how the service is doing.
+
+    Args:
+        state: What the service is at.
+        runtime: The configuration in force.
+        scheduler: What runs and waits.
+        progress: The transfers in flight.
+        traffic: The requests to hosts.
+        metrics: The counters.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        state: ServiceState,
+        runtime: Runtime,
+        scheduler: Scheduler,
+        progress: Progress,
+        traffic: Traffic,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._state = state
+        self._runtime = runtime
+        self._scheduler = scheduler
+        self._progress = progress
+        self._traffic = traffic
+        self._metrics = metrics
+        self._clock = clock
+        self._started = clock.now()
+        self._retried: Counter[str] = Counter()  # by clients of former configurations
+        self._statuses: Sequence[MirrorStatus] = ()
+        self._stale_at = float("-inf")
+
+    def replace(self, runtime: Runtime) -> None:
+        """Show another configuration from now on."""
+        before, now = self._runtime.config.hosts, runtime.config.hosts
+        self._traffic.answered -= {n for n in now if not _same_host(before.get(n), now[n])}
+        for name, host in self._runtime.hosts.items():
+            self._retried[name] += host.store.client.counts.retried
+        self._runtime = runtime
+        self._stale_at = float("-inf")
+
+    def silent_hosts(self) -> list[str]:
+        """Hosts that have not answered yet."""
+        return [name for name in self._runtime.hosts if name not in self._traffic.answered]
+
+    def all_ok(self) -> bool:
+        """Whether no mirror has failed."""
+        return not any(status.state == "failed" for status in self.statuses(fresh=True))
+
+    def waits_in_vain(self, seconds: float) -> bool:
+        """Whether no run makes progress, and none can within so many seconds."""
+        if self._progress.transfers or self._runtime.app.shared.pusher.at_work:
+            return False
+        quiet = self._clock.monotonic() - self._traffic.heard_at >= QUIET
+        return quiet and self._scheduler.waits_for(seconds)
+
+    def line(self) -> str:
+        """A summary in one line, for ``systemctl status``."""
+        states = Counter(status.state for status in self.statuses())
+        parts = [f"{count(sum(states.values()), 'mirror')}: {states['ok']} up to date"]
+        if states["failed"]:
+            parts.append(f"{states['failed']} failed")
+        if states["never"]:
+            parts.append(f"{states['never']} not yet mirrored")
+        text = ", ".join(parts)
+        if moving := len(self._progress.transfers):
+            speed = size(self._progress.speed.at(self._clock.monotonic()))
+            text += f"; {count(moving, 'transfer')} in flight, {speed}/s"
+        if self._state.phase != "running":
+            return f"{self._state.phase.capitalize()}. {text}"
+        if following := self._scheduler.next_tick():
+            text += f"; next pass {following.astimezone():%H:%M:%S}"
+        return text
+
+    def statuses(self, *, fresh: bool = False) -> Sequence[MirrorStatus]:
+        """Those of all mirrors, at most a moment old, or fresh."""
+        began = self._clock.monotonic()
+        if fresh or began >= self._stale_at:
+            self._statuses = mirror_statuses(self._runtime.index, self._runtime.rules)
+            self._stale_at = began + _SHARE * (self._clock.monotonic() - began)
+        return self._statuses
+
+    # -- the web pages ----------------------------------------------------------------------------
+
+    def alive(self) -> bool:
+        """Whether the scheduler's loop has turned lately."""
+        return self._clock.monotonic() - self._scheduler.alive_at <= HANGS_AFTER
+
+    def not_ready(self) -> str:
+        """Why the service is not ready; empty when it is."""
+        if self._state.phase != "running":
+            return self._state.phase
+        if not self.alive():
+            return "the scheduler does not respond"
+        if silent := self.silent_hosts():
+            return f"no answer yet from {', '.join(silent)}"
+        return ""
+
+    def data(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """What the page shows."""
+        config = self._runtime.config
+        rejected, unsaved = self._state.rejected, self._state.unsaved
+        if unsaved:
+            unsaved = f"What was done since then is not kept after a restart: {unsaved}"
+        return page_data(
+            now=self._clock.now(),
+            statuses=self.statuses(),
+            links={name: host.url for name, host in config.hosts.items()},
+            passes=self._runtime.index.passes,
+            version=__version__,
+            service=ServiceView(
+                self._state.phase, not self.not_ready(), self._started, self._scheduler.next_tick()
+            ),
+            hosts=[self._host(name) for name in config.hosts],
+            running=self._running(),
+            # No two mirrors have one target.
+            next_run=lambda _, target: self._scheduler.next_run(target.casefold()),
+            notices=[text for text in (rejected, unsaved) if text],
+            query=Query.of(query),
+        )
+
+    def render(self, data: dict[str, Any]) -> str:
+        """The page."""
+        return render(data)
+
+    def policy(self, page: str) -> str:
+        """The page's ``Content-Security-Policy``."""
+        return policy(page)
+
+    def metrics(self) -> Callable[[], bytes]:
+        """The metrics of this moment, whose text another thread may make."""
+        clients = {name: host.store.client for name, host in self._runtime.hosts.items()}
+        intervals = [table.interval for table in self._runtime.timetables.values()]
+        present = Present(
+            now=self._clock.now(),
+            ready=not self.not_ready(),
+            statuses=tuple(self.statuses()),
+            hosts=[
+                HostState(
+                    name,
+                    up=client.stopped is None,
+                    limit=client.rate_limit,
+                    retried=self._retried[name] + client.counts.retried,
+                )
+                for name, client in clients.items()
+            ],
+            interval=min((one for one in intervals if one), default=None),
+            moved=self._progress.moved,
+            in_flight=len(self._progress.transfers),
+        )
+        return self._metrics.scrape(present)
+
+    def hostnames(self) -> Collection[str]:
+        """The configured names under which the service is reached, besides its addresses."""
+        return self._runtime.config.daemon.hosts
+
+    def _host(self, name: str) -> HostView:
+        client = self._runtime.hosts[name].store.client
+        limit, stopped = client.rate_limit, client.stopped
+        return HostView(
+            name,
+            self._runtime.config.hosts[name].url,
+            limit=limit.limit if limit else None,
+            remaining=limit.remaining if limit else None,
+            resets_at=_moment(limit.reset) if limit else None,
+            paused_until=client.paused_until,
+            stopped=str(stopped) if stopped else "",
+        )
+
+    def _running(self) -> dict[tuple[str, str], RunningView]:
+        now = self._clock.monotonic()
+        moving: dict[str, list[TransferView]] = defaultdict(list)
+        for one in self._progress.transfers.values():
+            moving[one.source].append(
+                TransferView(one.release, one.asset, one.size, one.done, one.speed.at(now))
+            )
+        return {
+            (run.mirror.name, str(run.mirror.target)): RunningView(
+                self._clock.now() - timedelta(seconds=now - run.since), moving[run.mirror.name]
+            )
+            for run in self._scheduler.queue.running.values()
+        }
+
+
+def _same_host(one: Host | None, other: Host) -> bool:
+    """Whether two settings lead to one host."""
+    return one is not None and (one.url, one.api_url) == (other.url, other.api_url)
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    """A time that a host sent; ``None`` if it is invalid."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError):
+        return None
