@@ -1,8 +1,7 @@
-"""Logs: one event a line, for people on a terminal and as JSON for machines, on standard error.
+"""Logging to standard error: one event per line, readable on a terminal or as JSON.
 
-The level is ``--log-level``, else ``[log] level`` where the file sets it, else ``warning`` while a
-progress display or a table tells the rest, ``error`` with ``--quiet``, and ``info`` where the log
-is all there is to see.
+The level is ``--log-level``, else ``[log] level`` in the file, else the command's default:
+``warning`` beside a progress display or a table, ``error`` with ``--quiet``, otherwise ``info``.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
     Event = MutableMapping[str, Any]
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
-"""``critical`` is for commands whose output tells every error by itself; nobody can choose it."""
+"""``critical`` is for commands that print every error themselves; users cannot select it."""
 
 Format = Literal["auto", "console", "json"]
 
 _LONGEST_VALUE = 2000
-"""Characters of one value of an event."""
+"""Maximum characters per value."""
 
 _METHODS = frozenset({"debug", "info", "warning", "error"})
 
@@ -39,13 +38,13 @@ _METHODS = frozenset({"debug", "info", "warning", "error"})
 def configure(
     level: Level, format_: Format = "auto", environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Set up structlog and, through it, the logging of libraries.
+    """Configure structlog, and route the logging of libraries through it.
 
     Args:
-        level: The least severe events to show. Tracebacks are shown at ``debug`` only.
-        format_: ``auto`` is ``json`` for systemd's journal and ``console`` anywhere else, in
-            colour on a terminal.
-        environ: The environment: systemd sets ``JOURNAL_STREAM``, people set ``NO_COLOR``.
+        level: The least severe events to log. Tracebacks appear at ``debug`` only.
+        format_: ``auto`` is ``json`` under systemd's journal, otherwise ``console``, with colours
+            on a terminal.
+        environ: The environment: systemd sets ``JOURNAL_STREAM``, users set ``NO_COLOR``.
     """
     number = getattr(logging, level.upper())
     as_json = format_ == "json" or (format_ == "auto" and "JOURNAL_STREAM" in environ)
@@ -84,7 +83,7 @@ def _renderer(*, colours: bool) -> Processor:
 
 
 class _Lines:
-    """Writes to what standard error is now: a progress display may have put itself before it."""
+    """Writes to the current ``sys.stderr``, which a progress display may have replaced."""
 
     def __init__(self, *args: object) -> None:
         del args
@@ -94,13 +93,13 @@ class _Lines:
             sys.stderr.write(message + "\n")
             sys.stderr.flush()
         except (OSError, ValueError):
-            pass  # nobody reads the log; the work goes on
+            pass  # nobody reads the log; carry on
 
     debug = info = warning = error = critical = exception = msg
 
 
 class _ToStructlog(logging.Handler):
-    """Hands on what libraries log, in our form."""
+    """Passes the log records of libraries to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
@@ -112,7 +111,7 @@ class _ToStructlog(logging.Handler):
 
 
 def _without_traceback(_logger: object, _name: str, event: Event) -> Event:
-    """An exception in one line: its traceback is for whoever asks for ``debug``."""
+    """Replace an exception by one line; its traceback is logged at ``debug`` only."""
     found = event.pop("exc_info", None)
     if found is True:
         found = sys.exc_info()
@@ -130,7 +129,7 @@ def _redact(_logger: object, _name: str, event: Event) -> Event:
 
 
 def _cut(_logger: object, _name: str, event: Event) -> Event:
-    """Names of others may have any length; a traceback is ours."""
+    """Shorten values, which servers may make any length, except tracebacks."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception":
             event[key] = told(value, _LONGEST_VALUE)

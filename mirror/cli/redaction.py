@@ -1,4 +1,4 @@
-"""Nothing that looks like a secret leaves this program by its logs."""
+"""Removing what looks like a secret from log events and messages."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SECRET_NAMES = re.compile(r"(?i)authorization|password|secret|private_key|^toke
 
 
 _PLAIN = re.compile(r"[\w.:/+-]*", re.ASCII)
-_TELLING = re.compile(r"gh|pat_|eyJ|(?i:authorization)")
+_SUSPICIOUS = re.compile(r"gh|pat_|eyJ|(?i:authorization)")
 
 
 def _is_plain(text: str) -> bool:
-    """Whether nothing below could match: most texts are names, tags and times."""
-    return _PLAIN.fullmatch(text) is not None and not _TELLING.search(text)
+    """Whether no pattern below can match: true for most names, tags and times."""
+    return _PLAIN.fullmatch(text) is not None and not _SUSPICIOUS.search(text)
 
 
 def redact(text: str) -> str:
-    """Replace what looks like a token, a credential in an address or header, or a signature."""
+    """Replace tokens, credentials in addresses and headers, and signatures."""
     if _is_plain(text):
         return text
     text = _KEY.sub(HIDDEN, text)
@@ -51,7 +51,7 @@ def _is_secret(key: str) -> bool:
 
 
 def redact_value(key: str, value: Any) -> Any:
-    """The same for a value of a log event, whatever it holds."""
+    """Redact a value of a log event, of any type."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if _is_secret(key):

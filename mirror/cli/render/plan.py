@@ -1,4 +1,4 @@
-"""What ``sync`` would do, for people."""
+"""What ``plan`` prints: the changes of each mirror, problems and totals."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import ActionReport, Report, RepositoryReport
 
 LINES = 50
-"""Actions up to which each is listed; beyond, they are counted for each release."""
+"""Maximum actions to list one by one; longer plans show counts per release."""
 
 RELEASES = 200
-"""Releases up to which each has its line; beyond, only the table is shown."""
+"""Maximum releases to list per mirror."""
 
 _VERBS = {
     "create-repository": "create the repository",
@@ -47,7 +47,7 @@ _SHORT = {
 
 
 def plan_tables(report: Report) -> list[RenderableType]:
-    """Per repository what would be done, what is in the way, and what it costs."""
+    """The output of ``plan``: changes per mirror, problems, totals and estimated requests."""
     pending = [
         repo
         for repo in sorted(report.repositories, key=lambda repo: repo.source.casefold())
@@ -59,7 +59,7 @@ def plan_tables(report: Report) -> list[RenderableType]:
         planned = sum(len(_planned(repo)) for repo in pending)
         parts += [part for repo in pending for part in _details(repo, each=planned <= LINES)]
     parts += problems(report)
-    parts.append(Padding(_sum(report), (1 if parts else 0, 0, 0, 0)))
+    parts.append(Padding(_totals(report), (1 if parts else 0, 0, 0, 0)))
     return parts
 
 
@@ -142,13 +142,13 @@ def _counted(actions: Sequence[ActionReport]) -> str:
     return ", ".join(words)
 
 
-def _sum(report: Report) -> Text:
+def _totals(report: Report) -> Text:
     seconds = (report.finished_at - report.started_at).total_seconds()
-    looked = f"{count(len(report.repositories), 'mirror')}, {requests(report)}, {duration(seconds)}"
+    scope = f"{count(len(report.repositories), 'mirror')}, {requests(report)}, {duration(seconds)}"
     if not report.pending:
-        word = "Nothing can be planned" if report.failed else "Nothing to do"
+        word = "Planning failed" if report.failed else "Nothing to do"
         word = "Interrupted" if report.interrupted else word
-        return Text(f"{word}; {looked}")
+        return Text(f"{word}; {scope}")
     totals = report.totals()
     assets = totals["assets_uploaded"] + totals["assets_replaced"]
     text = (
@@ -161,4 +161,4 @@ def _sum(report: Report) -> Text:
         text += f", delete {deletes:,}"
     costs = report.estimated_requests()
     cost = ", ".join(f"{n:,} to {shorten(host, 30)}" for host, n in costs.items())
-    return Text(f"{text}.\nThat takes about these requests: {cost}.\nPlanned: {looked}.")
+    return Text(f"{text}.\nEstimated requests: {cost}.\nPlanned: {scope}.")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[RenderableType]:
-    """A line for each mirror, what is wrong below, and the sum."""
+    """The output of ``status``: a line per mirror, then problems and totals."""
     if not statuses:
-        return [Text("The ledger knows no mirror of this configuration.")]
+        return [Text("The ledger has no record of the configured mirrors.")]
     numbers = ("Releases", "Assets", "Bytes")
     table = plain_table("Source → target", "State", "Last good", "Lag", *numbers, numbers=numbers)
     for item in statuses:
@@ -40,17 +40,17 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
     parts: list[RenderableType] = [table]
     for item in statuses:
         parts += _trouble(item)
-    parts.append(Padding(Text(_sum(statuses)), (1, 0, 0, 0)))
+    parts.append(Padding(Text(_totals(statuses)), (1, 0, 0, 0)))
     if assumed := proofs_of(statuses).assumed:
         what = count(assumed, "asset is", "assets are")
         them = "it" if assumed == 1 else "them"
-        advice = f"{what} assumed: release-mirror verify --repair reads and proves {them}"
+        advice = f"{what} assumed, not proven: release-mirror verify --repair downloads and compares {them}"
         parts.append(Text(advice))
     return parts
 
 
 def _lag(item: MirrorStatus, now: datetime) -> Text:
-    """How long the newest release took to arrive, or has been awaited so far."""
+    """How long the newest release took to arrive, or how long it has been pending."""
     lag = item.lag(now)
     if lag is None:
         return Text("-")
@@ -75,7 +75,7 @@ def _trouble(item: MirrorStatus) -> list[RenderableType]:
     ]
 
 
-def _sum(statuses: Sequence[MirrorStatus]) -> str:
+def _totals(statuses: Sequence[MirrorStatus]) -> str:
     states = [item.state for item in statuses]
     words = [f"{states.count(state)} {state}" for state in ("ok", "failed", "never")]
     said = ", ".join(word for word in words if not word.startswith("0 "))

@@ -1,4 +1,4 @@
-"""What a pass did, for people: a table of what changed, then everything that needs a look."""
+"""What ``sync`` prints: a table of changes, then failures, quarantined items and warnings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STYLES = {
 
 
 def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """A table without frames; the columns named in ``numbers`` are right-aligned."""
+    """A table without borders; the columns in ``numbers`` are right-aligned."""
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -56,7 +56,7 @@ def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
 
 
 def pair(source: str, target: str | None) -> Text:
-    """A mirror, as every table names it."""
+    """Source and target of a mirror, the same in every table."""
     text = Text(shorten(source, LONGEST_NAME))
     if target:
         text.append(" → ", style="dim")
@@ -65,30 +65,30 @@ def pair(source: str, target: str | None) -> Text:
 
 
 def summary(report: Report) -> list[RenderableType]:
-    """The end of ``sync``: what changed, what needs a look, and the sum."""
+    """The output of ``sync``: changes, problems and totals."""
     parts: list[RenderableType] = []
-    told = [repo for repo in report.repositories if _tells(repo)]
-    if told:
-        parts.append(_changes(told))
-    if calm := _calm(report.repositories):
-        parts.append(Text(calm, style="dim"))
+    listed = [repo for repo in report.repositories if _is_listed(repo)]
+    if listed:
+        parts.append(_changes(listed))
+    if others := _others(report.repositories):
+        parts.append(Text(others, style="dim"))
     parts += problems(report)
     parts.append(_last_line(report))
     return parts
 
 
 def news(report: Report) -> list[RenderableType]:
-    """What ``--quiet`` tells: failures, and that it was interrupted; else nothing.
+    """The output of ``sync --quiet``: failures and an interruption; otherwise nothing.
 
-    What was quarantined in an earlier pass is no news; what was in this one is a failure.
+    Items that an earlier pass quarantined are left out.
     """
     if not (report.interrupted or any(_is_news(repo) for repo in report.repositories)):
         return []
-    return from_the_top([*problems(report, quarantined=False), _last_line(report)])
+    return without_leading_blank([*problems(report, quarantined=False), _last_line(report)])
 
 
-def from_the_top(parts: list[RenderableType]) -> list[RenderableType]:
-    """Without the empty line before the first part: it is for the room between two."""
+def without_leading_blank(parts: list[RenderableType]) -> list[RenderableType]:
+    """Remove the blank line above the first part; blank lines belong between parts."""
     if parts and isinstance(parts[0], Padding):
         parts[0].top = 0
     return parts
@@ -98,13 +98,13 @@ def _is_news(repo: RepositoryReport) -> bool:
     return bool(repo.failures) or (repo.status == "failed" and not repo.quarantined)
 
 
-def _tells(repo: RepositoryReport) -> bool:
+def _is_listed(repo: RepositoryReport) -> bool:
     return bool(repo.actions or repo.failures) or repo.status == "failed"
 
 
-def _calm(repositories: Sequence[RepositoryReport]) -> str:
-    """The mirrors that need no line of their own, in one."""
-    kinds = Counter(repo.status for repo in repositories if not _tells(repo))
+def _others(repositories: Sequence[RepositoryReport]) -> str:
+    """One line that counts the mirrors without a line of their own."""
+    kinds = Counter(repo.status for repo in repositories if not _is_listed(repo))
     texts: dict[Status, str] = {
         "unchanged": "unchanged",
         "ok": "in sync",
@@ -151,11 +151,11 @@ def _number(number: int) -> str:
 
 
 def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType]:
-    """Failures, what is quarantined, and warnings: each with its place.
+    """Failures, quarantined items and warnings, each with its mirror, release and asset.
 
     Args:
-        report: Of a pass or a plan.
-        quarantined: Tell also what has been known to fail for good since an earlier pass.
+        report: The report of a pass or a plan.
+        quarantined: Include the items that an earlier pass quarantined.
     """
     parts: list[RenderableType] = []
     failures = [(repo, failure) for repo in report.repositories for failure in repo.failures]
@@ -200,7 +200,7 @@ def _item(text: str | Text) -> RenderableType:
 
 
 def place(source: str, release: str | None, asset: str | None) -> str:
-    """Where something is: mirror, release, asset."""
+    """Mirror, release and asset in one line; empty parts are left out."""
     return " ".join(shorten(name, LONGEST_NAME) for name in (source, release, asset) if name)
 
 
@@ -243,20 +243,19 @@ def _last_line(report: Report) -> RenderableType:
         changed.append(f"{count(uploaded, 'asset')} {sent} ({size(moved)}{speed})")
     if totals["failures"]:
         changed.append(count(totals["failures"], "failure"))
-    said = ", ".join(text for text in changed if text) or "nothing to do"
-    if said == "nothing to do" and report.status in {"failed", "interrupted"}:
-        said = "nothing changed"
+    none = "nothing changed" if report.status in {"failed", "interrupted"} else "nothing to do"
+    changes = ", ".join(text for text in changed if text) or none
     word = {"ok": "In sync", "unchanged": "In sync", "failed": "Failed"}.get(
         report.status, "Interrupted"
     )
     line = Text(f"{word}: ", style=STYLES["ok" if word == "In sync" else report.status])
     mirrors = count(totals["repositories"], "mirror")
-    line.append(f"{said}; {mirrors}, {requests(report)}, {duration(seconds)}", style="not bold")
+    line.append(f"{changes}; {mirrors}, {requests(report)}, {duration(seconds)}", style="not bold")
     return Padding(line, (1 if report.repositories else 0, 0, 0, 0))
 
 
 def requests(report: Report) -> str:
-    """How many requests it took, over all hosts."""
+    """The number of requests, over all hosts."""
     total = sum(counted.total for counted in report.requests.values())
     unmodified = sum(counted.not_modified for counted in report.requests.values())
     text = count(total, "request")

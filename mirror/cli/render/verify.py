@@ -1,4 +1,4 @@
-"""What ``verify`` found, for people."""
+"""What ``verify`` prints: differences, repairs, problems and totals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.text import Text
 from mirror.cli.render.tables import (
     LONGEST_NAME,
     STYLES,
-    from_the_top,
     plain_table,
     problems,
     requests,
+    without_leading_blank,
 )
 from mirror.core.text.sanitise import shorten
 from mirror.core.text.wording import count, duration, size
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import Report, RepositoryReport
 
 LINES = 200
-"""Differences up to which each is listed."""
+"""Maximum rows per table."""
 
 _WORDS = {
     "missing": "missing at the target",
-    "differing": "other bytes",
-    "extra": "no longer wanted from the source",
+    "differing": "different content",
+    "extra": "not at the source or not selected",
 }
-_MENDED = {"upload-asset": "uploaded", "replace-asset": "replaced"}
+_REPAIRED = {"upload-asset": "uploaded", "replace-asset": "replaced"}
 
 
 def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType]:
-    """A table of differences, one of what was repaired, what is in the way, and the totals.
+    """The output of ``verify``.
 
     Args:
-        report: Of a verification.
-        quiet: Tell nothing where all is well and was so before; what is known to be quarantined
-            is no news.
+        report: The report of a verification.
+        quiet: Return nothing unless something failed, differs or was repaired; leave out what was
+            quarantined before.
     """
     if quiet and not (report.interrupted or any(map(_is_news, report.repositories))):
         return []
@@ -50,17 +50,17 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
         for repo in report.repositories
         for item in repo.differences
     ]
-    mended = [
-        (repo.source, action.release or "", action.asset or "", _MENDED[action.action])
+    repaired = [
+        (repo.source, action.release or "", action.asset or "", _REPAIRED[action.action])
         for repo in report.repositories
         for action in repo.actions
-        if action.status == "done" and action.action in _MENDED
+        if action.status == "done" and action.action in _REPAIRED
     ]
     parts += _table("Differs", STYLES["failed"], found)
-    parts += _table("Repaired", STYLES["ok"], mended)
+    parts += _table("Repaired", STYLES["ok"], repaired)
     parts += problems(report, quarantined=not quiet)
-    parts.append(Padding(_sum(report, len(mended)), (1 if parts else 0, 0, 0, 0)))
-    return from_the_top(parts)
+    parts.append(Padding(_totals(report, len(repaired)), (1 if parts else 0, 0, 0, 0)))
+    return without_leading_blank(parts)
 
 
 def _is_news(repo: RepositoryReport) -> bool:
@@ -81,7 +81,7 @@ def _table(title: str, style: str, rows: list[tuple[str, str, str, str]]) -> lis
     return [table, Text(f"and {len(rows) - LINES:,} more (--json has all)", style="dim")]
 
 
-def _sum(report: Report, mended: int) -> Text:
+def _totals(report: Report, repaired: int) -> Text:
     totals = report.totals()
     seconds = (report.finished_at - report.started_at).total_seconds()
     word, style = ("In sync", "ok") if report.status == "ok" else ("Failed", "failed")
@@ -92,12 +92,12 @@ def _sum(report: Report, mended: int) -> Text:
         read = f"{totals['assets_read']:,} by reading {size(totals['bytes_read'])}"
         compared += f", {read}"
     parts = [compared, count(totals["differences"], "difference")]
-    if mended:
-        parts.append(f"{mended:,} repaired")
+    if repaired:
+        parts.append(f"{repaired:,} repaired")
     if totals["failures"]:
         parts.append(count(totals["failures"], "failure"))
     mirrors = count(totals["repositories"], "mirror")
     line = Text(f"{word}: ", style=STYLES[style])
-    looked = f"{mirrors}, {requests(report)}, {duration(seconds)}"
-    line.append(f"{', '.join(parts)}; {looked}", style="not bold")
+    scope = f"{mirrors}, {requests(report)}, {duration(seconds)}"
+    line.append(f"{', '.join(parts)}; {scope}", style="not bold")
     return line

@@ -82,10 +82,13 @@ def test_failures_say_what_to_do() -> None:
     ("assumed", "line"),
     [
         ((0, 0), ""),
-        ((0, 1), "1 asset is assumed: release-mirror verify --repair reads and proves it"),
+        (
+            (0, 1),
+            "1 asset is assumed, not proven: release-mirror verify --repair downloads and compares it",
+        ),
         (
             (2000, 1),
-            "2,001 assets are assumed: release-mirror verify --repair reads and proves them",
+            "2,001 assets are assumed, not proven: release-mirror verify --repair downloads and compares them",
         ),
     ],
 )

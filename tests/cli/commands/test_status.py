@@ -1,20 +1,14 @@
-"""``status --html``: the page as a file, for those who run no service."""
+"""`status` as a user runs it: tables, JSON, and the page as a file."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from mirror.cli.atomic_write import write_atomically
-from mirror.errors import MirrorError
 from support.process import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.world import World
 
 TWO = """
@@ -88,58 +82,19 @@ async def test_what_cannot_be_written(world: World, tmp_path: Path) -> None:
     assert "Traceback" not in done.err
 
 
-def test_permissions(tmp_path: Path) -> None:
-    """A web server can read a new file as the umask says; an old file's permissions stay."""
-    file = tmp_path / "page.html"
-    before = os.umask(0o027)
-    try:
-        write_atomically(file, b"one")
-        assert stat.S_IMODE(file.stat().st_mode) == 0o640
-        file.chmod(0o604)
-        write_atomically(file, b"two")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o604
-    assert file.read_bytes() == b"two"
-
-
-def test_links_stay_links(tmp_path: Path) -> None:
-    """The file that a link names is replaced, not the link."""
-    file, link = tmp_path / "real.html", tmp_path / "link.html"
-    link.symlink_to(file)
-    write_atomically(link, b"one")
-    write_atomically(link, b"two")
-    assert link.is_symlink()
-    assert file.read_bytes() == b"two"
-
-
-def test_a_failed_write_leaves_no_rest(tmp_path: Path) -> None:
-    """What cannot take the name is removed; a directory in its place is named."""
-    (tmp_path / "page.html").mkdir()
-    with pytest.raises(MirrorError, match=r"page\.html"):
-        write_atomically(tmp_path / "page.html", b"one")
-    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
-
-
-async def test_a_reader_never_sees_a_half(tmp_path: Path) -> None:
-    """Whoever reads while pages are written gets one of them, whole."""
-    file = tmp_path / "page.html"
-    pages = [bytes([65 + number]) * 300_000 for number in range(20)]
-    write_atomically(file, pages[0])
-
-    def write() -> None:
-        for page in pages:
-            write_atomically(file, page)
-
-    writing = asyncio.get_running_loop().run_in_executor(None, write)
-    while not writing.done():
-        assert file.read_bytes() in pages
-        await asyncio.sleep(0)
-    await writing
-
-
-def test_a_device_is_written_to() -> None:
-    """What is no file is not replaced by one."""
-    null = Path(os.devnull)
-    write_atomically(null, b"one")
-    assert stat.S_ISCHR(null.stat().st_mode)
+async def test_status(world: World) -> None:
+    """`status` names a ledger that is not there, and afterwards tells what is."""
+    before = await run(world, "status")
+    assert before.status == 1
+    assert str(world.ledger) in before.err
+    assert (await run(world, "sync", "--quiet")).status == 0
+    contacted = len(world.source.requests) + len(world.target.requests)
+    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "100"})
+    assert "github:octo/tool → mirrors/tool" in table.out
+    assert "400.0 kB" in table.out
+    document = (await run(world, "status", "--json")).json()
+    assert document["mirrors"][0]["state"] == "ok"
+    assert document["mirrors"][0]["proof"]["assumed"] == 0
+    assert sum(document["mirrors"][0]["proof"].values()) == document["mirrors"][0]["assets"] > 0
+    assert "assumed" not in table.out
+    assert len(world.source.requests) + len(world.target.requests) == contacted

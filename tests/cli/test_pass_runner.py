@@ -1,4 +1,4 @@
-"""What goes where: the result to standard output, everything else to standard error."""
+"""One pass from the command line: the result on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -70,37 +70,3 @@ async def test_names_of_others_are_harmless(world: World) -> None:
             found = CONTROL.search(text)
             assert found is None, text[max(0, found.start() - 200) :]
         assert "[bold]x\\u202egpj.exe\\x1b[2J" in done.out
-
-
-async def test_status(world: World) -> None:
-    """`status` names a ledger that is not there, and afterwards tells what is."""
-    before = await run(world, "status")
-    assert before.status == 1
-    assert str(world.ledger) in before.err
-    assert (await run(world, "sync", "--quiet")).status == 0
-    contacted = len(world.source.requests) + len(world.target.requests)
-    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "100"})
-    assert "github:octo/tool → mirrors/tool" in table.out
-    assert "400.0 kB" in table.out
-    document = (await run(world, "status", "--json")).json()
-    assert document["mirrors"][0]["state"] == "ok"
-    assert document["mirrors"][0]["proof"]["assumed"] == 0
-    assert sum(document["mirrors"][0]["proof"].values()) == document["mirrors"][0]["assets"] > 0
-    assert "assumed" not in table.out
-    assert len(world.source.requests) + len(world.target.requests) == contacted
-
-
-async def test_check(world: World) -> None:
-    """`check` looks at both hosts, contacts none when offline, and is 1 where something failed."""
-    offline = await run(world, "check", "--offline")
-    assert offline.status == 0
-    assert "is good" in offline.out
-    assert not world.source.requests
-    good = await run(world, "check", "--json")
-    assert good.status == 0, good.out
-    checks = {(c["host"], c["what"]): c for c in good.json()["checks"]}
-    assert checks["github", "download"]["status"] == "ok"
-    world.target.revoke_token("target-token-of-the-test")
-    bad = await run(world, "check")
-    assert bad.status == 1
-    assert "1 check failed" in bad.out
