@@ -84,7 +84,7 @@ def _detail(
     statuses: Sequence[MirrorStatus], now: datetime, passes: Sequence[PassRecord], lag: float
 ) -> str:
     if lag >= 1:
-        return f"the longest lag is {in_words(lag)}"
+        return f"the largest lag is {in_words(lag)}"
     if passes:
         ended = max(record.started_at + record.seconds for record in passes)
         return f"the last pass ended {_ago(now.timestamp() - ended)}"

@@ -154,7 +154,7 @@ def test_it_says_what_there_is_to_say() -> None:
     """State, reason, quarantine, warnings, transfers, hosts and next runs are words, not colours."""
     text = " ".join(read(busy()).text.split())
     for words in (
-        "2 of 14 mirrors have failed; the longest lag is 3 hours.",
+        "2 of 14 mirrors have failed; the largest lag is 3 hours.",
         "the target answered 502",
         "v1.0.0 empty.bin: 0 bytes: never taken since 2026-11-20T04:00:00Z",
         "an asset changed under its name: replaced",

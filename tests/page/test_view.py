@@ -33,18 +33,18 @@ ENDED = "the last pass ended 14 minutes ago"
         (
             [a_status(), failed()],
             "failed",
-            "1 of 2 mirrors has failed; the longest lag is 3 hours.",
+            "1 of 2 mirrors has failed; the largest lag is 3 hours.",
         ),
         (
             [failed("o/a"), failed("o/b")],
             "failed",
-            "All 2 mirrors have failed; the longest lag is 3 hours.",
+            "All 2 mirrors have failed; the largest lag is 3 hours.",
         ),
         ([a_status(), never()], "never", f"1 of 2 mirrors has never synced; {ENDED}."),
         (
             [a_status(), a_status("o/b", newest=NOW - timedelta(minutes=1), visible=None)],
             "behind",
-            "1 of 2 mirrors is behind; the longest lag is 1 minute.",
+            "1 of 2 mirrors is behind; the largest lag is 1 minute.",
         ),
         (
             [a_status(f"o/{n}") for n in range(1234)],

@@ -41,7 +41,7 @@ def render_body(text: str, *, mentions: str = "escape", origin: str = "", footer
         body = "".join([part for _, part in parts])
     if len(body) + len(end) > BODY_LIMIT:
         where = origin if len(origin) <= _LONGEST_ADDRESS else "the source"
-        notice = f"\n\n*This text was cut at the target's limit; the whole of it: {where}*\n"
+        notice = f"\n\n*Text truncated at the target's size limit. Full text: {where}*\n"
         body = shortened(parts, BODY_LIMIT - len(notice) - len(end)) + notice
     return body + end
 
@@ -103,10 +103,10 @@ def is_our_description(text: str) -> bool:
 def readme(source_address: str) -> str:
     """The text of the one file of a repository that a mirror made."""
     return (
-        f"# Mirror of the releases of {source_address}\n\n"
-        f"The releases of this repository are copies of those of <{source_address}>, kept up to"
-        " date by release-mirror.\nIts tags stand at placeholder commits: the source's code is"
-        f" not mirrored.\n\n{_REPOSITORY_MARK}\n"
+        f"# Releases of {source_address}\n\n"
+        f"release-mirror keeps the releases of this repository in sync with <{source_address}>.\n"
+        "The tags point at placeholder commits; the source code is not mirrored.\n\n"
+        f"{_REPOSITORY_MARK}\n"
     )
 
 
