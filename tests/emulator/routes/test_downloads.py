@@ -1,4 +1,4 @@
-"""Downloads: the redirect to storage, ranges, expiry, and the address for people."""
+"""Downloads of assets."""
 
 from __future__ import annotations
 
@@ -30,37 +30,6 @@ async def test_a_download_is_a_redirect(host: Any) -> None:
     assert (reply.status, reply.body) == (200, b"hello world")
     assert host.state.count(route="download-asset") == 1
     assert host.state.count(route="storage-download", origin="storage") == 1
-
-
-async def test_storage_refuses_a_token(host: Any) -> None:
-    """Two ways to authenticate are one too many: 400."""
-    reply = await host.get(await address(host))
-    assert reply.status == 400
-    assert b"Only one auth mechanism allowed" in reply.body
-
-
-async def test_addresses_expire(start: Callable[..., Any]) -> None:
-    """After its lifetime, an address is 403."""
-    now = [1000.0]
-    host = await start(clock=lambda: now[0], storage_lifetime=300)
-    url = await address(host)
-    now[0] += 299
-    assert (await host.get(url, token=None)).status == 200
-    now[0] += 1
-    assert (await host.get(url, token=None)).status == 403
-
-
-async def test_an_address_is_signed_to_the_byte(start: Callable[..., Any]) -> None:
-    """Quoted anew it is refused, unless the host looks at what it means; altered it always is."""
-    host = await start()
-    url = await address(host)
-    requoted = url.replace("%27", "'").replace("%20", " ").replace(" ", "%20")
-    assert requoted != url
-    assert (await host.get(requoted, token=None)).status == 403
-    host.state.exact_signatures = False
-    url = await address(host)
-    assert (await host.get(url.replace("%27", "'"), token=None)).status == 200
-    assert (await host.get(url.replace("sp=r", "sp=w"), token=None)).status == 403
 
 
 @pytest.mark.parametrize(
@@ -117,18 +86,6 @@ async def test_a_download_is_counted(host: Any) -> None:
     after = await host.get(R)
     assert after.json[0]["assets"][0]["download_count"] == 1
     assert after.headers["ETag"] != before.headers["ETag"]
-
-
-async def test_people_download_without_a_token(host: Any) -> None:
-    """The browser's address leads to the bytes of a public repository; else to a login page."""
-    shown = (await host.get(f"{R}/latest")).json["assets"][0]["browser_download_url"]
-    reply = await host.get(shown, token=None)
-    assert reply.status == 302
-    assert (await host.get(reply.headers["Location"], token=None)).body == b"hello world"
-    assert (await host.get(shown.replace("tool.txt", "x"), token=None)).status == 404
-    host.state.repository("octo/tool").visibility = "private"
-    login = await host.get(shown)
-    assert (login.status, login.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
 async def test_two_gibibytes_cost_nothing(host: Any) -> None:

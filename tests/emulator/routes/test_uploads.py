@@ -1,16 +1,15 @@
-"""Assets: uploads, names, limits, conflicts, what a broken upload leaves."""
+"""Uploads of assets."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
-from mirror.emulator import Fault, Generated
+from mirror.emulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,16 +34,6 @@ async def test_an_upload(host: Any) -> None:
     assert release["assets"] == [shown]
     assert (await host.get(f"{R}/{draft['id']}/assets")).json == [shown]
     assert (await host.get(f"{R}/assets/{shown['id']}")).json == shown
-
-
-@pytest.mark.parametrize(("version", "shown"), [("3.17", True), ("3.16", False)])
-async def test_digests_come_with_a_version(
-    start: Callable[..., Any], version: str, shown: bool
-) -> None:
-    """Older servers do not know the key at all."""
-    host = await start(version=version)
-    release = (await host.get(f"{R}/latest")).json
-    assert ("digest" in release["assets"][0]) is shown
 
 
 async def test_a_chunked_upload_is_refused(host: Any) -> None:
@@ -164,66 +153,3 @@ async def test_an_upload_in_progress_is_in_no_list(host: Any) -> None:
         assert (await host.upload(draft["id"], "a")).status == 422
         go_on.set()
     assert task.result().status == 201
-
-
-async def test_large_uploads_go_to_disk_and_are_hashed(host: Any) -> None:
-    """What is larger than memory should hold is read back from a file with the right digest."""
-    draft = await host.draft()
-    content = Generated(seed=5, size=3_000_001)
-    reply = await host.upload(draft["id"], "a", io.BytesIO(content.read(0, content.size)))
-    assert reply.json["digest"] == f"sha256:{content.sha256}"
-    asset = host.state.asset("octo/tool", "v9", "a")
-    assert asset.content.read(1_999_999, 5) == content.read(1_999_999, 5)
-
-
-async def test_discarded_bytes_are_made_again(start: Callable[..., Any]) -> None:
-    """With `discard`, a download works when a generator makes the same bytes, else it breaks."""
-    host = await start(discard=True, discard_above=100)
-    content = Generated(seed=6, size=200)
-    assert content.sha256
-    draft = await host.draft()
-    for name, data in (("known", content.read(0, 200)), ("lost", b"?" * 200), ("kept", b"k" * 100)):
-        assert (await host.upload(draft["id"], name, data)).status == 201
-    host.state.direct_download = True
-    release = host.state.release("octo/tool", "v9")
-
-    async def download(name: str) -> Any:
-        path = f"{R}/assets/{release.asset(name).id}"
-        return await host.get(path, Accept="application/octet-stream")
-
-    assert (await download("known")).body == content.read(0, 200)
-    assert (await download("kept")).body == b"k" * 100
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await download("lost")
-
-
-async def test_an_upload_waits_for_continue(host: Any) -> None:
-    """`Expect: 100-continue` is answered, as curl needs for large bodies."""
-    draft = await host.draft()
-    reply = await host.upload(draft["id"], "a", b"12345", Expect="100-continue")
-    assert reply.status == 201
-
-
-async def test_an_upload_rate_is_kept(start: Callable[..., Any]) -> None:
-    """A slow target reads no faster than it is told."""
-    host = await start(upload_rate=1_000_000)
-    draft = await host.draft()
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    await host.upload(draft["id"], "a", b"x" * 100_000)
-    assert loop.time() - begun >= 0.09
-
-
-async def test_uploads_of_github_have_an_origin_of_their_own(start: Callable[..., Any]) -> None:
-    """github.com: another origin, without rate limit headers; so has GHES with isolation."""
-    host = await start(kind="github")
-    draft = await host.draft()
-    reply = await host.upload(draft["id"], "a")
-    assert reply.status == 201
-    assert "X-RateLimit-Limit" not in reply.headers
-    assert host.state.count(origin="uploads", status=201) == 1
-    assert not host.emulator.upload_url.startswith(host.emulator.api_url)
-    isolated = await start(isolated_uploads=True)
-    draft = await isolated.draft()
-    assert draft["upload_url"].startswith(isolated.emulator.upload_url)
-    assert (await isolated.upload(draft["id"], "a")).status == 201
