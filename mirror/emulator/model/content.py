@@ -157,9 +157,6 @@ class DiscardedContent:
         return twin.read(offset, length)
 
 
-EMPTY = MemoryContent(b"")
-
-
 def chunks(content: Content, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """The bytes from `start` to `stop` (exclusive), a mebibyte at a time."""
     end = content.size if stop is None else min(stop, content.size)

@@ -67,15 +67,15 @@ class Release:
     id: int
     tag: str
     target_commitish: str
-    name: str | None
-    body: str | None
-    draft: bool
-    prerelease: bool
     created_at: str
-    published_at: str | None
     updated_at: str
     author: Account
     untagged: str
+    name: str | None = None
+    body: str | None = None
+    draft: bool = True
+    prerelease: bool = False
+    published_at: str | None = None
     created: float = 0.0
     immutable: bool = False
     assets: list[Asset] = field(default_factory=list)

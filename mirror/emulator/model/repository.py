@@ -89,6 +89,11 @@ class Repository:
         sha = self.refs.get(f"refs/tags/{tag}")
         return self.objects.peel(sha) if sha else None
 
+    def tag_date(self, tag: str) -> str | None:
+        """The date of a tag's commit."""
+        commit = self.tag_commit(tag)
+        return self.objects.read_commit(commit).committer.date if commit else None
+
     def resolve(self, ref: str) -> str | None:
         """The commit of a branch, a tag, a full ref or a full SHA."""
         for name in (f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}", ref):

@@ -78,7 +78,7 @@ class RequestLog:
         self.bytes_hooks: list[BytesHook] = []
 
     def begin(self, record: RequestRecord) -> None:
-        """A request came; hooks hear of it before anything is done."""
+        """Record a request and notify the hooks, before it is executed."""
         self.total += 1
         record.n = self.total
         self.records.append(record)
@@ -86,29 +86,24 @@ class RequestLog:
             hook(record)
 
     def end(self, record: RequestRecord, status: int) -> None:
-        """It was answered."""
+        """Record the status of the answer."""
         record.status = int(status)
         self._counts[record.route, record.method, record.status, record.origin] += 1
 
     def moved(self, route: str, total: int) -> None:
-        """Bytes of a body went by."""
+        """Notify the hooks of the bytes of a body so far."""
         for hook in self.bytes_hooks:
             hook(route, total)
 
-    def count(
-        self, route: str | None, method: str | None, status: int | None, origin: str | None
-    ) -> int:
-        """Answered requests of that kind; `None` matches all."""
+    def count(self, *wanted: str | int | None) -> int:
+        """Count answers by route, method, status and origin; `None` matches all."""
         return sum(
             number
-            for (a_route, a_method, a_status, an_origin), number in self._counts.items()
-            if route in (None, a_route)
-            and method in (None, a_method)
-            and status in (None, a_status)
-            and origin in (None, an_origin)
+            for key, number in self._counts.items()
+            if all(want in (None, is_) for want, is_ in zip(wanted, key, strict=True))
         )
 
     def reset(self) -> None:
-        """Forget all, counts too; numbers go on."""
+        """Forget records and counts; numbers continue."""
         self.records.clear()
         self._counts.clear()

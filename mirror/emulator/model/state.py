@@ -93,31 +93,15 @@ class GitHubState(RepositoryHost):
         if not draft and repository.tag_commit(tag) is None:
             self.move_tag(full_name, tag, date=date, annotated=annotated)
         moment = date or self.now()
-        commit = repository.tag_commit(tag)
-        made = self.new_release(
-            tag=tag,
-            target_commitish=repository.default_branch,
-            name=name,
-            body=body,
-            draft=draft,
-            prerelease=prerelease,
-            created_at=repository.objects.read_commit(commit).committer.date if commit else moment,
-            author=self.account(author, "User") if author else repository.owner,
-        )
+        maker = self.account(author, "User") if author else repository.owner
+        made = self.new_release(repository, tag, maker, moment)
+        made.name, made.body, made.draft, made.prerelease = name, body, draft, prerelease
         made.published_at = None if draft else published_at or moment
         made.immutable = repository.immutable_releases and not draft
         repository.releases[made.id] = made
         for asset_name, data in (assets or {}).items():
             spec = data if isinstance(data, AssetSpec) else AssetSpec(data)
-            asset = self.attach(
-                repository,
-                made,
-                asset_name,
-                _content(spec.data),
-                spec.content_type,
-                label=spec.label,
-                state=spec.state,
-            )
+            asset = self.attach(repository, made, asset_name, spec)
             # An asset that is deliberately set up as not uploaded violates nothing.
             asset.late = spec.state != UPLOADED
         if latest:
@@ -126,32 +110,17 @@ class GitHubState(RepositoryHost):
         return made
 
     def new_release(
-        self,
-        *,
-        tag: str,
-        target_commitish: str,
-        name: str | None,
-        body: str | None,
-        draft: bool,
-        prerelease: bool,
-        created_at: str,
-        author: Account,
+        self, repository: Repository, tag: str, author: Account, date: str | None = None
     ) -> Release:
-        """A release that is not in its repository yet."""
-        number, untagged = self.number(), f"untagged-{secrets.token_hex(10)}"
+        """A draft that is not in its repository yet, dated by its tag's commit, else `date`."""
         return Release(
-            number,
+            self.number(),
             tag,
-            target_commitish,
-            name,
-            body,
-            draft,
-            prerelease,
-            created_at,
-            None,
-            self.now(),
-            author,
-            untagged,
+            repository.default_branch,
+            created_at=repository.tag_date(tag) or date or self.now(),
+            updated_at=self.now(),
+            author=author,
+            untagged=f"untagged-{secrets.token_hex(10)}",
             created=self.clock(),
         )
 
@@ -168,9 +137,9 @@ class GitHubState(RepositoryHost):
     ) -> Release:
         """Change a release; `None` leaves a value as it is."""
         repository, found = self.repository(full_name), self.release(full_name, tag)
-        found.name = found.name if name is None else name
-        found.body = found.body if body is None else body
-        found.prerelease = found.prerelease if prerelease is None else prerelease
+        for key, value in (("name", name), ("body", body), ("prerelease", prerelease)):
+            if value is not None:
+                setattr(found, key, value)
         if draft is False and found.draft:
             if repository.tag_commit(found.tag) is None:
                 self.move_tag(full_name, found.tag)
@@ -206,22 +175,19 @@ class GitHubState(RepositoryHost):
         repository: Repository,
         release: Release,
         name: str,
-        content: Content,
-        content_type: str,
-        *,
-        label: str | None = None,
-        state: str = UPLOADED,
+        spec: AssetSpec,
         uploader: Account | None = None,
     ) -> Asset:
         """Put an asset into a release; the caller reports the change."""
-        moment = self.now()
+        moment, data = self.now(), spec.data
+        data = data.encode() if isinstance(data, str) else data
         made = Asset(
             self.number(),
             name,
-            label,
-            content_type,
-            state,
-            content,
+            spec.label,
+            spec.content_type,
+            spec.state,
+            MemoryContent(data) if isinstance(data, bytes) else data,
             uploader or release.author,
             moment,
             moment,
@@ -249,9 +215,8 @@ class GitHubState(RepositoryHost):
     ) -> Asset:
         """Add an asset under exactly this name."""
         repository, release = self.repository(full_name), self.release(full_name, tag)
-        made = self.attach(
-            repository, release, name, _content(data), content_type, label=label, state=state
-        )
+        spec = AssetSpec(data, content_type, label, state)
+        made = self.attach(repository, release, name, spec)
         self.changed(repository, release)
         return made
 
@@ -260,9 +225,8 @@ class GitHubState(RepositoryHost):
         repository, release = self.repository(full_name), self.release(full_name, tag)
         old = self.asset(full_name, tag, name)
         self.detach(release, old)
-        made = self.attach(
-            repository, release, name, _content(data), old.content_type, label=old.label
-        )
+        spec = AssetSpec(data, old.content_type, old.label)
+        made = self.attach(repository, release, name, spec)
         self.changed(repository, release)
         return made
 
@@ -282,9 +246,3 @@ class GitHubState(RepositoryHost):
         if found is None:
             raise KeyError(f"{full_name} {tag} has no asset {name}")
         return found
-
-
-def _content(data: Bytes) -> Content:
-    if isinstance(data, str):
-        return MemoryContent(data.encode())
-    return MemoryContent(data) if isinstance(data, bytes) else data

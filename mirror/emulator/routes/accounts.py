@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 routes = Routes()
 
 
-def named(call: Call, parameter: str) -> Account:
-    """The account of the path; `org` must be an organization."""
-    found = call.state.accounts.get(call.params[parameter].lower())
-    if found is None or (parameter == "org" and found.type != "Organization"):
+def named(call: Call) -> Account:
+    """The account that the path names by its login; `org` must be an organization."""
+    org = call.params.get("org")
+    found = call.state.accounts.get((org or call.params["user"]).lower())
+    if found is None or (org and found.type != "Organization"):
         raise not_found()
     return found
 
@@ -36,49 +37,33 @@ async def get_user(call: Call) -> Answer:
 @routes.route("GET", "/users/{user}", "get-account")
 async def get_account(call: Call) -> Answer:
     """A user, or an organization."""
-    return Answer.json(documents.user(call.state, named(call, "user")))
+    return Answer.json(documents.user(call.state, named(call)))
 
 
 @routes.route("GET", "/orgs/{org}", "get-organization")
 async def get_organization(call: Call) -> Answer:
     """An organization."""
-    return Answer.json(documents.organization(call.state, named(call, "org")))
+    return Answer.json(documents.organization(call.state, named(call)))
 
 
-def _listed(call: Call, owner: Account, path: str) -> Answer:
+@routes.route("GET", "/orgs/{org}/repos", "list-org-repositories")
+@routes.route("GET", "/organizations/{number}/repos", "list-org-repositories")
+@routes.route("GET", "/users/{user}/repos", "list-user-repositories")
+@routes.route("GET", "/user/{number}/repos", "list-user-repositories")
+@routes.route("GET", "/user/repos", "list-own-repositories")
+async def list_repositories(call: Call) -> Answer:
+    """The repositories of an owner that the caller may see; `Link` addresses use its number."""
     state, token = call.state, call.token
+    if "number" in call.params:
+        number = call.number("number")
+        owner = next((a for a in state.accounts.values() if a.id == number), None)
+        if owner is None:
+            raise not_found()
+    else:
+        owner = named(call) if call.params else require_user(token).account
+    base = "organizations" if call.route == "list-org-repositories" else "user"
+    path = f"/{base}/{owner.id}/repos" if call.params else "/user/repos"
     owned = (r for r in state.repositories.values() if r.owner is owner)
     found = [r for r in owned if state.permission(r, token) != "none"]
     found.sort(key=lambda r: r.name.lower())
     return call.page_of(found, path, lambda r: repository(state, r, token, full=False))
-
-
-@routes.route("GET", "/orgs/{org}/repos", "list-org-repositories")
-async def list_org_repositories(call: Call) -> Answer:
-    """An organization's repositories that the caller may see."""
-    owner = named(call, "org")
-    return _listed(call, owner, f"/organizations/{owner.id}/repos")
-
-
-@routes.route("GET", "/users/{user}/repos", "list-user-repositories")
-async def list_user_repositories(call: Call) -> Answer:
-    """A user's repositories that the caller may see."""
-    owner = named(call, "user")
-    return _listed(call, owner, f"/user/{owner.id}/repos")
-
-
-@routes.route("GET", "/organizations/{number}/repos", "list-org-repositories")
-@routes.route("GET", "/user/{number}/repos", "list-user-repositories")
-async def list_numbered_repositories(call: Call) -> Answer:
-    """The same by number, as `Link` headers have it."""
-    number = call.number("number")
-    owner = next((a for a in call.state.accounts.values() if a.id == number), None)
-    if owner is None:
-        raise not_found()
-    return _listed(call, owner, call.path)
-
-
-@routes.route("GET", "/user/repos", "list-own-repositories")
-async def list_own_repositories(call: Call) -> Answer:
-    """The repositories of the token's owner."""
-    return _listed(call, require_user(call.token).account, "/user/repos")

@@ -30,23 +30,15 @@ routes, storage_routes = Routes(), Routes("storage")
 
 @routes.route("GET", f"{REPOSITORY}/tarball", "get-tarball")
 @routes.route("GET", f"{REPOSITORY}/tarball/{{ref*}}", "get-tarball")
-async def get_tarball(call: Call) -> Answer:
-    """Redirect to the `.tar.gz` of a ref."""
-    return _redirect(call, "tar.gz")
-
-
 @routes.route("GET", f"{REPOSITORY}/zipball", "get-zipball")
 @routes.route("GET", f"{REPOSITORY}/zipball/{{ref*}}", "get-zipball")
-async def get_zipball(call: Call) -> Answer:
-    """Redirect to the `.zip` of a ref."""
-    return _redirect(call, "zip")
-
-
-def _redirect(call: Call, form: str) -> Answer:
+async def get_archive(call: Call) -> Answer:
+    """Redirect to the archive of a ref."""
     state, repository = call.state, call.repository()
     ref = call.params.get("ref", repository.default_branch)
     if repository.resolve(ref) is None:
         raise not_found()
+    form = "tar.gz" if call.route == "get-tarball" else "zip"
     query = f"?token={state.key.hex()}" if state.permission(repository, None) == "none" else ""
     path = f"archive/{repository.full_name}/legacy.{form}/{quote(ref)}{query}"
     return Answer.redirect(f"{state.addresses.storage}/{path}")

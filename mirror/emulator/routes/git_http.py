@@ -49,24 +49,12 @@ class _Refused(Exception):
 
 
 @routes.route("GET", f"{REPOSITORY}/info/refs", "git-refs")
-async def git_refs(call: Call) -> Answer:
-    """The refs, before a fetch or a push."""
-    return await _serve(call, call.request.query.get("service", ""), "info/refs")
-
-
 @routes.route("POST", f"{REPOSITORY}/{UPLOAD_PACK}", UPLOAD_PACK)
-async def git_upload_pack(call: Call) -> Answer:
-    """A fetch."""
-    return await _serve(call, UPLOAD_PACK, UPLOAD_PACK)
-
-
 @routes.route("POST", f"{REPOSITORY}/{RECEIVE_PACK}", RECEIVE_PACK)
-async def git_receive_pack(call: Call) -> Answer:
-    """A push."""
-    return await _serve(call, RECEIVE_PACK, RECEIVE_PACK)
-
-
-async def _serve(call: Call, service: str, path: str) -> Answer:
+async def serve_git(call: Call) -> Answer:
+    """The refs before a fetch or a push, a fetch, or a push."""
+    advertising = call.route == "git-refs"
+    service = call.request.query.get("service", "") if advertising else call.route
     body = await read(call)
     try:
         repository = _repository(call, service)
@@ -75,6 +63,7 @@ async def _serve(call: Call, service: str, path: str) -> Answer:
     directory = call.state.git_directories.of(repository)
     async with directory.lock:
         directory.update(repository)
+        path = "info/refs" if advertising else service
         answer = await _run(call, directory.path, path, body)
         if path == RECEIVE_PACK and answer.status == HTTPStatus.OK:
             answer.body = _accept(call, repository, directory, answer.body)

@@ -31,13 +31,6 @@ def _object(repository: Repository, sha: Any, kind: str) -> str:
     return sha
 
 
-def _named(call: Call, repository: Repository, kind: str) -> str:
-    sha = call.params["sha"]
-    if repository.objects.kind(sha) != kind:
-        raise not_found()
-    return sha
-
-
 def missing(key: str) -> ApiError:
     """422 for a request that lacks a key."""
     return unprocessable(f'Invalid request.\n\n"{key}" wasn\'t supplied.')
@@ -80,14 +73,6 @@ def decoded(content: str, encoding: str) -> bytes:
         return base64.b64decode(content)
     except (binascii.Error, ValueError):
         raise unprocessable("content is not valid Base64") from None
-
-
-@routes.route("GET", f"{GIT}/blobs/{{sha}}", "get-blob")
-async def get_blob(call: Call) -> Answer:
-    """A file's bytes."""
-    repository = git_repository(call)
-    sha = _named(call, repository, "blob")
-    return Answer.json(documents.blob(call.state, repository, sha))
 
 
 @routes.route("POST", f"{GIT}/trees", "create-tree")
@@ -162,14 +147,6 @@ async def create_commit(call: Call) -> Answer:
     return Answer.created(shown, shown["url"])
 
 
-@routes.route("GET", f"{GIT}/commits/{{sha}}", "get-git-commit")
-async def get_git_commit(call: Call) -> Answer:
-    """A commit of the git database."""
-    repository = git_repository(call)
-    sha = _named(call, repository, "commit")
-    return Answer.json(documents.git_commit(call.state, repository, sha))
-
-
 @routes.route("POST", f"{GIT}/tags", "create-tag-object")
 async def create_tag_object(call: Call) -> Answer:
     """Store an annotated tag; the ref is made on its own."""
@@ -185,9 +162,20 @@ async def create_tag_object(call: Call) -> Answer:
     return Answer.created(shown, shown["url"])
 
 
+_READ = {
+    "get-blob": ("blob", documents.blob),
+    "get-git-commit": ("commit", documents.git_commit),
+    "get-tag-object": ("tag", documents.annotated_tag),
+}
+
+
+@routes.route("GET", f"{GIT}/blobs/{{sha}}", "get-blob")
+@routes.route("GET", f"{GIT}/commits/{{sha}}", "get-git-commit")
 @routes.route("GET", f"{GIT}/tags/{{sha}}", "get-tag-object")
-async def get_tag_object(call: Call) -> Answer:
-    """An annotated tag's object."""
-    repository = git_repository(call)
-    sha = _named(call, repository, "tag")
-    return Answer.json(documents.annotated_tag(call.state, repository, sha))
+async def get_object(call: Call) -> Answer:
+    """A blob, a commit or a tag object by its SHA."""
+    repository, sha = git_repository(call), call.params["sha"]
+    kind, render = _READ[call.route]
+    if repository.objects.kind(sha) != kind:
+        raise not_found()
+    return Answer.json(render(call.state, repository, sha))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.http.errors import ApiError, Item, invalid, item, unprocessable
 from mirror.emulator.model.git_objects import valid_ref
-from mirror.emulator.model.timestamps import iso, seconds
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account
@@ -73,16 +72,10 @@ def create(
     if repository.empty or (state.branch_for_releases and repository.head() is None):
         raise invalid(item("Release", "custom", None, "Repository is empty."))
     tag, draft = asked["tag_name"], asked.get("draft", False)
-    made = state.new_release(
-        tag=tag,
-        target_commitish=asked.get("target_commitish") or repository.default_branch,
-        name=asked.get("name"),
-        body=asked.get("body"),
-        draft=True,
-        prerelease=asked.get("prerelease", False),
-        created_at=_date_of(repository, tag) or state.now(),
-        author=author,
-    )
+    made = state.new_release(repository, tag, author)
+    made.target_commitish = asked.get("target_commitish") or made.target_commitish
+    made.name, made.body = asked.get("name"), asked.get("body")
+    made.prerelease = asked.get("prerelease", False)
     _refuse(_body_errors(asked) + _tag_errors(repository, made, publishing=not draft))
     # A new draft accepts `make_latest` and loses it: it counts on publication.
     if not draft:
@@ -171,19 +164,12 @@ def _commit(repository: Repository, commitish: str) -> str | None:
     return repository.objects.peel(sha) if sha and repository.objects.kind(sha) else None
 
 
-def _date_of(repository: Repository, tag: str) -> str | None:
-    commit = repository.tag_commit(tag)
-    if commit is None:
-        return None
-    return iso(seconds(repository.objects.read_commit(commit).committer.date))
-
-
 def _ensure_tag(state: GitHubState, repository: Repository, release: Release) -> None:
     """A published release has a tag: a lightweight one is made when there is none."""
     commit = _commit(repository, release.target_commitish)
     if repository.tag_commit(release.tag) is None and commit is not None:
         state.set_ref(repository, f"refs/tags/{release.tag}", commit)
-    release.created_at = _date_of(repository, release.tag) or release.created_at
+    release.created_at = repository.tag_date(release.tag) or release.created_at
 
 
 def _publish(

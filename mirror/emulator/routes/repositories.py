@@ -25,7 +25,7 @@ routes = Routes()
 @routes.route("POST", "/user/repos", "create-repository")
 async def create_repository(call: Call) -> Answer:
     """Create a repository, for an organization or for the token's owner."""
-    owner = named(call, "org") if "org" in call.params else require_user(call.token).account
+    owner = named(call) if "org" in call.params else require_user(call.token).account
     require_creation(call.token, owner)
     asked = await json_object(call)
     name = asked.get("name")

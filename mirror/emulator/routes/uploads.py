@@ -19,8 +19,8 @@ from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import drain, receive
 from mirror.emulator.http.routing import OCTETS, Routes
 from mirror.emulator.model.asset_names import normalise
-from mirror.emulator.model.content import EMPTY
 from mirror.emulator.model.releases import STARTER, UPLOADED
+from mirror.emulator.model.state import AssetSpec
 from mirror.emulator.routes.releases import RELEASES, numbered_release
 
 if TYPE_CHECKING:
@@ -94,16 +94,14 @@ async def upload_asset(call: Call) -> Answer:
     finally:
         release.arriving.discard(name)
         if release.id in repository.releases:
-            asset = state.attach(
-                repository,
-                release,
-                name,
-                EMPTY if content is None else content,
+            spec = AssetSpec(
+                b"" if content is None else content,
                 call.request.headers.get("Content-Type", OCTETS),
-                label=call.request.query.get("label"),
-                state=UPLOADED if content is not None else STARTER,
-                uploader=require_user(call.token).account,
+                call.request.query.get("label"),
+                STARTER if content is None else UPLOADED,
             )
+            uploader = require_user(call.token).account
+            asset = state.attach(repository, release, name, spec, uploader)
             asset.late = late
             state.changed(repository, release)
     if release.id not in repository.releases:
