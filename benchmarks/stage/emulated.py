@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.stage import life
-from mirror.emulator import ServeOptions, serve
+from mirror.emulator import serve
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     def announce(document: dict[str, Any]) -> None:
         life.ready({"url": document["url"], "token": document["token"]})
 
-    asyncio.run(serve(ServeOptions(seed=Path(spec["seed"])), announce))
+    asyncio.run(serve(announce, seed=Path(spec["seed"])))
 
 
 if __name__ == "__main__":

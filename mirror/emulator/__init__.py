@@ -17,7 +17,7 @@ from mirror.emulator.model.request_log import RequestRecord
 from mirror.emulator.model.seed import Seed, SeedError, apply_seed, load_seed, parse_seed
 from mirror.emulator.model.state import AssetSpec, GitHubState
 from mirror.emulator.routes import ROUTES
-from mirror.emulator.serve import ServeOptions, serve
+from mirror.emulator.serve import serve
 from mirror.emulator.server import Emulator
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "RequestRecord",
     "Seed",
     "SeedError",
-    "ServeOptions",
     "Token",
     "apply_seed",
     "load_seed",

@@ -12,7 +12,6 @@ import pytest
 from mirror.emulator import (
     Emulator,
     GitHubState,
-    ServeOptions,
     serve,
 )
 
@@ -53,9 +52,10 @@ async def test_serving_in_the_foreground(tmp_path: Path) -> None:
     path = tmp_path / "seed.json"
     path.write_text(json.dumps({**SEED, "tokens": []}))
     announced: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    options = ServeOptions(kind="github", seed=path, state_directory=tmp_path / "state")
+    directory = tmp_path / "state"
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve(options, announced.put_nowait))
+        serving = serve(announced.put_nowait, kind="github", seed=path, state_directory=directory)
+        task = group.create_task(serving)
         told = await announced.get()
         headers = {"Authorization": f"token {told['token']}"}
         url = f"{told['api_url']}/repos/octo/seeded"

@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_status, startup
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.output import print_text
-from mirror.emulator import SeedError, ServeOptions, serve
+from mirror.emulator import SeedError, serve
 from mirror.errors import MirrorError, UsageError
 
 
@@ -50,11 +50,15 @@ def emulator(
       release-mirror emulator --kind github --seed seed.json
     """
     startup.set_up_log(context.obj, None, "warning")
-    options = ServeOptions(
-        kind=kind, version=ghes_version, port=port, seed=seed, state_directory=state
+
+    def announce(document: dict[str, object]) -> None:
+        print_text(json.dumps(document) + "\n")
+
+    serving = serve(
+        announce, kind=kind, version=ghes_version, port=port, seed=seed, state_directory=state
     )
     try:
-        asyncio.run(_serve(options))
+        asyncio.run(GracefulStop().run(serving))
     except SeedError as error:
         raise UsageError(str(error)) from error
     except ValueError as error:
@@ -62,10 +66,3 @@ def emulator(
     except OSError as error:
         raise MirrorError(f"the emulator cannot start: {error.strerror or error}") from error
     return exit_status.OK
-
-
-async def _serve(options: ServeOptions) -> None:
-    def announce(document: dict[str, object]) -> None:
-        print_text(json.dumps(document) + "\n")
-
-    await GracefulStop().run(serve(options, announce))

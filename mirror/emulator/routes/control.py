@@ -1,4 +1,7 @@
-"""The control API, for whoever drives the emulator from another process."""
+"""The control API, for whoever drives the emulator from another process.
+
+A wrong request raises `ValueError`, `TypeError` or `KeyError`, which the handler answers with 400.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.faults.fault import Fault
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import bad_request
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.model.seed import SeedError, apply_seed, parse_seed
+from mirror.emulator.model.seed import apply_seed, parse_seed
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
@@ -27,7 +29,7 @@ async def get_requests(call: Call) -> Answer:
     """The requests after number `since`."""
     log, asked = call.state.log, call.request.query.get("since", "0")
     if not (asked.isascii() and asked.isdigit()):
-        raise bad_request("since is the number of a request", documented=False)
+        raise ValueError("since is the number of a request")
     since = int(asked)
     # Numbers have no gaps, so the first one tells how many to skip.
     first = log.records[0].n if log.records else 0
@@ -60,10 +62,7 @@ async def post_faults(call: Call) -> Answer:
     """Arm one fault, or those in `faults`."""
     document = await json_object(call)
     given = document.get("faults", [document])
-    try:
-        call.state.faults.add(*(Fault.from_json(one) for one in given))
-    except (TypeError, ValueError) as error:
-        raise bad_request(str(error), documented=False) from None
+    call.state.faults.add(*(Fault.from_json(one) for one in given))
     return Answer.nothing()
 
 
@@ -84,10 +83,7 @@ async def post_resume(call: Call) -> Answer:
 @routes.route("POST", "/seed", "control-seed")
 async def post_seed(call: Call) -> Answer:
     """Add the content of a seed document."""
-    try:
-        apply_seed(call.state, parse_seed(await json_object(call), "the request"))
-    except SeedError as error:
-        raise bad_request(str(error), documented=False) from None
+    apply_seed(call.state, parse_seed(await json_object(call), "the request"))
     return Answer.nothing()
 
 
@@ -95,13 +91,10 @@ async def post_seed(call: Call) -> Answer:
 async def post_expect(call: Call) -> Answer:
     """Declare what a published release must hold, and which may be the latest."""
     document = await json_object(call)
-    try:
-        if "assets" in document:
-            call.state.expect(document["repository"], document["tag"], document["assets"])
-        if "latest" in document:
-            call.state.expect_latest(document["repository"], document["latest"])
-    except KeyError as error:
-        raise bad_request(f"missing or unknown: {error}", documented=False) from None
+    if "assets" in document:
+        call.state.expect(document["repository"], document["tag"], document["assets"])
+    if "latest" in document:
+        call.state.expect_latest(document["repository"], document["latest"])
     return Answer.nothing()
 
 
