@@ -1,7 +1,8 @@
-"""An emulated GitHub: REST, uploads, downloads, in memory or on disk, with faults to inject.
+"""An emulated GitHub: REST, uploads, downloads, in memory or on disk, with fault injection.
 
-It stands apart: it shares nothing with the program that it tests, so that a mistake in one cannot
-hide the same mistake in the other.
+It shares nothing with the program that it tests, so that a mistake in one cannot hide the same
+mistake in the other. Layers, from the top: `serve`, `server`, `routes`, `http`, `documents`,
+`model`, `faults`; each imports only those below it.
 """
 
 from __future__ import annotations

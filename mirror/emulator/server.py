@@ -30,7 +30,7 @@ class Emulator:
 
     Args:
         state: The host.
-        port: The port of the API; 0 takes any that is free. Other origins take any.
+        port: The port of the API; 0 takes any free one, as the other origins always do.
         state_directory: Where the state is loaded from, and saved to on each change.
         ssl_context: Serve over TLS.
 

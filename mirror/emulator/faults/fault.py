@@ -31,10 +31,10 @@ INSTEAD = frozenset({"status", "reset", "html", "redirect", "early-answer"})
 """Kinds after which the request is not executed."""
 
 AFTER = frozenset({"lost-reply", "lost-reply-status"})
-"""Kinds that execute the request and lose its answer."""
+"""Kinds that execute the request and discard its answer."""
 
 SHAPING = frozenset({"reset-midway", "truncate", "wrong-length", "stall", "slow", "corrupt"})
-"""Kinds that change how a body flows."""
+"""Kinds that change how a body is transferred."""
 
 LAGGING = frozenset(
     {
@@ -48,7 +48,7 @@ LAGGING = frozenset(
         "list-tags",
     }
 )
-"""Routes that may show what was made only after a while."""
+"""Routes that can lag behind what was created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,39 +58,39 @@ class Fault:
     Attributes:
         kind: What happens:
 
-            - `status`: answered with `status`, `headers`, `body`; nothing is done
+            - `status`: answered with `status`, `headers`, `body`; the request is not executed
             - `delay`: `seconds` pass first; combines with any other kind
-            - `reset`: the connection is reset; nothing is done
+            - `reset`: the connection is reset; the request is not executed
             - `lost-reply`: the request is executed, then the connection is reset
             - `lost-reply-status`: executed, then answered with `status`
-            - `reset-midway`: reset after `at_byte` bytes of the body (of an upload: of what was
-              read, which leaves a `starter`)
-            - `upload-failed`: the body of an upload is read to its end and lost, which leaves a
-              `starter`; answered with `status`
+            - `reset-midway`: reset after `at_byte` bytes of the body (for an upload: bytes that
+              were read, which leaves a `starter`)
+            - `upload-failed`: the body of an upload is read to its end and discarded, which leaves
+              a `starter`; answered with `status`
             - `truncate`: the body ends cleanly at `at_byte`; `keep_length` says whether the
-              `Content-Length` still announces all of it
-            - `wrong-length`: `Content-Length` announces `at_byte` bytes, whatever follows
-            - `stall`: the body stops at `at_byte` for `seconds`, or until the client goes or
-              `resume` is called; of an upload: nothing more is read, so that a client that goes is
-              missed only where what it sent fits into the buffers
-            - `slow`: the body flows at `rate` bytes a second, either way
-            - `corrupt`: the byte at `at_byte` is flipped, the length is right
-            - `html`: 200 with a page
-            - `broken-json`, `wrong-types`: executed; the answer is cut in half, or every value in
-              it has another type
-            - `redirect`: `status` (302 unless it is one of 3xx) to `location`, in which `{path}`
-              and `{query}` are those of the request and `{n}` is the number of the hit
+              `Content-Length` announces the whole body
+            - `wrong-length`: `Content-Length` announces `at_byte` bytes, but the whole body is sent
+            - `stall`: the body stops at `at_byte` for `seconds`, or until the client disconnects or
+              `resume` is called; an upload is no longer read, so a disconnect goes unnoticed only
+              if the rest of the body fits into the buffers
+            - `slow`: the body is transferred at `rate` bytes a second
+            - `corrupt`: the byte at `at_byte` is inverted; the length is correct
+            - `html`: answered with 200 and a page
+            - `broken-json`, `wrong-types`: executed; the answer is cut in half, or every value
+              in it gets another type
+            - `redirect`: `status` (302 unless it is a 3xx) to `location`, in which `{path}` and
+              `{query}` are those of the request and `{n}` is the number of the hit
             - `early-answer`: answered with `status` before the body is read; the connection stays
               open, unread, for `seconds`
-            - `lag`: what was made after the fault was set is not seen yet: the newest such item
-              of a list, or the item itself; with `seconds`, everything younger than that
+            - `lag`: what was created after the fault was armed is not visible yet: the newest such
+              item of a list, or the item itself; with `seconds`, everything younger than that
 
         route: A name of `ROUTES`, or `*`.
         match: A part of path and query; `None` matches all.
-        nth: The first matching request that is hit, from 1.
-        times: How many are hit; `None` is for ever.
-        way: Which body breaks, stalls or is slow: `in` (the request's) or `out` (the answer's);
-            empty is `in` for an upload and `out` for all else.
+        nth: The first matching request that is hit, counted from 1.
+        times: How many requests are hit; `None` is no limit.
+        way: Which body is affected: `in` (the request's) or `out` (the answer's); empty is `in`
+            for an upload and `out` for everything else.
     """
 
     kind: Kind
@@ -110,7 +110,7 @@ class Fault:
     way: Literal["", "in", "out"] = ""
 
     def __post_init__(self) -> None:
-        """Refuse what could never happen, so that a test does not pass for nothing."""
+        """Refuse a fault that cannot happen, so that no test passes vacuously."""
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault {self.kind!r}; one of {', '.join(KINDS)}")
         if self.nth < 1 or (self.times is not None and self.times < 1):
@@ -123,7 +123,7 @@ class Fault:
             raise ValueError(f"nothing lags at {self.route}: only at {', '.join(sorted(LAGGING))}")
 
     def inward(self, route: str) -> bool:
-        """Whether it is the body of a request of this route that breaks, stalls or is slow."""
+        """Whether it affects the body of the request on this route, not that of the answer."""
         return self.way == "in" or (not self.way and route == "upload-asset")
 
     @classmethod

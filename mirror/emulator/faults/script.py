@@ -22,7 +22,7 @@ class _Armed:
         return self.fault.route in ("*", route) and (self.fault.match or "") in target
 
     def shown(self, target: str) -> Fault:
-        """The fault with its location for this request."""
+        """The fault, with its location filled in for this request."""
         if "{" not in self.fault.location:
             return self.fault
         path, _, query = target.partition("?")
@@ -30,7 +30,7 @@ class _Armed:
         return replace(self.fault, location=location.replace("{n}", str(self.hits)))
 
     def due(self) -> bool:
-        """Count a hit and say whether it is one of those that are affected."""
+        """Count a hit, and return whether the fault applies to it."""
         self.hits += 1
         fault = self.fault
         if fault.times is None:
@@ -53,10 +53,10 @@ class Faults:
         self._resumed = False
 
     def know_routes(self, names: Collection[str]) -> None:
-        """Accept faults on these routes only, as the server that has them calls for.
+        """Accept faults on these routes only; the server calls it, as it knows the routes.
 
         Raises:
-            ValueError: A fault that is armed names another one.
+            ValueError: An armed fault names another route.
         """
         self._routes = names
         self._check(*(armed.fault for armed in self._armed))
@@ -110,7 +110,7 @@ class Faults:
 
     @property
     def fired(self) -> int:
-        """How many requests were hit by faults that are armed now (`lag` counts what it hid)."""
+        """How many requests the armed faults have hit (`lag` counts lists in which it hid something)."""
         return sum(
             max(0, min(a.hits - a.fault.nth + 1, a.fault.times or a.hits)) for a in self._armed
         )

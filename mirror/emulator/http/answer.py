@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,6 @@ class Answer:
     """An answer.
 
     Attributes:
-        digest: The digest of the body, when it is known already.
         content: Bytes to stream instead of `body`, from `start` to `stop`.
         stream: Bytes of unknown length to stream instead.
     """
@@ -32,7 +30,6 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = JSON
-    digest: str = ""
     content: Content | None = None
     start: int = 0
     stop: int = 0
@@ -68,8 +65,3 @@ class Answer:
             f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
         )
         return cls(status, html.encode(), content_type=HTML)
-
-
-def digest_of(body: bytes) -> str:
-    """What an ETag is made of."""
-    return hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents.shared import dumps
-from mirror.emulator.http.answer import Answer, digest_of
+from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.authentication import authenticate
 from mirror.emulator.http.call import READING
 from mirror.emulator.http.errors import ApiError, bad_request, forbidden
@@ -90,8 +91,9 @@ def _add_etag(call: Call, answer: Answer) -> None:
     Source: https://github.community/t/how-to-correctly-use-etag-with-the-paginated-responses-in-rest-api/209783
     and https://github.com/app-sre/github-mirror/pull/113
     """
-    of = f"{answer.digest or digest_of(answer.body)} {call.credential}"
-    etag = f'W/"{digest_of(of.encode())}"'
+    digest = hashlib.blake2b(answer.body, digest_size=16)
+    digest.update(f" {call.credential}".encode())
+    etag = f'W/"{digest.hexdigest()}"'
     answer.headers["ETag"] = etag
     asked = call.request.headers.get("If-None-Match", "")
     if etag in asked or etag.removeprefix("W/") in asked.split(", "):

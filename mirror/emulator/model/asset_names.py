@@ -1,8 +1,8 @@
-"""The renaming of asset names, as observed on github.com.
+"""How GitHub renames assets, as observed on github.com.
 
 GitHub documents that it "renames asset filenames that have special characters, non-alphanumeric
-characters, and leading or trailing periods"; the details here are what users reported. They are no
-contract of the real server, so a client must take the name from the answer.
+characters, and leading or trailing periods"; the details here are what users reported. The
+real server does not guarantee them, so a client must take the name from the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LATIN = str.maketrans(
 
 
 def _ascii(name: str) -> str:
-    """Latin letters to ASCII; what has no Latin form stays, to be replaced."""
+    """Transliterate Latin letters; what has no ASCII form stays, to be replaced."""
     made: list[str] = []
     for character in name.translate(_LATIN):
         if character.isascii():

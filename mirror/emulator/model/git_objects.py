@@ -90,7 +90,7 @@ class Objects:
         return sha
 
     def kind(self, sha: str) -> str | None:
-        """`blob`, `tree`, `commit`, `tag`, or `None` for what is not here."""
+        """`blob`, `tree`, `commit`, `tag`, or `None` if it is not here."""
         found = self.by_sha.get(sha)
         return found[0] if found else None
 

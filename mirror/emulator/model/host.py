@@ -126,7 +126,6 @@ class Host(HostOptions):
         self, repository: Repository, release: Release | None = None, change: Change | None = None
     ) -> None:
         """Drop rendered documents, check the invariants and notify listeners after a change."""
-        repository.pages.clear()
         if release is not None:
             release.json = None
         self.invariants.check(repository, release, change or Change())
@@ -158,7 +157,6 @@ class Host(HostOptions):
         for account in self.accounts.values():
             account.json = None
         for repository in self.repositories.values():
-            repository.pages.clear()
             for release in repository.releases.values():
                 release.forget_rendered()
 

@@ -1,7 +1,7 @@
 """The promise of a mirror, checked at every change: nobody ever sees half a release.
 
-A reader is anyone without push access: a draft does not exist for them. What a reader could see
-at some moment and should not is recorded as a sentence.
+A reader is anyone without push access, who does not see drafts. Everything that a reader could
+see and should not is recorded as a sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mirror.emulator.model.repository import Repository
 
 Expected = Mapping[str, str | Collection[str] | None]
-"""Asset name → SHA-256 it must have, or several that are all right, or `None` for any bytes."""
+"""Asset name → the SHA-256 it must have, or several that are allowed, or `None` for any bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Change:
 
 @dataclass(slots=True)
 class Invariants:
-    """Expectations, and what went against them.
+    """What is expected of releases, and the violations so far.
 
     Attributes:
-        violations: A sentence for each thing that a reader could have seen and should not.
+        violations: What a reader could have seen and should not, in sentences.
         windows: How often a name was absent between the deletion of an asset and the renaming of
             its replacement, which is allowed.
     """
@@ -73,7 +73,7 @@ class Invariants:
         return sorted(name for names in self._open.values() for name in names)
 
     def check(self, repository: Repository, release: Release | None, change: Change) -> None:
-        """Look at what a reader sees after a change."""
+        """Check what a reader sees after a change."""
         if release is not None:
             visible = not release.draft and release.id in repository.releases
             found = self._release(repository, release, change) if visible else set()
@@ -83,7 +83,7 @@ class Invariants:
         self._record(-repository.id, self._of_latest(repository))
 
     def _record(self, key: int, found: set[str]) -> None:
-        """Report what was not there a moment ago."""
+        """Record the violations that the previous check did not find."""
         new = sorted(found - self._seen.get(key, set()))
         self._seen[key] = found
         self.violations += new
@@ -129,9 +129,9 @@ class Invariants:
         elif change.what == "asset-renamed":
             opened.discard(change.name)
             renamed = release.asset(change.name) if change.name not in expected else None
-            # Where it was the replacement that got another name, it waits no more.
+            # If the replacement itself was renamed to something else, nothing replaces the name now.
             opened -= {name for name in opened if renamed and _replaces(renamed, expected[name])}
-            # Assets that take each other's names give them up one by one; none is lost.
+            # Assets that exchange their names give them up one by one; none is lost.
             if change.before in expected and any(
                 _replaces(asset, expected[change.before]) for asset in release.assets
             ):
@@ -144,7 +144,7 @@ def _replaces(asset: Asset, allowed: frozenset[str] | None) -> bool:
 
 
 def _waits(release: Release, expected: Mapping[str, frozenset[str] | None], name: str) -> bool:
-    """Whether what replaces an asset is there under another name."""
+    """Whether the replacement of an asset is there under another name."""
     return any(
         asset.name not in expected and _replaces(asset, expected[name]) for asset in release.assets
     )

@@ -21,7 +21,7 @@ class _Window:
 
 
 class RateLimits:
-    """Counts what each credential used.
+    """Counts the requests of each credential.
 
     Args:
         clock: Seconds since the epoch.
@@ -53,7 +53,7 @@ class RateLimits:
         return found
 
     def of(self, credential: str) -> int:
-        """Requests an hour for this credential; the empty one is nobody's."""
+        """Requests an hour for this credential; the empty one is anonymous."""
         return self.limit if credential else self.anonymous
 
     def exhausted(self, credential: str) -> bool:
@@ -66,14 +66,14 @@ class RateLimits:
             self._window(credential).used += 1
 
     def use(self, credential: str, requests: int) -> None:
-        """Pretend that others used so many with the same credential."""
+        """Count requests as if another client had sent them with this credential."""
         self._window(credential).used += requests
 
     def creating(self, credential: str) -> int:
         """Count a request that creates content.
 
         Returns:
-            Seconds to wait when there were too many, else 0.
+            Seconds to wait if there were too many, else 0.
         """
         if not self.creations:
             return 0

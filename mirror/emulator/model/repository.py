@@ -40,7 +40,6 @@ class Repository:
         burned_tags: Tags of deleted immutable releases, which are never used again.
         push_rules: What is refused of a push.
         runs: Workflows that a push or a publication started, as `push refs/tags/v1`.
-        pages: Rendered lists, until the next change.
     """
 
     id: int
@@ -63,7 +62,6 @@ class Repository:
     burned_tags: set[str] = field(default_factory=set)
     push_rules: list[PushRule] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
-    pages: dict[object, tuple[bytes, str]] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:

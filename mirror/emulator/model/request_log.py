@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEPT = 1_000_000
-"""Requests that are remembered one by one; counts go on for ever."""
+"""Maximum number of records kept; counts are unlimited."""
 
 HEADERS = (
     "accept",
@@ -21,7 +21,7 @@ HEADERS = (
     "user-agent",
     "x-github-api-version",
 )
-"""Headers that a record keeps, beside `authorization`."""
+"""Headers that a record keeps, besides `authorization`."""
 
 
 @dataclass(slots=True)
@@ -30,18 +30,18 @@ class RequestRecord:
 
     Attributes:
         n: Its number, from 1.
-        time: When it came, in seconds of the state's clock.
+        time: When it was received, in seconds of the host's clock.
         method: `GET` and so on.
-        path: The path as it was sent, percent-encoding and all.
+        path: The path as it was sent, percent-encoded.
         query: The query as it was sent.
         route: The name of its route, `unknown` when there is none.
         origin: `api`, `uploads`, `storage` or `web`.
         authorization: The header as it was sent, `None` when it was not.
-        headers: Some more headers, names in lower case.
-        status: The status of the answer; 0 until there is one, and for a connection that was reset.
+        headers: The headers in `HEADERS`, names in lower case.
+        status: The status of the answer; 0 before it, and if the connection was reset.
         bytes_in: Bytes of its body that were read.
         bytes_out: Bytes of the answer's body that were sent.
-        document: The JSON object of its body, where its route reads one.
+        document: The JSON object of its body, if its route reads one.
     """
 
     n: int

@@ -26,7 +26,7 @@ DELAY = 0.5
 Document = dict[str, Any]
 _SEPARATE = {
     "account", "arriving", "assets", "author", "burned_tags", "content", "json", "objects", "owner",
-    "pages", "push_rules", "releases", "runs", "uploader",
+    "push_rules", "releases", "runs", "uploader",
 }  # fmt: skip
 """Attributes that are saved in another form, or not at all."""
 

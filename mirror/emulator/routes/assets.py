@@ -56,11 +56,11 @@ async def get_asset(call: Call) -> Answer:
     state, found = call.state, _find(call)
     if call.route == "get-asset":
         return Answer.json(asset_json(state, *found))
-    repository, _, asset = found
+    repository, release, asset = found
     if asset.state != UPLOADED and state.direct_download:
         raise not_found()
     if call.request.method == "GET":
-        count_download(state, *found)
+        count_download(state, release, asset)
     if state.direct_download:
         return bytes_of(call, asset)
     return Answer.redirect(storage_address(state, repository, asset))

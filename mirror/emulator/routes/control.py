@@ -1,4 +1,4 @@
-"""The control API, for whoever drives the emulator from another process.
+"""The control API, which drives the emulator from another process.
 
 A wrong request raises `ValueError`, `TypeError` or `KeyError`, which the handler answers with 400.
 """

@@ -95,9 +95,8 @@ def bytes_of(call: Call, asset: Asset) -> Answer:
     return answer
 
 
-def count_download(host: Host, repository: Repository, release: Release, asset: Asset) -> None:
+def count_download(host: Host, release: Release, asset: Asset) -> None:
     """Count a download, which shows in listings and so in their ETags."""
     asset.download_count += 1
     asset.json = release.json = None
-    repository.pages.clear()
     host.touched()

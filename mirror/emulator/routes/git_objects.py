@@ -149,7 +149,7 @@ async def create_commit(call: Call) -> Answer:
 
 @routes.route("POST", f"{GIT}/tags", "create-tag-object")
 async def create_tag_object(call: Call) -> Answer:
-    """Store an annotated tag; the ref is made on its own."""
+    """Store an annotated tag; its ref is created by another request."""
     repository = git_repository(call, "write")
     asked = await json_object(call)
     target, name = any_object(repository, asked.get("object")), asked.get("tag")

@@ -62,9 +62,11 @@ def _matching(call: Call, prefix: str, path: str) -> Answer:
 
 
 @routes.route("GET", f"{GIT}/refs", "list-refs")
+@routes.route("GET", f"{GIT}/matching-refs/{{ref*}}", "list-matching-refs")
 async def list_refs(call: Call) -> Answer:
-    """All refs."""
-    return _matching(call, "refs/", "refs")
+    """All refs, or those that begin with a prefix."""
+    ref = call.params.get("ref", "")
+    return _matching(call, f"refs/{ref}", f"matching-refs/{ref}" if ref else "refs")
 
 
 @routes.route("GET", f"{GIT}/refs/{{ref*}}", "list-refs")
@@ -77,13 +79,6 @@ async def list_refs_below(call: Call) -> Answer:
     if not any(known.startswith(name) for known in repository.refs):
         raise not_found()
     return _matching(call, name, name)
-
-
-@routes.route("GET", f"{GIT}/matching-refs/{{ref*}}", "list-matching-refs")
-async def list_matching_refs(call: Call) -> Answer:
-    """Refs that begin with a prefix."""
-    ref = call.params["ref"]
-    return _matching(call, f"refs/{ref}", f"matching-refs/{ref}")
 
 
 @routes.route("POST", f"{GIT}/refs", "create-ref")

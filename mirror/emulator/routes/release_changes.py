@@ -165,7 +165,7 @@ def _commit(repository: Repository, commitish: str) -> str | None:
 
 
 def _ensure_tag(state: GitHubState, repository: Repository, release: Release) -> None:
-    """A published release has a tag: a lightweight one is made when there is none."""
+    """Create a lightweight tag for a release that is published without one."""
     commit = _commit(repository, release.target_commitish)
     if repository.tag_commit(release.tag) is None and commit is not None:
         state.set_ref(repository, f"refs/tags/{release.tag}", commit)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.documents.releases import release_json, release_with
 from mirror.emulator.documents.shared import repository_url
-from mirror.emulator.http.answer import Answer, digest_of
+from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.errors import not_found, unprocessable
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
@@ -44,16 +44,9 @@ async def list_releases(call: Call) -> Answer:
     lagging = call.lagging(r.made for r in repository.releases.values())
     releases = repository.releases.values()
     shown = [r for r in releases if (drafts or not r.draft) and r.id not in lagging]
-    headers = call.links(f"/repositories/{repository.id}/releases", len(shown))
-    key = ("releases", drafts, page, size)
-    cached = None if lagging else repository.pages.get(key)
-    if cached is None:
-        shown.sort(key=lambda r: r.order, reverse=True)
-        body = f"[{','.join(release_json(state, repository, r) for r in call.cut(shown))}]".encode()
-        cached = (body, digest_of(body))
-        if not lagging:
-            repository.pages[key] = cached
-    return Answer(body=cached[0], digest=cached[1], headers=headers)
+    shown.sort(key=lambda r: r.order, reverse=True)
+    path = f"/repositories/{repository.id}/releases"
+    return call.page_of(shown, path, lambda r: release_json(state, repository, r))
 
 
 @routes.route("POST", RELEASES, "create-release")
@@ -101,7 +94,7 @@ async def get_release(call: Call) -> Answer:
 
 @routes.route("PATCH", f"{RELEASES}/{{release_id}}", "update-release")
 async def update_release(call: Call) -> Answer:
-    """Change what is named; publish."""
+    """Change the keys that are given; publish."""
     repository = call.repository("write")
     asked = await json_object(call)
     release = numbered_release(call, repository)

@@ -29,7 +29,7 @@ async def web_download(call: Call) -> Answer:
     asset = release.asset(call.params["name"]) if release else None
     if release is None or asset is None or asset.state != UPLOADED:
         raise not_found()
-    count_download(state, repository, release, asset)
+    count_download(state, release, asset)
     return Answer.redirect(storage_address(state, repository, asset))
 
 
