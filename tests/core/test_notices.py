@@ -112,7 +112,7 @@ def test_ten_are_named_and_the_rest_is_counted() -> None:
     assert "\nand 15 more\n" in notice.body
     assert all(entry.told for entry in known.mirrors.values())
     (again,) = tell(known, *(well(f"octo/m{n}", name) for n, name in enumerate(names)))
-    assert again.title == "release-mirror: 25 mirrors are well again"
+    assert again.title == "release-mirror: 25 mirrors recovered"
     assert "\nand 15 more\n" in again.body
 
 

@@ -206,7 +206,7 @@ async def test_the_service_tells_from_its_index() -> None:
     assert await service.tell(index, rules, listed=listed)
     bad, good = (notice for _, notice in post.sent)
     assert "2 mirrors failed" in bad.title
-    assert "2 mirrors are well again" in good.title
+    assert "2 mirrors recovered" in good.title
     assert not await Notifications(clock=VirtualClock()).tell(index, rules)
 
 

@@ -1,4 +1,4 @@
-"""Whom to tell what: the first failure of a mirror, and that it is well again; never repeats."""
+"""Which notifications to send: a mirror's first failure and its recovery, and no repeats."""
 
 from __future__ import annotations
 
@@ -235,9 +235,8 @@ def _troubled(report: RepositoryReport) -> bool:
 def _title(kind: Kind, command: str, about: Sequence[object], place: str) -> str:
     number = len(about)
     mirrors = "1 mirror" if number == 1 else f"{number} mirrors"
-    be = "is" if number == 1 else "are"
     if kind == "success":
-        said = f"{mirrors} {be} well again"
+        said = f"{mirrors} recovered"
     elif command == "verify":
         said = f"verify --repair failed for {mirrors}"
     else:
@@ -249,8 +248,8 @@ def _body(lines: Sequence[str], place: str) -> str:
     shown = list(lines[:NAMED])
     if len(lines) > NAMED:
         shown.append(f"and {len(lines) - NAMED} more")
-    where = f" The target is {shorten(place, LONGEST_NAME)}." if place else ""
-    return "\n".join(shown) + f"\n\n`release-mirror status` tells more.{where}"
+    where = f" Target: {shorten(place, LONGEST_NAME)}." if place else ""
+    return "\n".join(shown) + f"\n\nRun `release-mirror status` for details.{where}"
 
 
 def _name(told: Told) -> str:

@@ -69,7 +69,7 @@ async def test_first_failure_repeat_recovery(told: World, bell: Bell) -> None:
     assert "1 mirror failed" in first["title"]
     assert "github:octo/tool → mirrors/tool: " in first["message"]
     assert "451" in first["message"]
-    assert "1 mirror is well again" in last["title"]
+    assert "1 mirror recovered" in last["title"]
     for file in told.ledger.rglob("*.json"):
         assert HOOK not in file.read_text()
 
