@@ -1,27 +1,25 @@
-"""What Prometheus is told: counters that watch. The gauges are made when it asks (:mod:`.scrape`).
-
-Counters are cheap, since some are moved with every chunk of a transfer.
-"""
+"""The metrics for Prometheus: counters, which are kept here; gauges are made for each scrape."""
 
 from __future__ import annotations
 
 from collections import Counter as Counts
-from typing import TYPE_CHECKING, Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from mirror.daemon.scrape import PREFIX, HostState, Present, Scrape
+from mirror.daemon.gauges import PREFIX, HostState, Present, gauges
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mirror.core.reporting.report import RepositoryReport
     from mirror.github import RequestSeen
 
-__all__ = ["CONTENT_TYPE", "WEBHOOK_OUTCOMES", "HostState", "Metrics", "PassEnded", "Present"]
+__all__ = ["CONTENT_TYPE", "WEBHOOK_OUTCOMES", "HostState", "Metrics", "Present"]
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
@@ -42,20 +40,6 @@ _PASS_STATUSES = ("ok", "unchanged", "failed", "interrupted")
 _PASS_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 180, 600, 1800, 3600, 7200, 21600)
 _SESSION_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200)
 _REQUEST_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-
-class PassEnded(Protocol):
-    """What is counted of a pass that ended: its time in seconds, and its reports."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        ...
-
-    @property
-    def reports(self) -> Sequence[RepositoryReport]:
-        """Of its sessions, and of the wildcards whose listing failed."""
-        ...
 
 
 class Metrics:
@@ -123,8 +107,6 @@ class Metrics:
     ) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", text, labels, registry=self._registry, buckets=buckets)
 
-    # --- what is told while it happens ----------------------------------------------------------
-
     def on_request(self, seen: RequestSeen) -> None:
         """A request was answered, or not."""
         self._requests.labels(seen.host, seen.status or "none").inc()
@@ -142,11 +124,11 @@ class Metrics:
             if action.status == "done" and action.action in {"upload-asset", "replace-asset"}:
                 self._uploaded.inc(action.bytes or 0)
 
-    def on_pass(self, end: PassEnded) -> None:
-        """A pass ended; of its reports only those of wildcards are news."""
-        self._passes.labels(_status(end.reports)).inc()
-        self._pass_seconds.observe(end.seconds)
-        for report in end.reports:
+    def on_pass(self, reports: Sequence[RepositoryReport], seconds: float) -> None:
+        """Count a pass; of its reports only those of patterns are new."""
+        self._passes.labels(_status(reports)).inc()
+        self._pass_seconds.observe(seconds)
+        for report in reports:
             if report.target is None:
                 self._failures[report.source] += len(report.failures)
 
@@ -159,18 +141,25 @@ class Metrics:
         self._reloads.labels("success" if good else "failure").inc()
         self._reloaded.set(1 if good else 0)
 
-    # --- what is asked for ----------------------------------------------------------------------
+    def scrape(self, present: Present) -> Callable[[], bytes]:
+        """Take a snapshot; a call of the result makes its text, also in another thread.
 
-    def scrape(self, present: Present) -> Scrape:
-        """The metrics of this moment; calling it gives their text, also in another thread.
-
-        What is counted for mirrors that are gone is forgotten; for wildcards it stays.
+        Failures of mirrors that were removed are forgotten; those of patterns stay.
         """
         gone = self._failures.keys() - {status.source for status in present.statuses}
         for source in gone:
             if not _is_pattern(source):
                 del self._failures[source]
-        return Scrape(self._registry, present, dict(self._failures))
+        failures = dict(self._failures)
+
+        def text() -> bytes:
+            # All that the library asks of a registry.
+            moment = SimpleNamespace(collect=lambda: gauges(present, failures))
+            return generate_latest(self._registry) + generate_latest(
+                cast("CollectorRegistry", moment)
+            )
+
+        return text
 
 
 def _begin(metric: Counter, labels: tuple[str, ...]) -> None:

@@ -81,18 +81,6 @@ class Workload(Protocol):
         ...
 
 
-class Watcher(Protocol):
-    """Receives what happens; every call returns at once."""
-
-    def on_session(self, report: RepositoryReport, seconds: float) -> None:
-        """A mirror's run ended; one that its host stopped runs again."""
-        ...
-
-    def on_pass(self, ended: Pass) -> None:
-        """A pass ended."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class _Listing:
     """An owner's repositories at a source, which patterns are expanded by; never listed twice at once.
@@ -116,7 +104,8 @@ class Scheduler:
     Args:
         workload: What there is to do.
         clock: The time and every wait.
-        watcher: Receives what happens.
+        on_session: Called when a mirror's run ended, with its seconds.
+        on_pass: Called when a pass ended.
         chance: Returns numbers in [0, 1), for jitter.
         zone: The time zone of schedules; the machine's by default.
 
@@ -130,13 +119,15 @@ class Scheduler:
         workload: Workload,
         clock: Clock,
         *,
-        watcher: Watcher,
+        on_session: Callable[[RepositoryReport, float], None],
+        on_pass: Callable[[Pass], None],
         chance: Callable[[], float] = random.random,
         zone: tzinfo | None = None,
     ) -> None:
         self._workload = workload
         self._clock = clock
-        self._watcher = watcher
+        self._on_session = on_session
+        self._on_pass = on_pass
         self._chance = chance
         self._zone = zone or LocalZone()
         self._wake = asyncio.Event()
@@ -431,7 +422,7 @@ class Scheduler:
             gate.look()
             if ending != "host-stopped":
                 gate.answered(run.since)
-        self._tell(self._watcher.on_session, report, self._clock.monotonic() - run.since)
+        self._tell(self._on_session, report, self._clock.monotonic() - run.since)
         if self.queue.end(run, ending):
             for one in run.request.passes:
                 one.end_run(mirror.key, report)
@@ -443,7 +434,7 @@ class Scheduler:
             if one.has_news:
                 one.seconds = self._clock.monotonic() - one.began
                 self._passes.remove(one)
-                self._tell(self._watcher.on_pass, one)
+                self._tell(self._on_pass, one)
                 continue
             # All of its mirrors were running: it waits for their next runs, or no pass would ever
             # end where every session takes longer than the interval.
@@ -451,11 +442,11 @@ class Scheduler:
             if not one.awaited:
                 self._passes.remove(one)
 
-    def _tell(self, watch: Callable[..., None], *facts: object) -> None:
+    def _tell(self, callback: Callable[..., None], *facts: object) -> None:
         try:
-            watch(*facts)
-        except Exception:  # a watcher ends no work
-            log.exception("watcher.failed")
+            callback(*facts)
+        except Exception:  # it must not end the loop
+            log.exception("callback.failed")
 
     def _revive(self) -> None:
         for gate in self._workload.gates.values():

@@ -133,7 +133,9 @@ class Service:
 
     async def _serve(self, runtime: Runtime) -> None:
         config = runtime.config
-        scheduler = self._scheduler = Scheduler(runtime, self._clock, watcher=self)
+        scheduler = self._scheduler = Scheduler(
+            runtime, self._clock, on_session=self._on_session, on_pass=self._on_pass
+        )
         self._status = Status(
             self._state,
             runtime,
@@ -360,14 +362,14 @@ class Service:
             if good and self._status.all_ok():
                 await notifications.heartbeat()
 
-    # -- the scheduler's watcher, and the webhooks' receiver --------------------------------------
+    # -- what the scheduler reports, and what webhooks request ------------------------------------
 
-    def on_session(self, report: RepositoryReport, seconds: float) -> None:
+    def _on_session(self, report: RepositoryReport, seconds: float) -> None:
         """A mirror's run ended."""
         self._metrics.on_session(report, seconds)
         self._index_changed.set()
 
-    def on_pass(self, ended: Pass) -> None:
+    def _on_pass(self, ended: Pass) -> None:
         """A pass ended."""
         reports = tuple(ended.reports)
         report = Report(
@@ -378,7 +380,7 @@ class Service:
             requests=self._traffic.take_counts(),
         )
         self._index.remember(report)
-        self._metrics.on_pass(ended)
+        self._metrics.on_pass(reports, ended.seconds)
         totals = report.totals()
         done = sum(action.status == "done" for repo in reports for action in repo.actions)
         tell = log.info if done else log.debug

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from aiohttp import web
 
-from mirror.daemon.addressed import Addressed
+from mirror.daemon.allowed_hosts import AllowedHosts
 from mirror.daemon.listener import HEADERS, Bound, Patience, serve
 from mirror.daemon.metrics import CONTENT_TYPE
 from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
@@ -128,7 +128,7 @@ def make_web_app(
         intake: How much of a delivery is read.
     """
     trouble = _Trouble(clock)
-    addressed = Addressed(listen, pages.hostnames)
+    allowed = AllowedHosts(listen, pages.hostnames)
 
     @web.middleware
     async def plainly(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -145,7 +145,7 @@ def make_web_app(
     @web.middleware
     async def for_us(request: web.Request, handler: Any) -> web.StreamResponse:
         """A request that names another service is answered to by no address."""
-        refusal = addressed.refusal(request)
+        refusal = allowed.refusal(request)
         if refusal is None:
             response: web.StreamResponse = await handler(request)
             return response

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,9 +21,6 @@ from mirror.core.reporting.status import MirrorStatus
 from mirror.daemon.metrics import CONTENT_TYPE, WEBHOOK_OUTCOMES, HostState, Metrics, Present
 from mirror.github import RateLimit, RequestSeen
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 ITEM = Quarantined("too large", "2026-11-20T00:00:00Z", "v1", "a.iso")
 STATUS = MirrorStatus(
@@ -42,14 +38,6 @@ STATUS = MirrorStatus(
     visible=NOW - timedelta(seconds=70),
     since=NOW - timedelta(days=1),
 )
-
-
-@dataclass(frozen=True)
-class End:
-    """Of a pass."""
-
-    seconds: float
-    reports: Sequence[RepositoryReport]
 
 
 def report(
@@ -143,7 +131,7 @@ def test_work_is_counted_by_action_and_outcome() -> None:
         failures=2,
     )
     metrics.on_session(one, 3.0)
-    metrics.on_pass(End(4.0, (one,)))
+    metrics.on_pass((one,), 4.0)
     found = read(metrics, STATUS)
     assert of(found, "assets_total", action="upload-asset", outcome="done") == 1
     assert of(found, "assets_total", action="upload-asset", outcome="failed") == 1
@@ -173,7 +161,7 @@ def test_a_pass_has_the_status_of_its_report(
 ) -> None:
     """The words are those of ``sync --json``."""
     metrics = Metrics("1")
-    metrics.on_pass(End(1.0, reports))
+    metrics.on_pass(reports, 1.0)
     assert of(read(metrics), "passes_total", status=status) == 1
 
 
@@ -239,7 +227,7 @@ def test_a_mirror_that_is_gone_is_gone() -> None:
     metrics = Metrics("1")
     metrics.on_session(report("failed", failures=3), 1.0)
     pattern = report("failed", source="github:acme/*", target=None, failures=1)
-    metrics.on_pass(End(1.0, (pattern,)))
+    metrics.on_pass((pattern,), 1.0)
     assert of(read(metrics, STATUS), "failures_total", source="github:acme/tools") == 3
     found = read(metrics)
     assert not [labels for _, labels in found if ("source", "github:acme/tools") in labels]

@@ -74,10 +74,11 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 async def stage(workload: FakeWorkload, *groups: Group, **options: Any) -> AsyncIterator[Stage]:
     clock = workload.clock
     assert isinstance(clock, SteppedClock)
-    told = Told()
     workload.groups = groups or (a_group(),)
     workload.limit = options.pop("at_once", 8)
-    scheduler = Scheduler(workload, clock, **{"watcher": told, "zone": UTC, **options})
+    told = options.pop("told", None) or Told()
+    calls = {"on_session": told.on_session, "on_pass": told.on_pass}
+    scheduler = Scheduler(workload, clock, **{"zone": UTC, **calls, **options})
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()
@@ -331,6 +332,58 @@ async def test_a_request_while_the_listing_is_under_way_lists_once_more() -> Non
     assert workload.times(new) == [10]
 
 
+async def test_a_mirror_that_is_configured_by_name_waits_for_no_listing() -> None:
+    """It runs at each tick while a listing hangs, and where no pattern is configured none is made."""
+    clock = SteppedClock()
+    fixed, found = a_mirror("fixed", fixed=True), a_mirror("found")
+    workload = FakeWorkload(clock, [fixed, found])
+
+    async def listing(_: str) -> None:
+        await asyncio.Event().wait()
+
+    workload.listing = listing
+    async with stage(workload) as it:
+        await it.pass_by(130)
+    assert workload.times(fixed) == [0, 60, 120]
+    assert workload.times(found) == []
+    assert len(workload.listed) == 1
+    alone = FakeWorkload(SteppedClock(), [fixed])
+    async with stage(alone, a_group(sources=())) as it:
+        await it.pass_by(70)
+        assert len(it.told.passes) == 2
+    assert alone.times(fixed) == [0, 60]
+    assert alone.listed == []
+
+
+async def test_a_mirror_that_a_listing_finds_for_the_first_time_runs_at_once() -> None:
+    """Also where another timetable's tick had the owner listed."""
+    clock = SteppedClock()
+    often, new = a_mirror("often", interval=30.0), a_mirror("new", interval=1000.0)
+    workload = FakeWorkload(clock, [often])
+    async with stage(workload, a_group(30.0, own=30.0), a_group(1000.0, own=1000.0)) as it:
+        await it.pass_by(10)
+        workload.found.append(new)
+        await it.pass_by(30)
+    assert workload.times(new) == [30]
+
+
+async def test_a_search_for_one_repository_is_no_full_sync_of_the_others() -> None:
+    """A webhook for an unknown repository while a tick waits for the listing concerns it alone."""
+    clock = SteppedClock()
+    old, new = a_mirror("old"), a_mirror("new")
+    workload = FakeWorkload(clock, [old])
+    workload.clients["github"].paused_until = START + timedelta(seconds=20)
+    async with stage(workload, a_group(1000.0)) as it:
+        await it.pass_by(10)
+        workload.found.append(new)
+        assert it.scheduler.request("github", "owner/new", full=True)
+        await it.pass_by(20)
+    assert [(run.key, run.full) for run in workload.sessions if run.key == old.key] == [
+        (old.key, False)
+    ]
+    assert len(workload.times(new)) == 1
+
+
 async def test_every_mirror_can_be_asked_for() -> None:
     """All groups and sources at once, without moving the grid; or all of one source."""
     clock = SteppedClock()
@@ -380,6 +433,22 @@ async def test_a_mirror_that_fails_backs_off_by_itself() -> None:
         await it.pass_by(1200)
         assert len(workload.times(bad)) == 10
         assert it.told.passes[-1].good
+
+
+async def test_passes_end_where_long_sessions_fail() -> None:
+    """A pass that waits for a run which is then held back counts the mirror as left out."""
+    clock = SteppedClock()
+    bad = a_mirror("bad")
+
+    async def work(mirror: Mirror) -> RepositoryReport:
+        await clock.sleep(150.0)
+        return a_report(mirror, "failed")
+
+    workload = FakeWorkload(clock, [bad], work)
+    async with stage(workload) as it:
+        await it.pass_by(3000)
+        assert it.scheduler._passes == []
+    assert all(len(end.reports) + end.held + end.busy == end.asked for end in it.told.passes)
 
 
 async def test_when_a_mirror_that_is_held_back_comes_is_told() -> None:
@@ -455,7 +524,7 @@ async def test_nothing_that_is_raised_ends_the_scheduler() -> None:
             raise Odd
 
     told = Careless()
-    async with stage(workload, watcher=told) as it:
+    async with stage(workload, told=told) as it:
         await it.pass_by(130)
         odd += [Odd("three")]
         await it.pass_by(60)
@@ -650,9 +719,9 @@ async def test_a_stop_starts_nothing_and_waits_for_what_runs() -> None:
     clock = SteppedClock()
     mirrors = [a_mirror(name) for name in "abcd"]
     workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 10.0))
-    told = Told()
     workload.groups, workload.limit = (a_group(20.0),), 2
-    scheduler = Scheduler(workload, clock, watcher=told)
+    told = Told()
+    scheduler = Scheduler(workload, clock, on_session=told.on_session, on_pass=told.on_pass)
 
     async def listing(_: str) -> None:
         await asyncio.Event().wait()
@@ -692,7 +761,8 @@ async def test_a_cancellation_goes_through() -> None:
 
     workload = FakeWorkload(clock, [a_mirror("a"), a_mirror("b")], work)
     workload.groups = (a_group(),)
-    scheduler = Scheduler(workload, clock, watcher=Told())
+    told = Told()
+    scheduler = Scheduler(workload, clock, on_session=told.on_session, on_pass=told.on_pass)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()

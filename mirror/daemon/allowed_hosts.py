@@ -1,8 +1,8 @@
-"""Which requests are for this service, by the host that they name.
+"""Which requests are meant for this service, judged by the ``Host`` header.
 
-A web site can point its own name at 127.0.0.1, or at an address of an internal network (DNS
-rebinding). A browser that is inside then takes our answers for that site's, and lets its scripts
-read them. What gives this away is the ``Host`` header, in which the browser sends the site's name.
+A web site can make its own name resolve to 127.0.0.1 or to an internal address (DNS rebinding). A
+browser inside the network then takes our responses for that site's, and lets its scripts read them.
+The ``Host`` header, in which the browser sends the site's name, gives the attack away.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ hosts = ["mirror.example.com"]
 """
 
 
-class Addressed:
-    """Decides whether a request names this service.
+class AllowedHosts:
+    """Refuses requests that do not name this service.
 
-    It does if it names the address that it came in on, the address to listen on as configured, a
-    loopback name or a configured one. Ports are not compared: one that is forwarded changes, and
-    the name alone tells a stranger's site.
+    A request may name the address that it arrived on, the configured listening address, a loopback
+    name or a configured host name. Ports are not compared: a forwarded port differs, and the name
+    alone identifies a foreign site.
 
     Args:
         listen: The host to listen on, as configured.
@@ -43,15 +43,15 @@ class Addressed:
         self._names = names
 
     def refusal(self, request: web.BaseRequest) -> web.Response | None:
-        """What a request gets that is for another service, or says not clearly for which."""
+        """The response to a request that names another host, or none clearly; else ``None``."""
         headers = request.headers.getall("Host", [])
         if not headers and request.version < HttpVersion11:
-            return None  # a load balancer's probe: every browser names the host
+            return None  # a load balancer's probe: every browser sends the header
         if len(headers) != 1:
             return _refused(request, 400, "bad request: exactly one Host header is needed\n")
         named = [host_of_header(headers[0])]
         if not request.raw_path.startswith("/") and request.raw_path != "*":
-            named.append(host_name(request.host))  # a whole address, which counts as well
+            named.append(host_name(request.host))  # an absolute URL names a host, too
         if all(name is not None and self._is_ours(name, request) for name in named):
             return None
         return _refused(request, 421, MISDIRECTED)
@@ -60,13 +60,13 @@ class Addressed:
         return (
             is_loopback_name(name)
             or name == self._listen
-            or name == _came_in_on(request)
+            or name == _arrived_on(request)
             or name in self._names()
         )
 
 
-def _came_in_on(request: web.BaseRequest) -> str | None:
-    """The address of ours that the connection was made to: behind ``0.0.0.0`` there are many."""
+def _arrived_on(request: web.BaseRequest) -> str | None:
+    """Our address that the connection was made to: behind ``0.0.0.0`` there are many."""
     address = request.get_extra_info("sockname")
     return host_name(address[0].partition("%")[0]) if address else None
 

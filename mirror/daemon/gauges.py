@@ -1,0 +1,147 @@
+"""The gauges of one scrape, made from the state of the service at that moment.
+
+Nothing is kept by mirror: a mirror that was removed from the configuration is not exported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Counts
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from mirror.core.reporting.status import proofs_of
+from mirror.github import RateLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from prometheus_client.metrics_core import Metric
+
+    from mirror.core.reporting.status import MirrorStatus
+
+    Row = tuple[tuple[str, ...], float | None]
+
+PREFIX = "release_mirror"
+"""What every metric's name begins with."""
+
+_STATES = ("ok", "failed", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One host, now.
+
+    Attributes:
+        name: As the configuration calls it.
+        up: Requests are sent to it; ``False`` while it is disabled (a bad token, maintenance).
+        limit: The rate limit that it last reported; ``None`` if it never did.
+        retried: Requests sent again since the service started.
+    """
+
+    name: str
+    up: bool = True
+    limit: RateLimit | None = None
+    retried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The service at one moment; immutable, so that another thread may read it.
+
+    Attributes:
+        ready: As ``/readyz`` says it.
+        interval: Seconds between passes; ``None`` for a ``schedule``.
+        moved: Bytes that were handed to the target.
+        in_flight: Transfers whose bytes move now.
+    """
+
+    now: datetime
+    ready: bool
+    statuses: Sequence[MirrorStatus] = ()
+    hosts: Sequence[HostState] = ()
+    interval: float | None = None
+    moved: int = 0
+    in_flight: int = 0
+
+
+def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
+    """Make the metrics of the moment.
+
+    Args:
+        present: The service at that moment.
+        failures: Failures that were reported so far, by source.
+    """
+    yield _counter(
+        "transferred_bytes",
+        "Bytes that were handed to the target, also those of transfers that failed.",
+        (),
+        [((), present.moved)],
+    )
+    moving = [((), present.in_flight)]
+    yield _gauge("transfers_in_flight", "Assets whose bytes move now.", (), moving)
+    yield _gauge("ready", "Whether /readyz says so: 1 or 0.", (), [((), int(present.ready))])
+    if present.interval:
+        text = "Time between passes; none with a schedule."
+        yield _gauge("interval_seconds", text, (), [((), present.interval)])
+    yield from _of_hosts(present.hosts)
+    yield from _of_mirrors(present.statuses, present.now)
+    reported = {**dict.fromkeys((one.source for one in present.statuses), 0), **failures}
+    rows = (((source,), number) for source, number in reported.items())
+    yield _counter("failures", "Failures that were reported.", ("source",), rows)
+
+
+def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:
+    labels = ("host",)
+    up = (((host.name,), int(host.up)) for host in hosts)
+    yield _gauge("host_up", "0 while a host is disabled, else 1.", labels, up)
+    limits = [((host.name,), host.limit or RateLimit()) for host in hosts]
+    most = ((key, limit.limit) for key, limit in limits)
+    yield _gauge("rate_limit_limit", "Requests of a window.", labels, most)
+    left = ((key, limit.remaining) for key, limit in limits)
+    yield _gauge("rate_limit_remaining", "Requests left in this window.", labels, left)
+    reset = ((key, limit.reset) for key, limit in limits)
+    text = "When a window ends, by the host's clock."
+    yield _gauge("rate_limit_reset_timestamp_seconds", text, labels, reset)
+    retried = (((host.name,), host.retried) for host in hosts)
+    yield _counter("retries", "Requests that were sent again after a failure.", labels, retried)
+
+
+def _of_mirrors(statuses: Sequence[MirrorStatus], now: datetime) -> Iterator[Metric]:
+    states = Counts(status.state for status in statuses)
+    counts = (((state,), states[state]) for state in _STATES)
+    yield _gauge("mirrors", "Mirrors, by state.", ("state",), counts)
+    proofs = (((proof,), number) for proof, number in proofs_of(statuses)._asdict().items())
+    text = "Assets at the target, by what proves their bytes."
+    yield _gauge("mirrored_assets", text, ("proof",), proofs)
+    labels = ("source", "target")
+    mirrors = [((one.source, one.target), one) for one in statuses]
+    successes = ((key, one.last_success) for key, one in mirrors)
+    times = ((key, when.timestamp() if when else None) for key, when in successes)
+    text = "When a pass last left nothing undone; none before the first."
+    yield _gauge("last_success_timestamp_seconds", text, labels, times)
+    lags = ((key, one.lag(now)) for key, one in mirrors)
+    seconds = ((key, None if lag is None else lag.total_seconds()) for key, lag in lags)
+    text = "How long the newest release took, or has been waited for."
+    yield _gauge("lag_seconds", text, labels, seconds)
+    failed = ((key, int(bool(one.error))) for key, one in mirrors)
+    yield _gauge("mirror_failed", "Whether the last pass failed for it: 1 or 0.", labels, failed)
+    quarantined = ((key, len(one.quarantined)) for key, one in mirrors)
+    yield _gauge("quarantined", "What failed for good.", labels, quarantined)
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for values, value in rows:
+        if value is not None:
+            family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value or 0)
+    return family
