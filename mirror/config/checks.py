@@ -1,4 +1,4 @@
-"""What is checked across keys, once each value is good by itself."""
+"""Checks that involve more than one key, after each value has been validated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_credential(path: Path, table: object, add: Sink) -> None:
     if path == ("target",) and isinstance(table, dict) and not table.keys() & {"token", "app"}:
         add(
             (*path, "token"),
-            'must be set, for example "env:MIRROR_TARGET_TOKEN": the target is written to',
+            'must be set, for example "env:MIRROR_TARGET_TOKEN": the target requires authentication',
         )
 
 
@@ -41,7 +41,7 @@ def check_plaintext(path: Path, host: Host, add: Sink) -> None:
         if address and address.startswith("http://") and not is_loopback(address):
             add(
                 (*path, name),
-                "a token would be sent unencrypted over http://: use https://, or set"
+                "the token would be sent unencrypted over http://; use https:// or set"
                 " allow_plaintext = true",
             )
 
@@ -60,8 +60,8 @@ def check_pattern_keys(path: Path, mirror: Mirror, add: Sink) -> None:
         if name in mirror.model_fields_set:
             add(
                 (*path, name),
-                f"is only for patterns such as {quote(mirror.owner + '/*')}:"
-                f" {quote(mirror.source)} is one repository",
+                f"applies only to patterns such as {quote(mirror.owner + '/*')};"
+                f" {quote(mirror.source)} is a single repository",
             )
 
 
@@ -71,15 +71,15 @@ def check_from(path: Path, given: object, names: Sequence[str], add: Sink) -> No
     if isinstance(given, str) and given not in names:
         add(
             (*path, "from"),
-            f"{quote(given)} is no source: "
-            + (f"there is {known}" if names else f"write a [sources.{given}] table"),
+            f"unknown source {quote(given)}; "
+            + (f"configured: {known}" if names else f"add a [sources.{given}] table"),
         )
     elif given is None and len(names) != 1:
         add(
             (*path, "from"),
-            f"must be set, as there is more than one source: {known}"
+            f"must be set, because there is more than one source: {known}"
             if names
-            else "there is no source to read from: write a [sources.NAME] table",
+            else "no source is configured; add a [sources.NAME] table",
         )
 
 
@@ -96,7 +96,7 @@ def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add:
         name = "{repo}" if mirror.is_pattern else mirror.repository
         target = mirror.target_of(mirror.owner, name)
         if _same_host(hosts, mirror.from_name) and _is(target, f"{mirror.owner}/{name}"):
-            add(path, f"{quote(target)} is the source itself: a mirror needs another repository")
+            add(path, f"{quote(target)} is the source itself; choose another repository")
         if mirror.is_pattern:
             continue
         first = taken.setdefault(target.lower(), position)
@@ -107,9 +107,9 @@ def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add:
 def _clash(target: str, mirror: Mirror, other: Mirror, position: int) -> str:
     name = label(("mirrors", position), {position: other.source})
     if _is(mirror.source, other.source) and mirror.from_name == other.from_name:
-        return f"{quote(mirror.source)} is mirrored to {quote(target)} by {name} already"
+        return f"{name} already mirrors {quote(mirror.source)} to {quote(target)}"
     return (
-        f"two sources cannot have one target: {quote(target)} is the target of"
+        f"two sources cannot share a target: {quote(target)} is the target of"
         f" {quote(mirror.source)} here and of {quote(other.source)} in {name}"
     )
 
@@ -129,9 +129,9 @@ def check_names(names: Sequence[str], add: Sink) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if not re.fullmatch(SOURCE_NAME_PATTERN, name):
-            add(("sources", name), "a source's name has letters, digits, hyphens and underscores")
+            add(("sources", name), "may contain only letters, digits, hyphens and underscores")
         if name.lower() == "target":
-            add(("sources", name), "is the name of the target in reports: choose another")
+            add(("sources", name), "is reserved for the target; choose another name")
         other = seen.setdefault(name.lower(), name)
         if other != name:
-            add(("sources", name), f"differs from {quote(other)} only in case: choose another")
+            add(("sources", name), f"differs from {quote(other)} only in case; choose another name")

@@ -73,7 +73,7 @@ def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) ->
         [
             Problem(
                 "",
-                "no configuration file was found; looked for: --config (not given),"
+                "no configuration file found; searched --config (not given),"
                 f" $RELEASE_MIRROR_CONFIG (not set), {places}",
             )
         ],
@@ -116,12 +116,12 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise _Unreadable("the file does not exist") from None
     except IsADirectoryError:
-        raise _Unreadable("is a directory; a file is needed") from None
+        raise _Unreadable("is a directory, not a file") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "this is no possible path"
+        reason = getattr(error, "strerror", None) or "invalid path"
         raise _Unreadable(f"the file cannot be read: {reason}") from None
     if len(data) > _LARGEST_FILE:
-        raise _Unreadable("the file is too large to be a configuration (over 16 MiB)")
+        raise _Unreadable("the file is too large (over 16 MiB)")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -131,9 +131,9 @@ def _read(path: Path) -> str:
 
 _PLAINER = {
     "Cannot overwrite a value": "a key is set twice",
-    "Illegal character '\\n'": "a string is not closed before the end of its line",
-    "Invalid value": "a value is missing or is none: strings need quotes",
-    "Expected '=' after a key in a key/value pair": "a key needs = and a value after it",
+    "Illegal character '\\n'": "a string is not closed at the end of its line",
+    "Invalid value": "a value is missing or invalid; strings need quotes",
+    "Expected '=' after a key in a key/value pair": "a key must be followed by = and a value",
 }
 """Messages of the TOML parser that people stumble over, in other words."""
 
@@ -150,9 +150,9 @@ def _parse(text: str) -> dict[str, Any]:
         sentence = _PLAINER.get(sentence, sentence[:1].lower() + sentence[1:])
         raise _Unreadable(f"is not valid TOML: {sentence} ({where})", line) from None
     except RecursionError:
-        raise _Unreadable("is not valid TOML: it is nested too deeply") from None
+        raise _Unreadable("is not valid TOML: nested too deeply") from None
     except ValueError:
-        raise _Unreadable("is not valid TOML: it holds a number or date out of range") from None
+        raise _Unreadable("is not valid TOML: a number or date is out of range") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class _Reader:
     def _target(self) -> Host | None:
         if "target" in self._raw:
             return self._host(("target",), self._raw["target"])
-        self.add(("target",), "must be set: a [target] table with the url and token of the host")
+        self.add(("target",), "must be set: add a [target] table with the host's url and token")
         return None
 
     def _source_names(self) -> Sequence[str]:

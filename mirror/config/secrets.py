@@ -55,12 +55,10 @@ class SecretRef:
             raise ValueError(f"must be {_FORMS}, not {kind(value)}")  # noqa: TRY004 - see values
         scheme, colon, name = value.partition(":")
         if not colon or scheme not in {"env", "file", "credential"}:
-            raise ValueError(
-                f"must be {_FORMS}: a secret itself has no place in this file (not shown here)"
-            )
+            raise ValueError(f"must be {_FORMS}; literal secrets are not allowed (value not shown)")
         if _TOKEN.match(name):
             raise ValueError(
-                f"must be {_FORMS}; what follows {scheme}: looks like a token itself (not shown)"
+                f"must be {_FORMS}; the text after {scheme}: looks like a token (value not shown)"
             )
         if scheme == "env" and not _VARIABLE.fullmatch(name):
             raise ValueError("must be the name of an environment variable after env: (not shown)")
@@ -127,26 +125,26 @@ class SecretResolver:
                 exposed = _exposed(path, os.fstat(file.fileno()), managed=managed)
                 if exposed and not _normal(path, exposed):
                     raise _Unusable(
-                        f"the file {shown} can be {_words(exposed)}: a secret must be its owner's"
-                        " alone (chmod 600), or root's for the group of the service (mode 0640)"
+                        f"the file {shown} can be {_words(exposed)}; restrict it to its owner"
+                        " (chmod 600), or to root and the service's group (mode 0640)"
                     )
                 data = file.read(_LARGEST_SECRET + 1)
         except FileNotFoundError:
             raise _Unusable(f"the file {shown} does not exist") from None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a possible path"
+            reason = getattr(error, "strerror", None) or "invalid path"
             raise _Unusable(f"the file {shown} cannot be read: {reason}") from None
         if exposed:
             self._warnings[
-                f"the secret {shown} can be {_words(exposed)}, as is usual in a container; give it"
-                " a stricter mode (Kubernetes: defaultMode: 0400) if anything else runs there"
+                f"the secret {shown} can be {_words(exposed)}, as is common in containers; if other"
+                " programs run there, restrict its mode (Kubernetes: defaultMode: 0400)"
             ] = None
         if len(data) > _LARGEST_SECRET:
             raise _Unusable(f"the file {shown} is too large to be a secret")
         try:
             return data.decode()
         except UnicodeDecodeError:
-            raise _Unusable(f"the file {shown} holds no text") from None
+            raise _Unusable(f"the file {shown} is not text") from None
 
     def _path(self, name: str) -> Path:
         try:
@@ -265,8 +263,8 @@ def _checked(text: str, *, multiline: bool) -> str:
     if not multiline and ("\n" in secret or "\r" in secret):
         raise _Unusable("the secret has more than one line")
     if not multiline and secret != secret.strip():
-        raise _Unusable("the secret begins or ends with a blank")
+        raise _Unusable("the secret starts or ends with white space")
     line = secret.replace("\n", "").replace("\r", "") if multiline else secret
     if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or ord(c) > 0xFF for c in line):
-        raise _Unusable("the secret holds characters that no header can carry")
+        raise _Unusable("the secret contains characters that are not allowed in HTTP headers")
     return secret

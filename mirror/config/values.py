@@ -57,7 +57,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _DURATION_WORDS = 'a duration such as "90s", "15m", "24h" or "7d"'
 _SIZE_WORDS = 'a size such as "500kB", "10MB" or "1GiB"'
 _BANDWIDTH_WORDS = 'a bandwidth such as "50MB/s", or "0" for no limit'
-_URL_WORDS = 'an address such as "https://ghe.example.com"'
+_URL_WORDS = 'a URL such as "https://ghe.example.com"'
 
 
 class Address(NamedTuple):
@@ -199,11 +199,11 @@ def parse_date(value: object) -> date:
 def _host_of(host: str | None) -> str:
     """Check the host of an address and give it back as an address writes it."""
     if not host:
-        raise ValueError(f"has no host: write {_URL_WORDS}")
+        raise ValueError(f"has no host; use {_URL_WORDS}")
     if ":" in host:
         return f"[{host}]"
     if not _HOST.fullmatch(host):
-        raise ValueError("holds a host name that cannot be: letters, digits, hyphens and dots")
+        raise ValueError("has an invalid host name; allowed: letters, digits, hyphens and dots")
     return host
 
 
@@ -214,19 +214,19 @@ def parse_url(value: object) -> str:
     """
     text = _text(value, _URL_WORDS)
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"holds characters that no address has: write {_URL_WORDS}")
+        raise ValueError(f"contains invalid characters; use {_URL_WORDS}")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"is no valid address or port: write {_URL_WORDS}") from None
+        raise ValueError(f"is not a valid URL; check host and port, and use {_URL_WORDS}") from None
     scheme = parts.scheme.lower()
     if scheme not in {"http", "https"}:
-        raise ValueError(f"must start with https:// or http://: {_URL_WORDS}")
+        raise ValueError(f"must start with https:// or http://; use {_URL_WORDS}")
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or password")
+        raise ValueError("must not contain a user name or password")
     if "?" in text or "#" in text:
-        raise ValueError("must not hold a query (?) or a fragment (#)")
+        raise ValueError("must not contain a query (?) or a fragment (#)")
     host = _host_of(parts.hostname)
     if port is not None and not 1 <= port <= _HIGHEST_PORT:
         raise ValueError(f"must have a port from 1 to {_HIGHEST_PORT}")
@@ -244,8 +244,8 @@ def parse_web_url(value: object) -> str:
         host.startswith(("api.", "uploads.")) and host.endswith(".ghe.com")
     ):
         raise ValueError(
-            'must be the web address, such as "https://ghe.example.com"; the API\'s follows from it'
-            " (api_url sets another)"
+            'must be the web address, such as "https://ghe.example.com"; the API address is'
+            " derived from it (or set api_url)"
         )
     return url
 
@@ -267,7 +267,7 @@ def parse_proxy(value: object) -> str:
     except ValueError as error:
         if "password" in str(error):
             raise ValueError(
-                "must not hold a user name or password: leave proxy out and set HTTPS_PROXY in"
+                "must not contain a user name or password; omit proxy and set HTTPS_PROXY in"
                 " the environment"
             ) from None
         raise
@@ -292,7 +292,9 @@ def parse_listen(value: object) -> Address | None:
         return None
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
     if match is None or int(match[3]) > _HIGHEST_PORT:
-        raise ValueError(f'must be {words}, not {quote(text)}; "0.0.0.0:8321" is every interface')
+        raise ValueError(
+            f'must be {words}, not {quote(text)}; "0.0.0.0:8321" listens on all interfaces'
+        )
     return Address(match[1] or match[2], int(match[3]))
 
 
@@ -303,7 +305,7 @@ def parse_host(value: object) -> str:
     name = host_name(text)
     if name is None:
         raise ValueError(
-            f"must be {words}, in full and without scheme, port and path, not {quote(text)}"
+            f"must be {words}, without scheme, port, path or wildcards, not {quote(text)}"
         )
     return name
 
@@ -312,7 +314,7 @@ def parse_path(value: object, context: Mapping[str, object] | None = None) -> Pa
     """Read a path; ``~`` is the home directory, and a relative one starts at ``context["base"]``."""
     text = _text(value, "a path")
     if not text or "\0" in text:
-        raise ValueError("must be a path, not an empty text")
+        raise ValueError("must be a path, not an empty string")
     base = (context or {}).get("base")
     path = _expand(text)
     return base / path if isinstance(base, Path) else path
@@ -329,7 +331,7 @@ def parse_glob(value: object) -> str:
     """Read one shell-style pattern."""
     text = _text(value, 'a pattern such as "v*"')
     if not text:
-        raise ValueError("must be a pattern, not an empty text")
+        raise ValueError("must be a pattern, not an empty string")
     return text
 
 
@@ -338,11 +340,11 @@ FOOTER_NAMES = ("{source_url}", "{published_at}", "{author}")
 
 def parse_footer(value: object) -> str:
     """Read a template of a release's footer."""
-    text = _text(value, "a template, which may hold " + ", ".join(FOOTER_NAMES))
+    text = _text(value, "a template with any of " + ", ".join(FOOTER_NAMES))
     unknown = sorted(set(re.findall(r"\{\w*\}", text)) - set(FOOTER_NAMES))
     if unknown:
         known = ", ".join(FOOTER_NAMES)
-        raise ValueError(f"{quote(unknown[0])} stands for nothing; known are {known}")
+        raise ValueError(f"unknown placeholder {quote(unknown[0])}; known: {known}")
     return text
 
 
@@ -366,7 +368,7 @@ def parse_cron(value: object) -> str:
     """Read a cron line of five fields that comes due at some time."""
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 - start-up: few files have it
 
-    words = 'a cron line of five fields such as "*/15 * * * *"'
+    words = 'a cron expression with five fields such as "*/15 * * * *"'
     text = _text(value, words)
     if len(text.split()) != 5:
         raise ValueError(f"must be {words}, not {quote(text)}")
@@ -374,10 +376,10 @@ def parse_cron(value: object) -> str:
         moments = CronSim(text, datetime(2024, 1, 1))  # noqa: DTZ001 - only whether there is one
         next(moments)
     except StopIteration:
-        raise ValueError(f"never comes due: {quote(text)}") from None
+        raise ValueError(f"never matches any time: {quote(text)}") from None
     except CronSimError as error:
         place = str(error).removeprefix("Bad ")
-        raise ValueError(f"must be {words}; the {place} of {quote(text)} is wrong") from None
+        raise ValueError(f"must be {words}; the {place} of {quote(text)} is invalid") from None
     except (ValueError, AssertionError, IndexError, OverflowError):
         raise ValueError(f"must be {words}, not {quote(text)}") from None
     return text
@@ -393,19 +395,18 @@ def parse_source(value: object) -> str:
     words = '"OWNER/REPO", such as "cli/cli" or "hashicorp/*"'
     text = _text(value, words)
     if "://" in text:
-        raise ValueError(f"must be {words}, not an address; the host is set by from")
+        raise ValueError(f"must be {words}, not a URL; from selects the host")
     owner, slash, name = text.partition("/")
     if not slash or "/" in name:
         raise ValueError(f"must be {words}, not {quote(text)}")
     if is_pattern(owner):
-        raise ValueError(f"the owner cannot hold a wildcard: {quote(text)}")
+        raise ValueError(f"the owner cannot contain a wildcard: {quote(text)}")
     _check_owner(owner, text)
     if not is_pattern(name):
         _check_name(name, text)
     elif not _NAME_GLOB.fullmatch(name):
         raise ValueError(
-            f"{quote(text)} holds characters that no repository's name has; wildcards are"
-            " *, ? and [...]"
+            f"{quote(text)} contains invalid characters; the wildcards are *, ? and [...]"
         )
     return text
 
@@ -424,18 +425,18 @@ def parse_target(value: object) -> str:
     words = '"OWNER/REPO", such as "mirrors/cli" or "mirrors/{owner}-{repo}"'
     text = _text(value, words)
     if "://" in text:
-        raise ValueError(f"must be {words}, not an address; the host is [target]'s")
+        raise ValueError(f"must be {words}, not a URL; [target] sets the host")
     unknown = sorted(set(_PLACEHOLDER.findall(text)) - {"owner", "repo"})
     if unknown:
         raise ValueError(
-            f"{quote('{' + unknown[0] + '}')} is no placeholder: there are {{owner}} and {{repo}}"
+            f"unknown placeholder {quote('{' + unknown[0] + '}')}; known: {{owner}} and {{repo}}"
         )
     owner, slash, name = fill(text, "o", "r").partition("/")
     if not slash or "/" in name or "{" in owner + name or "}" in owner + name:
         raise ValueError(f"must be {words}, not {quote(text)}")
     if is_pattern(text):
         raise ValueError(
-            f"cannot hold a wildcard: {quote(text)}; {{repo}} stands for the repository's name"
+            f"cannot contain a wildcard: {quote(text)}; use {{repo}} for the repository's name"
         )
     _check_owner(owner, text)
     _check_name(name, text)
@@ -451,7 +452,7 @@ def fill(template: str, owner: str, name: str) -> str:
 def _check_owner(owner: str, text: str) -> None:
     if not _OWNER.fullmatch(owner):
         raise ValueError(
-            f"{quote(text)} has an owner that cannot be: 1 to 39 letters, digits, hyphens"
+            f"{quote(text)} has an invalid owner; allowed: 1 to 39 letters, digits, hyphens"
             " and underscores"
         )
 
@@ -461,6 +462,6 @@ def _check_name(name: str, text: str) -> None:
         raise ValueError(f"write {quote(text)} without .git")
     if not _NAME.fullmatch(name) or name in {".", ".."}:
         raise ValueError(
-            f"{quote(text)} has a repository name that cannot be: 1 to 100 letters, digits,"
+            f"{quote(text)} has an invalid repository name; allowed: 1 to 100 letters, digits,"
             " hyphens, underscores and dots"
         )

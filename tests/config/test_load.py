@@ -184,7 +184,7 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         (MIRROR + "enabled = 'yes'\n", "enabled", "must be true or false, not a string"),
         (MIRROR + "releases.latest = 1.5\n", "latest", "an integer, not a floating-point number"),
         (MIRROR + "releases.latest = 0x" + "f" * 99, "latest", "must be 1000000000 or less"),
-        (MIRROR + "body.footer = 1\n", "body.footer", "must be a template, which may hold"),
+        (MIRROR + "body.footer = 1\n", "body.footer", "must be a template with any of"),
         (
             MIRROR + "body.footer = '{who}'\n",
             "body.footer",
@@ -209,17 +209,17 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         ("token = 'env:X'\napp = {}\n", "sources.github.app", "set token or app, not both"),
         ("app = { id = 1 }\n", "app.private_key", "must be set"),
         # mirrors
-        (MIRROR + "from = 'githab'\n", "from", '"githab" is no source: there is "github"'),
+        (MIRROR + "from = 'githab'\n", "from", 'unknown source "githab"; configured: "github"'),
         (OTHER + MIRROR, "from", 'more than one source: "github" or "other"'),
-        (MIRROR + "forks = true\n", "forks", "is only for patterns"),
+        (MIRROR + "forks = true\n", "forks", "applies only to patterns"),
         (MIRROR + "archived = false\n", "archived", 'patterns such as "cli/*"'),
-        (MIRROR + MIRROR, "mirrors[2] (cli/cli).target", "by mirrors[1] (cli/cli) already"),
+        (MIRROR + MIRROR, "mirrors[2] (cli/cli).target", "mirrors[1] (cli/cli) already mirrors"),
         # the daemon
         ("[daemon]\ninterval = '15m'\nschedule = '* * * * *'\n", "daemon.schedule", "not both"),
         ("[daemon]\nlisten = '8321'\n", "daemon.listen", "an address and a port"),
         ("[daemon]\nhosts = 'mirror.example.com'\n", "daemon.hosts", "must be a list"),
-        ("[daemon]\nhosts = ['m', 'm:80']\n", "daemon.hosts[2]", "without scheme, port and path"),
-        ("[daemon]\nhosts = ['*']\n", "daemon.hosts[1]", "in full"),
+        ("[daemon]\nhosts = ['m', 'm:80']\n", "daemon.hosts[2]", "without scheme, port, path"),
+        ("[daemon]\nhosts = ['*']\n", "daemon.hosts[1]", "or wildcards"),
         ("[daemon]\nhosts = [80]\n", "daemon.hosts[1]", "not an integer"),
         ("[daemon]\nhost = ['m']\n", "daemon.host", 'did you mean "hosts"?'),
         ("[notify]\nurls = 'env:X'\n", "notify.urls", "must be a list"),
@@ -341,9 +341,9 @@ def test_a_default_may_be_written_down(load: Load) -> None:
     ("data", "words"),
     [
         (b"a = ", "not valid TOML"),
-        (b'a = 1\nb = "x\n', "not closed before the end of its line (line 2, column"),
+        (b'a = 1\nb = "x\n', "not closed at the end of its line (line 2, column"),
         (b"[a]\nx = 1\nx = 2\n", "a key is set twice (line 3, column"),
-        (b"a", "needs = and a value after it (line 1, the end of the file)"),
+        (b"a", "followed by = and a value (line 1, the end of the file)"),
         (b"a = 9" + b"9" * 5000, "not valid TOML"),
         (b"a = 2024-13-45", "not valid TOML"),
         (b"a = " + b"[" * 100_000, "nested too deeply"),
@@ -369,7 +369,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     for path, words in (
         (tmp_path / "no.toml", "does not exist"),
         (tmp_path, "is a directory"),
-        (tmp_path / "no.toml" / "\0", "no possible path"),
+        (tmp_path / "no.toml" / "\0", "invalid path"),
         (Path("/dev/zero"), "too large"),
         (tmp_path / ("x" * 300), "cannot be read: File name too long"),
     ):

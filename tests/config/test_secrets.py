@@ -139,7 +139,7 @@ def test_a_secret_in_a_container_is_warned_of(tmp_path: Path) -> None:
     for _ in range(2):
         assert resolver.read(SecretRef.parse("file:token")) == "s3cret"
     (warning,) = resolver.warnings
-    assert "can be read by anybody, as is usual in a container" in warning
+    assert "can be read by anybody, as is common in containers" in warning
     path.chmod(0o666)
     with pytest.raises(ConfigError, match="written by anybody"):
         resolver.read(SecretRef.parse("file:token"))
@@ -159,12 +159,12 @@ def test_a_private_key_has_lines(tmp_path: Path) -> None:
         ("env:NOT", "the environment variable NOT is not set"),
         ("env:EMPTY", "is empty"),
         ("env:LINES", "more than one line"),
-        ("env:BLANK", "blank"),
-        ("env:UNICODE", "no header can carry"),
-        ("env:CONTROL", "no header can carry"),
+        ("env:BLANK", "white space"),
+        ("env:UNICODE", "not allowed in HTTP headers"),
+        ("env:CONTROL", "not allowed in HTTP headers"),
         ("file:no", "does not exist"),
         ("file:.", "cannot be read: Is a directory"),
-        ("file:binary", "holds no text"),
+        ("file:binary", "is not text"),
         ("file:large", "too large to be a secret"),
         ("file:/dev/zero", "too large to be a secret"),
         ("file:~nobody-at-all/x", "home directory"),
