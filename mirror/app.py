@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.check.checker import Checker, CheckResult
+from mirror.config.to_domain import rules_of
 from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import RetryPolicy
 from mirror.errors import ConfigError, Problem
@@ -15,7 +16,6 @@ from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.connection import Proxies
 from mirror.github.protocol import is_github_dot_com, origin
-from mirror.overview import rules_of
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Rule
+    from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
     from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import Observer, Report

@@ -5,12 +5,9 @@ Apart from ``app``, so that a look at the ledger loads no HTTP client.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.core.domain.expansion import Rule
-from mirror.core.domain.policy import Policy
-from mirror.core.domain.selection import Selection
+from mirror.config.to_domain import rules_of
 from mirror.core.reporting.status import mirror_statuses
 from mirror.errors import LedgerError
 from mirror.storage.json_ledger import FileLedgerStore
@@ -21,67 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mirror.config import Config
-    from mirror.config.model import Mirror as MirrorSettings
     from mirror.core.clock import Clock
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
-
-
-def rules_of(config: Config) -> list[Rule]:
-    """The configured mirrors as the core knows them."""
-    policies: dict[str, Policy] = {}  # thousands of mirrors share few
-    return [_rule(mirror, policies) for mirror in config.mirrors]
-
-
-def _rule(mirror: MirrorSettings, policies: dict[str, Policy]) -> Rule:
-    settings = mirror.fingerprint()
-    policy = policies.get(settings) or policies.setdefault(settings, _policy(mirror))
-    return Rule(
-        source_name=mirror.from_name,
-        source=mirror.source,
-        target=mirror.target,
-        policy=policy,
-        settings=settings,
-        exclude=mirror.exclude,
-        enabled=mirror.enabled,
-        forks=mirror.forks,
-        archived=mirror.archived,
-        interval=mirror.interval.total_seconds() if mirror.interval else 0.0,
-    )
-
-
-def _policy(mirror: MirrorSettings) -> Policy:
-    releases, assets = mirror.releases, mirror.assets
-    since = releases.since
-    return Policy(
-        selection=Selection(
-            include=releases.include,
-            exclude=releases.exclude,
-            versions=releases.versions or "",
-            since=datetime.combine(since, time(), UTC) if since else None,
-            latest=releases.latest,
-            prereleases=releases.prereleases,
-            drafts=releases.drafts,
-            min_age=releases.min_age or None,
-            asset_include=assets.include,
-            asset_exclude=assets.exclude,
-            asset_max_size=assets.max_size,
-            asset_latest=assets.latest,
-            source_archives=assets.source_archives,
-        ),
-        incomplete=mirror.incomplete,
-        tags=mirror.tags,
-        allow_actions=mirror.allow_actions,
-        create_repository=mirror.create_repository,
-        visibility=mirror.visibility,
-        existing=mirror.existing,
-        on_change=mirror.on_change,
-        on_delete=mirror.on_delete,
-        on_deselect=mirror.on_deselect,
-        max_deletes=mirror.max_deletes,
-        mentions=mirror.body.mentions,
-        footer=mirror.body.footer,
-    )
 
 
 class Overview(NamedTuple):

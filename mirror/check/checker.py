@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.domain.release import RepoRef
     from mirror.git.tag_pusher import TagPusher
     from mirror.sync.context import Endpoint

@@ -11,7 +11,7 @@ from mirror.git.tag_pusher import Place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import RepoRef
     from mirror.git.tag_pusher import TagPusher
     from mirror.sync.context import Endpoint

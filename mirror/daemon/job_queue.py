@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.daemon.passes import Answer, Pass, Request
 
 URGENT_IN_A_ROW = 3

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirror.app import App
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.github import RequestSeen

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.hosts import HostGate
     from mirror.daemon.job_queue import Ending, Run

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
-    from mirror.core.domain.expansion import Rule
+    from mirror.core.domain.mirror import Rule
     from mirror.core.ledger.document import LedgerStore
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.notices import News

@@ -12,7 +12,7 @@ from mirror.sync.discovery import discover
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror, Rule
     from mirror.sync.mirror_runner import MirrorRunner
 
 SAVE_INDEX_EVERY = 10.0

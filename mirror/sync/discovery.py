@@ -17,7 +17,7 @@ from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, Usag
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mirror.core.domain.expansion import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.ledger.document import Index
     from mirror.sync.context import Endpoint
 

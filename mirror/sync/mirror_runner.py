@@ -14,7 +14,7 @@ from mirror.errors import GitHubError, HostStopped, MirrorError, told
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.sync.context import Endpoint, SessionContext
 
     Work = Callable[[Mirror, Endpoint, Endpoint, SessionContext], Awaitable[RepositoryReport]]

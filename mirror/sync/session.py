@@ -30,7 +30,7 @@ from mirror.sync.snapshots import Snapshots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.execution.action import Outcome, Plan

@@ -18,7 +18,7 @@ from mirror.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Release, Repository
     from mirror.core.ledger.document import Ledger, ReleaseEntry
     from mirror.github import Listing

@@ -29,7 +29,7 @@ from mirror.transfer.pipe import pipe
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Asset, RepoRef, Snapshot
     from mirror.core.execution.action import Outcome
     from mirror.core.ledger.document import Ledger

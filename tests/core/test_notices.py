@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.core.domain.expansion import Rule
+from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.ledger.index import Index, IndexEntry, Told
 from mirror.core.reporting.notices import (

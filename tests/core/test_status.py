@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mirror.core.domain.expansion import Rule
+from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.ledger.index import Index, IndexEntry, ProofCounts
 from mirror.core.reporting.status import mirror_statuses

@@ -12,7 +12,7 @@ from mirror.daemon.passes import Request
 from support.workload import a_mirror
 
 if TYPE_CHECKING:
-    from mirror.core.domain.expansion import Mirror
+    from mirror.core.domain.mirror import Mirror
     from mirror.daemon.job_queue import Ending
 
 SOURCES = ("github", "second")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import structlog.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.core.domain.expansion import Mirror
+from mirror.core.domain.mirror import Mirror
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Timetable
 from mirror.daemon.scheduler import SLICE, Scheduler
@@ -802,7 +803,7 @@ async def test_a_mirror_that_is_taken_out_and_put_back_does_not_overlap() -> Non
     """Its key is taken while the old session runs, also by another source."""
     clock = SteppedClock()
     old = a_mirror("a")
-    moved = Mirror("github", old.source, old.target, old.policy, "other settings")
+    moved = Mirror(replace(old.rule, settings="other settings"), old.source, old.target)
     work = lasting(clock, {}, 100.0)
     first = FakeWorkload(clock, [old], work)
     second = FakeWorkload(clock, [], work, share=first)

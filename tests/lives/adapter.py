@@ -22,7 +22,7 @@ import structlog
 from multidict import CIMultiDict
 
 from lives.simulator import MIRROR, START, Answer
-from mirror.core.domain.expansion import Rule
+from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.selection import Selection
 from mirror.core.ledger.document import Index, Ledger

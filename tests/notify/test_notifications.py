@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.core.domain.expansion import Rule
+from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.ledger.index import Index, IndexEntry
 from mirror.core.reporting.report import Failure, Report, RepositoryReport

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.core.domain.expansion import Mirror, Rule
+from mirror.core.domain.mirror import Mirror, Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
 from mirror.core.reporting.report import Failure, RepositoryReport, RequestCount
@@ -46,15 +46,11 @@ def a_mirror(
     name: str, *, source: str = "github", interval: float = 0.0, fixed: bool = False
 ) -> Mirror:
     """The mirror of ``owner/NAME``, found by the pattern ``owner/*`` unless it is fixed."""
-    return Mirror(
-        source,
-        RepoRef("owner", name),
-        RepoRef("mirrors", f"{source}-{name}"),
-        Policy(),
-        "settings",
-        interval,
-        "" if fixed else f"{source}:owner",
-    )
+    target = "mirrors/" + source + "-{repo}"
+    found_by = f"owner/{name}" if fixed else "owner/*"
+    rule = Rule(source, found_by, target, Policy(), "settings", interval=interval)
+    ref = RepoRef("owner", name)
+    return Mirror(rule, ref, RepoRef.parse(rule.target_of(ref)))
 
 
 def a_report(mirror: Mirror, status: str = "ok", *, stopped: str = "") -> RepositoryReport:

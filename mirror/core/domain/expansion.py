@@ -6,86 +6,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.mirror import Mirror, Rule
 from mirror.core.domain.release import RepoRef
-from mirror.core.domain.selection import is_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from mirror.core.domain.policy import Policy
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One ``[[mirrors]]`` entry.
-
-    Attributes:
-        source_name: The name of the source host (``github``).
-        source: ``OWNER/REPO``; ``REPO`` may hold shell wildcards.
-        target: ``OWNER/REPO``, where ``{owner}`` and ``{repo}`` stand for the source's.
-        exclude: Globs of ``OWNER/REPO`` that a pattern leaves out, ignoring case.
-        settings: A fingerprint of the settings that matter.
-        interval: Seconds from one look to the next; 0 for the service's own timetable.
-    """
-
-    source_name: str
-    source: str
-    target: str
-    policy: Policy
-    settings: str
-    exclude: tuple[str, ...] = ()
-    enabled: bool = True
-    forks: bool = False
-    archived: bool = True
-    interval: float = 0.0
-
-    @property
-    def wildcard(self) -> bool:
-        """Whether it stands for many repositories."""
-        return is_glob(self.source)
-
-    @property
-    def owner(self) -> str:
-        """The source's owner, which never holds a wildcard."""
-        return self.source.partition("/")[0]
-
-    @property
-    def listing(self) -> str:
-        """The key of the listing that a pattern is expanded by."""
-        return f"{self.source_name}:{self.owner}".casefold()
-
-    def target_of(self, source: RepoRef) -> str:
-        """The target of one of its sources, which need not be a name that can be."""
-        return self.target.replace("{owner}", source.owner).replace("{repo}", source.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """One pair: a source repository and the target repository that follows it.
-
-    Attributes:
-        settings: A fingerprint of the settings that matter.
-        interval: Seconds from one look to the next; 0 for the service's own timetable.
-        listing: The :attr:`Rule.listing` that it was found by; empty where it is configured by name.
-    """
-
-    source_name: str
-    source: RepoRef
-    target: RepoRef
-    policy: Policy
-    settings: str
-    interval: float = 0.0
-    listing: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its name in reports: ``github:cli/cli``."""
-        return f"{self.source_name}:{self.source}"
-
-    @property
-    def key(self) -> str:
-        """Its key in the ledger: the target's, which no other mirror has."""
-        return self.target.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +101,5 @@ def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
             except ValueError as error_:
                 impossible.append(Impossible(name, text, f"its target is {error_}"))
                 continue
-            mirrors.append(
-                Mirror(
-                    rule.source_name,
-                    source,
-                    target,
-                    rule.policy,
-                    rule.settings,
-                    rule.interval,
-                    rule.listing if rule.wildcard else "",
-                )
-            )
+            mirrors.append(Mirror(rule, source, target))
     return Expansion(tuple(mirrors), tuple(impossible))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from mirror.core.domain.release import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
@@ -44,7 +45,7 @@ class Selection:
     latest: int | None = None
     prereleases: bool = True
     drafts: bool = False
-    min_age: timedelta | None = None
+    min_age: timedelta = timedelta()
     asset_include: tuple[str, ...] = ()
     asset_exclude: tuple[str, ...] = ()
     asset_max_size: int | None = None

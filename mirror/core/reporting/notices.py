@@ -14,7 +14,7 @@ from mirror.core.text.sanitise import ELLIPSIS, clean, shorten
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from mirror.core.domain.expansion import Rule
+    from mirror.core.domain.mirror import Rule
     from mirror.core.ledger.index import Index
 
 NAMED = 10

@@ -14,7 +14,7 @@ from mirror.core.text.timestamps import iso
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mirror.core.domain.expansion import Rule
+    from mirror.core.domain.mirror import Rule
     from mirror.core.ledger.document import Index, IndexEntry
     from mirror.core.reporting.report import Quarantined
 
