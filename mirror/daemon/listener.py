@@ -1,7 +1,7 @@
-"""The socket that the service answers on, and what it bears with from who connects.
+"""The listening socket, and limits for its connections.
 
-aiohttp bounds lines and headers by itself. Here are the bounds that it leaves open: how many may be
-connected, how long one may be silent, how long one may leave an answer unread.
+aiohttp limits lines and headers by itself. The limits that it lacks are here: how many clients may
+be connected, how long one may be silent, and how long it may leave a response unread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""What every answer says; the page alone has a policy of its own."""
+"""Headers of every response; only the page has a policy of its own."""
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -45,16 +45,16 @@ _BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How much is borne of who connects.
+class ConnectionLimits:
+    """Limits for clients.
 
     Attributes:
-        connections: At once; more are told that it is busy.
-        idle: Seconds without a whole request until a connection is closed. More than the 60 s
-            after which nginx closes a connection that it keeps: who asks should be the one to end it.
-        unread: Seconds for an answer's bytes to be taken; 60 is a phone at 10 kB/s.
-        linger: Seconds to read on what an answer did not wait for, so that the answer arrives.
-        closing: Seconds for answers in flight when the service ends.
+        connections: At the same time; others get 503.
+        idle: Seconds without a complete request until a connection is closed. More than the 60 s
+            of nginx, since the client should be the one to close a kept connection.
+        unread: Seconds for the client to read a response; 60 is enough for a phone at 10 kB/s.
+        linger: Seconds to read the rest of a request after an early response, so that it arrives.
+        closing: Seconds for responses in flight when the service stops.
     """
 
     connections: int = 256
@@ -65,62 +65,62 @@ class Patience:
 
 
 class Bound(NamedTuple):
-    """Where a socket listens."""
+    """The address that a socket is bound to."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """Its address, for logs and tests."""
+        """As a URL, for logs and tests."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{name}:{self.port}"
 
 
 class _Connection(web.RequestHandler):
-    """One connection, with the bounds that aiohttp leaves open."""
+    """One connection, with the limits that aiohttp lacks."""
 
     def __init__(
         self,
         manager: web.Server,
-        patience: Patience,
+        limits: ConnectionLimits,
         *,
         loop: asyncio.AbstractEventLoop,
         **options: Any,
     ) -> None:
         super().__init__(manager, loop=loop, **options)
         self._server = manager
-        self._patience = patience
+        self._limits = limits
         self._refused = False
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it, or tell that there are too many."""
-        if len(self._server.connections) >= self._patience.connections:
+        """Accept it, or respond that there are too many."""
+        if len(self._server.connections) >= self._limits.connections:
             self._refused = True
-            self.force_close()  # it is none of aiohttp's
+            self.force_close()  # aiohttp does not count it
             cast("asyncio.Transport", transport).write(_BUSY)  # uvloop's is none by its class
             transport.close()
             return
         super().connection_made(transport)
         if self.transport is not None:
-            # Whatever the kernel does not take at once counts as unread.
+            # Whatever the kernel does not accept at once counts as unread.
             self.transport.set_write_buffer_limits(high=0)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget it."""
+        """Stop its timer."""
         self._stop_watching()
         if not self._refused:
             super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The other side does not read: for so long, and no longer."""
+        """Abort the connection unless the client reads on in time."""
         super().pause_writing()
         if self.transport is not None:
-            self._unread = self._loop.call_later(self._patience.unread, self.transport.abort)
+            self._unread = self._loop.call_later(self._limits.unread, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """The client has read."""
         self._stop_watching()
         super().resume_writing()
 
@@ -136,11 +136,11 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What was sent is not HTTP; it is not echoed, and it is no news for the log."""
+        """Answer what is not HTTP; nothing of it is echoed, and it is not worth a warning."""
         del message
         log.debug("web.bad_request", error=repr(exc)[:200])
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun and cannot be ended")
+            raise ConnectionError("a response was begun and cannot be completed")
         text = "bad request\n" if status < 500 else "internal error\n"
         response = web.Response(status=status, text=text, headers=HEADERS)
         response.force_close()
@@ -149,23 +149,23 @@ class _Connection(web.RequestHandler):
 
 @asynccontextmanager
 async def serve(
-    app: web.Application, host: str, port: int, *, patience: Patience | None = None
+    app: web.Application, host: str, port: int, *, limits: ConnectionLimits | None = None
 ) -> AsyncIterator[Bound]:
-    """Answer on an address while the block runs.
+    """Serve an application while the block runs.
 
     Args:
-        app: What answers.
-        host: An address or a name; every address of a name is listened on. ``::`` is every
-            interface, also those of IPv4.
-        port: 0 takes any that is free.
-        patience: How much is borne of who connects.
+        app: The application.
+        host: An address, or a name, all of whose addresses are listened on. ``::`` is every
+            interface, those of IPv4 included.
+        port: 0 for any free one.
+        limits: Limits for clients.
 
     Raises:
-        MirrorError: The address cannot be had; the text says what to do.
+        MirrorError: The address is not available; the text says what to do.
     """
-    patience = patience or Patience()
+    limits = limits or ConnectionLimits()
     loop = asyncio.get_running_loop()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=patience.closing)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.closing)
     with ExitStack() as stack:
         sockets = await _bind(host, port, stack)
         await runner.setup()
@@ -175,11 +175,11 @@ async def serve(
         def connection() -> _Connection:
             return _Connection(
                 manager,
-                patience,
+                limits,
                 loop=loop,
                 access_log=None,
-                keepalive_timeout=patience.idle,
-                lingering_time=patience.linger,
+                keepalive_timeout=limits.idle,
+                lingering_time=limits.linger,
                 auto_decompress=False,  # a signature is over the bytes as they came
             )
 

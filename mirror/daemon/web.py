@@ -1,7 +1,7 @@
-"""What the service answers over HTTP: the page, its data, health, metrics, and the webhook.
+"""The service over HTTP: the status page, its data, health checks, metrics, and the webhook.
 
-Every address reads, but the webhook, which asks for a sync and cannot do more. The handlers know
-the service by a protocol alone; what may go wrong in it becomes a plain 500.
+Every endpoint only reads, except for the webhook, which requests a sync and can do no more. An
+unexpected error becomes a plain 500.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from mirror.daemon.allowed_hosts import AllowedHosts
-from mirror.daemon.listener import HEADERS, Bound, Patience, serve
+from mirror.daemon.listener import HEADERS, Bound, ConnectionLimits, serve
 from mirror.daemon.metrics import CONTENT_TYPE
 from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
 from mirror.github.protocol import is_signature
@@ -26,52 +26,52 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.daemon.webhook import Decision
 
-__all__ = ["Bound", "Intake", "Pages", "Patience", "Receiver", "make_web_app", "serve"]
+__all__ = [
+    "Bound",
+    "ConnectionLimits",
+    "DeliveryLimits",
+    "Pages",
+    "Receiver",
+    "make_web_app",
+    "serve",
+]
 
 log = structlog.get_logger(__name__)
 
 _QUIET = 60.0
-"""Seconds in which the same trouble is logged once: strangers must not fill the log."""
+"""Seconds in which an event is logged once: strangers must not fill the log."""
 
 
 class Pages(Protocol):
-    """What the pages show; nothing waits, but what :meth:`metrics` returns may compute."""
+    """What can be read. Every call returns at once."""
 
     def alive(self) -> bool:
         """Whether the scheduler's loop has turned lately."""
-        ...
 
     def not_ready(self) -> str:
         """Why the service is not ready; empty when it is."""
-        ...
 
     def data(self, query: Mapping[str, str]) -> dict[str, Any]:
         """What the page shows, for a query of the page."""
-        ...
 
     def render(self, data: dict[str, Any]) -> str:
         """The page."""
-        ...
 
     def policy(self, page: str) -> str:
         """The page's ``Content-Security-Policy``."""
-        ...
 
     def hostnames(self) -> Collection[str]:
         """The configured names under which the service is reached, besides its addresses."""
-        ...
 
     def metrics(self) -> Callable[[], bytes]:
-        """The metrics of this moment; their text is made by the call of it, in another thread."""
-        ...
+        """The metrics of this moment; a call of the result makes their text, in another thread."""
 
 
 class Receiver(Protocol):
-    """Receives webhook deliveries; nothing waits."""
+    """Receives webhook deliveries. Every call returns at once."""
 
     def webhook_secret(self) -> str | None:
-        """The secret as it is now; ``None`` for no webhook."""
-        ...
+        """The current secret; ``None`` if webhooks are off."""
 
     def release_changed(self, host: str | None, repository: str) -> Sequence[str]:
         """Sync a repository.
@@ -83,26 +83,23 @@ class Receiver(Protocol):
         Returns:
             The names that it is mirrored under (``github:cli/cli``); none if it is not.
         """
-        ...
 
     def on_webhook(self, outcome: str) -> None:
-        """A delivery was answered; one of :data:`mirror.daemon.metrics.WEBHOOK_OUTCOMES`."""
-        ...
+        """Count a delivery; one of :data:`mirror.daemon.metrics.WEBHOOK_OUTCOMES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
-    """How much of a delivery is read before its signature can be looked at.
+class DeliveryLimits:
+    """How much of a delivery is read before its signature can be verified.
 
-    GitHub sends no more than 25 MB, and a release never comes near: its text has up to 125,000
-    characters (twice in an ``edited`` one, which is sent with the text before it), each at most 16
-    bytes when it is escaped for JSON and then for a form, and up to 1000 assets of 3 kB each: 7 MB.
+    GitHub's limit is 25 MB, but a release has at most 7 MB: a text of up to 125,000 characters
+    (an ``edited`` event holds the previous one, too), each at most 16 bytes when escaped for JSON
+    and then for a form, and up to 1000 assets of 3 kB each.
 
     Attributes:
         body: Bytes of one delivery.
-        all_bodies: Bytes of all deliveries that are being read, so that strangers who send many
-            at once fill no memory.
-        seconds: For one body. GitHub gives up after 10 s, older servers after 30 s.
+        all_bodies: Bytes of all deliveries that are being read, to bound memory.
+        seconds: To read one body. GitHub gives up after 10 s, older servers after 30 s.
     """
 
     body: int = 8 * 1024**2
@@ -116,40 +113,40 @@ def make_web_app(
     clock: Clock,
     *,
     listen: str = "",
-    intake: Intake | None = None,
+    limits: DeliveryLimits | None = None,
 ) -> web.Application:
-    """The service's addresses.
+    """The HTTP application.
 
     Args:
         pages: What can be read.
         receiver: Receives webhook deliveries.
-        clock: For how often trouble is logged.
+        clock: Limits how often an event is logged.
         listen: The host to listen on, as configured: requests may name it.
-        intake: How much of a delivery is read.
+        limits: How much of a delivery is read.
     """
-    trouble = _Trouble(clock)
+    warnings = _ThrottledLog(clock)
     allowed = AllowedHosts(listen, pages.hostnames)
 
     @web.middleware
-    async def plainly(request: web.Request, handler: Any) -> web.StreamResponse:
-        """Whatever fails is told in the log, and nothing of it to who asked."""
+    async def catch_errors(request: web.Request, handler: Any) -> web.StreamResponse:
+        """Log an unexpected error, and say nothing of it in the response."""
         try:
             response: web.StreamResponse = await handler(request)
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - no page may end the service
-            trouble.tell("web.failed", path=request.path[:100], error=repr(error)[:500])
+            warnings.warning("web.failed", path=request.path[:100], error=repr(error)[:500])
             return _text("internal error", 500)
         return response
 
     @web.middleware
-    async def for_us(request: web.Request, handler: Any) -> web.StreamResponse:
-        """A request that names another service is answered to by no address."""
+    async def check_host(request: web.Request, handler: Any) -> web.StreamResponse:
+        """Refuse requests that name another host."""
         refusal = allowed.refusal(request)
         if refusal is None:
             response: web.StreamResponse = await handler(request)
             return response
-        trouble.tell(
+        warnings.warning(
             "web.misdirected",
             host=ascii(request.headers.get("Host", "")[:100])[1:-1],
             sender=request.remote,
@@ -157,7 +154,7 @@ def make_web_app(
         )
         return refusal
 
-    app = web.Application(middlewares=[plainly, for_us])
+    app = web.Application(middlewares=[catch_errors, check_host])
     app.on_response_prepare.append(_guard)
     routes = _Routes(pages)
     app.router.add_get("/", routes.page)
@@ -165,13 +162,13 @@ def make_web_app(
     app.router.add_get("/healthz", routes.health)
     app.router.add_get("/readyz", routes.readiness)
     app.router.add_get("/metrics", routes.metrics)
-    hook = _Webhook(receiver, trouble, intake or Intake())
+    hook = _Webhook(receiver, warnings, limits or DeliveryLimits())
     app.router.add_route("*", "/webhooks/github", hook.take)
     return app
 
 
 async def _guard(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the security headers on every answer."""
+    """Set the security headers of every response."""
     del request
     for name, value in HEADERS.items():
         if name == "Server":
@@ -184,14 +181,14 @@ def _text(text: str, status: int = 200) -> web.Response:
     return web.Response(status=status, text=f"{text}\n")
 
 
-class _Trouble:
-    """Tells of trouble in the log: the same event not twice a minute, with a count of the others."""
+class _ThrottledLog:
+    """Logs warnings: one event at most once a minute, with a count of those left out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._told: dict[str, tuple[float, int]] = {}
 
-    def tell(self, event: str, **facts: object) -> None:
+    def warning(self, event: str, **facts: object) -> None:
         now = self._clock.monotonic()
         since, unsaid = self._told.get(event, (now - _QUIET, 0))
         if now - since < _QUIET:
@@ -202,7 +199,7 @@ class _Trouble:
 
 
 class _Routes:
-    """What can be read."""
+    """The endpoints that read."""
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
@@ -249,12 +246,12 @@ class _NotRead(Exception):
 
 
 class _Webhook:
-    """Takes deliveries in."""
+    """The endpoint that GitHub delivers to."""
 
-    def __init__(self, receiver: Receiver, trouble: _Trouble, intake: Intake) -> None:
+    def __init__(self, receiver: Receiver, warnings: _ThrottledLog, limits: DeliveryLimits) -> None:
         self._receiver = receiver
-        self._trouble = trouble
-        self._intake = intake
+        self._log = warnings
+        self._limits = limits
         self._held = 0
 
     async def take(self, request: web.Request) -> web.Response:
@@ -274,7 +271,7 @@ class _Webhook:
             return Refused(401)
         body = bytearray()
         try:
-            async with asyncio.timeout(self._intake.seconds):
+            async with asyncio.timeout(self._limits.seconds):
                 await self._read(request, body)
         except _NotRead as error:
             return error.refused
@@ -288,12 +285,12 @@ class _Webhook:
 
     async def _read(self, request: web.Request, body: bytearray) -> None:
         too_large = _NotRead(Refused(413, "the body is too large"))
-        if (request.content_length or 0) > self._intake.body:
+        if (request.content_length or 0) > self._limits.body:
             raise too_large
         async for chunk in request.content.iter_any():
-            if len(body) + len(chunk) > self._intake.body:
+            if len(body) + len(chunk) > self._limits.body:
                 raise too_large
-            if self._held + len(chunk) > self._intake.all_bodies:
+            if self._held + len(chunk) > self._limits.all_bodies:
                 raise _NotRead(Refused(503, "too many deliveries at once"))
             self._held += len(chunk)
             body += chunk
@@ -301,7 +298,7 @@ class _Webhook:
     def _answer(self, request: web.Request, decision: Decision) -> web.Response:
         if isinstance(decision, Refused):
             self._receiver.on_webhook(_REFUSALS.get(decision.status, "malformed"))
-            self._trouble.tell(
+            self._log.warning(
                 "webhook.refused",
                 status=decision.status,
                 reason=decision.reason or "the signature is missing or wrong",

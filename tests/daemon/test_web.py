@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from mirror.daemon.metrics import CONTENT_TYPE
-from mirror.daemon.web import Intake, Patience, make_web_app, serve
+from mirror.daemon.web import ConnectionLimits, DeliveryLimits, make_web_app, serve
 from mirror.errors import MirrorError
 from support.clock import VirtualClock
 
@@ -134,15 +134,15 @@ async def until(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> N
 
 @asynccontextmanager
 async def served(
-    intake: Intake | None = None,
-    patience: Patience | None = None,
+    intake: DeliveryLimits | None = None,
+    patience: ConnectionLimits | None = None,
     host: str = "127.0.0.1",
     listen: str = "",
 ) -> AsyncIterator[Served]:
     backend = FakeBackend()
-    app = make_web_app(backend, backend, VirtualClock(), listen=listen or host, intake=intake)
+    app = make_web_app(backend, backend, VirtualClock(), listen=listen or host, limits=intake)
     async with (
-        serve(app, host, 0, patience=patience) as bound,
+        serve(app, host, 0, limits=patience) as bound,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
         yield Served(backend, bound.url, client)
@@ -288,7 +288,7 @@ async def test_only_post_delivers() -> None:
 
 async def test_a_stranger_learns_nothing() -> None:
     """401 without a detail, one line in the log a minute, and its body is not even read."""
-    async with served(patience=Patience(linger=0.01)) as web:
+    async with served(patience=ConnectionLimits(linger=0.01)) as web:
         with structlog.testing.capture_logs() as logs:
             for signature in ("", "sha256=1", sign(b"else"), sign(BODY, "guess")):
                 answer = await web.deliver(X_Hub_Signature_256=signature)
@@ -319,7 +319,7 @@ async def test_a_body_is_taken_up_to_its_limit() -> None:
         for _ in range(size):
             yield b" "
 
-    async with served(Intake(body=200)) as web:
+    async with served(DeliveryLimits(body=200)) as web:
         body = BODY.ljust(200)
         assert (await web.deliver(body))[0] == 202
         assert await web.deliver(body + b" ") == (413, "the body is too large\n")
@@ -352,7 +352,7 @@ async def test_many_bodies_at_once_fill_no_memory() -> None:
         "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
         f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
     ).encode()
-    async with served(Intake(body=1000, all_bodies=1200)) as web:
+    async with served(DeliveryLimits(body=1000, all_bodies=1200)) as web:
         reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
         writer.write(head + b"x" * 900)
         await writer.drain()
@@ -367,8 +367,8 @@ async def test_many_bodies_at_once_fill_no_memory() -> None:
 
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     """A length that is a lie, or a sender that is too slow: an answer, and the connection ends."""
-    patience = Patience(linger=0.01)
-    async with served(Intake(seconds=0.05), patience) as web:
+    patience = ConnectionLimits(linger=0.01)
+    async with served(DeliveryLimits(seconds=0.05), patience) as web:
         head = (
             "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n"
             f"X-Hub-Signature-256: {sign(b'x')}\r\n\r\n"
@@ -447,7 +447,7 @@ async def test_a_broken_chunk_is_refused() -> None:
 
 async def test_no_more_connections_than_allowed() -> None:
     """One too many is told so at once; when one goes, there is room."""
-    async with served(patience=Patience(connections=3)) as web:
+    async with served(patience=ConnectionLimits(connections=3)) as web:
         held = []
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
@@ -465,7 +465,7 @@ async def test_no_more_connections_than_allowed() -> None:
 
 async def test_who_is_silent_is_disconnected() -> None:
     """Whether nothing came, or half a request, or a request before."""
-    async with served(patience=Patience(idle=0.05)) as web:
+    async with served(patience=ConnectionLimits(idle=0.05)) as web:
         assert await web.raw(b"") == b""
         assert await web.raw(b"GET / HTTP/1.1\r\nHost:") == b""
         answer = await web.raw(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -474,7 +474,7 @@ async def test_who_is_silent_is_disconnected() -> None:
 
 async def test_who_does_not_read_is_disconnected() -> None:
     """An answer that nobody takes holds its connection for a bounded time."""
-    async with served(patience=Patience(unread=0.05, connections=1)) as web:
+    async with served(patience=ConnectionLimits(unread=0.05, connections=1)) as web:
         web.backend.names = "x" * 50_000_000
         one = socket.socket()
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
