@@ -1,4 +1,4 @@
-"""The machine's own time zone, whichever way it is set."""
+"""The machine's local time zone, however it is configured."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 
 class LocalZone(tzinfo):
-    """Local time by the rules of the C library (``TZ``, ``/etc/localtime``), also across its changes.
+    """Local time by the rules of the C library (``TZ``, ``/etc/localtime``), across DST changes.
 
-    A name for :class:`zoneinfo.ZoneInfo` cannot always be told, and what ``astimezone()`` gives is
+    The name that :class:`zoneinfo.ZoneInfo` needs is not always known, and ``astimezone()`` gives
     the offset of one moment only.
 
     Source: https://peps.python.org/pep-0495/ (``fold``)
@@ -19,7 +19,7 @@ class LocalZone(tzinfo):
         return when.replace(tzinfo=None).astimezone().utcoffset() if when else None
 
     def dst(self, when: datetime | None, /) -> timedelta | None:  # noqa: ARG002 - as it is called
-        """Nobody asks."""
+        """Not used."""
         return None
 
     def tzname(self, when: datetime | None, /) -> str | None:
@@ -27,7 +27,7 @@ class LocalZone(tzinfo):
         return when.replace(tzinfo=None).astimezone().tzname() if when else None
 
     def fromutc(self, when: datetime, /) -> datetime:
-        """From a moment in UTC, which is said to be in this zone."""
+        """Convert a time in UTC whose ``tzinfo`` is this zone."""
         local = when.replace(tzinfo=UTC).astimezone()
         found = local.replace(tzinfo=self, fold=0)
         return found if found.utcoffset() == local.utcoffset() else found.replace(fold=1)

@@ -1,8 +1,7 @@
-"""What the service manager is told: ready, reloading, stopping, alive, and how things stand.
+"""Notifies systemd: ready, reloading, stopping, alive, and a status line.
 
-A message is one datagram of ``NAME=value`` lines to the socket that ``$NOTIFY_SOCKET`` names.
-Nobody waits for an answer, and nothing here ever waits, fails or is logged: the mirrors are the
-work, and whether anybody hears of them must not matter to it.
+A message is one datagram of ``NAME=value`` lines to the socket in ``$NOTIFY_SOCKET``. There is no
+reply, and nothing here ever waits, fails or is logged: whether anybody listens must not matter.
 
 Source: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 LONGEST_STATUS = 400
-"""Bytes of a status. The manager drops a datagram of more than 4096 bytes as a whole."""
+"""Bytes of a status line. systemd drops datagrams of more than 4096 bytes."""
 
 _KEPT = 16
 _MICRO = 1_000_000
@@ -30,19 +29,19 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class SdNotify:
-    """Tells the service manager; says nothing where there is none.
+    """Sends notifications to systemd; does nothing where there is none.
 
-    What changes the service's state (ready, reloading, stopping) is kept while the manager is too
-    busy to take it, and goes before the next message: without it a start would time out. What is
-    only true now (alive, the status) is not kept.
+    Changes of state (ready, reloading, stopping) are kept while systemd is too busy to accept
+    them, and are sent before the next message: without them a start would time out. The watchdog
+    and the status line are not kept.
 
-    The environment is left as it is. Children that inherit it cannot speak for the service
-    (``NotifyAccess=main``), and the ``git`` program is given an environment of its own anyway.
+    The environment is left unchanged. Child processes that inherit it cannot speak for the service
+    (``NotifyAccess=main``), and ``git`` gets an environment of its own anyway.
 
     Args:
-        address: Of the socket: a path, or ``@NAME`` for an abstract one; any other is none.
+        address: Of the socket: a path, or ``@NAME`` for an abstract one; anything else is ignored.
         watchdog_interval: See the property.
-        monotonic_ns: ``CLOCK_MONOTONIC`` in nanoseconds, which the manager compares with its own.
+        monotonic_ns: ``CLOCK_MONOTONIC`` in nanoseconds, which systemd compares with its own.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class SdNotify:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], *, pid: int | None = None) -> Self:
-        """Find the manager in the environment that it gave to the service.
+        """Read the socket and the watchdog's interval from the environment.
 
         Args:
-            environ: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are looked at.
-            pid: The process that asks; this one unless given.
+            environ: ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are used.
+            pid: The process that the watchdog is meant for; this one by default.
         """
         address = environ.get("NOTIFY_SOCKET", "")
         interval = _watchdog_interval(environ, os.getpid() if pid is None else pid)
@@ -72,43 +71,43 @@ class SdNotify:
 
     @property
     def watchdog_interval(self) -> float | None:
-        """Seconds from one :meth:`watchdog` to the next; ``None`` where nobody waits for it.
+        """Seconds from one :meth:`watchdog` to the next; ``None`` if systemd expects none.
 
-        It is a third of the time after which the manager ends the service, so that one message may
-        be late or lost.
+        It is a third of the time after which systemd kills the service, so that one message may be
+        late or lost.
         """
         return self._watchdog_interval
 
     def ready(self) -> None:
-        """The service runs: after the start, and after a reload, whether or not that was good."""
+        """The service runs: after the start, and after a reload, whether or not it succeeded."""
         self._change("READY=1")
 
     def status(self, text: str) -> None:
-        """How things stand, in one line for ``systemctl status``; the same again is not sent.
+        """Set the line that ``systemctl status`` shows; an unchanged line is not sent again.
 
         Args:
-            text: Names from servers may be in it: it is made one line of what can be seen, and cut.
+            text: May hold names from servers: it is reduced to one line of visible characters.
         """
         line = _one_line(text)
         if line != self._status and self._send(f"STATUS={line}".encode()):
             self._status = line
 
     def reloading(self) -> None:
-        """The configuration is read again; :meth:`ready` ends it."""
+        """The configuration is being reloaded, until :meth:`ready`."""
         self._change("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
 
     def stopping(self, within: float = 0.0) -> None:
         """The service begins to stop.
 
         Args:
-            within: Seconds that this may take. Where it is more than the unit's
-                ``TimeoutStopSec``, the manager waits for it nevertheless; it never waits for less.
+            within: Seconds that this may take. If it is more than the unit's ``TimeoutStopSec``,
+                systemd waits for it nevertheless; it never waits for less.
         """
         extend = [f"EXTEND_TIMEOUT_USEC={round(within * _MICRO)}"] if within > 0 else []
         self._change("STOPPING=1", *extend)
 
     def watchdog(self) -> None:
-        """The service is alive: to be called by what would hang if it were not."""
+        """The service is alive: call it from what would hang otherwise."""
         self._send(b"WATCHDOG=1")
 
     def _change(self, *lines: str) -> None:
@@ -117,12 +116,12 @@ class SdNotify:
             self._kept.append(message)
 
     def _send(self, message: bytes) -> bool:
-        """Send what was kept, then a message; whether all of it has been taken."""
+        """Send what was kept, then a message; whether systemd accepted all of it."""
         if not self._address:
             return False
         try:
-            # As sd_notify(3) does it: a socket a message holds no file open in between, and finds
-            # the manager after it was started anew.
+            # As in sd_notify(3): one socket per message keeps no file open in between, and finds
+            # systemd after it was restarted.
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 while self._kept:
@@ -135,7 +134,7 @@ class SdNotify:
 
 
 def _address(text: str) -> bytes:
-    """A socket's address as the kernel takes it; empty for none."""
+    """A socket's address in the kernel's form; empty for none."""
     if text.startswith("/"):
         return os.fsencode(text)
     if text.startswith("@") and len(text) > 1:
@@ -144,7 +143,7 @@ def _address(text: str) -> bytes:
 
 
 def _watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
-    """A third of ``WATCHDOG_USEC``, where it is meant for this process."""
+    """A third of ``WATCHDOG_USEC``, if it is meant for this process."""
     for_whom = environ.get("WATCHDOG_PID", "")
     if for_whom and for_whom != str(pid):
         return None
@@ -155,7 +154,7 @@ def _watchdog_interval(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def _one_line(text: str) -> str:
-    """Visible characters alone, in one line of UTF-8 that is short enough."""
+    """Only visible characters, in one line of UTF-8 that is short enough."""
     seen = "".join(c if unicodedata.category(c) not in _UNSEEN else " " for c in text)
     line = " ".join(seen.split())
     data = line.encode()

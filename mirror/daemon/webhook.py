@@ -1,8 +1,8 @@
-"""What a webhook delivery asks for: headers and bytes in, a decision out; no socket, no clock.
+"""What a webhook delivery requests: headers and bytes in, a decision out; no socket, no clock.
 
-Nothing of a delivery is believed but that a repository's releases changed: the sync that follows
-looks for itself. So deliveries may be lost, repeated, late and out of order, and no address that a
-payload names is ever asked.
+All that a delivery is trusted for is that the releases of a repository changed; the sync that
+follows finds out how. So deliveries may be lost, repeated, late and out of order, and no request is
+ever sent to an address from a payload.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RELEASE_ACTIONS = frozenset(
     {"created", "published", "prereleased", "released", "edited", "unpublished", "deleted"}
 )
-"""All that may happen to a release; what the target needs of it, the sync finds out.
+"""All events of a release; the sync finds out what the target needs.
 
 Source: https://docs.github.com/webhooks/webhook-events-and-payloads#release
 """
@@ -31,11 +31,11 @@ _MOST_FIELDS = 16
 
 
 class Refused(NamedTuple):
-    """Not taken.
+    """The delivery is refused.
 
     Attributes:
-        status: The HTTP status of the answer.
-        reason: For the sender; empty where it is to learn nothing.
+        status: The HTTP status of the response.
+        reason: For the sender; empty if the sender must learn nothing.
     """
 
     status: int
@@ -43,11 +43,11 @@ class Refused(NamedTuple):
 
 
 class Ping(NamedTuple):
-    """GitHub tries the address out."""
+    """GitHub tests the address."""
 
 
 class Ignored(NamedTuple):
-    """Taken, and nothing to do."""
+    """The delivery is accepted, and there is nothing to do."""
 
     reason: str
 
@@ -70,16 +70,16 @@ Decision = Refused | Ping | Ignored | ReleaseChanged
 
 
 class _Malformed(Exception):
-    """A signed delivery that is none of GitHub's."""
+    """A signed delivery that GitHub would not send."""
 
 
 def decide(headers: Mapping[str, str], body: bytes, secret: str) -> Decision:
-    """What to do with a delivery.
+    """Decide what to do with a delivery.
 
     Args:
         headers: A mapping that ignores case.
-        body: As it came, byte for byte.
-        secret: The webhook's.
+        body: The bytes as received.
+        secret: The webhook's secret.
 
     Source: https://docs.github.com/webhooks/webhook-events-and-payloads#delivery-headers
     """
@@ -91,7 +91,7 @@ def decide(headers: Mapping[str, str], body: bytes, secret: str) -> Decision:
     if not event:
         return Refused(400, "X-GitHub-Event is missing")
     if event != "release":
-        return Ignored(f"nothing is done for the event {_quoted(event)}")
+        return Ignored(f"event {_quoted(event)} is ignored")
     try:
         return _release(headers, _payload(headers.get("Content-Type", ""), body))
     except _Malformed as error:
@@ -99,18 +99,20 @@ def decide(headers: Mapping[str, str], body: bytes, secret: str) -> Decision:
 
 
 def _payload(content_type: str, body: bytes) -> dict[str, Any]:
-    """The JSON of a delivery, which comes as such or in a form's field ``payload``."""
+    """The JSON of a delivery, which is the body or the field ``payload`` of a form."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         body = _field(body)
     elif kind != "application/json":
-        raise _Malformed("the content type must be application/json, or a form's")
+        raise _Malformed(
+            "the content type must be application/json or application/x-www-form-urlencoded"
+        )
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
-        raise _Malformed("the payload is no JSON") from None
+        raise _Malformed("the payload is not JSON") from None
     if not isinstance(payload, dict):
-        raise _Malformed("the payload is no JSON object")
+        raise _Malformed("the payload is not a JSON object")
     return payload
 
 
@@ -120,7 +122,7 @@ def _field(body: bytes) -> bytes:
     except ValueError:
         found = []
     if len(found) != 1:
-        raise _Malformed("the form has not one field payload")
+        raise _Malformed('the form must have exactly one field "payload"')
     return found[0]
 
 
@@ -128,25 +130,25 @@ def _release(headers: Mapping[str, str], payload: dict[str, Any]) -> Decision:
     action, repository = payload.get("action"), payload.get("repository")
     name = repository.get("full_name") if isinstance(repository, dict) else None
     if not isinstance(action, str) or not isinstance(name, str):
-        raise _Malformed("action or repository.full_name is missing or no text")
+        raise _Malformed("action or repository.full_name is missing or not a string")
     try:
         repo = RepoRef.parse(name)
     except ValueError:
-        raise _Malformed("repository.full_name is not a repository's OWNER/NAME") from None
+        raise _Malformed("repository.full_name is not OWNER/NAME") from None
     if action not in RELEASE_ACTIONS:
-        return Ignored(f"nothing is done for the action {_quoted(action)}")
+        return Ignored(f"action {_quoted(action)} is ignored")
     return ReleaseChanged(_host(headers.get("X-GitHub-Enterprise-Host")), str(repo), action)
 
 
 def _host(header: str | None) -> str | None:
-    """The host that sent it: its name is not signed, so it chooses among the sources and no more."""
+    """The sending host. Its name is not signed: it only chooses among the configured sources."""
     if header is None:
         return None
     if not _HOST.fullmatch(header.strip()):
-        raise _Malformed("X-GitHub-Enterprise-Host is not a host's name")
+        raise _Malformed("X-GitHub-Enterprise-Host is not a host name")
     return header.strip().lower()
 
 
 def _quoted(word: str) -> str:
-    """A sender's word in an answer: short, and of plain letters only."""
+    """A word of the sender for the response: short, and of plain letters only."""
     return "".join(c for c in word[:40] if c.isascii() and (c.isalnum() or c in "_-."))

@@ -89,7 +89,7 @@ def test_the_source_is_chosen_by_the_host_that_sent_it(
 def test_what_is_no_hosts_name_is_refused(host: str) -> None:
     """It is neither looked up nor logged."""
     assert decision(X_GitHub_Enterprise_Host=host) == Refused(
-        400, "X-GitHub-Enterprise-Host is not a host's name"
+        400, "X-GitHub-Enterprise-Host is not a host name"
     )
 
 
