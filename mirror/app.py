@@ -24,7 +24,6 @@ from mirror.sync.discovery import check_patterns
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import plan_mirror, sync_mirror
 from mirror.sync.stop import Stop
-from mirror.sync.ways import Ways
 from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.priority_queue import TransferSlots
@@ -265,7 +264,6 @@ class App:
             spool=self.shared.spool,
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
-            ways=Ways(self._clock),
             workers=Workers(),
             full=full,
             git=self.shared.pusher,

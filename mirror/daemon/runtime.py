@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from mirror.app import open_app
 from mirror.core.timetable import Timetable
-from mirror.daemon.hosts import HostGate
 from mirror.errors import ConfigError
 from mirror.notify import Notifications
 from mirror.sync.discovery import Catalogue, Discovery
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
-    from mirror.github import RequestSeen
+    from mirror.github import GitHubClient, RequestSeen
     from mirror.storage.json_ledger import FileLedgerStore
 
 
@@ -41,7 +40,7 @@ class Runtime:
         hosts: Every source by its name, and ``target``.
         rules: All configured mirrors.
         limit: Mirrors that run at the same time.
-        gates: Of the hosts.
+        gates: The clients of the hosts.
         timetables: By the interval that mirrors are configured with; 0 for the service's own.
         notifications: Whom to notify.
     """
@@ -62,8 +61,8 @@ class Runtime:
         self.hosts = runner.hosts
         self.rules = app.rules
         self.limit = config.sync.repositories
-        self.gates: Mapping[str, HostGate] = {
-            name: HostGate(name, host.store.client, clock) for name, host in self.hosts.items()
+        self.gates: Mapping[str, GitHubClient] = {
+            name: host.store.client for name, host in self.hosts.items()
         }
         self.timetables = self._timetables()
         self.notifications = Notifications.of(config, secrets, clock)

@@ -15,7 +15,7 @@ import structlog
 from mirror.core.domain.selection import could_match
 from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.core.timetable import Moment
-from mirror.daemon.job_queue import JobQueue
+from mirror.daemon.job_queue import Gate, JobQueue
 from mirror.daemon.local_zone import LocalZone
 from mirror.daemon.passes import Pass, Request
 from mirror.sync.discovery import Discovery
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.timetable import Ticker, Timetable
-    from mirror.daemon.hosts import HostGate
     from mirror.daemon.job_queue import Ending, Run
+    from mirror.errors import MirrorError
 
 SLICE = 4.0
 """Longest wait of the loop, seconds: it proves to be alive, and notices a clock that was set."""
@@ -39,6 +39,23 @@ _SHORTEST = 0.001
 T = TypeVar("T")
 
 log = structlog.get_logger()
+
+
+class HostGate(Gate, Protocol):
+    """A host's client, as the scheduler needs it."""
+
+    @property
+    def stopped(self) -> MirrorError | None:
+        """Why nothing is sent to the host for now, or ``None``."""
+        ...
+
+    def revive(self) -> None:
+        """Send requests again, whatever has failed before."""
+        ...
+
+    def revive_if_due(self) -> None:
+        """Send requests again if the host was disabled for long enough."""
+        ...
 
 
 class Workload(Protocol):
@@ -337,7 +354,7 @@ class Scheduler:
         self._wake.clear()
         self.alive_at = self._clock.monotonic()
         for gate in self._workload.gates.values():
-            gate.look()
+            gate.revive_if_due()
         if self._stopping:
             self._cancel_listings()
             self._end_passes()
@@ -377,7 +394,6 @@ class Scheduler:
     async def _list(
         self, key: str, listing: _Listing, request: Request, workload: Workload
     ) -> None:
-        gate, began = workload.gates[listing.source], self._clock.monotonic()
         try:
             found = await _unless_stray(workload.discover(key, full=request.full))
         except Exception as error:
@@ -388,11 +404,9 @@ class Scheduler:
         if listing.task is not asyncio.current_task():
             return  # cancelled, and the cancellation was lost
         listing.running = listing.task = None
-        gate.look()
-        if found.failed and gate.given_up:
+        if found.failed and workload.gates[listing.source].stopped:
             listing.waiting = request.merged(listing.waiting)  # once more, when it is open
         else:
-            gate.answered(began)
             self._listed(key, request, found)
         self._wake.set()
 
@@ -417,11 +431,7 @@ class Scheduler:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)
         gates = workload.gates[mirror.source_name], workload.gates["target"]
-        ending = _ending(report, host_stopped=any(gate.given_up for gate in gates))
-        for gate in gates:
-            gate.look()
-            if ending != "host-stopped":
-                gate.answered(run.since)
+        ending = _ending(report, host_stopped=any(gate.stopped for gate in gates))
         self._tell(self._on_session, report, self._clock.monotonic() - run.since)
         if self.queue.end(run, ending):
             for one in run.request.passes:

@@ -2,7 +2,7 @@
 
 The story of a request: the throttle lets it through, the credential is put on, it is sent, its
 redirects are followed by hand, and its answer is decoded. What fails is repeated by one policy;
-what cannot be helped stops the host for everyone. Streams are sent once: who copies an asset
+what concerns the whole host opens its circuit breaker. Streams are sent once: who copies an asset
 repeats the copy as a whole.
 """
 
@@ -13,11 +13,12 @@ import json
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import structlog
 
 from mirror import __version__
+from mirror.core.circuit_breaker import CircuitBreaker, Lane
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.reporting.report import RequestCount
 from mirror.core.retry import LONGEST_WAIT, RetryPolicy
@@ -81,6 +82,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LANES: tuple[Lane, ...] = get_args(Lane)
+
 log = structlog.get_logger(__name__)
 
 
@@ -109,7 +112,6 @@ class GitHubClient:
         jitter: A random number from 0 to 1.
         user_agent: Hosts refuse requests without one.
         on_request: Told of every request.
-        throttle: Shared with another client of the same host and credential.
     """
 
     def __init__(
@@ -134,16 +136,19 @@ class GitHubClient:
         jitter: Callable[[], float] = random.random,
         user_agent: str = f"release-mirror/{__version__}",
         on_request: Callable[[RequestSeen], None] | None = None,
-        throttle: Throttle | None = None,
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self.api_url = (api_url or api_url_of(url)).rstrip("/")
         self.clock = clock
         self.upload_origins = accepted_upload_origins(self.url, self.api_url, upload_origin)
-        self.throttle = throttle or Throttle(
+        self._breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
+        self.breaker = self._breakers["api"]
+        self.breaker.half_open()
+        self.throttle = Throttle(
             clock,
             name=name,
+            breaker=self.breaker,
             max_connections=max_connections,
             writes_per_minute=writes_per_minute,
             reserve=rate_limit_reserve,
@@ -180,8 +185,6 @@ class GitHubClient:
         self._auth.begin(self)
         self._probing = asyncio.Lock()
         self._proving = asyncio.Lock()
-        self._last_straw: GitHubError | None = None  # whoever it is raised to tells of the stop
-        self._credential_good = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
@@ -222,9 +225,9 @@ class GitHubClient:
         return self._wire.rate_limit
 
     @property
-    def stopped(self) -> GitHubError | None:
-        """Why the host was given up in this pass, or ``None``."""
-        return self.throttle.stopped
+    def stopped(self) -> MirrorError | None:
+        """Why nothing is sent to the host for now, or ``None``."""
+        return self.breaker.reason if self.breaker.is_open else None
 
     @property
     def paused_until(self) -> datetime | None:
@@ -232,15 +235,31 @@ class GitHubClient:
         return self.throttle.paused_until
 
     def reset(self) -> None:
-        """Begin a new pass: count from 0, and try again what was stopped."""
+        """Begin a new pass: count from 0, and send requests again."""
         self._wire.counter = Counter()
         self.revive()
 
     def revive(self) -> None:
-        """Try again what was stopped; counts go on."""
-        self.throttle.reset()
+        """Send requests again, one alone at first, whatever has failed before."""
+        for breaker in self._breakers.values():
+            if breaker is self.breaker or breaker.is_open:
+                breaker.half_open(afresh=True)
         self._auth.begin(self)
-        self._credential_good = False
+
+    def revive_if_due(self) -> None:
+        """Send requests again if the host was disabled for long enough: for who can wait for it."""
+        if self.stopped and not self.breaker.retry_in(self.clock.monotonic()):
+            self.breaker.half_open()
+            self._auth.begin(self)
+
+    def closed_for(self) -> float:
+        """Seconds until the host takes work again; 0 while it does."""
+        retry_in = self.breaker.retry_in(self.clock.monotonic())
+        return max(retry_in, self.throttle.paused_for())
+
+    def lane(self, lane: Lane) -> CircuitBreaker:
+        """The circuit breaker of a lane; who moves the bytes notes there what becomes of them."""
+        return self._breakers[lane]
 
     def count_retry(self) -> None:
         """Count a request that is sent again: every repeat is in the report."""
@@ -476,7 +495,7 @@ class GitHubClient:
             tries -= 1
             used = await self._had(self._auth.header(address))
             try:
-                return await self._proven(send) if used and proves else await send()
+                return await self._proven(send) if proves else await send()
             except RateLimited as error:
                 self.throttle.pause(error.retry_at)
                 raise
@@ -487,8 +506,7 @@ class GitHubClient:
                 if error.status != 401:
                     raise
                 if not await self._renewed(used, address):
-                    self.throttle.check()  # others were told already: one failure is enough
-                    self.throttle.stop(error)
+                    self._trip(error)
                     raise
                 if not tries:
                     raise ConnectionLost(
@@ -502,11 +520,11 @@ class GitHubClient:
             self.throttle.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send; until the host has taken the credential once in this pass, one request alone."""
-        if not self._credential_good:
+        """Send; while the circuit is half-open one request alone, until the host answers one."""
+        if not self.breaker.is_closed:
             async with self._proving:
                 self.throttle.check()
-                if not self._credential_good:  # nobody proved it meanwhile
+                if not self.breaker.is_closed:  # nobody proved it meanwhile
                     return await self._proof(send)
         return await send()
 
@@ -514,21 +532,35 @@ class GitHubClient:
         try:
             answer = await send()
         except GitHubError as error:
-            self._credential_good = error.status not in {None, 401}
+            if error.status is not None and error.status != 401 and not _is_down(error):
+                self._close()
             raise
-        self._credential_good = True
+        self._close()
         return answer
+
+    def _close(self) -> None:
+        if self.breaker.state == "half-open":  # else another request has found out otherwise
+            self.breaker.succeeded()
+
+    def _trip(self, error: GitHubError) -> None:
+        """Open the circuit.
+
+        Raises:
+            HostStopped: It is open: one failure is enough for all.
+        """
+        self.throttle.check()
+        self.breaker.trip(self.clock.monotonic(), error)
 
     async def _prove(self, address: str) -> None:
         """Have the credential proven before a stream is sent: by a small request, if at all.
 
         A stream may take hours, and everything that is asked of the host waits for the proof.
         """
-        if self._credential_good or await self._had(self._auth.header(address)) is None:
+        if self.breaker.is_closed or await self._had(self._auth.header(address)) is None:
             return
 
         async def ask_something() -> None:
-            if not self._credential_good:
+            if not self.breaker.is_closed:
                 await self._exchange(Call("GET", self.address("meta"), about=address))
 
         try:
@@ -536,7 +568,7 @@ class GitHubClient:
         except GitHubError as error:
             error.ambiguous = False  # the stream was not sent
             busy = isinstance(error, RateLimited) or error.status == 503
-            if busy or not self._credential_good:
+            if busy or not self.breaker.is_closed:
                 raise
 
     async def _had(self, credential: Awaitable[T]) -> T:
@@ -545,8 +577,7 @@ class GitHubClient:
             return await credential
         except AuthError as error:
             if error.status == 401:
-                self.throttle.check()
-                self.throttle.stop(error)
+                self._trip(error)
             raise
 
     async def _renewed(self, used: str | None, address: str) -> bool:
@@ -560,22 +591,18 @@ class GitHubClient:
             return False
 
     async def _consider_stopping(self, error: GitHubError) -> None:
-        """After the last try: if the host itself is down, let nobody else try in this pass."""
-        down = isinstance(error, (Unreachable, ConnectionLost)) or error.status == 503
-        if not down or isinstance(error, HostStopped):
+        """After the last attempt: probe the host, and open its circuit if it is down."""
+        if not _is_down(error):
             return
         async with self._probing:
-            # It stopped the host itself (a certificate, a proxy), or on its way through here.
-            if error in {self.stopped, self._last_straw}:
+            if error is self.stopped:  # it did so itself (a certificate, a proxy)
                 return
-            self.throttle.check()  # others were told already: one failure is enough
+            self.throttle.check()  # one failure is enough for all
             try:
                 await self._once(Call("GET", self.address("meta")))
             except GitHubError as failure:
-                down = isinstance(failure, (Unreachable, ConnectionLost))
-                if down or failure.status == 503:
-                    self._last_straw = error
-                    self.throttle.stop(failure)
+                if _is_down(failure):
+                    self._trip(error)
 
     # --- streams ---------------------------------------------------------------------------------
 
@@ -671,6 +698,21 @@ class GitHubClient:
             )
 
         return await ask(self._wire.home, admit)
+
+
+def _is_down(error: GitHubError) -> bool:
+    """Whether a failure may concern the host as a whole."""
+    if isinstance(error, HostStopped):
+        return False
+    return isinstance(error, (Unreachable, ConnectionLost)) or error.status == 503
+
+
+def _log_change(breaker: CircuitBreaker) -> None:
+    facts = {"host": breaker.host, "lane": breaker.lane}
+    if breaker.is_open:
+        log.error("circuit.opened", **facts, reason=str(breaker.reason))
+    else:
+        log.info("circuit.closed", **facts)
 
 
 def _json(body: object) -> bytes:

@@ -89,7 +89,7 @@ class Repeater:
         host: The host's configured name, for logs.
         once: Sends a call once.
         count_retry: Counts a call that is sent again.
-        stopped: Whether the host was given up.
+        stopped: Whether nothing is sent to the host any more.
         retry: How often a call is sent, and how long to wait in between.
         clock: For every wait.
         jitter: A random number from 0 to 1.

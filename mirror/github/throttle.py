@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.retry import LONGEST_WAIT
 from mirror.errors import GitHubError, HostStopped, RateLimited
 
@@ -28,11 +29,12 @@ log = structlog.get_logger(__name__)
 class Throttle:
     """Lets requests through: so many at once, not while the host wants none, writes in step.
 
-    And the breaker: once stopped, no request passes until :meth:`reset`.
+    Nothing passes while the circuit breaker is open.
 
     Args:
         clock: For every wait.
         name: The host's name, for logs and errors.
+        breaker: Of the API; one that stays closed by default.
         max_connections: Requests at once.
         writes_per_minute: Writes begin evenly spaced, so many a minute; 0 for no such limit.
         reserve: Requests of the primary limit to leave for others.
@@ -46,12 +48,14 @@ class Throttle:
         clock: Clock,
         *,
         name: str = "",
+        breaker: CircuitBreaker | None = None,
         max_connections: int = 16,
         writes_per_minute: float = 0,
         reserve: int = 0,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self.max_connections = max_connections
+        self.breaker = breaker or CircuitBreaker(name, "api")
         self._clock = clock
         self._name = name
         self._connections = asyncio.Semaphore(max_connections)
@@ -60,7 +64,7 @@ class Throttle:
         self._reserve = reserve
         self._longest_wait = longest_wait
         self._paused_until: datetime | None = None
-        self._stopped: GitHubError | None = None
+        self._pause_ends = 0.0  # the same moment by the monotonic clock
 
     @property
     def paused_until(self) -> datetime | None:
@@ -68,39 +72,38 @@ class Throttle:
         until = self._paused_until
         return until if until is not None and until > self._clock.now() else None
 
-    @property
-    def stopped(self) -> GitHubError | None:
-        """Why no request passes any more, or ``None``."""
-        return self._stopped
+    def paused_for(self) -> float:
+        """Seconds until something is let through; 0 unless the host announced a limit.
 
-    def stop(self, error: GitHubError) -> None:
-        """Let nothing through any more; the first reason is kept."""
-        if self._stopped is None:
-            self._stopped = error
-            log.error("github.stopped", host=self._name, error=str(error))
+        Whichever clock is over the moment first counts, since the time of day may be set.
+        """
+        if self._paused_until is None:
+            return 0.0
+        seconds = (self._paused_until - self._clock.now()).total_seconds()
+        return max(0.0, min(seconds, self._pause_ends - self._clock.monotonic()))
 
     def check(self) -> None:
-        """Refuse what would be sent after the host or its credential was given up.
+        """Refuse a request while the circuit breaker is open.
 
         Raises:
-            HostStopped: It was.
+            HostStopped: It is.
         """
-        if self._stopped is not None:
+        if self.breaker.is_open:
+            reason = self.breaker.reason
             raise HostStopped(
-                f"{self._name}: not asked, since it was given up in this pass: {self._stopped}",
+                f"{self._name}: request not sent, the host is disabled for now: {reason}",
                 host=self._name,
-                status=self._stopped.status,
+                status=reason.status if isinstance(reason, GitHubError) else None,
             ) from None
-
-    def reset(self) -> None:
-        """Begin a new pass: what was stopped is tried again. A limit that was announced stays."""
-        self._stopped = None
 
     def pause(self, until: datetime) -> None:
         """Let nothing through before a moment; the latest one counts."""
-        before, self._paused_until = self._paused_until, max(until, self._paused_until or until)
+        before = self._paused_until
+        if before is not None and before >= until:
+            return
+        seconds = (until - self._clock.now()).total_seconds()
+        self._paused_until, self._pause_ends = until, self._clock.monotonic() + seconds
         if before is None or until - before > _NEWS:
-            seconds = (until - self._clock.now()).total_seconds()
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
 
     def has_plenty(self, remaining: str) -> bool:
@@ -119,7 +122,7 @@ class Throttle:
         """Hold one connection while the block runs; wait for it, and for what else must be waited for.
 
         Raises (on entry):
-            HostStopped: The breaker is open.
+            HostStopped: The circuit breaker is open.
             RateLimited: The limit lasts longer than the longest wait.
         """
         return _Slot(self, write=write)
@@ -142,17 +145,18 @@ class Throttle:
 
     def _open(self) -> bool:
         """Whether nothing happened to close the gate while a connection was waited for."""
-        return self._stopped is None and self._paused_until is None
+        return not self.breaker.is_open and self._paused_until is None
 
     async def _pass(self) -> None:
-        """Wait at the gate, in slices: what waits must notice that the host was stopped."""
+        """Wait at the gate, in slices: what waits must notice that the breaker opens."""
         while True:
             self.check()
             if self._paused_until is None:
                 return
-            seconds = (self._paused_until - self._clock.now()).total_seconds()
+            seconds = self.paused_for()
             if seconds <= 0:
                 self._paused_until = None
+                log.info("github.throttle_ended", host=self._name)
                 return
             if seconds > self._longest_wait:
                 raise RateLimited(

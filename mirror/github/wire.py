@@ -134,7 +134,7 @@ class Wire:
         name: The host's configured name.
         api_url: Its API address: only that origin gets the token unless told otherwise.
         auth: The credential.
-        throttle: Told of limits, and stopped where no certificate can be trusted.
+        throttle: Told of limits; its circuit opens where no certificate can be trusted.
         clock: For the time that requests take.
         proxies: Which proxy an address is asked through.
         ca_file: Certificates (PEM) that are trusted in addition to the system's.
@@ -299,7 +299,7 @@ class Wire:
 
     def _heed(self, failure: GitHubError, url: str) -> None:
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
-            self._throttle.stop(failure)
+            self._throttle.breaker.trip(self._clock.monotonic(), failure)
         if isinstance(failure, (ConnectionLost, BadAnswer)):
             self._broke_at = self._clock.monotonic()
 

@@ -25,6 +25,7 @@ from mirror.errors import (
     GitHubError,
     MirrorError,
     NotFound,
+    NotTried,
     RateLimited,
     ServerError,
     SourceChanged,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
+    from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.reporting.report import Observer
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from mirror.github import ReleaseStore
     from mirror.storage.spool import SpoolFile
     from mirror.sync.asset_download import AssetDownloader
-    from mirror.sync.ways import Ways
     from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.workers import Workers
 
@@ -56,8 +57,15 @@ log = structlog.get_logger()
 WRONG_BYTES = 3
 """Attempts to copy an asset whose bytes do not match its digest: it will rarely change."""
 
-_NO_WAY = (ServerError, ConnectionLost, Unreachable, BadAnswer)
+_NOT_ITS_FAULT = (ServerError, ConnectionLost, Unreachable, BadAnswer)
 """What is rarely the fault of the one asset that it happens to."""
+
+_SUSPENDED = "suspended for now, since one asset after the other failed ({0.reason})"
+_NOT_TRIED: dict[str, str] = {
+    "download": f"downloads from {{0.host}} are {_SUSPENDED}",
+    "archive": f"downloads of source archives from {{0.host}} are {_SUSPENDED}",
+    "upload": f"uploads to {{0.host}} are {_SUSPENDED}",
+}
 
 _numbers = itertools.count(1)
 
@@ -124,7 +132,6 @@ class AssetCopier:
         response_timeout: Seconds from an upload's last byte to its answer.
         fetcher: Brings to disk what has to go over it.
         bandwidth: The budget of all transfers.
-        ways: Whether bytes get through at all.
         workers: Move the bytes.
     """
 
@@ -143,7 +150,6 @@ class AssetCopier:
         mirror_name: str,
         fetcher: AssetDownloader,
         bandwidth: Bandwidth,
-        ways: Ways,
         workers: Workers,
     ) -> None:
         self._source = source
@@ -158,7 +164,6 @@ class AssetCopier:
         self._mirror_name = mirror_name
         self._fetcher = fetcher
         self._bandwidth = bandwidth
-        self._ways = ways
         self._workers = workers
 
     async def copy(
@@ -185,24 +190,25 @@ class AssetCopier:
             Unmirrorable: The target can never take it.
             Waiting: It vanished or changed at the source; the next pass will know more.
             SpoolError: It has to go over the disk, and that cannot take it.
-            NotTried: So many others failed on the way there that it was given up.
+            NotTried: The circuit breaker of one of its lanes is open: so many others failed.
             RateLimited: A host takes no more requests. The caller retries, since no transfer slot
                 is to be held meanwhile.
             MirrorError: The last attempt failed.
         """
-        ways = (self._way_in(asset), self._way_out)
-        for way in ways:
-            self._ways.check(way)
+        lanes = (self._download_lane(asset), self._upload_lane)
+        for breaker in lanes:
+            if not breaker.allows(self._clock.monotonic()):
+                raise NotTried(_NOT_TRIED[breaker.lane].format(breaker))
         try:
             async with self._fetcher.hold(asset) as held:
                 place = Place(release, name, claimed, others)
                 copied = await self._copy(place, asset, held, limited)
         except MirrorError as error:
-            if way := self._blamed(error, asset):
-                self._ways.failed(way, (self._source_repo.key, asset.id), error)
+            if blamed := self._blamed(error, asset):
+                blamed.failed(self._clock.monotonic(), (self._source_repo.key, asset.id), error)
             raise
-        for way in ways:
-            self._ways.arrived(way)
+        for breaker in lanes:
+            breaker.succeeded()
         return copied
 
     def paused_for(self) -> float:
@@ -210,9 +216,7 @@ class AssetCopier:
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):
             return 0.0
-        now = self._clock.now()
-        times = [client.paused_until for client in clients]
-        seconds = max(((time - now).total_seconds() for time in times if time), default=0.0)
+        seconds = max(client.throttle.paused_for() for client in clients)
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
     async def _copy(
@@ -396,28 +400,28 @@ class AssetCopier:
 
     def _may_retry(self, asset: Asset, error: MirrorError) -> bool:
         """Whether another attempt to copy an asset may succeed; none may where all assets fail."""
-        way = self._blamed(error, asset)
-        if way and not self._ways.hopeful(way):
+        breaker = self._blamed(error, asset)
+        if breaker and breaker.suspect:
             return False
         if isinstance(error, DigestMismatch) and error.attempts >= WRONG_BYTES:
             return False
         return _is_taken(error) or (error.retryable and not isinstance(error, RateLimited))
 
-    def _way_in(self, asset: Asset) -> str:
-        kind = "source archives" if isinstance(asset, SourceArchive) else "assets"
-        return f"reading {kind} of {self._source.client.name}"
+    def _download_lane(self, asset: Asset) -> CircuitBreaker:
+        lane: Lane = "archive" if isinstance(asset, SourceArchive) else "download"
+        return self._source.client.lane(lane)
 
     @property
-    def _way_out(self) -> str:
-        return f"uploading to {self._target.client.name}"
+    def _upload_lane(self) -> CircuitBreaker:
+        return self._target.client.lane("upload")
 
-    def _blamed(self, error: MirrorError, asset: Asset) -> str:
-        """The way that an asset failed on; empty where that was its own fault."""
+    def _blamed(self, error: MirrorError, asset: Asset) -> CircuitBreaker | None:
+        """The lane that an asset failed in; ``None`` where the asset itself is to blame."""
         if isinstance(error, Stalled):
-            return self._way_out if error.at_target else self._way_in(asset)
-        if not isinstance(error, _NO_WAY) or error.status in {404, 410}:
-            return ""
-        return self._way_in(asset) if self._of_source(error) else self._way_out
+            return self._upload_lane if error.at_target else self._download_lane(asset)
+        if not isinstance(error, _NOT_ITS_FAULT) or error.status in {404, 410}:
+            return None
+        return self._download_lane(asset) if self._of_source(error) else self._upload_lane
 
     async def _doubted(self, error: MirrorError, asset: Asset) -> MirrorError:
         """An asset that seems to be gone is asked for: if it is as it was, something else lied."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mirror.github import ReleaseStore
     from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
-    from mirror.sync.ways import Ways
     from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.priority_queue import TransferSlots
     from mirror.transfer.workers import Workers
@@ -52,7 +51,6 @@ class SessionContext:
         spool: Room on disk for assets in flight.
         spooled: All assets go over the disk, not only those whose length nobody knows.
         bandwidth: The budget of all transfers.
-        ways: Whether bytes get through at all.
         workers: Move the bytes of assets.
     """
 
@@ -67,7 +65,6 @@ class SessionContext:
     audit_interval: float
     spool: Spool
     bandwidth: Bandwidth
-    ways: Ways
     workers: Workers
     spooled: bool = False
     full: bool = False

@@ -277,7 +277,6 @@ class Session:
             mirror_name=self._mirror.name,
             fetcher=await self._fetcher(),
             bandwidth=tools.bandwidth,
-            ways=tools.ways,
             workers=tools.workers,
         )
         context = ExecutionContext(

@@ -563,7 +563,7 @@ class Hosts:
         await self.clock.sleep(1.0)
         for name in (mirror.source_name, "target"):
             if name in self.down:
-                self.workload.clients[name].stopped = DOWN
+                self.workload.clients[name].stop(DOWN)
                 return a_report(mirror, "failed", stopped="503 maintenance")
         return a_report(mirror)
 
@@ -618,7 +618,7 @@ async def test_a_listing_that_was_stopped_by_its_host_is_made_again() -> None:
     async def listing(source: str) -> None:
         stopped = source == "github" and down
         if stopped:
-            workload.clients["github"].stopped = DOWN
+            workload.clients["github"].stop(DOWN)
         report = RepositoryReport("github:owner/*", None, "failed", stopped="503")
         workload.failed = (report,) if stopped else ()
 
@@ -669,7 +669,7 @@ async def test_those_who_wait_for_a_host_keep_their_places() -> None:
     async def work(mirror: Mirror) -> RepositoryReport:
         await clock.sleep(1.0)
         if down:
-            workload.clients["github"].stopped = DOWN
+            workload.clients["github"].stop(DOWN)
             return a_report(mirror, "failed", stopped="503")
         return a_report(mirror)
 
@@ -978,7 +978,7 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
             elif event in {"all", "full"}:
                 assert it.scheduler.request(full=event == "full")
             elif event == "stop":
-                client.stopped = dice.choice([DOWN, refused])
+                client.stop(dice.choice([DOWN, refused]))
             elif event == "limit":
                 client.paused_until = clock.now() + timedelta(seconds=dice.randrange(600))
             else:

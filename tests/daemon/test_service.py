@@ -380,7 +380,7 @@ async def test_a_host_that_is_closed_takes_no_turn_of_another(
         fault = Fault(kind="status", route=route, status=status, headers=later, times=None)
         world.source.faults.add(fault)
         async with world, daemon(world) as running:
-            await running.event("host.paused", host="github")
+            await running.event("github.throttled", host="github")
             other.add_release("octo/tool", "o1", assets={"o": b"o"})
             running.signal(signal.SIGUSR1)
             await running.event("release.published", release="o1")

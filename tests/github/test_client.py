@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import structlog.testing
 from aioresponses import aioresponses
 
 from mirror.core.retry import RetryPolicy
@@ -237,6 +238,50 @@ async def test_a_host_that_is_down_is_given_up(host: Mocked, failure: Any) -> No
         with pytest.raises(HostStopped):
             await github.get("y")
     assert len(host.sent) == 5
+
+
+@pytest.mark.parametrize(("failures", "cool_down"), [([401], 300), ([503] * 4, 30)])
+async def test_a_host_that_is_disabled_is_probed_after_a_while(
+    host: Mocked, failures: list[int], cool_down: float
+) -> None:
+    """By who can wait for it: not before the cool-down is over, later if it is still bad."""
+    clock = VirtualClock()
+    host.answers("GET", META, *failures[:1] * 2)
+    host.answers("GET", X, *failures, *failures, 200)
+    async with client(clock) as github:
+        assert github.closed_for() == 0
+        with structlog.testing.capture_logs() as logs:
+            for factor in (1, 2):
+                with pytest.raises(GitHubError):
+                    await github.get("x")
+                assert github.closed_for() == factor * cool_down
+                clock.advance(factor * cool_down - 1)
+                github.revive_if_due()
+                with pytest.raises(HostStopped):
+                    await github.get("x")
+                clock.advance(1)
+                github.revive_if_due()
+                assert github.closed_for() == 0
+            assert (await github.get("x")).status == 200
+    lines = [line for line in logs if line["event"].startswith("circuit.")]
+    assert [(line["event"], line["host"], line["lane"]) for line in lines] == [
+        ("circuit.opened", "github", "api"),
+        ("circuit.closed", "github", "api"),
+    ]
+    assert str(failures[0]) in lines[0]["reason"]
+
+
+async def test_a_limit_closes_a_host_until_it_is_over(host: Mocked) -> None:
+    """Nothing is disabled for it, and nothing has to be probed."""
+    clock = VirtualClock()
+    host.answers("GET", X, {"status": 429, "headers": {"Retry-After": "7200"}})
+    async with client(clock) as github:
+        with pytest.raises(RateLimited):
+            await github.get("x")
+        assert github.closed_for() == 7200
+        assert github.stopped is None
+        clock.advance(7200)
+        assert github.closed_for() == 0
 
 
 async def test_a_post_is_not_repeated_blindly(host: Mocked) -> None:

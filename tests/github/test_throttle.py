@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+import structlog.testing
 
 from mirror.errors import AuthError, HostStopped, RateLimited
 from mirror.github import RateLimit, Throttle
@@ -80,6 +81,50 @@ async def test_a_limit_is_not_waited_for_longer_than_an_hour_and_a_bit() -> None
     assert clock.slept == []
 
 
+async def test_the_seconds_until_a_pause_ends() -> None:
+    """A later limit prolongs it; an earlier one does not shorten it."""
+    clock = VirtualClock()
+    throttle = Throttle(clock)
+    assert throttle.paused_for() == 0
+    throttle.pause(START + timedelta(seconds=100))
+    clock.advance(60)
+    assert throttle.paused_for() == 40
+    throttle.pause(START + timedelta(seconds=80))
+    assert throttle.paused_for() == 40
+    throttle.pause(START + timedelta(seconds=660))
+    assert throttle.paused_for() == 600
+    clock.advance(601)
+    assert throttle.paused_for() == 0
+    assert throttle.paused_until is None
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(days=400)])
+async def test_a_clock_that_is_set_does_not_prolong_a_pause(jump: timedelta) -> None:
+    """The end of a limit is a time of day, but nobody waits longer than when it was announced."""
+    clock = VirtualClock()
+    throttle = Throttle(clock)
+    throttle.pause(clock.now() + timedelta(seconds=100))
+    clock.start += jump
+    assert throttle.paused_for() == (100 if jump < timedelta(0) else 0)
+    async with throttle.slot():
+        assert clock.monotonic() == (100 if jump < timedelta(0) else 0)
+
+
+async def test_a_pause_is_logged_when_it_begins_and_when_it_ends() -> None:
+    """Not for each request that waits."""
+    throttle = Throttle(VirtualClock(), name="github")
+    with structlog.testing.capture_logs() as logs:
+        for seconds in (100, 101, 102):
+            throttle.pause(START + timedelta(seconds=seconds))
+        for _ in range(3):
+            async with throttle.slot():
+                pass
+    assert [(line["event"], line["host"]) for line in logs] == [
+        ("github.throttled", "github"),
+        ("github.throttle_ended", "github"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("reserve", "remaining", "waits"),
     [(0, 1, False), (0, 0, True), (50, 51, False), (50, 50, True)],
@@ -103,18 +148,17 @@ async def test_absent_limits_pause_nothing() -> None:
         assert clock.monotonic() == 0
 
 
-async def test_what_is_stopped_stays_stopped_until_the_next_pass() -> None:
-    """The first reason is told to everyone after; a new pass tries again."""
+async def test_nothing_passes_while_the_circuit_is_open() -> None:
+    """The error names the first reason; once it is half-open, requests pass."""
     throttle = Throttle(VirtualClock(), name="target")
-    throttle.stop(AuthError("target: bad credentials", status=401))
-    throttle.stop(AuthError("another"))
+    throttle.breaker.trip(0, AuthError("target: bad credentials", status=401))
+    throttle.breaker.trip(0, AuthError("another"))
     with pytest.raises(HostStopped, match="bad credentials") as caught:
         async with throttle.slot():
             pass
     assert caught.value.status == 401
     assert not caught.value.retryable
-    throttle.reset()
-    assert throttle.stopped is None
+    throttle.breaker.half_open()
     async with throttle.slot():
         pass
 
@@ -135,12 +179,12 @@ async def test_what_waits_notices_that_the_host_was_stopped() -> None:
     async with asyncio.TaskGroup() as group, throttle.slot():
         group.create_task(request())
         await asyncio.sleep(0)
-        throttle.stop(AuthError("no"))
-    throttle.reset()
+        throttle.breaker.trip(0, AuthError("no"))
+    throttle.breaker.half_open()
     throttle.pause(START + timedelta(hours=1))
     async with asyncio.TaskGroup() as group:
         group.create_task(request())
         await asyncio.sleep(0)
-        throttle.stop(AuthError("no"))
+        throttle.breaker.trip(0, AuthError("no"))
     assert outcomes == ["stopped", "stopped"]
     assert clock.monotonic() <= 60

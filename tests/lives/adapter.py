@@ -35,7 +35,6 @@ from mirror.sync.context import Endpoint, SessionContext
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import sync_mirror
 from mirror.sync.stop import Stop
-from mirror.sync.ways import Ways
 from mirror.transfer.bandwidth import Bandwidth
 from mirror.transfer.priority_queue import TransferSlots
 from mirror.transfer.workers import Workers
@@ -527,7 +526,6 @@ def _tools(
         audit_interval=AUDIT_INTERVAL,
         spool=Spool(Path("nowhere"), None, clock),
         bandwidth=Bandwidth(0, clock),
-        ways=Ways(clock),
         workers=Workers(threads=0),
         full=full,
     )

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.domain.mirror import Mirror, Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
-from mirror.core.reporting.report import Failure, RepositoryReport, RequestCount
-from mirror.daemon.hosts import HostGate
+from mirror.core.reporting.report import Failure, RepositoryReport
 from mirror.sync.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -20,26 +20,37 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.timetable import Timetable
     from mirror.daemon.passes import Pass
-    from mirror.errors import GitHubError
+    from mirror.daemon.scheduler import HostGate
+    from mirror.errors import MirrorError
 
 
 class FakeClient:
     """A host's client that a test stops and pauses."""
 
-    def __init__(self) -> None:
-        self.stopped: GitHubError | None = None
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.breaker = CircuitBreaker("github", "api")
         self.paused_until: datetime | None = None
-        self.requests = 0
-        self.revived: list[float] = []
-        self.clock: Clock | None = None
 
     @property
-    def counts(self) -> RequestCount:
-        return RequestCount(self.requests)
+    def stopped(self) -> MirrorError | None:
+        return self.breaker.reason if self.breaker.is_open else None
+
+    def stop(self, error: MirrorError) -> None:
+        self.breaker.trip(self.clock.monotonic(), error)
+
+    def closed_for(self) -> float:
+        paused = 0.0
+        if self.paused_until is not None:
+            paused = (self.paused_until - self.clock.now()).total_seconds()
+        return max(0.0, paused, self.breaker.retry_in(self.clock.monotonic()))
 
     def revive(self) -> None:
-        self.stopped = None
-        self.revived.append(self.clock.monotonic() if self.clock else 0.0)
+        self.breaker.half_open(afresh=True)
+
+    def revive_if_due(self) -> None:
+        if self.stopped and not self.breaker.retry_in(self.clock.monotonic()):
+            self.breaker.half_open()
 
 
 def a_mirror(
@@ -131,14 +142,11 @@ class FakeWorkload:
         self.sessions: list[Session] = share.sessions if share else []
         self.open: Counter[str] = share.open if share else Counter()
         self.most: Counter[str] = share.most if share else Counter()
-        self.clients = {name: FakeClient() for name in (*sources, "target")}
-        for client in self.clients.values():
-            client.clock = clock
-        self._gates = {name: HostGate(name, client, clock) for name, client in self.clients.items()}
+        self.clients = {name: FakeClient(clock) for name in (*sources, "target")}
 
     @property
     def gates(self) -> Mapping[str, HostGate]:
-        return self._gates
+        return self.clients
 
     @property
     def patterns(self) -> dict[str, list[Rule]]:
@@ -169,6 +177,8 @@ class FakeWorkload:
 
     async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
         self.sessions.append(Session(mirror.key, self.clock.monotonic(), full))
+        hosts = [self.clients[name].breaker for name in (mirror.source_name, "target")]
+        probed = [breaker for breaker in hosts if breaker.state == "half-open"]
         for key in (mirror.key, ""):
             self.open[key] += 1
             self.most[key] = max(self.most[key], self.open[key])
@@ -177,8 +187,9 @@ class FakeWorkload:
                 return a_report(mirror)
             return await self.work(mirror)
         finally:
-            for name in (mirror.source_name, "target"):
-                self.clients[name].requests += 1
+            for breaker in probed:
+                if breaker.state == "half-open":
+                    breaker.succeeded()
             for key in (mirror.key, ""):
                 self.open[key] -= 1
 

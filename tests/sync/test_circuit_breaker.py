@@ -1,4 +1,4 @@
-"""Bytes that do not get through are not tried asset by asset."""
+"""A lane whose bytes do not get through is suspended, instead of trying asset by asset."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
-from mirror.errors import MirrorError, NotTried
-from mirror.sync.ways import GIVEN_UP, LOOK_AGAIN, TROUBLE, Ways
-from support.clock import VirtualClock
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ target = "mirrors/tool"
 source = "octo/other"
 target = "mirrors/other"
 """
-WAY = "uploading to target"
 
 
 def seed(world: World, assets: int = 40) -> None:
@@ -38,17 +34,6 @@ def seed(world: World, assets: int = 40) -> None:
             )
 
 
-def refused(ways: Ways, asks: int) -> int:
-    """How many of so many questions are refused."""
-    count = 0
-    for _ in range(asks):
-        try:
-            ways.check(WAY)
-        except NotTried:
-            count += 1
-    return count
-
-
 @pytest.mark.parametrize(
     ("side", "fault"),
     [
@@ -61,7 +46,7 @@ def refused(ways: Ways, asks: int) -> int:
     ],
     ids=lambda value: value if isinstance(value, str) else value.kind,
 )
-async def test_a_host_that_refuses_all_bytes_is_given_up(
+async def test_a_host_that_refuses_all_bytes_is_suspended(
     side: str, fault: Fault, tmp_path: Path
 ) -> None:
     """Few assets are tried to the end; the others are told as not tried, and come the next time."""
@@ -121,34 +106,3 @@ async def test_assets_that_are_lost_stop_nobody_else(tmp_path: Path) -> None:
         report = await world.sync()
         assert len([f for f in only(report).failures if f.asset]) == len(lost) == 20
         assert set(world.published()) == {"v0", "v1"}
-
-
-def test_a_way_in_trouble_takes_one_try_each() -> None:
-    """After some different assets in a row; the same one again counts once, one that arrives ends it."""
-    ways = Ways(VirtualClock())
-    for _ in range(9):
-        ways.failed(WAY, 1, MirrorError("no"))
-    assert ways.hopeful(WAY)
-    for number in range(TROUBLE):
-        ways.failed(WAY, number, MirrorError("no"))
-    assert not ways.hopeful(WAY)
-    assert ways.hopeful("another way")
-    assert refused(ways, 100) == 0
-    ways.arrived(WAY)
-    assert ways.hopeful(WAY)
-
-
-def test_a_way_that_was_given_up_is_looked_at_less_and_less() -> None:
-    """Of a thousand assets ten are tried; after a while the next one is; then all are again."""
-    clock = VirtualClock()
-    ways = Ways(clock)
-    for number in range(GIVEN_UP):
-        ways.failed(WAY, number, MirrorError("the last word"))
-    assert 1000 - refused(ways, 1000) == 10
-    with pytest.raises(NotTried, match=f"{WAY} was given up.*the last word"):
-        ways.check(WAY)
-    clock.advance(LOOK_AGAIN)
-    ways.check(WAY)
-    assert refused(ways, 100) == 93
-    ways.arrived(WAY)
-    assert refused(ways, 100) == 0
