@@ -1,4 +1,4 @@
-"""Checks that involve more than one key, after each value has been validated."""
+"""Checks across several keys, after each value has been validated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from mirror.config.lines import label
-from mirror.config.values import SOURCE_NAME_PATTERN, alternatives, is_loopback, quote
+from mirror.config.messages import alternatives, quote
+from mirror.config.repository_names import SOURCE_NAME_PATTERN
+from mirror.config.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes a mistake and the path of its key."""
+    """Receives a mistake and the path of its key."""
 
     def __call__(self, path: Path, message: str) -> None:
-        """Note a mistake."""
+        """Record a mistake."""
 
 
 def check_credential(path: Path, table: object, add: Sink) -> None:
-    """Refuse a target without a token or an App: no host is written to without one."""
+    """Reject a target without a token or an App."""
     if path == ("target",) and isinstance(table, dict) and not table.keys() & {"token", "app"}:
         add(
             (*path, "token"),
@@ -33,7 +35,7 @@ def check_credential(path: Path, table: object, add: Sink) -> None:
 
 
 def check_plaintext(path: Path, host: Host, add: Sink) -> None:
-    """Refuse to send a credential where others can read it on its way."""
+    """Reject sending a credential over an unencrypted connection."""
     if host.allow_plaintext or not (host.token or host.app):
         return
     for name in ("url", "api_url", "upload_origin"):
@@ -47,13 +49,13 @@ def check_plaintext(path: Path, host: Host, add: Sink) -> None:
 
 
 def check_exclusive(path: Path, table: object, keys: tuple[str, str], add: Sink) -> None:
-    """Refuse two keys of a table that exclude each other."""
+    """Reject two keys that exclude each other."""
     if isinstance(table, dict) and keys[0] in table and keys[1] in table:
         add((*path, keys[1]), f"set {keys[0]} or {keys[1]}, not both")
 
 
 def check_pattern_keys(path: Path, mirror: Mirror, add: Sink) -> None:
-    """Refuse what only means something for a pattern, in a mirror of one repository."""
+    """Reject keys that apply only to patterns in a mirror of one repository."""
     if mirror.is_pattern:
         return
     for name in ("forks", "archived"):
@@ -66,7 +68,7 @@ def check_pattern_keys(path: Path, mirror: Mirror, add: Sink) -> None:
 
 
 def check_from(path: Path, given: object, names: Sequence[str], add: Sink) -> None:
-    """Check that a mirror reads from a source that there is."""
+    """Check that the source of a mirror exists."""
     known = alternatives([quote(name) for name in names]) if names else ""
     if isinstance(given, str) and given not in names:
         add(
@@ -84,9 +86,9 @@ def check_from(path: Path, given: object, names: Sequence[str], add: Sink) -> No
 
 
 def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add: Sink) -> None:
-    """Refuse mirrors that write to what they read, and two that write to the same.
+    """Reject mirrors whose target is their source, and two mirrors with one target.
 
-    Only what the file alone can tell: patterns may meet others when they are expanded.
+    Patterns are compared again when they have been expanded.
     """
     taken: dict[str, int] = {}
     for position, mirror in mirrors.items():
@@ -125,11 +127,14 @@ def _same_host(hosts: Mapping[str, Host], name: str) -> bool:
 
 
 def check_names(names: Sequence[str], add: Sink) -> None:
-    """Check what sources are called: reports and selections use these names."""
+    """Check the names of sources, which appear in reports and patterns."""
     seen: dict[str, str] = {}
     for name in names:
         if not re.fullmatch(SOURCE_NAME_PATTERN, name):
-            add(("sources", name), "may contain only letters, digits, hyphens and underscores")
+            add(
+                ("sources", name),
+                "may contain only letters, digits, hyphens and underscores",
+            )
         if name.lower() == "target":
             add(("sources", name), "is reserved for the target; choose another name")
         other = seen.setdefault(name.lower(), name)

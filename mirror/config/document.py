@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from mirror.config.messages import alternatives
 from mirror.config.model import File, Settings
-from mirror.config.values import Address, alternatives, format_duration
+from mirror.config.urls import Address
+from mirror.config.values import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +21,10 @@ Json = dict[str, Any]
 
 
 class _Generator(GenerateJsonSchema):
-    """Writes defaults as they are typed, and titles only where a type has a name."""
+    """Writes defaults in the syntax of the file, and titles only for types with a name."""
 
     def encode_default(self, dft: Any) -> Any:
-        """Write a default value as the file would."""
+        """A default value in the syntax of the file."""
         if isinstance(dft, timedelta):
             return format_duration(dft)
         if isinstance(dft, Address):
@@ -32,15 +34,15 @@ class _Generator(GenerateJsonSchema):
         return super().encode_default(dft)
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        """Leave out titles that only repeat the key."""
+        """Omit titles that only repeat the key."""
         return False
 
 
 def schema() -> Json:
-    """Give the JSON Schema of the configuration file, as it is typed.
+    """The JSON Schema of the configuration file.
 
-    Draft 7, which the language servers for TOML know best; every table is written out in its
-    place, because beside a ``$ref`` that draft ignores descriptions and defaults.
+    Draft 7, which TOML language servers support best. Every table is inlined, because that draft
+    ignores descriptions and defaults beside a ``$ref``.
     """
     made = File.model_json_schema(schema_generator=_Generator)
     body: Json = _plain(made, made.get("$defs", {}))
@@ -50,7 +52,7 @@ def schema() -> Json:
 
 
 def _plain(node: Any, definitions: Json) -> Any:
-    """Write references out, and drop null: TOML has none, a key is left out instead."""
+    """Inline references, and drop null: TOML has none, a key is omitted instead."""
     if isinstance(node, list):
         return [_plain(item, definitions) for item in node]
     if not isinstance(node, dict):
@@ -113,27 +115,25 @@ Each `[[mirrors]]` table defines one mirror. `[defaults]` accepts the same keys 
 value or list replaces the default, and `[]` clears a list. An explicit mirror takes precedence over
 a pattern, and an earlier pattern over a later one."""
 _SECTIONS = {
-    "target": ("hosts", "`[target]` and `[sources.NAME]`", _HOSTS),
-    "mirrors": ("mirrors", "`[[mirrors]]` and `[defaults]`", _MIRRORS),
-    "sync": ("sync", "`[sync]`", "Concurrency, retries and transfers."),
-    "ledger": ("ledger", "`[ledger]`", "Location of the ledger."),
-    "daemon": ("daemon", "`[daemon]`", "Schedule and HTTP endpoints of the daemon."),
-    "notify": (
-        "notify",
-        "`[notify]`",
-        "Notifications and heartbeat. See [Notifications](../guides/notifications.md).",
-    ),
-    "log": ("log", "`[log]`", "Logging."),
+    "target": ("`[target]` and `[sources.NAME]`", _HOSTS),
+    "mirrors": ("`[[mirrors]]` and `[defaults]`", _MIRRORS),
+    "sync": ("`[sync]`", ""),
+    "ledger": ("`[ledger]`", ""),
+    "daemon": ("`[daemon]`", ""),
+    "notify": ("`[notify]`", " See [Notifications](../guides/notifications.md)."),
+    "log": ("`[log]`", ""),
 }
+"""Headings, and a text: one of its own, or what follows the description in the schema."""
 
 
 def reference() -> str:
-    """Write the reference page, `docs/reference/configuration.md`."""
+    """The reference page, `docs/reference/configuration.md`."""
     pages = [_INTRODUCTION]
     tables = schema()["properties"]
-    for name, (section, title, text) in _SECTIONS.items():
+    for name, (title, more) in _SECTIONS.items():
         table = tables[name].get("items", tables[name])
-        rows = sorted(_rows(section, "", table), key=lambda row: row[0] not in _FIRST)
+        text = more if more in {_HOSTS, _MIRRORS} else table["description"] + more
+        rows = sorted(_rows("", table), key=lambda row: row[0] not in _FIRST)
         lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
         head = "| key | type | default | meaning |\n| --- | --- | --- | --- |"
         pages.append(f"## {title}\n\n{text}\n\n{head}\n{lines}\n")
@@ -143,11 +143,11 @@ def reference() -> str:
 _FIRST = ("`source`", "`from`", "`target`")
 
 
-def _rows(section: str, prefix: str, table: Json) -> Iterator[tuple[str, str, str, str]]:
+def _rows(prefix: str, table: Json) -> Iterator[tuple[str, str, str, str]]:
     for name, node in table["properties"].items():
         key = prefix + name
         if "properties" in node:
-            yield from _rows(section, f"{key}.", node)
+            yield from _rows(f"{key}.", node)
             continue
         required = name in table.get("required", ())
         default = f"`{dumps(node['default'])}`" if "default" in node else "none"

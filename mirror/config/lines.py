@@ -1,8 +1,8 @@
-"""Where a key stands in a TOML file, and what messages call it.
+"""Line numbers of keys in a TOML file, and the names of keys in messages.
 
-The parser of the standard library tells no positions. This scanner does not parse either: it
-reads a text that is known to be good TOML, and finds the lines where tables and keys begin. What
-it cannot tell (a key inside an inline table) has the line of the nearest key around it.
+The standard library's parser reports no positions. This scanner reads a text that is known to be
+valid TOML and finds the lines where tables and keys begin. A key inside an inline table has the line
+of the nearest key around it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mirror.config.values import quote
+from mirror.config.messages import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,11 +32,11 @@ _BARE = re.compile(r"[\w-]+", re.ASCII)
 
 
 def label(path: Path, sources: Mapping[int, str] | None = None) -> str:
-    """Write a key's path as a person would: ``mirrors[2] (cli/cli).releases.latest``.
+    """Format a key's path: ``mirrors[2] (cli/cli).releases.latest``.
 
     Args:
         path: Keys, and positions in lists counted from 0.
-        sources: What to name a mirror by, per position.
+        sources: The source of each mirror, by position.
     """
     shown = ""
     for depth, part in enumerate(path):
@@ -53,7 +53,7 @@ class Lines:
     """The line of each table and key of a file.
 
     Args:
-        text: The file's text; good TOML.
+        text: The file's text; valid TOML.
     """
 
     def __init__(self, text: str) -> None:
@@ -62,14 +62,14 @@ class Lines:
             self._lines.setdefault(path, line)
 
     def find(self, path: Path) -> int | None:
-        """Give the line of a key or of the nearest thing around it, counted from 1."""
+        """The line of a key, or of the nearest key or table around it, counted from 1."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path)
 
 
 def _hide(match: re.Match[str]) -> str:
-    """Cover a string, so that nothing in it looks like TOML; remove a comment; keep the length."""
+    """Mask a string or a comment with text of the same length that is not TOML."""
     filler = " " if match[0].startswith("#") else "_"
     return "".join(c if c == "\n" else filler for c in match[0])
 
@@ -101,7 +101,7 @@ def _keys(text: str) -> Path:
 
 
 def _resolve(keys: Path, lengths: dict[Path, int], *, new: bool) -> Path:
-    """Find the table that a header means; ``new``: the header adds one to a list of tables."""
+    """The table that a header names; ``new``: the header appends to a list of tables."""
     path: Path = ()
     for position, key in enumerate(keys, 1):
         path = (*path, key)

@@ -1,4 +1,4 @@
-"""The configuration file: finding it, reading it, and telling every mistake at once."""
+"""Finding and reading the configuration file; every mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import os.path
 import re
 import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import ValidationError, WithJsonSchema
+from pydantic import ValidationError
 
 from mirror.config import checks
 from mirror.config.lines import Lines, label
+from mirror.config.messages import kind, sentence, unknown_key
 from mirror.config.model import (
     Config,
     Daemon,
@@ -29,19 +28,15 @@ from mirror.config.model import (
     Sync,
     state_directory,
 )
-from mirror.config.values import alternatives, kind, quote
 from mirror.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pydantic_core import ErrorDetails
-
     from mirror.config.lines import Path as KeyPath
 
 SYSTEM_FILE = Path("/etc/release-mirror/config.toml")
 _LARGEST_FILE = 16 * 2**20
-_MOST_NAMES = 12
 
 S = TypeVar("S", bound=Settings)
 
@@ -51,10 +46,10 @@ def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) ->
 
     The first of: ``explicit`` (``--config``), ``$RELEASE_MIRROR_CONFIG``,
     ``$XDG_CONFIG_HOME/release-mirror/config.toml``, ``/etc/release-mirror/config.toml``. The first
-    two are taken as they are, so that a wrong one is told and not passed over.
+    two are returned unchecked, so that a wrong path is an error instead of being skipped.
 
     Raises:
-        ConfigError: There is none; tells where it was looked for.
+        ConfigError: There is none; the message lists the places searched.
     """
     if explicit:
         return Path(explicit)
@@ -88,8 +83,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         environ: The environment, for the ledger's default directory.
 
     Raises:
-        ConfigError: The file cannot be read or is wrong; every mistake is in it, in the order of
-            the file where lines are known.
+        ConfigError: The file cannot be read or is invalid; it lists every mistake, in the order of
+            the file.
     """
     try:
         text = _read(path)
@@ -135,7 +130,7 @@ _PLAINER = {
     "Invalid value": "a value is missing or invalid; strings need quotes",
     "Expected '=' after a key in a key/value pair": "a key must be followed by = and a value",
 }
-"""Messages of the TOML parser that people stumble over, in other words."""
+"""Messages of the TOML parser that are hard to understand, and plainer ones."""
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -157,7 +152,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Part(Generic[S]):
-    """A table of the file: its settings as far as they are good, and what they were made of."""
+    """A table of the file: its valid settings, and the TOML they were read from."""
 
     settings: S | None
     table: dict[str, Any]
@@ -183,19 +178,19 @@ class _Reader:
         }
 
     def add(self, path: KeyPath, message: str) -> None:
-        """Note a mistake."""
+        """Record a mistake."""
         problem = Problem(label(path, self._sources), message, self._lines.find(path))
         self._found.setdefault((path, message), problem)
 
     def problems(self) -> list[Problem]:
-        """Give all mistakes, in the order of the file."""
+        """All mistakes, in the order of the file."""
         return sorted(self._found.values(), key=lambda problem: problem.line or 0)
 
     def config(self) -> Config | None:
-        """Read every table; ``None`` when there is a mistake anywhere."""
+        """Read every table; ``None`` if there is any mistake."""
         for key in self._raw:
             if key not in File.model_fields:
-                self.add((key,), _unknown(key, File))
+                self.add((key,), unknown_key(key, File))
         target = self._target()
         sources = self._host_tables()
         hosts = {"target": target, **sources} if target else sources
@@ -270,7 +265,7 @@ class _Reader:
     def _mirror(
         self, position: int, table: object, defaults: dict[str, Any], names: Sequence[str]
     ) -> Mirror | None:
-        """Read one mirror by itself, for its mistakes, and then with the defaults."""
+        """Validate a mirror by itself, so that its mistakes are its own, then with the defaults."""
         path = ("mirrors", position)
         own = self._table(path, Mirror, table)
         if isinstance(table, dict):
@@ -281,11 +276,10 @@ class _Reader:
         merged = merge(defaults, own.table)
         if len(names) == 1:
             merged.setdefault("from", names[0])
-        place = {"index": position + 1, "line": self._lines.find(path)}
-        return Mirror.model_validate(merged, context=self._context | place)
+        return Mirror.model_validate(merged, context=self._context)
 
     def _table(self, path: KeyPath, model: type[S], value: object) -> _Part[S]:
-        """Read a table; what is wrong in it is noted and left out, so that the rest is checked."""
+        """Read a table; mistakes are recorded and removed, so that the rest is validated."""
         if not isinstance(value, dict):
             self.add(path, f"must be a table: write [{label(path)}], not {kind(value)}")
             return _Part(None, {})
@@ -294,18 +288,18 @@ class _Reader:
         except ValidationError as error:
             found = error.errors(include_url=False)
         for item in found:
-            self.add((*path, *item["loc"]), _sentence(item, model))
-        # What misses a key goes as a whole, unless it is this table itself.
+            self.add((*path, *item["loc"]), sentence(item, model))
+        # A table that lacks a required key is removed, unless it is this table itself.
         bad = [item["loc"][: -1 if item["type"] == "missing" else None] for item in found]
         rest = _without(value, [place for place in bad if place])
         try:
             return _Part(model.model_validate(rest, context=self._context), rest)
-        except ValidationError:  # a key that must be set is not there
+        except ValidationError:  # a required key is missing
             return _Part(None, rest)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one table over another, key by key in nested tables; values and lists replace."""
+    """Merge two tables, key by key in nested tables; values and lists replace."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -321,7 +315,7 @@ def _is_plain(source: object) -> bool:
 
 
 def _without(table: dict[str, Any], paths: Sequence[KeyPath]) -> dict[str, Any]:
-    """Copy a table without the keys at, or next around, these paths."""
+    """A copy of a table without the keys at these paths, or the innermost ones around them."""
     by_key: dict[str | int, list[KeyPath]] = {}
     for path in paths:
         by_key.setdefault(path[0], []).append(path[1:])
@@ -333,91 +327,3 @@ def _without(table: dict[str, Any], paths: Sequence[KeyPath]) -> dict[str, Any]:
         elif isinstance(value, dict) and all(inner):
             rest[key] = _without(value, inner)
     return rest
-
-
-def _tables(model: type[Settings]) -> dict[str, type[Settings]]:
-    """Find the keys of a table that are tables themselves."""
-    found = {}
-    for name, field in model.model_fields.items():
-        type_ = field.annotation
-        members = get_args(type_) if get_origin(type_) is UnionType else (type_,)
-        for member in members:
-            if isinstance(member, type) and issubclass(member, Settings):
-                found[field.alias or name] = member
-    return found
-
-
-def _names(model: type[Settings]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _unknown(key: str, model: type[Settings]) -> str:
-    """Tell what was probably meant by a key that does not exist."""
-    names, tables = _names(model), _tables(model)
-    inner = [f"{table}.{key}" for table in tables if key in _names(tables[table])]
-    close = inner or get_close_matches(key, names, n=1, cutoff=0.6)
-    close = close or get_close_matches(key.replace("-", "_").lower(), names, n=1, cutoff=0.6)
-    if close:
-        return f"unknown key; did you mean {alternatives([quote(name) for name in close])}?"
-    if len(names) > _MOST_NAMES:
-        deep = [f"{table}.{name}" for table in tables for name in _names(tables[table])]
-        close = get_close_matches(key, deep, n=1, cutoff=0.6)
-        if close:
-            return f"unknown key; did you mean {quote(close[0])}?"
-    return f"unknown key; allowed here: {', '.join(names)}"
-
-
-def _sentence(error: ErrorDetails, model: type[Settings]) -> str:
-    """Say in our words what a value should have been."""
-    code, location, given = error["type"], error["loc"], error["input"]
-    context = error.get("ctx", {})
-    if code == "value_error":
-        return str(context["error"])
-    if code == "extra_forbidden":
-        for part in location[:-1]:
-            model = _tables(model).get(str(part), model)
-        return _unknown(str(location[-1]), model)
-    if code == "missing":
-        for part in location[:-1]:
-            model = _tables(model).get(str(part), model)
-        return _must_be_set(str(location[-1]), model)
-    if code == "literal_error":
-        return _one_of(str(context["expected"]), given)
-    if code in _LIMITS:
-        words, limit = _LIMITS[code]
-        return f"must be {context[limit]} or {words}, not {_number(given)}"
-    return f"must be {_WANTED.get(code, 'something else')}, not {kind(given)}"
-
-
-_LIMITS = {"greater_than_equal": ("more", "ge"), "less_than_equal": ("less", "le")}
-_WANTED = {
-    "bool_type": "true or false",
-    "int_type": "an integer",
-    "string_type": "a string",
-    "tuple_type": "a list",
-    "model_type": "a table",
-    "dict_type": "a table",
-}
-
-
-def _must_be_set(name: str, model: type[Settings]) -> str:
-    field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
-    for part in field.metadata:
-        if isinstance(part, WithJsonSchema) and part.json_schema:
-            return f"must be set, for example {quote(part.json_schema['examples'][0])}"
-    return "must be set"
-
-
-def _one_of(expected: str, given: object) -> str:
-    allowed = re.findall("'([^']*)'", expected)
-    words = alternatives([quote(name) for name in allowed])
-    if not isinstance(given, str):
-        return f"must be {words}, not {kind(given)}"
-    close = get_close_matches(given.lower(), allowed, n=1)
-    hint = f'; did you mean "{close[0]}"?' if close else ""
-    return f"must be {words}, not {quote(given)}{hint}"
-
-
-def _number(given: object) -> str:
-    small = isinstance(given, int) and abs(given) < 10**12
-    return str(given) if small else "a number as large as this"

@@ -1,8 +1,8 @@
 """The settings: every key of the configuration file, with its type, default and documentation.
 
 The JSON Schema, the reference page and the suggestions in error messages all come from here.
-Settings hold values that are ready to use (a duration is a ``timedelta``, a size a number of
-bytes); what is checked across keys is in ``checks.py``.
+Settings hold parsed values (a duration is a ``timedelta``, a size a number of bytes). Checks across
+several keys are in ``checks.py``.
 """
 
 # No `from __future__ import annotations` here: pydantic needs the annotations as objects.
@@ -18,117 +18,39 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    PrivateAttr,
-    Strict,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from mirror.config import values
+from mirror.config import repository_names
 from mirror.config.lines import Lines, label
-from mirror.config.secrets import SECRET_PATTERN, SecretRef
-
-
-def _typed(title: str, *examples: str, **keywords: Any) -> WithJsonSchema:
-    """Describe a value as it is typed: a string of a form that has a name."""
-    return WithJsonSchema(
-        {"type": "string", "title": title, "examples": list(examples), **keywords}
-    )
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    return values.parse_path(value, info.context)
-
-
-_DURATION = _typed("duration", "90s", "15m", "24h", pattern=values.DURATION_PATTERN)
-_HTTP = "^[Hh][Tt][Tt][Pp][Ss]?://"
-
-Duration = Annotated[timedelta, PlainValidator(values.parse_duration), _DURATION]
-PositiveDuration = Annotated[timedelta, PlainValidator(values.parse_positive_duration), _DURATION]
-Size = Annotated[
-    int, PlainValidator(values.parse_size), _typed("size", "1GiB", pattern=values.SIZE_PATTERN)
-]
-Bandwidth = Annotated[
-    int,
-    PlainValidator(values.parse_bandwidth),
-    _typed("bandwidth", "50MB/s", pattern=values.BANDWIDTH_PATTERN),
-]
-Day = Annotated[
-    date, PlainValidator(values.parse_date), _typed("date", "2024-01-31", format="date")
-]
-WebUrl = Annotated[
-    str,
-    PlainValidator(values.parse_web_url),
-    _typed("URL", "https://ghe.example.com", pattern=_HTTP),
-]
-Url = Annotated[
-    str,
-    PlainValidator(values.parse_url),
-    _typed("URL", "https://ghe.example.com/api/v3", pattern=_HTTP),
-]
-Origin = Annotated[
-    str,
-    PlainValidator(values.parse_origin),
-    _typed("URL", "https://uploads.ghe.example.com", pattern=_HTTP),
-]
-Proxy = Annotated[
-    str,
-    PlainValidator(values.parse_proxy),
-    _typed("URL", "http://proxy.example.com:3128", pattern=f"^$|{_HTTP}"),
-]
-Listen = Annotated[
-    values.Address | None,
-    PlainValidator(values.parse_listen),
-    _typed("HOST:PORT", "127.0.0.1:8321"),
-]
-HostName = Annotated[
-    str, PlainValidator(values.parse_host), _typed("host name", "mirror.example.com", minLength=1)
-]
-Secret = Annotated[
-    SecretRef,
-    PlainValidator(SecretRef.parse),
-    _typed("secret reference", "env:MIRROR_TARGET_TOKEN", pattern=SECRET_PATTERN),
-]
-PrivateKey = Annotated[
-    SecretRef,
-    PlainValidator(SecretRef.parse),
-    _typed("secret reference", "file:/etc/release-mirror/app.pem", pattern=SECRET_PATTERN),
-]
-FilePath = Annotated[
-    Path, PlainValidator(_path), _typed("path", "/etc/release-mirror/ca.pem", minLength=1)
-]
-Glob = Annotated[str, PlainValidator(values.parse_glob), _typed("pattern", "v*", minLength=1)]
-Footer = Annotated[
-    str, PlainValidator(values.parse_footer), _typed("template", "Mirrored from {source_url}")
-]
-Versions = Annotated[
-    str, PlainValidator(values.parse_versions), _typed("version specifier", ">=1.2,<3")
-]
-Cron = Annotated[str, PlainValidator(values.parse_cron), _typed("cron expression", "*/15 * * * *")]
-SourceName = Annotated[
-    str,
-    PlainValidator(values.parse_source),
-    _typed("OWNER/REPO", "cli/cli", pattern=values.REPOSITORY_PATTERN),
-]
-Exclude = Annotated[
-    str, PlainValidator(values.parse_exclude), _typed("OWNER/REPO", "hashicorp/*-archive")
-]
-TargetName = Annotated[
-    str, PlainValidator(values.parse_target), _typed("OWNER/REPO", "mirrors/cli", pattern="^.+/.+$")
-]
-
-Globs = Annotated[tuple[Glob, ...], Strict(strict=False)]
-Excludes = Annotated[tuple[Exclude, ...], Strict(strict=False)]
-HostNames = Annotated[tuple[HostName, ...], Strict(strict=False)]
-SecretList = Annotated[tuple[Secret, ...], Strict(strict=False)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-CountOrZero = Annotated[int, Field(ge=0, le=1_000_000_000)]
-Few = Annotated[int, Field(ge=1, le=1000)]
+from mirror.config.secret_refs import SecretRef
+from mirror.config.types import (
+    Bandwidth,
+    Count,
+    CountOrZero,
+    Cron,
+    Day,
+    Duration,
+    Excludes,
+    Few,
+    FilePath,
+    Footer,
+    Globs,
+    HostNames,
+    Listen,
+    Origin,
+    PositiveDuration,
+    PrivateKey,
+    Proxy,
+    Secret,
+    SecretList,
+    Size,
+    SourceName,
+    TargetName,
+    Url,
+    Versions,
+    WebUrl,
+)
+from mirror.config.urls import Address
 
 
 class Settings(BaseModel):
@@ -248,12 +170,12 @@ class Releases(Settings):
 
     @property
     def since_moment(self) -> datetime | None:
-        """The beginning of the day of ``since``, in UTC."""
+        """The start of the day of ``since``, in UTC."""
         return None if self.since is None else datetime.combine(self.since, time(), UTC)
 
 
 class Assets(Settings):
-    """Which assets of these releases to mirror."""
+    """Which assets to mirror."""
 
     include: Globs = Field(
         default=(),
@@ -303,8 +225,8 @@ class MirrorSettings(Settings):
     archived: bool = Field(
         default=True, description="A pattern also matches archived repositories."
     )
-    releases: Releases = Field(default=Releases(), description="Which releases to mirror.")
-    assets: Assets = Field(default=Assets(), description="Which assets to mirror.")
+    releases: Releases = Releases()
+    assets: Assets = Assets()
     incomplete: Literal["publish", "hold"] = Field(
         default="publish",
         description='If the target can never accept an asset: `"publish"` the release without it'
@@ -355,7 +277,7 @@ class MirrorSettings(Settings):
         description="Maximum releases and assets that a mirror may delete in one pass. If a plan"
         " exceeds it, the mirror deletes nothing and fails.",
     )
-    body: Body = Field(default=Body(), description="The text of a release at the target.")
+    body: Body = Body()
     interval: PositiveDuration | None = Field(
         default=None,
         description="Time between passes of this mirror in the daemon, instead of"
@@ -363,7 +285,7 @@ class MirrorSettings(Settings):
     )
 
 
-_NO_PART_OF_THE_RESULT = {"exclude", "enabled", "forks", "archived", "interval"}
+_NOT_FINGERPRINTED = {"exclude", "enabled", "forks", "archived", "interval"}
 
 
 class Mirror(MirrorSettings):
@@ -385,52 +307,29 @@ class Mirror(MirrorSettings):
         " the source.",
     )
 
-    _index: int = PrivateAttr(default=0)
-    _line: int | None = PrivateAttr(default=None)
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Take the place in the file from the context of the validation."""
-        self._index = (context or {}).get("index", 0)
-        self._line = (context or {}).get("line")
-
-    @property
-    def index(self) -> int:
-        """Its place in the file, counted from 1."""
-        return self._index
-
-    @property
-    def line(self) -> int | None:
-        """The line of the file where it begins."""
-        return self._line
-
-    @property
-    def label(self) -> str:
-        """What messages call it: ``mirrors[2] (cli/cli)``."""
-        return label(("mirrors", self._index - 1), {self._index - 1: self.source})
-
     @property
     def from_name(self) -> str:
-        """The name of its source host; `load_config` has filled it in where it was left out."""
+        """The name of its source; `load_config` sets it if there is only one source."""
         return self.from_ or ""
 
     @property
     def owner(self) -> str:
-        """The owner at the source."""
+        """The owner of the source repository."""
         return self.source.partition("/")[0]
 
     @property
     def repository(self) -> str:
-        """The repository's name at the source, or a pattern of names."""
+        """The name of the source repository, or a pattern."""
         return self.source.partition("/")[2]
 
     @property
     def is_pattern(self) -> bool:
-        """Whether it stands for every repository that matches."""
-        return values.is_pattern(self.source)
+        """Whether the source contains a wildcard."""
+        return repository_names.is_pattern(self.source)
 
     def target_of(self, owner: str, name: str) -> str:
-        """Name the target repository of a source repository, as ``OWNER/REPO``."""
-        return values.fill(self.target, owner, name)
+        """The target of a source repository, as ``OWNER/REPO``."""
+        return repository_names.fill(self.target, owner, name)
 
     def fingerprint(self) -> str:
         """Digest the settings that decide what the target holds.
@@ -442,9 +341,7 @@ class Mirror(MirrorSettings):
         return _digest(_settings(self))
 
 
-_DECIDING = tuple(
-    name for name in MirrorSettings.model_fields if name not in _NO_PART_OF_THE_RESULT
-)
+_DECIDING = tuple(name for name in MirrorSettings.model_fields if name not in _NOT_FINGERPRINTED)
 _settings: Callable[[Mirror], tuple[object, ...]] = attrgetter(*_DECIDING)
 
 
@@ -456,7 +353,7 @@ def _digest(settings: tuple[object, ...]) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """Turn a setting into JSON that two equal settings share."""
+    """A setting as JSON, the same for equal settings."""
     if isinstance(value, Settings):
         return {name: _canonical(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, tuple):
@@ -502,8 +399,8 @@ class Sync(Settings):
 
 
 def state_directory(environ: Mapping[str, str]) -> Path:
-    """Choose the ledger's directory as the environment suggests."""
-    # systemd lists several directories with colons; the first is the one of the unit's first name.
+    """The default ledger directory."""
+    # systemd separates several directories by colons; the first belongs to the unit's first name.
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
@@ -538,7 +435,7 @@ class Daemon(Settings):
         description="Maximum random delay of a pass; never more than half of the interval.",
     )
     listen: Listen = Field(
-        default=values.Address("127.0.0.1", 8321),
+        default=Address("127.0.0.1", 8321),
         description='Address and port of the status page, metrics and webhooks; `""` disables'
         " them.",
     )
@@ -584,13 +481,13 @@ class Log(Settings):
 
 
 class File(Settings):
-    """The configuration file of release-mirror, as it is typed."""
+    """The configuration file of release-mirror."""
 
     target: Host = Field(description="The host that releases are written to.")
     sources: dict[str, Host] = Field(
         default={},
         description="The hosts that releases are read from, each under a name of your choice.",
-        json_schema_extra={"propertyNames": {"pattern": values.SOURCE_NAME_PATTERN}},
+        json_schema_extra={"propertyNames": {"pattern": repository_names.SOURCE_NAME_PATTERN}},
     )
     defaults: MirrorSettings = Field(
         default=MirrorSettings(),
@@ -600,17 +497,15 @@ class File(Settings):
     mirrors: Annotated[tuple[Mirror, ...], Strict(strict=False)] = Field(
         default=(), description="The mirrors: pairs of a source and a target repository."
     )
-    sync: Sync = Field(default=Sync(), description="Concurrency, retries and transfers.")
-    ledger: Ledger = Field(default_factory=Ledger, description="Location of the ledger.")
-    daemon: Daemon = Field(
-        default=Daemon(), description="Schedule and HTTP endpoints of the daemon."
-    )
-    notify: Notify = Field(default=Notify(), description="Notifications and heartbeat.")
-    log: Log = Field(default=Log(), description="Logging.")
+    sync: Sync = Sync()
+    ledger: Ledger = Field(default_factory=Ledger)
+    daemon: Daemon = Daemon()
+    notify: Notify = Notify()
+    log: Log = Log()
 
 
 class SecretUse(NamedTuple):
-    """A place of the configuration that refers to a secret."""
+    """A key of the configuration that refers to a secret."""
 
     path: tuple[str | int, ...]
     key: str
@@ -621,12 +516,12 @@ class SecretUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The configuration: checked, merged, and with values that are ready to use.
+    """The configuration: validated, with defaults merged and values parsed.
 
     Attributes:
         file: The file it was read from.
-        target: The host that is written to.
-        sources: The hosts that are read from, by name.
+        target: The host that releases are written to.
+        sources: The hosts that releases are read from, by name.
         mirrors: The mirrors in the order of the file, with `[defaults]` merged in.
     """
 
@@ -647,7 +542,7 @@ class Config:
         return {"target": self.target, **self.sources}
 
     def secrets(self) -> Iterator[SecretUse]:
-        """Find every reference to a secret, in the order of the reference page."""
+        """Every reference to a secret, in the order of the reference page."""
         yield from self._host_secrets(("target",), self.target)
         for name, host in self.sources.items():
             yield from self._host_secrets(("sources", name), host)

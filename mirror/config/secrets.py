@@ -1,80 +1,30 @@
-"""Secrets: where they are kept, and how they are read. No message repeats one."""
+"""Reading secrets from the environment, files and systemd credentials. No message repeats one."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
-from mirror.config.values import kind, quote
+from mirror.config.messages import quote
 from mirror.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from mirror.config.model import Config
+    from mirror.config.secret_refs import SecretRef
 
-SECRET_PATTERN = "^(env|file|credential):.+$"  # noqa: S105 - the form of a reference
 _LARGEST_SECRET = 64 * 1024
-_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_CREDENTIAL = re.compile("[A-Za-z0-9_.@-]+")
-_TOKEN = re.compile("gh[a-z]_[A-Za-z0-9]{8}|github_pat_|v1\\.[0-9a-f]{8}|[0-9a-f]{40}")
-_FORMS = '"env:NAME", "file:PATH" or "credential:NAME"'
-
-Kind = Literal["env", "file", "credential"]
-
-
-@dataclass(frozen=True, slots=True)
-class SecretRef:
-    """Where a secret is kept; never the secret itself.
-
-    Attributes:
-        kind: ``env`` (an environment variable), ``file``, or ``credential`` (a file in systemd's
-            ``$CREDENTIALS_DIRECTORY``).
-        name: The variable, the path or the credential's name.
-    """
-
-    kind: Kind
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}"
-
-    @classmethod
-    def parse(cls, value: object) -> SecretRef:
-        """Read ``env:NAME``, ``file:PATH`` or ``credential:NAME``.
-
-        Raises:
-            ValueError: It is none of these. The sentence does not repeat the value, which may be
-                a secret that was written into the file.
-        """
-        if not isinstance(value, str):
-            raise ValueError(f"must be {_FORMS}, not {kind(value)}")  # noqa: TRY004 - see values
-        scheme, colon, name = value.partition(":")
-        if not colon or scheme not in {"env", "file", "credential"}:
-            raise ValueError(f"must be {_FORMS}; literal secrets are not allowed (value not shown)")
-        if _TOKEN.match(name):
-            raise ValueError(
-                f"must be {_FORMS}; the text after {scheme}: looks like a token (value not shown)"
-            )
-        if scheme == "env" and not _VARIABLE.fullmatch(name):
-            raise ValueError("must be the name of an environment variable after env: (not shown)")
-        if scheme == "file" and (not name or "\0" in name):
-            raise ValueError("must be a path after file:")
-        if scheme == "credential" and (not _CREDENTIAL.fullmatch(name) or name in {".", ".."}):
-            raise ValueError("must be the name of a credential after credential: (not shown)")
-        return cls(cast("Kind", scheme), name)
 
 
 class SecretResolver:
-    """Reads secrets at the moment they are asked for, so that a renewed one is found.
+    """Reads secrets when they are needed, so that a renewed secret is found.
 
     Args:
         environ: The environment, for ``env:`` and ``$CREDENTIALS_DIRECTORY``.
-        base_directory: Where a relative ``file:`` path starts.
+        base_directory: The directory that relative ``file:`` paths are relative to.
     """
 
     def __init__(self, environ: Mapping[str, str], base_directory: Path) -> None:
@@ -84,18 +34,18 @@ class SecretResolver:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What should be otherwise in what was read, each once."""
+        """Files whose permissions are too open, each once."""
         return tuple(self._warnings)
 
     def read(self, ref: SecretRef, *, multiline: bool = False) -> str:
-        """Read a secret, without the line break at its end.
+        """Read a secret, without the trailing line break.
 
         Args:
-            ref: Where it is kept.
+            ref: The reference to it.
             multiline: Allow line breaks within it (a private key).
 
         Raises:
-            ConfigError: It is not there, cannot be read, is empty, or cannot be sent in a header.
+            ConfigError: It is missing, unreadable or empty, or cannot be sent in a header.
         """
         try:
             return _checked(self._raw(ref), multiline=multiline)
@@ -121,7 +71,7 @@ class SecretResolver:
         shown = quote(str(path))
         try:
             with path.open("rb") as file:
-                # Of what is open: what is checked is what is read.
+                # Check the open file, so that the file checked is the file read.
                 exposed = _exposed(path, os.fstat(file.fileno()), managed=managed)
                 if exposed and not _normal(path, exposed):
                     raise _Unusable(
@@ -154,7 +104,7 @@ class SecretResolver:
 
 
 class Secrets:
-    """Every secret of a configuration, read once; prints none."""
+    """The secrets of a configuration, read once; its representation shows none."""
 
     def __init__(self, resolver: SecretResolver, values: Mapping[SecretRef, str]) -> None:
         self._resolver = resolver
@@ -164,14 +114,14 @@ class Secrets:
         return self._values[ref]
 
     def get(self, ref: SecretRef | None) -> str | None:
-        """Give the secret of a reference; ``None`` for no reference or one that was not read."""
+        """The secret of a reference; ``None`` for no reference or one that was not read."""
         return None if ref is None else self._values.get(ref)
 
     def reread(self, ref: SecretRef) -> str:
-        """Read a secret again: after a 401 a renewed one may be in its place.
+        """Read a secret again: after a 401 it may have been renewed.
 
         Raises:
-            ConfigError: It can no longer be read; the former value is kept.
+            ConfigError: It can no longer be read; the previous value is kept.
         """
         multiline = "\n" in self._values.get(ref, "")
         self._values[ref] = self._resolver.read(ref, multiline=multiline)
@@ -179,7 +129,7 @@ class Secrets:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What should be otherwise in what was read, for who runs this."""
+        """Files whose permissions are too open."""
         return self._resolver.warnings
 
     def __len__(self) -> int:
@@ -192,16 +142,16 @@ class Secrets:
 def resolve_secrets(
     config: Config, environ: Mapping[str, str], *, only: Collection[str] | None = None
 ) -> Secrets:
-    """Read every secret that a configuration refers to.
+    """Read the secrets that a configuration refers to.
 
     Args:
         config: The configuration.
         environ: The environment.
-        only: The top-level tables whose secrets are needed (``{"target", "sources"}``: a command
-            that listens to no webhook needs no webhook secret); all when left out.
+        only: The top-level tables whose secrets are needed, such as ``{"target", "sources"}``;
+            default: all.
 
     Raises:
-        ConfigError: Some cannot be read; every one is named, with its key.
+        ConfigError: Some cannot be read; it lists each with its key.
     """
     resolver = SecretResolver(environ, config.file.absolute().parent)
     values: dict[SecretRef, str] = {}
@@ -219,35 +169,37 @@ def resolve_secrets(
 
 
 class _Unusable(Exception):
-    """A secret that cannot be used, in a sentence."""
+    """A secret that cannot be used."""
 
 
 def _exposed(path: Path, facts: os.stat_result, *, managed: bool) -> int:
-    """What others than its owner may do with a file that is open: bits of its mode.
+    """The mode bits that let others than the owner read or write an open file.
 
     Args:
-        path: Where it was found.
-        facts: Of the open file.
-        managed: It is a credential of systemd's, which opens it to the service by an access
-            control list: what looks like a right of the group is the list's mask.
+        path: The path it was opened by.
+        facts: The status of the open file.
+        managed: It is a systemd credential, which the service reads through an access control
+            list: the group bits are only the mask of that list.
     """
     others = stat.S_IMODE(facts.st_mode) & 0o077
     if managed or (facts.st_uid == 0 and others & 0o070 == stat.S_IRGRP):
-        others &= 0o007  # root's, for a group of the system's: this is how services get theirs
+        others &= 0o007  # root's file, readable by a group: common for services
     if not others or not stat.S_ISREG(facts.st_mode):
-        return 0  # devices and pipes are as the system or a shell made them
+        return 0  # devices and pipes
     try:
-        way = path.resolve().parent.stat().st_mode
+        directory = path.resolve().parent.stat().st_mode
     except OSError:
         return others
-    # Who cannot enter the directory cannot open the file.
-    return others & ((0o070 if way & stat.S_IXGRP else 0) | (0o007 if way & stat.S_IXOTH else 0))
+    # Users that cannot enter the directory cannot open the file.
+    return others & (
+        (0o070 if directory & stat.S_IXGRP else 0) | (0o007 if directory & stat.S_IXOTH else 0)
+    )
 
 
 def _normal(path: Path, exposed: int) -> bool:
-    """Whether this is what a container gets: no one else is in there, and nobody may write it."""
+    """Whether this is a read-only mount that is usual in a container."""
     mounted = path.is_relative_to("/run/secrets") or path.is_relative_to("/var/run/secrets")
-    # Kubernetes exchanges all files of a volume at once, by this link.
+    # Kubernetes replaces all files of a volume at once through this link.
     return not exposed & 0o022 and (mounted or (path.parent / "..data").is_symlink())
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.config import load_config, schema
-from mirror.config.document import reference
+from mirror.config import load_config
+from mirror.config.document import reference, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -71,7 +71,6 @@ def test_values_are_ready_to_use(load: Load) -> None:
     assert mirror.assets.max_size == 2**30
     assert mirror.target_of("cli", "cli") == "cli/cli"
     assert (mirror.owner, mirror.repository, mirror.is_pattern) == ("cli", "cli", False)
-    assert (mirror.index, mirror.line, mirror.label) == (1, 8, "mirrors[1] (cli/cli)")
 
 
 def test_precedence(load: Load) -> None:
@@ -213,7 +212,11 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         (OTHER + MIRROR, "from", 'more than one source: "github" or "other"'),
         (MIRROR + "forks = true\n", "forks", "applies only to patterns"),
         (MIRROR + "archived = false\n", "archived", 'patterns such as "cli/*"'),
-        (MIRROR + MIRROR, "mirrors[2] (cli/cli).target", "mirrors[1] (cli/cli) already mirrors"),
+        (
+            MIRROR + MIRROR,
+            "mirrors[2] (cli/cli).target",
+            "mirrors[1] (cli/cli) already mirrors",
+        ),
         # the daemon
         ("[daemon]\ninterval = '15m'\nschedule = '* * * * *'\n", "daemon.schedule", "not both"),
         ("[daemon]\nlisten = '8321'\n", "daemon.listen", "an address and a port"),

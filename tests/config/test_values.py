@@ -1,3 +1,5 @@
+"""Durations, sizes, dates, schedules, versions and patterns in the configuration file."""
+
 from __future__ import annotations
 
 from contextlib import suppress
@@ -19,9 +21,9 @@ def test_durations_round_trip(milliseconds: int) -> None:
 
 @given(st.integers(1, values.LARGEST_SIZE))
 def test_sizes_round_trip(size: int) -> None:
-    """What is written as a size is read as the same size, and the same a second."""
-    assert values.parse_size(values.format_size(size)) == size
-    assert values.parse_bandwidth(f"{values.format_size(size)}/s") == size
+    """A number of bytes up to the largest size is parsed exactly, also as a bandwidth."""
+    assert values.parse_size(f"{size}B") == size
+    assert values.parse_bandwidth(f"{size}B/s") == size
 
 
 @pytest.mark.parametrize(
@@ -95,152 +97,6 @@ def test_bandwidth() -> None:
             values.parse_bandwidth(value)
 
 
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
-        ("https://ghe.example.com", "https://ghe.example.com"),
-        ("HTTPS://GHE.Example.com:443/", "https://ghe.example.com"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-        ("http://h:80", "http://h"),
-        ("https://[::1]:8443/base//", "https://[::1]:8443/base"),
-    ],
-)
-def test_addresses_have_one_form(text: str, url: str) -> None:
-    """An address is kept without its trailing slash, its default port and capital letters."""
-    assert values.parse_url(text) == url
-    assert values.parse_url(url) == url
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("ghe.example.com", "must start with https://"),
-        ("ftp://ghe.example.com", "must start with https://"),
-        ("https://", "has no host"),
-        ("https:///path", "has no host"),
-        ("https://me:hunter2@h", "user name or password"),
-        ("https://me@h", "user name or password"),
-        ("https://h?x=hunter2", "query"),
-        ("https://h/#", "fragment"),
-        ("https://h:0", "port"),
-        ("https://h:99999", "port"),
-        ("https://h:x", "port"),
-        ("https://[::1", "not a valid URL"),
-        ("https://a b", "characters"),
-        ("https://bücher.example", "characters"),
-        ("https://h\n.example", "characters"),
-        ("https://a..b", "host name"),
-        ("", "must start with"),
-        (5, "not an integer"),
-    ],
-)
-def test_what_is_no_address(value: object, words: str) -> None:
-    """An address is http or https with a host and nothing secret; the sentence repeats none of it."""
-    with pytest.raises(ValueError, match=words) as caught:
-        values.parse_url(value)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://api.github.com",
-        "https://www.github.com",
-        "https://ghe.example.com/api/v3",
-        "https://api.sub.ghe.com",
-    ],
-)
-def test_the_web_address_is_asked_for(url: str) -> None:
-    """The API's address in place of the web address is a common mistake, and told."""
-    with pytest.raises(ValueError, match="must be the web address"):
-        values.parse_web_url(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "loopback"),
-    [
-        ("http://localhost:1", True),
-        ("http://127.9.9.9", True),
-        ("http://[::1]:1", True),
-        ("http://10.0.0.1", False),
-        ("http://localhost.example.com", False),
-        ("http://0.0.0.0", False),
-    ],
-)
-def test_loopback(url: str, loopback: bool) -> None:
-    """Only this machine itself is loopback."""
-    assert values.is_loopback(url) is loopback
-
-
-def test_proxies() -> None:
-    """A proxy is an origin; empty is none; credentials belong into the environment."""
-    assert values.parse_proxy("") == ""
-    assert values.parse_proxy("http://proxy:3128/") == "http://proxy:3128"
-    with pytest.raises(ValueError, match="HTTPS_PROXY"):
-        values.parse_proxy("http://me:hunter2@proxy:3128")
-    with pytest.raises(ValueError, match="without a path"):
-        values.parse_proxy("http://proxy/x")
-
-
-def test_listen_addresses() -> None:
-    """To listen takes an address and a port; empty is not to listen."""
-    assert values.parse_listen("") is None
-    assert values.parse_listen("127.0.0.1:0") == ("127.0.0.1", 0)
-    assert values.parse_listen("[::1]:80") == ("::1", 80)
-    assert str(values.parse_listen("[::1]:80")) == "[::1]:80"
-    for value in (":80", "h", "h:", "h:65536", "::1:80", "h:80/", 80):
-        with pytest.raises(ValueError, match="an address and a port"):
-            values.parse_listen(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("mirror.example.com", "mirror.example.com"),
-        ("Mirror.Example.COM.", "mirror.example.com"),
-        ("mirror", "mirror"),
-        ("my_host", "my_host"),
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:DB8:0::1", "2001:db8::1"),
-        ("[2001:db8::1]", "2001:db8::1"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-    ],
-)
-def test_host_names_have_one_form(text: str, name: str) -> None:
-    """So that two spellings of one host are equal."""
-    assert values.parse_host(text) == name
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        ".",
-        "*",
-        "*.example.com",
-        "https://mirror.example.com",
-        "mirror.example.com:443",
-        "mirror.example.com/mirror",
-        "192.0.2.7:80",
-        "[::1]:80",
-        "[mirror]",
-        "a b",
-        "a..b",
-        "me@mirror",
-        "m\u00fcller.example",
-        "fe80::1%eth0",
-        "a\n",
-        "a" * 256,
-        7,
-        None,
-    ],
-)
-def test_what_is_no_host_name(value: object) -> None:
-    """A name in full: no scheme, no port, no path, no wildcard."""
-    with pytest.raises(ValueError, match="must be a host name such as"):
-        values.parse_host(value)
-
-
 def test_dates() -> None:
     """A date is TOML's, or one in quotes, without a time."""
     assert values.parse_date(date(2024, 1, 31)) == date(2024, 1, 31)
@@ -289,77 +145,3 @@ def test_version_specifiers() -> None:
     for value in ("1.2", ">=x", "latest", 1):
         with pytest.raises(ValueError, match="version specifier"):
             values.parse_versions(value)
-
-
-@pytest.mark.parametrize(
-    "text", ["cli/cli", "a/b.c_d-e", "hashicorp/*", "o/v?", "o/[ab]*", "a_b/c"]
-)
-def test_sources(text: str) -> None:
-    """A source is an owner and a repository or a pattern of them."""
-    assert values.parse_source(text) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("*/cli", "the owner cannot contain a wildcard"),
-        ("cli", "OWNER/REPO"),
-        ("a/b/c", "OWNER/REPO"),
-        ("/b", "invalid owner"),
-        ("a/", "invalid repository name"),
-        ("a/..", "invalid repository name"),
-        ("a/b c", "invalid repository name"),
-        ("a/{b,c}*", "characters"),
-        ("a/b.git", "without .git"),
-        ("a" * 40 + "/b", "invalid owner"),
-        ("a/" + "b" * 101, "invalid repository name"),
-        ("https://github.com/cli/cli", "not a URL"),
-        ("", "OWNER/REPO"),
-        (1, "not an integer"),
-    ],
-)
-def test_what_is_no_source(value: object, words: str) -> None:
-    """What GitHub could not have is refused, and the usual mistakes have their own sentence."""
-    with pytest.raises(ValueError, match=words):
-        values.parse_source(value)
-
-
-def test_excludes() -> None:
-    """What a pattern leaves out has an owner and a repository, both with wildcards if wanted."""
-    assert values.parse_exclude("*/*-archive") == "*/*-archive"
-    for value in ("*-archive", "a/b/c", "", 1):
-        with pytest.raises(ValueError, match="OWNER/REPO"):
-            values.parse_exclude(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("mirrors/{name}", "unknown placeholder"),
-        ("mirrors/{}", "unknown placeholder"),
-        ("mirrors/{repo", "OWNER/REPO"),
-        ("mirrors", "OWNER/REPO"),
-        ("{owner}/{repo}/x", "OWNER/REPO"),
-        ("mirrors/*", "wildcard"),
-        ("mirrors/a b", "repository name"),
-        ("-/a", "owner"),
-        ("https://ghe/mirrors/a", "not a URL"),
-        (["a/b"], "not a list"),
-    ],
-)
-def test_what_is_no_target(value: object, words: str) -> None:
-    """A target is an owner and a repository; {owner} and {repo} are the only placeholders."""
-    with pytest.raises(ValueError, match=words):
-        values.parse_target(value)
-
-
-def test_targets_are_filled() -> None:
-    """Placeholders take the source's names, and nothing in these names is a placeholder again."""
-    assert values.fill("m/{owner}-{repo}", "cli", "{owner}") == "m/cli-{owner}"
-    assert values.parse_target("{owner}/{repo}") == "{owner}/{repo}"
-
-
-@given(st.text())
-def test_quotes_are_one_printable_line(text: str) -> None:
-    """What a message repeats cannot break the terminal or the line."""
-    assert values.quote(text).isprintable()

@@ -32,7 +32,7 @@ from hostile.lies import (
 )
 from mirror.cli.render.errors import config_lines, sentence
 from mirror.config import load_config
-from mirror.config.values import quote
+from mirror.config.messages import quote
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
