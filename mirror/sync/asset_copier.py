@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.domain.source_archives import SourceArchive
+from mirror.core.planning.asset_identity import label_of
 from mirror.core.planning.asset_names import (
     forms,
     guessed_name,
@@ -115,8 +116,8 @@ class Place:
             return True
         # A server may make of special characters what nobody could guess; of ours it is only if it
         # can be nobody else's.
-        changed = guessed_name(self.name) != self.name and may_become(self.name, copy.name)
-        return changed and not any(may_become(name, copy.name) for name in self.others)
+        others = any(may_become(name, copy.name) for name in self.others)
+        return may_become(self.name, copy.name) and not others
 
 
 class AssetCopier:
@@ -228,11 +229,12 @@ class AssetCopier:
             self._source.client, self._source_repo, asset, repeated=limited is not None
         )
         sent = isinstance(limited, GitHubError) and limited.host == self._target.client.name
+        temporary = is_temporary(place.name)
         sink = AssetSink(
             self._target.client,
             place.release.upload_url,
             place.name,
-            asset.label,
+            asset.label if temporary else label_of(asset, guessed_name(place.name)),
             asset.content_type,
             repeated=sent,
         )

@@ -66,6 +66,11 @@ class Journal:
         record.forget_asset(self._ledger, source, copy)
         self._noted.set()
 
+    def renaming(self, source: Release, asset: Asset, copy: Asset) -> None:
+        """A copy is about to get an asset's name."""
+        record.record_renaming(self._ledger, source, asset, copy)
+        self._noted.set()
+
     async def replacing_in_place(self, source: Release, name: str) -> None:
         """An asset is about to be deleted and uploaded anew under its name."""
         record.record_in_place(self._ledger, source, name)

@@ -19,7 +19,8 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
-from mirror.core.planning.asset_names import forms, is_temporary, may_become
+from mirror.core.planning.asset_identity import label_of
+from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become
 from mirror.core.planning.renames import vacated
 from mirror.core.retry import LAG, is_transient, polling, retrying
 from mirror.errors import (
@@ -182,9 +183,6 @@ class ReleaseExecutor:
         self._claimed.add(copied.asset.id)
         if copied.asset.uploaded:
             journal.arrived(self._work.source, asset, copied.asset, copied.sha256)
-        if not is_temporary(name):
-            labelled = await self._labelled(copied.asset, asset)
-            copied = replace(copied, asset=replace(labelled, name=copied.asset.name))
         self._arrived[asset.id] = copied
         return copied
 
@@ -232,13 +230,6 @@ class ReleaseExecutor:
 
         copied = await retrying(in_turn, context.retry, context.clock, limited, on_retry=note)
         return copied and replace(copied, attempts=copied.attempts + len(limits))
-
-    async def _labelled(self, copy: Asset, asset: Asset) -> Asset:
-        """Where the server renamed an asset, its label keeps the name that people look for."""
-        if copy.name == asset.name or copy.label:
-            return copy
-        context = self._hands
-        return await context.target.update_asset(context.repo, copy.id, label=asset.name)
 
     # -- assets are verified --------------------------------------------------------------------
 
@@ -307,6 +298,10 @@ class ReleaseExecutor:
         """Delete, rename and label, each after those that have to give its name up first."""
         pending = [a for a in actions if moves_bytes(a) or not self._hands.stop.requested]
         self._missing |= len(pending) < len(actions)
+        for action in pending:
+            match action:
+                case RenameAsset(target=copy) | ReplaceAsset(temporary=copy) if copy:
+                    self._hands.journal.renaming(self._work.source, action.asset, copy)
         if any(not isinstance(action, UpdateAsset) for action in pending):
             # What a crash would leave behind is told by the ledger then.
             await self._hands.journal.checkpoint()
@@ -358,7 +353,7 @@ class ReleaseExecutor:
         else:
             fresh, name = copied.asset if copied else None, asset.name
         assert fresh is not None  # noqa: S101 - only what is at the target is named
-        label = asset.label or ("" if name == asset.name else asset.name)
+        label = label_of(asset, guessed_name(name))
         try:
             named = await self._rename(asset, fresh, name, label)
         except ValidationFailed as error:
@@ -369,7 +364,6 @@ class ReleaseExecutor:
         if not _is_named(action, named):
             named = await self._upload_anew(action, named, name)
             copied = self._arrived[asset.id]
-        named = await self._labelled(named, asset)
         await self._upload_is_done(action, named, copied.sha256 if copied else None)
 
     async def _rename(self, asset: Asset, copy: Asset, name: str, label: str | None) -> Asset:
@@ -493,9 +487,7 @@ def _took_name(action: RenameAsset, copy: Asset) -> bool:
         return is_temporary(copy.name)
     if copy.name == action.target_name:
         return True
-    # A plain name is kept by every server: where the old one stays, the change was ignored.
-    ignored = copy.name == action.target.name and len(forms(action.asset.name)) == 1
-    return not ignored and may_become(action.asset.name, copy.name)
+    return may_become(action.asset.name, copy.name)
 
 
 def _changes_names(action: AssetAction) -> bool:

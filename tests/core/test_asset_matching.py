@@ -350,6 +350,34 @@ def test_a_name_that_a_server_changed_is_exchanged_too() -> None:
     assert [type(action) for action in found.actions] == [RenameAsset] * 3
 
 
+@pytest.mark.parametrize(
+    ("entry", "label"),
+    [({"new_name": "h(1).zip"}, "Linux"), ({}, "h(1).zip")],
+    ids=["announced", "older ledger"],
+)
+@pytest.mark.parametrize("moves", [True, False], ids=["moves", "new"])
+def test_a_copy_whose_renaming_was_not_answered_has_the_name(
+    entry: dict[str, str], label: str, moves: bool
+) -> None:
+    """The server made "h1.zip" of it: what the source calls so since then replaces that copy."""
+    copy = an_asset(50, "h1.zip", label=label, created_at=NOW)
+    record = an_entry(OLD, COPY, target_created_at=iso(NOW), **entry)
+    other, there = an_asset(3, "c.zip"), an_asset(70, "c.zip")
+    wanted = replace(other if moves else NEW, name="h(1).zip")
+    (action,) = matched([wanted], [copy, there], record, an_entry(other, there)).actions
+    assert isinstance(action, ReplaceAsset)
+    assert (action.old, action.target_name) == (copy, "h1.zip")
+    assert action.temporary == (there if moves else None)
+
+
+def test_a_server_keeps_a_plain_name() -> None:
+    """A copy that never got its new name still has its old one, however alike they look."""
+    copy = an_asset(50, "ba.zip", created_at=NOW)
+    gone = an_asset(1, "ba.zip")
+    record = an_entry(gone, copy, target_created_at=iso(NOW), new_name="a.zip")
+    assert matched([NEW], [copy], record).actions == [upload(NEW)]
+
+
 def test_a_rename_brings_its_label() -> None:
     """The source's own, or the name that the server is about to change, or none."""
     for asset, label in (
@@ -417,7 +445,7 @@ def test_no_copy_is_taken_for_another_s() -> None:
     theirs = an_asset(51, "a.b.zip", 10)
     found = matched([spaced, dotted], [theirs], assume=True)
     assert found.present.keys() == {2}
-    assert found.actions == [UploadAsset(spaced, collides=True)]
+    assert found.actions == [upload(spaced)]
 
 
 def test_an_asset_that_is_not_wanted_keeps_its_copy() -> None:
@@ -425,7 +453,7 @@ def test_an_asset_that_is_not_wanted_keeps_its_copy() -> None:
     spaced, dotted = an_asset(1, "a b.zip", 10), an_asset(2, "a.b.zip", 10)
     copy = an_asset(50, "a.b.zip", 10)
     found = matched([spaced, dotted], [copy], wanted=[spaced], assume=True)
-    assert found.actions == [UploadAsset(spaced, collides=True)]
+    assert found.actions == [upload(spaced)]
 
 
 def test_what_is_followed_is_replaced_whoever_made_it() -> None:
@@ -479,6 +507,26 @@ def test_a_temporary_that_nothing_proves_is_sent_again() -> None:
     assert found.actions == [ReplaceAsset(NEW, COPY, "a.zip", temporary_name(NEW))]
 
 
+def test_a_temporary_whose_asset_is_gone_goes() -> None:
+    """It was found by its digest and has no name to get back: nobody is to find it there."""
+    asset = replace(OLD, sha256=A)
+    fresh = an_asset(51, temporary_name(asset), sha256=A)
+    (entry,) = matched([asset], [fresh]).present.values()
+    assert matched([NEW], [fresh], entry).leftovers == [DeleteAsset(fresh)]
+    assert matched([], [fresh], entry).actions == [
+        RenameAsset(replace(OLD, updated_at=None), fresh, "a.zip", "")
+    ]
+
+
+def test_an_exchange_that_is_not_wanted_any_more_goes() -> None:
+    """It was cut off, and now the first copy is kept: what was to replace it is deleted."""
+    newest = an_asset(3, "a.zip")
+    fresh = an_asset(51, temporary_name(NEW))
+    found = matched([newest], [COPY, fresh], RECORD, an_entry(NEW, fresh), follow=False)
+    assert (found.actions, found.leftovers) == ([], [DeleteAsset(fresh)])
+    assert found.present[3].target_id == 50
+
+
 def test_a_former_copy_under_a_temporary_name_gets_its_own_back() -> None:
     """It stepped aside for a rename; then its asset vanished, and the settings keep its copy."""
     aside = replace(COPY, name=temporary_name(OLD))
@@ -506,11 +554,12 @@ def applied(found: Matched, here: Sequence[Asset]) -> dict[str, int]:
 
 
 def test_names_that_a_server_may_make_one_of_collide() -> None:
-    """The first goes at once, the others wait for it, under no temporary name."""
+    """In a draft the first goes at once, the others wait for it; elsewhere names come later."""
     assets = [an_asset(1, "a b"), an_asset(2, "a~b"), an_asset(3, "A.B"), an_asset(4, "c")]
-    uploads = [a for a in matched(assets, []).actions if isinstance(a, UploadAsset)]
+    uploads = [a for a in matched(assets, [], draft=True).actions if isinstance(a, UploadAsset)]
     assert [a.collides for a in uploads] == [False, True, True, False]
-    assert [bool(a.temporary_name) for a in uploads] == [True, False, False, True]
+    assert not any(action.temporary_name for action in uploads)
+    assert matched(assets, []).actions == [upload(asset) for asset in assets]
 
 
 @pytest.mark.parametrize(

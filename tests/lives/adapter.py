@@ -360,9 +360,16 @@ class SimulatedClient(GitHubClient):
 
 
 class Saved(NamedTuple):
-    """All that is on disk at a moment."""
+    """All that is on disk at a moment.
+
+    Attributes:
+        at: When the program last wrote a document of it.
+        knows: Until when the program knew everything in its documents. A state that is put back
+            keeps its time; what is written after that catches up only at the end of a pass.
+    """
 
     at: float
+    knows: float
     documents: Mapping[str, str]
     listing: str | None
 
@@ -375,14 +382,28 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self.states = [Saved(0.0, {}, None)]
+        self.states = [Saved(0.0, 0.0, {}, None)]
+        self._behind = False
 
     @property
     def now(self) -> Saved:
         return self.states[-1]
 
-    def put(self, documents: Mapping[str, str], listing: str | None) -> None:
-        self.states.append(Saved(asyncio.get_running_loop().time(), documents, listing))
+    def save(self, documents: Mapping[str, str]) -> None:
+        at = asyncio.get_running_loop().time()
+        knows = self.now.knows if self._behind else at
+        self.states.append(Saved(at, knows, documents, self.now.listing))
+
+    def save_index(self, text: str) -> None:
+        self.states.append(self.now._replace(listing=text))
+
+    def put_back(self, state: Saved) -> None:
+        self._behind = True
+        self.states.append(state)
+
+    def catch_up(self) -> None:
+        """A pass has looked at everything, and ended."""
+        self._behind = False
 
 
 class DiskLedgers:
@@ -405,7 +426,7 @@ class DiskLedgers:
     async def save_index(self, index: Index) -> None:
         text = index.encode().decode()
         await self._write()
-        self._disk.put(self._disk.now.documents, text)
+        self._disk.save_index(text)
 
     async def load(self, key: str) -> Ledger | None:
         text = self._disk.now.documents.get(key)
@@ -414,13 +435,12 @@ class DiskLedgers:
     async def save(self, key: str, ledger: Ledger) -> None:
         text = ledger.encode().decode()
         await self._write()
-        self._disk.put({**self._disk.now.documents, key: text}, self._disk.now.listing)
+        self._disk.save({**self._disk.now.documents, key: text})
 
     async def set_aside(self, key: str, reason: str) -> None:
         del reason
         await self._write()
-        left = {k: text for k, text in self._disk.now.documents.items() if k != key}
-        self._disk.put(left, self._disk.now.listing)
+        self._disk.save({k: text for k, text in self._disk.now.documents.items() if k != key})
 
     async def _write(self) -> None:
         self._process.check()

@@ -14,6 +14,7 @@ from lives.adapter import (
     Disk,
     PassResult,
     Process,
+    Saved,
     SkippingLoop,
     run_pass,
 )
@@ -289,13 +290,13 @@ class Life:
         disk, oracle = self.world.disk, self.world.oracle
         if item.kind == "lost-ledger":
             index = disk.now.listing if dice.random() < 0.3 else None
-            disk.put({}, index)
+            disk.put_back(Saved(float("-inf"), float("-inf"), {}, index))
             oracle.forget(float("-inf"))
             self._say(f"  the ledger is lost{'' if index is None else ', its index is not'}")
         elif len(disk.states) > 1:
             old = disk.states[int(len(disk.states) * dice.random() ** 0.5) - 1]
-            disk.put(old.documents, old.listing)
-            oracle.forget(old.at if old.documents else float("-inf"))
+            disk.put_back(old)
+            oracle.forget(old.knows if old.documents else float("-inf"))
             self._say(f"  the ledger of second {old.at:.0f} is put back")
         else:
             return
@@ -322,6 +323,8 @@ class Life:
         self.happened.extend(dict.fromkeys(weather.happened))
         if result.status == "killed":
             world.oracle.killed(world.disk.now.at)
+        elif result.looked:
+            world.disk.catch_up()
         self._say(f"  -> {result.status}: {_done(result)}")
         for trouble in result.troubles:
             self._say(f"     {trouble.what} {trouble.release} {trouble.asset}: {trouble.text}")
@@ -343,6 +346,10 @@ class Life:
             if oracle.violations:
                 return
             await asyncio.sleep(900.0)
+        if oracle.awaits_audit():
+            await asyncio.sleep(AUDIT_INTERVAL)
+            last = await self._pass("sync", random.Random(QUIET_PASSES), (), full=False)
+            last.done.clear()
         oracle.at_end(last)
 
     def _picture(self) -> None:

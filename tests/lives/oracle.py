@@ -318,6 +318,13 @@ class Oracle:
                 yield from self._text_problems(release, copy)
         yield from self._latest_problems()
 
+    def awaits_audit(self) -> bool:
+        """Whether the target calls another release the latest than the source does.
+
+        A pass may publish an older one after it looked; an audit sees a change of nothing but that.
+        """
+        return any(problem.what == "latest" for problem in self.problems())
+
     def _latest_problems(self) -> Iterator[Problem]:
         latest, here = self._source.latest(), self._target.latest()
         if latest is None or latest.id not in {release.id for release in self.selected()}:
@@ -340,7 +347,18 @@ class Oracle:
             elif shown.state != "uploaded" or not self._right(release.tag, asset, shown):
                 yield Problem("bytes", *told)
             elif shown.by == MIRROR and shown.data == asset.data and not _good_label(asset, shown):
-                yield Problem("label", *told)
+                problem = Problem("label", *told)
+                yield from () if self._first_is_kept(release.tag, asset) else (problem,)
+
+    def _first_is_kept(self, tag: str, asset: Asset) -> bool:
+        """Whether a name had another asset before, whose copy is left as it is.
+
+        That the new one has the same bytes is not always known.
+        """
+        return self._settings().on_change == "keep" and any(
+            t == tag and number != asset.id and asset.name in names
+            for number, (t, names, _) in self._originals.items()
+        )
 
     def _problems_of_theirs(self, release: Release, copy: Release) -> Iterator[Problem]:
         """In others' release what is there is left alone, and what is missing is added."""

@@ -420,3 +420,62 @@ async def test_copies_whose_names_people_swapped(digests: bool, tmp_path: Path) 
         if not report.failed:
             nothing(amiss(world))
         nothing(await settle(world))
+
+
+async def test_a_file_of_theirs_that_equals_the_source_s(tmp_path: Path) -> None:
+    """People attached what the source has: it serves, and is theirs when the source replaces it."""
+    async with world_of(tmp_path) as world:
+        await mirrored(world, a_bin=b"a")
+        theirs = attach(world, "sbom.json", OURS)
+        world.source.add_asset(SOURCE, TAG, "sbom.json", OURS)
+        for report in await looked_at(world, theirs):
+            assert not report.failed, texts(report)
+        world.source.replace_asset(SOURCE, TAG, "sbom.json", EQUAL)
+        for report in await looked_at(world, theirs):
+            assert report.failed
+            assert named(report, "sbom.json"), texts(report)
+
+
+async def test_a_copy_that_people_renamed_and_whose_asset_vanished(tmp_path: Path) -> None:
+    """It is ours by its id, whatever it is called: deleted where the settings say so."""
+    async with world_of(tmp_path, settings=SETTINGS["deleted"]) as world:
+        await mirrored(world, a_bin=b"a", b_bin=OURS)
+        renamed_at_target(world, "b.bin", "renamed-by-people.bin")
+        world.source.delete_asset(SOURCE, TAG, "b.bin")
+        report = await world.sync()
+        assert not report.failed, texts(report)
+        assert [asset.name for asset in world.published()[TAG].assets] == ["a.bin"]
+
+
+async def test_an_asset_that_is_replaced_and_deselected(tmp_path: Path) -> None:
+    """What has its name now is not wanted either: the former copy is deleted as deselected."""
+    async with world_of(tmp_path, settings='on_deselect = "delete"\n') as world:
+        await mirrored(world, a_bin=b"a", b_bin=OURS)
+        world.source.replace_asset(SOURCE, TAG, "b.bin", EQUAL)
+        excluding = MIRROR + 'on_deselect = "delete"\nassets.exclude = ["b.bin"]\n'
+        world.write_config(excluding)
+        report = await world.sync()
+        assert not report.failed, texts(report)
+        assert [asset.name for asset in world.published()[TAG].assets] == ["a.bin"]
+
+
+async def test_a_copy_that_people_rename_while_it_gets_its_name(tmp_path: Path) -> None:
+    """The server changes the name, and people change it again before the pass ends: mended next."""
+    async with world_of(tmp_path) as world:
+        await mirrored(world, a_bin=b"a")
+        world.source.add_asset(SOURCE, TAG, "my file.bin", OURS)
+        seen: list[str] = []
+
+        def meddle(record: RequestRecord) -> None:
+            named_now = [asset.name for asset in world.published()[TAG].assets]
+            if not seen and record.route == "update-asset" and "my.file.bin" in named_now:
+                seen.append(record.path)
+                renamed_at_target(world, "my.file.bin", "theirs.bin")
+
+        world.target.on_request(meddle)
+        await world.sync()
+        if not seen:  # one request gave it name and label
+            renamed_at_target(world, "my.file.bin", "theirs.bin")
+        report = await world.sync(full=True)
+        assert not report.failed, texts(report)
+        nothing(amiss(world))

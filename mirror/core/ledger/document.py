@@ -67,6 +67,7 @@ class AssetEntry(Struct):
         source_name: The source's name for it when the copy last had the right name.
         target_id: The copy's id at the target.
         target_name: The copy's name at that time, as the server made it.
+        new_name: The source's name that the copy was about to be given: an answer may be lost.
         size: In bytes.
         sha256: Of its bytes, hexadecimal; ``None`` where nothing proves them.
         source_digest: The source's SHA-256 when it was copied, where the source gave one.
@@ -87,6 +88,7 @@ class AssetEntry(Struct):
     created: bool = True
     target_created_at: str | None = None
     proof: Proof = "assumed"
+    new_name: str | None = None
 
 
 class QuarantineEntry(Struct):

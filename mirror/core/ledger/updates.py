@@ -80,6 +80,13 @@ def record_arrival(
     known.note(_entry(asset, copy, sha256))
 
 
+def record_renaming(ledger: Ledger, source: Release, asset: Asset, copy: Asset) -> None:
+    """Note that a copy is about to get an asset's name: the answer may be lost."""
+    known = ledger.releases.get(source.id)
+    if entry := known and known.assets.get(copy.id):
+        entry.new_name = asset.name
+
+
 def record_in_place(ledger: Ledger, source: Release, name: str) -> None:
     """Note a name whose asset is about to be uploaded under it, with nothing to tell whose it is."""
     known = ledger.releases.get(source.id)
@@ -146,6 +153,7 @@ def _record_name(known: ReleaseEntry, asset: Asset, copy: Asset) -> None:
     if entry and not is_temporary(copy.name):
         entry.source_name = asset.name
         entry.target_name = copy.name
+        entry.new_name = None
 
 
 def _record_copy(known: ReleaseEntry, outcome: Outcome, asset: Asset, copy: Asset) -> None:

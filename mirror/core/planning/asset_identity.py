@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.ledger.document import AssetEntry, same_content
 from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become
@@ -84,10 +86,9 @@ class KnownCopy:
         name, entry = self.asset.name, self.entry
         if self.temporary:
             return False
-        if entry:
-            as_made = entry.source_name == asset.name and name == entry.target_name
-            return as_made or name == asset.name
-        if name == asset.name or self.spoken_for:
+        if entry and name == entry.target_name and entry.source_name == asset.name:
+            return True
+        if name == asset.name or entry or self.spoken_for:
             return name == asset.name
         # Of a name that the server changed in a way that nobody could guess, the label tells.
         guess = guessed_name(asset.name)
@@ -113,6 +114,7 @@ def _examine(
     entry = copies.entries.get(asset.id)
     if entry and not is_recorded(entry, asset, living.get(entry.source_id)):
         entry = None
+    entry = entry and as_found(entry, asset)
     ours = copies.draft or is_temporary(asset.name)
     if entry:
         ours |= entry.created or copies.followed
@@ -122,6 +124,24 @@ def _examine(
             ours |= "" < copies.since <= iso(made)
     intact = entry is not None and is_intact(entry, asset)
     return KnownCopy(asset, entry, ours, intact, asset.name in names)
+
+
+def as_found(entry: AssetEntry, copy: Asset) -> AssetEntry:
+    """A record with the names that its copy has now.
+
+    The answer to a renaming may have been lost, or the ledger may be an older one. Which of the
+    source's names the copy has is told by what was about to be done, or by a label of ours.
+    """
+    if copy.name == entry.target_name:
+        return entry
+    before, after = entry.source_name, entry.new_name
+    if is_temporary(copy.name):
+        return replace(entry, source_name=after or before, target_name=copy.name)
+    known = not is_temporary(entry.target_name)  # what the server makes of the name before
+    for name in (after or "", "" if known else before, copy.label):
+        if may_become(name, copy.name) and not (known and name == before):
+            return replace(entry, source_name=name, target_name=copy.name, new_name=None)
+    return entry
 
 
 def is_recorded(entry: AssetEntry, copy: Asset, asset: Asset | None = None) -> bool:
@@ -266,16 +286,17 @@ def new_record(asset: Asset, copy: KnownCopy, *, called: bool, created: bool) ->
     """What the ledger should know of an asset's copy.
 
     Its names are those under which it was right: until it has its new one, the former ones stay.
-    One that was found under a wrong name never had a right one.
+    One that was found under a wrong name never had a right one; one under a temporary name has its
+    own ahead of it.
     """
     entry, here = copy.entry, copy.asset
-    former = entry.source_name if entry else here.name
+    arrives = asset.name if copy.temporary else here.name
     sha256 = entry.sha256 if entry and copy.intact else None
     if asset.sha256 and asset.sha256 == here.sha256:
         sha256 = here.sha256
     return AssetEntry(
         source_id=asset.id,
-        source_name=asset.name if called else former,
+        source_name=asset.name if called else entry.source_name if entry else arrives,
         target_id=here.id,
         target_name=entry.target_name if entry and not called else here.name,
         size=here.size,
@@ -285,6 +306,7 @@ def new_record(asset: Asset, copy: KnownCopy, *, called: bool, created: bool) ->
         created=entry.created if entry else created,
         target_created_at=iso(here.created_at) if here.created_at else None,
         proof=proof_of(entry, here, sha256),
+        new_name=entry.new_name if entry and not called else None,
     )
 
 

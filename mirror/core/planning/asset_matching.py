@@ -45,7 +45,6 @@ from mirror.core.planning.asset_names import (
     folded,
     guessed_name,
     is_temporary,
-    may_become,
     temporary_name,
 )
 from mirror.core.planning.renames import in_order, vacated
@@ -103,7 +102,6 @@ class _Name(Enum):
     MOVING = auto()  # a copy of ours that is about to get another name
     SUPERSEDED = auto()  # a copy of ours of nothing that has the name at the source
     KEPT = auto()  # the same, and the settings keep it
-    GUESSED = auto()  # what the server may call so, or not
     TAKEN = auto()
 
 
@@ -152,9 +150,9 @@ class _Matcher:
         self._names = {copy.asset.name.casefold(): copy for copy in self._copies.values()}
         self._labels = {copy.asset.label: copy for copy in self._copies.values()}
         self._shown = {
-            copy.entry.source_name: shown
+            copy.entry.source_name: copy.entry.target_name
             for copy in self._copies.values()
-            if copy.entry and (shown := _shown(copy, copy.entry))
+            if copy.entry and not is_temporary(copy.entry.target_name)
         }
         source = sorted(source, key=lambda asset: (-asset.size, asset.id))
         self._pairs = Pairing(self._copies.values(), assume=copies.assume).pairs(source)
@@ -184,7 +182,8 @@ class _Matcher:
         result.actions = in_order(result.actions)
         moving = {vacated(action) for action in result.actions}
         there = (self._copies[entry.target_id].asset for entry in result.present.values())
-        _mark_collisions(result.actions, [c.name for c in there if c.id not in moving])
+        if self._draft:
+            _mark_collisions(result.actions, [c.name for c in there if c.id not in moving])
         return result
 
     # -- what is there --------------------------------------------------------------------------
@@ -194,7 +193,8 @@ class _Matcher:
         paired = {copy.asset.id for copy in self._pairs.values()}
         former: dict[str, KnownCopy] = {}
         changed: dict[int, KnownCopy] = {}
-        for number, copy in self._copies.items():
+        # What people have seen comes before what has a temporary name.
+        for number, copy in sorted(self._copies.items(), key=lambda item: not item[1].temporary):
             if copy.entry and copy.intact and copy.ours and number not in paired:
                 changed[copy.entry.source_id] = copy
                 if copy.entry.source_id not in self._living:
@@ -245,7 +245,8 @@ class _Matcher:
             self._drop(asset, copy)
         elif state is _Name.KEPT:
             self._warn_kept(asset)
-            self._drop(asset, copy)
+            if copy.temporary:
+                self._delete(copy)
         elif asset.id in self._barred and copy.temporary:
             self._drop(asset, copy)
             self._result.actions.append(UploadAsset(asset))
@@ -264,8 +265,6 @@ class _Matcher:
             self._leave(asset, holder)
         elif state is _Name.KEPT:
             self._warn_kept(asset)
-        elif state is _Name.GUESSED:
-            self._result.actions.append(replace(upload, collides=True))
         elif state is _Name.SUPERSEDED and holder and not self._draft:
             self._replace(asset, holder, None)
         else:
@@ -375,7 +374,7 @@ class _Matcher:
         certain = self._has_name(holder, asset)
         right = owner is not None and holder.is_called(owner)
         if not holder.ours or right or (holder.spoken_for and not certain):
-            return (_Name.TAKEN if certain else _Name.GUESSED), holder
+            return (_Name.TAKEN, holder) if certain else (_Name.FREE, None)
         if not holder.asset.uploaded:
             return _Name.BROKEN, holder
         if owner and owner.id in self._wanted and (direct or self._may_move(owner)):
@@ -410,15 +409,6 @@ class _Matcher:
         return found
 
 
-def _shown(copy: KnownCopy, entry: AssetEntry) -> str:
-    """What the server made of the name of a copy's asset; empty where nobody knows."""
-    if not is_temporary(entry.target_name):
-        return entry.target_name
-    # The answer to its renaming may have been lost.
-    named = not copy.temporary and may_become(entry.source_name, copy.asset.name)
-    return copy.asset.name if named else ""
-
-
 def _mark_collisions(actions: list[AssetAction], names: Iterable[str]) -> None:
     """Assets that a server may give one name are uploaded one after the other.
 
@@ -433,5 +423,5 @@ def _mark_collisions(actions: list[AssetAction], names: Iterable[str]) -> None:
         if isinstance(action, UploadAsset) and not action.after:
             name = folded(action.asset.name)
             if name in seen:
-                actions[place] = replace(action, collides=True, temporary_name="")
+                actions[place] = replace(action, collides=True)
             seen.add(name)

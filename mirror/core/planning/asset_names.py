@@ -52,7 +52,13 @@ def temporary_id(name: str) -> int | None:
 
 
 def may_become(name: str, made: str) -> bool:
-    """Whether a server may have made a name of another: what every server keeps is in it, in order."""
+    """Whether a server may have made one name of another.
+
+    A name without special characters is kept by every server. Of any other name, ASCII letters and
+    digits are kept in their order.
+    """
+    if guessed_name(name) == name or is_temporary(made):
+        return made == name
     rest = iter(made.lower())
     return all(letter in rest for letter in name.lower() if letter.isascii() and letter.isalnum())
 

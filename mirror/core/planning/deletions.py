@@ -9,19 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from mirror.core.domain.selection import select
 from mirror.core.domain.source_archives import is_archive, with_archives
 from mirror.core.execution.action import DeleteAsset, DeleteRelease, Obstacle
+from mirror.core.planning.asset_identity import as_found
 from mirror.core.planning.asset_identity import is_recorded as is_same_asset
-from mirror.core.planning.asset_names import guessed_name, is_temporary
+from mirror.core.planning.asset_names import is_temporary
 from mirror.core.planning.release_matching import is_recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from mirror.core.domain.policy import Policy
-    from mirror.core.domain.release import Asset, Release, Snapshot
+    from mirror.core.domain.release import Release, Snapshot
     from mirror.core.ledger.document import AssetEntry, Ledger, ReleaseEntry
     from mirror.core.planning.release_matching import Copies
 
@@ -55,14 +58,15 @@ def vanished(source: Snapshot, ledger: Ledger, policy: Policy) -> tuple[list[int
     """
     if policy.on_delete != "delete" or not source.complete:
         return [], []
-    here = {release.id: release for release in source.releases}
+    living = {release.id: _living(release) for release in source.releases}
     releases = [entry for entry in ledger.releases.values() if entry.created]
-    gone = [entry.source_id for entry in releases if entry.source_id not in here]
+    gone = [entry.source_id for entry in releases if entry.source_id not in living]
     assets = [
         asset.source_id
         for entry in releases
-        if entry.source_id in here
-        for asset in _lost(entry, here[entry.source_id])
+        if entry.source_id in living
+        for asset in entry.assets.values()
+        if asset.created and None in _heirs(asset, living[entry.source_id])
     ]
     assets = list(dict.fromkeys(assets))
     room = policy.max_deletes + 1
@@ -166,46 +170,38 @@ class _Chooser:
     def _consider_assets(
         self, release: Release, copy: Release, entry: ReleaseEntry, found: Deletions
     ) -> None:
-        here = {asset.id: asset for asset in copy.assets}
+        here, living = {asset.id: asset for asset in copy.assets}, _living(release)
         wanted = self._wanted[release.id]
-        for asset in _lost(entry, release):
-            if asset.source_id in self._gone_assets:
-                self._delete(release, asset, here, found)
-        if self._policy.on_deselect == "delete":
-            alive = {asset.id for asset in release.assets}
-            names = {asset.name for asset in release.assets}
-            for known in entry.assets.values():
-                archive = is_archive(known.source_id) and known.source_name not in names
-                if (known.source_id in alive or archive) and known.source_id not in wanted:
-                    self._delete(release, known, here, found)
-
-    def _delete(
-        self,
-        release: Release,
-        entry: AssetEntry,
-        here: Mapping[int, Asset],
-        found: Deletions,
-    ) -> None:
-        copy = here.get(entry.target_id)
-        if copy and entry.created and _is_called(copy, entry):
-            found.assets.setdefault(release.id, []).append(DeleteAsset(copy))
+        for known in entry.assets.values():
+            asset = here.get(known.target_id)
+            if asset is None or not known.created or not is_same_asset(known, asset):
+                continue
+            heir = _heir(as_found(known, asset), living)
+            if heir is None:
+                doomed = known.source_id in self._gone_assets
+            else:
+                doomed = self._policy.on_deselect == "delete" and heir not in wanted
+            if doomed:
+                found.assets.setdefault(release.id, []).append(DeleteAsset(asset))
 
 
-def _is_called(copy: Asset, entry: AssetEntry) -> bool:
-    """Whether a copy has a name that this mirror gave it; a run may have died before noting it."""
-    names = {entry.target_name, entry.source_name, guessed_name(entry.source_name)}
-    return copy.name in names and is_same_asset(entry, copy)
+def _living(release: Release) -> dict[int | str, int]:
+    """The ids of a release's assets, by id and by name."""
+    by_id: dict[int | str, int] = {asset.id: asset.id for asset in release.assets}
+    return by_id | {asset.name: asset.id for asset in release.assets}
 
 
-def _lost(entry: ReleaseEntry, release: Release) -> Iterable[AssetEntry]:
-    """Assets that were copied and that the source's release no longer has; replaced ones are there."""
-    ids = {asset.id for asset in release.assets}
-    names = {asset.name for asset in release.assets}
-    return [
-        asset
-        for asset in entry.assets.values()
-        if asset.created
-        and asset.source_id not in ids
-        and asset.source_name not in names
-        and not is_archive(asset.source_id)  # while there is the tag, there are its archives
-    ]
+def _heirs(entry: AssetEntry, living: Mapping[int | str, int]) -> set[int | None]:
+    """As :func:`_heir`, where it is not known whether the copy got its new name."""
+    names = {entry.source_name, entry.new_name or entry.source_name}
+    return {_heir(structs.replace(entry, source_name=name), living) for name in names}
+
+
+def _heir(entry: AssetEntry, living: Mapping[int | str, int]) -> int | None:
+    """The id of the source's asset that a copy stands for; ``None`` where it vanished.
+
+    The asset may have been replaced by another one under its name. A tag has its archives for as
+    long as it exists.
+    """
+    archive = entry.source_id if is_archive(entry.source_id) else None
+    return living.get(entry.source_id) or living.get(entry.source_name, archive)

@@ -200,7 +200,8 @@ class _Planner:
                 entry.assets if entry else {},
                 draft=copy.draft,
                 assume=entry is None and not ours,
-                followed=entry.followed if entry else False,
+                # Into a release of ours people may put what they like.
+                followed=entry.followed and not entry.created if entry else False,
                 in_place=[f for name in (entry.in_place if entry else ()) for f in forms(name)],
                 since=self._ledger.working_since,
             )
