@@ -370,6 +370,16 @@ def test_a_copy_whose_renaming_was_not_answered_has_the_name(
     assert action.temporary == (there if moves else None)
 
 
+def test_a_name_that_people_gave_a_copy_is_not_passed_on() -> None:
+    """People renamed a copy, and its asset is replaced: the new one gets what the server makes."""
+    asset, newer = an_asset(1, "f g.bin"), an_asset(2, "f g.bin")
+    copy = an_asset(50, "f-g.bin", label="f g.bin", created_at=NOW)
+    entry = an_entry(asset, copy, target_created_at=iso(NOW))
+    (action,) = matched([newer], [replace(copy, name="f.g.bin")], entry).actions
+    assert isinstance(action, ReplaceAsset)
+    assert action.target_name == "f-g.bin"
+
+
 def test_a_server_keeps_a_plain_name() -> None:
     """A copy that never got its new name still has its old one, however alike they look."""
     copy = an_asset(50, "ba.zip", created_at=NOW)

@@ -463,7 +463,8 @@ class Oracle:
           what a killed pass sent is in a draft, or has a name that tells what it is.
         - whose a file is that has the right name and size, after such a loss;
         - whether a file of the right size is a copy under a name that this host makes of its name,
-          or one of another asset that had that very name, after such a loss.
+          or one of another asset that had that very name, after such a loss or in a release of
+          others.
 
         Anything else is knowable.
         """
@@ -482,7 +483,7 @@ class Oracle:
     def _may_be_there(self, tag: str, asset: Asset) -> bool:
         copy = self._target.published(tag)
         digests = self._source.rules.digests and self._target.rules.digests
-        if copy is None or not self.forgetful or digests:
+        if copy is None or not (self.forgetful or copy.by == PEOPLE) or digests:
             return False
         guesses = {naming(asset.name) for naming in NAMINGS.values()}
         return any(

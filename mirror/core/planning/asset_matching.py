@@ -295,7 +295,7 @@ class _Matcher:
         action = ReplaceAsset(
             asset,
             old.asset,
-            old.asset.name if self._has_name(old, asset) else asset.name,
+            self._shown.get(asset.name, asset.name),
             temporary_name(asset),
             fresh.asset if fresh else None,
         )
