@@ -1,6 +1,6 @@
-"""What the settings and the ledger tell by themselves: no host is contacted.
+"""What the ledger knows of the configured mirrors; no host is contacted.
 
-Apart from ``app``, so that a look at the ledger loads no HTTP client.
+It is not in ``app``, so that ``status`` loads no HTTP client.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Overview(NamedTuple):
 async def read_overview(
     config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
 ) -> Overview:
-    """Tell what the ledger knows; no host is contacted and nothing is written.
+    """Read what the ledger knows; nothing is written.
 
     Raises:
         UsageError: A pattern that no configured source could match.

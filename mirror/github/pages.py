@@ -1,4 +1,4 @@
-"""Listings of many pages, and the proof that nothing in them changed."""
+"""Paged listings, and the proof that nothing in them has changed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 PER_PAGE = 100
-"""Items of a page: the most that hosts give.
+"""Items per page: the maximum of the API.
 
 Source: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
 """
 
 
 MOST_PAGES = 1000
-"""Of one listing: hosts cut a list of releases after 10,000 of them, and a release has 1000 assets."""
+"""Per listing: hosts cut a list of releases after 10,000, and a release has at most 1000 assets."""
 
 MOST_TAG_PAGES = 10_000
 
@@ -40,11 +40,11 @@ class Pages(NamedTuple, Generic[T]):
     """A listing.
 
     Attributes:
-        items: In the host's order; empty where ``unchanged``.
-        proofs: One for each page; empty where nothing may be concluded later (not ``complete``).
-        unchanged: Every page is as the proofs that were handed in say.
+        items: In the host's order; empty if ``unchanged``.
+        proofs: One per page; empty if not ``complete``, as nothing can be concluded from them later.
+        unchanged: Every page is as the given proofs say.
         complete: It was read to its end.
-        redirected_to: Where the first page came from, where that is not where it was asked for.
+        redirected_to: The address that the first page was redirected to, if it was.
     """
 
     items: tuple[T, ...]
@@ -64,12 +64,12 @@ class _Page(Generic[T]):
 
 
 class PageReader(Generic[T]):
-    """Reads listings of one kind of thing.
+    """Reads listings of one kind of item.
 
     Args:
-        what: The kind, for errors.
-        shape: One item's declaration.
-        content: A fingerprint of a page's items, without what changes for no reason (counters).
+        what: The kind, for error messages.
+        shape: The declaration of an item.
+        content: Fingerprints the items of a page, without counters.
     """
 
     def __init__(
@@ -87,16 +87,15 @@ class PageReader(Generic[T]):
     async def read(
         self, first: str, proofs: Sequence[PageProof] = (), *, easier: str | None = None
     ) -> Pages[T]:
-        """Read a listing from its first page on, or prove with a request a page that it is unchanged.
+        """Read a listing, or prove with one conditional request per page that it is unchanged.
 
-        Pages are asked for one after the other, as far as the first that changed; then all of
-        them are read, those of them without a condition that were not: an ETag proves that a
-        page is unchanged, and does not bring its content back.
+        Pages are requested in order up to the first one that changed. Then the whole listing is
+        read, because a 304 does not return the content of the pages before.
 
         Args:
-            first: The first page's address.
+            first: The address of the first page.
             proofs: Of an earlier reading with the same credential.
-            easier: The first of smaller pages, for a host that takes too long for larger ones.
+            easier: The first page of a listing in smaller pages, for hosts that time out.
 
         Raises:
             GitHubError: A page could not be read.
@@ -120,17 +119,17 @@ class PageReader(Generic[T]):
     async def _prove(
         self, proofs: Sequence[PageProof], fresh: dict[str, _Page[T]]
     ) -> tuple[PageProof, ...] | None:
-        """Ask for each page with its ETag; the proofs as they are now, or ``None`` for a change."""
+        """Request each page with its ETag; the current proofs, or ``None`` if a page changed."""
         proven: list[PageProof] = []
-        told = False  # whether the host said that the last page is the last one
+        told = False  # the host said that the last page is the last one
         for number, proof in enumerate(proofs):
             rest = proofs[number + 1 :]
             follows = rest[0].url if rest else None
-            # Without knowing whether the last page was full, a 304 of it would not be enough.
+            # If it is not known whether the last page was full, a 304 is not enough.
             etag = proof.etag if rest or proof.items is not None else ""
             answer, items = await self._get(proof.url, proofs[0].url, etag=etag)
             if answer.not_modified:
-                # An answer of 304 may leave out its Link header, but not lie about it.
+                # A 304 may lack the Link header, but must not contradict it.
                 if answer.next not in {None, follows}:
                     return None
                 proven.append(proof)
@@ -142,7 +141,7 @@ class PageReader(Generic[T]):
             proven.append(page.proof)
             told = True
             if page.next is None and all(later.items == 0 for later in rest):
-                proven += rest  # what they prove is still so: nothing followed
+                proven += rest  # empty pages: still nothing follows
                 break
             if page.next != follows:
                 return None
@@ -153,11 +152,11 @@ class PageReader(Generic[T]):
     async def _look_beyond(
         self, proven: Sequence[PageProof], fresh: dict[str, _Page[T]]
     ) -> tuple[PageProof, ...] | None:
-        """Find out whether a page follows a full last one; the result is that of :meth:`_prove`.
+        """Find out whether another page follows a full last page; returns as :meth:`_prove`.
 
-        A full page does not change when the next item begins another page, and its 304 need not
-        name that page. The next page is asked for by its number; while it is empty, it is proven
-        from then on like the others, by one conditional request a pass.
+        A full page stays unchanged when the next item starts a new page, and its 304 need not
+        link to that page. So the next page is requested by its number. While it is empty, it is
+        proven like the others from then on, with one conditional request per pass.
         """
         first, last = proven[0].url, proven[-1]
         beyond = following(last.url)
@@ -166,7 +165,7 @@ class PageReader(Generic[T]):
                 page = fresh[beyond] = self._page(*await self._get(beyond, first))
                 ended = not (page.items or page.next or page.partial)
                 return (*proven, page.proof) if ended else None
-        # No page can be asked for there: only the last page in full names what follows it.
+        # That page cannot be requested by number: read the last page again for its Link header.
         page = fresh[last.url] = self._page(*await self._get(last.url, first))
         ended = not (page.next or page.partial) and page.proof.content == last.content
         return (*proven[:-1], page.proof) if ended else None
@@ -174,7 +173,7 @@ class PageReader(Generic[T]):
     async def _walk(
         self, first: str, fresh: dict[str, _Page[T]], pages: list[_Page[T]], easier: str | None
     ) -> Pages[T]:
-        """Read page after page (but those that are ``fresh``) into ``pages``."""
+        """Read all pages into ``pages``; those in ``fresh`` were read already."""
         seen: set[str] = set()
         address: str | None = first
         complete = True
@@ -203,9 +202,10 @@ class PageReader(Generic[T]):
     async def _get(
         self, address: str, first: str, *, etag: str = "", easier: str | None = None
     ) -> tuple[Answer, list[T]]:
-        """Ask for a page; its items are empty where it did not change.
+        """Request a page; no items if it is unchanged.
 
-        Later pages are named by numbers: whose they are, the first one's address tells.
+        Addresses of later pages may name the repository by number only, so the first page's
+        address decides about the credential.
         """
         answer = await self._client.get(
             address, shape=self._shape, etag=etag, easier=easier, about=first
@@ -223,22 +223,22 @@ class PageReader(Generic[T]):
 
 
 def not_endless(what: str, host: str, address: str, seen: set[str], most: int) -> None:
-    """Note the address of one more page; a host may not send us on for ever.
+    """Record the address of a page, so that a listing always ends.
 
     Raises:
-        RefusedAddress: It was there already, or there were too many.
+        RefusedAddress: The page was read already, or there are too many.
     """
     if address in seen or len(seen) >= most:
-        how = "go round in circles" if address in seen else f"do not end after {most:,}"
+        how = "form a loop" if address in seen else f"do not end after {most:,}"
         raise RefusedAddress(f"{host}: the pages of a listing of {what} {how}", host=host)
     seen.add(address)
 
 
 def _may_continue(proofs: Sequence[PageProof]) -> bool:
-    """Whether the last page is full, so that one more item would begin a page of its own.
+    """Whether the last page is full, so that another item would start a new page.
 
-    Some hosts give less than they are asked for: a page is full, too, if an earlier one that
-    another page followed held no more. An empty page is never full: it ends a listing.
+    Some hosts return fewer items than requested: a page also counts as full if an earlier page
+    had no more items and was followed by another. An empty page ends a listing.
     """
     last = proofs[-1].items
     earlier = (proof.items for proof in proofs[:-1] if proof.items is not None)
@@ -246,8 +246,8 @@ def _may_continue(proofs: Sequence[PageProof]) -> bool:
 
 
 def _of_one_host(proofs: Sequence[PageProof]) -> bool:
-    """Whether proofs can be asked for: they come from a file."""
-    if len(proofs) == 1:  # which is where it is asked for anyway
+    """Whether the addresses of proofs, which come from a file, are all of one host."""
+    if len(proofs) == 1:  # it equals the requested address
         return True
     try:
         return len({origin(proof.url) for proof in proofs}) == 1
@@ -256,7 +256,7 @@ def _of_one_host(proofs: Sequence[PageProof]) -> bool:
 
 
 def _is_cut(error: ValidationFailed) -> bool:
-    """Whether a host gives no more pages: "Only the first 10000 results are available.".
+    """Whether a host cut the listing: "Only the first 10000 results are available.".
 
     Source: https://github.com/Azure/azure-sdk-tools/issues/9395
     """

@@ -1,4 +1,4 @@
-"""The endpoints that a mirror needs, typed: JSON of the REST API to values of the domain and back.
+"""The REST endpoints that a mirror needs, from values of the domain to JSON and back.
 
 Source: https://docs.github.com/rest and GitHub's OpenAPI descriptions of GitHub Enterprise Server.
 """
@@ -54,11 +54,11 @@ AUTHOR = "release-mirror"
 AUTHOR_ADDRESS = "release-mirror@users.noreply.invalid"
 
 SMALL_PAGE = 30
-"""Releases of a page where larger ones take the host too long."""
+"""Releases per page for a host that times out on larger pages."""
 _FEW_TAGS = 4
 _DEEPEST_TAG = 5
 _REFUSALS = (AuthError, NotFound, ValidationFailed)
-"""A server that does not let us; a limit, which is a 403 as well, passes."""
+"""The server refuses; a rate limit, also a 403, is not among them."""
 
 
 log = structlog.get_logger(__name__)
@@ -68,11 +68,11 @@ class Listing(NamedTuple):
     """A repository's releases.
 
     Attributes:
-        releases: Each once, in the host's order; empty where ``unchanged``.
-        pages: What proves next time that nothing changed; empty where not ``complete``.
-        unchanged: Nothing but counters changed since the proofs that were handed in.
+        releases: Each once, in the host's order; empty if ``unchanged``.
+        pages: Proves next time that nothing changed; empty if not ``complete``.
+        unchanged: Nothing but counters changed since the given proofs.
         complete: It was read to its end.
-        redirected_to: The API's address of the repository's releases, where it was renamed.
+        redirected_to: The API's address of the releases, if the repository was renamed.
     """
 
     releases: tuple[Release, ...]
@@ -95,8 +95,8 @@ class OwnerListing:
 class ReleaseStore:
     """Releases, assets and what belongs to them, at one host.
 
-    Every method raises a :class:`~mirror.errors.GitHubError` when the host refuses or cannot be
-    asked; what is said of errors below is in addition to that.
+    Every method raises a :class:`~mirror.errors.GitHubError` if the host refuses or is unreachable;
+    the errors below are documented in addition.
     """
 
     def __init__(self, client: GitHubClient) -> None:
@@ -113,18 +113,18 @@ class ReleaseStore:
     # --- reading ---------------------------------------------------------------------------------
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
-        """List all releases, drafts among them where the token may write.
+        """List all releases, including drafts if the token may write.
 
         Args:
             repo: The repository.
-            proofs: ``Listing.pages`` of an earlier listing with the same credential: where they
-                still hold, that is all that is found out, with one conditional request a page.
+            proofs: ``Listing.pages`` of an earlier listing with the same credential. While they
+                hold, the listing is only ``unchanged``, with one conditional request per page.
 
         Source: https://docs.github.com/rest/releases/releases ("List releases"); the list is cut
-        after some thousands (https://github.com/Azure/azure-sdk-tools/issues/9395), and a page that
-        takes too long is answered with an error ("Timeouts" in
-        https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so that
-        smaller ones are asked for in the second half of the tries.
+        after some thousands (https://github.com/Azure/azure-sdk-tools/issues/9395). A page that
+        takes too long gets an error ("Timeouts" in
+        https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api), so smaller
+        pages are requested in the second half of the attempts.
         """
         address = self._address(f"repos/{repo}/releases?per_page=")
         pages = await self._releases.read(
@@ -141,10 +141,10 @@ class ReleaseStore:
         )
 
     async def _with_all_assets(self, repo: RepoRef, release: Release) -> Release:
-        """Page the assets of a release whose embedded ones may have been cut at a page's size.
+        """List the assets of a release whose embedded list may be cut at a page's size.
 
-        Source: https://github.com/hub4j/github-api/issues/1750 (that all are embedded is nowhere
-        promised).
+        Source: https://github.com/hub4j/github-api/issues/1750 (the API does not promise that all
+        are embedded).
         """
         count = len(release.assets)
         if not (count >= 30 and (count % 30 == 0 or count % 100 == 0 or count >= 1000)):
@@ -161,14 +161,14 @@ class ReleaseStore:
         return await self._with_all_assets(repo, found.value())
 
     async def latest(self, repo: RepoRef) -> int | None:
-        """The id of the release that the host calls latest; ``None`` where it calls none so."""
+        """The id of the host's latest release; ``None`` if there is none."""
         try:
             return (await self._get(f"repos/{repo}/releases/latest", ReleaseAnswer)).id
         except NotFound:
             return None
 
     async def assets(self, repo: RepoRef, release: int) -> tuple[Asset, ...]:
-        """List all assets of a release, incomplete ones among them."""
+        """List all assets of a release, including incomplete ones."""
         path = f"repos/{repo}/releases/{release}/assets?per_page={PER_PAGE}"
         pages = await self._assets.read(self._address(path))
         if not pages.complete:
@@ -179,7 +179,7 @@ class ReleaseStore:
         return tuple({asset.id: asset for asset in pages.items}.values())
 
     async def asset(self, repo: RepoRef, number: int) -> Asset | None:
-        """Read an asset; ``None`` where it is not there."""
+        """Read an asset; ``None`` if it does not exist."""
         try:
             path = f"repos/{repo}/releases/assets/{number}"
             return (await self._get(path, AssetAnswer)).value()
@@ -187,15 +187,15 @@ class ReleaseStore:
             return None
 
     async def repository(self, repo: RepoRef) -> Repository:
-        """Read a repository, under its present name if it was renamed; see :meth:`is_empty`.
+        """Read a repository, under its current name if it was renamed; see :meth:`is_empty`.
 
         Raises:
-            NotFound: It is not there, or the token may not see it.
+            NotFound: It does not exist, or the token may not see it.
         """
         return (await self._get(f"repos/{repo}", RepositoryAnswer)).value()
 
     async def is_empty(self, repository: Repository) -> bool:
-        """Whether a repository has no commit; its size tells nothing, it is measured late.
+        """Whether a repository has no commit; its ``size`` is updated too late to tell.
 
         Source: https://docs.github.com/rest/git/refs ("409: Conflict" for an empty repository).
         """
@@ -246,7 +246,7 @@ class ReleaseStore:
         )
 
     async def login(self) -> str | None:
-        """The token's user; ``None`` without a token, and for an installation of an App."""
+        """The user of the token; ``None`` without a token, and for an installation of an App."""
         if not self._login_known and self.client.fingerprint != "anonymous":
             try:
                 self._login = (await self._get("user", User)).login
@@ -345,9 +345,9 @@ class ReleaseStore:
         parents: Sequence[str],
         date: datetime,
     ) -> str:
-        """Make a commit that no branch holds yet; its name.
+        """Create a commit that is on no branch yet; its name.
 
-        Author and date are given, so that the same commit twice is one: sent again without harm.
+        Author and date are fixed, so that sending it twice creates the same commit.
         """
         person = {"name": AUTHOR, "email": AUTHOR_ADDRESS, "date": _iso(date)}
         body = {
@@ -362,7 +362,7 @@ class ReleaseStore:
         return made.sha
 
     async def create_tag(self, repo: RepoRef, tag: str, sha: str) -> None:
-        """Make a lightweight tag; one that is there already at the same commit is good, too.
+        """Create a lightweight tag; it may exist already at the same commit.
 
         Raises:
             ValidationFailed: The tag is at another commit, or a rule forbids it.
@@ -412,7 +412,7 @@ class ReleaseStore:
             try:
                 return await create(organization, {**body, "visibility": visibility})
             except NotFound:
-                # Nearly always an organization; only a user's own repositories are made elsewhere.
+                # Nearly always an organization; the user's own repositories have another endpoint.
                 if (await self.login() or "").casefold() != repo.owner.casefold():
                     raise
                 return await create("user/repos", body)
@@ -429,7 +429,7 @@ class ReleaseStore:
             ) from None
 
     async def disable_actions(self, repo: RepoRef) -> bool:
-        """Turn GitHub Actions off; whether the server let us.
+        """Turn GitHub Actions off; whether the server allowed it.
 
         Source: https://docs.github.com/rest/actions/permissions (409 where the owner decides)
         """
@@ -442,7 +442,7 @@ class ReleaseStore:
         return True
 
     async def actions_enabled(self, repo: RepoRef) -> bool | None:
-        """Whether GitHub Actions is on; ``None`` where the server does not tell."""
+        """Whether GitHub Actions is on; ``None`` if the server does not say."""
         try:
             path = f"repos/{repo}/actions/permissions"
             return (await self._get(path, ActionsPermissions)).enabled
@@ -454,7 +454,7 @@ class ReleaseStore:
     async def first_commit(
         self, repo: RepoRef, path: str, text: str, message: str
     ) -> tuple[str, str]:
-        """Give an empty repository a file and with it a default branch; the commit and its tree.
+        """Create a file in an empty repository, and with it the default branch; commit and tree.
 
         Source: https://docs.github.com/rest/repos/contents ("Create or update file contents")
         """
@@ -464,7 +464,7 @@ class ReleaseStore:
                 f"repos/{repo}/contents/{quote(path)}", body, shape=FileCommit
             )
         except ValidationFailed:
-            # Sent again after a lost answer, it is refused, since the file is there now.
+            # Repeated after a lost response, it is refused because the file exists now.
             if await self.read_file(repo, path) != text:
                 raise
             branch = (await self.repository(repo)).default_branch
@@ -473,7 +473,7 @@ class ReleaseStore:
         return commit.sha, commit.tree.sha
 
     async def read_file(self, repo: RepoRef, path: str) -> str | None:
-        """Read a text file of the default branch; ``None`` where there is none."""
+        """Read a text file of the default branch; ``None`` if it does not exist."""
         try:
             return (await self._get(f"repos/{repo}/contents/{quote(path)}", FileAnswer)).content
         except NotFound:
@@ -486,13 +486,13 @@ class ReleaseStore:
     ) -> Release:
         """Create a draft.
 
-        Drafts of one tag may be many, so that an answer that was lost is settled by looking for
-        the marker, for half a minute: a new draft is in the list only after a while.
+        One tag may have several drafts, so after a lost response the marker is searched for, for
+        half a minute: a new draft appears in the list with a delay.
 
         Args:
             repo: The repository.
             fields: ``tag_name`` and others of the API; ``draft`` is set.
-            marker: A text in ``fields["body"]`` that no other release of the repository has.
+            marker: A text in ``fields["body"]`` that is unique in the repository.
 
         Source: https://docs.github.com/rest/releases/releases ("Create a release") and
         https://github.com/thiscallnet/Xtra/issues/167 (the list lags).
@@ -522,7 +522,7 @@ class ReleaseStore:
     async def update_release(
         self, repo: RepoRef, number: int, fields: Mapping[str, object]
     ) -> Release:
-        """Change a release. Name ``tag_name`` always: a draft may lose its tag without it.
+        """Change a release. Always include ``tag_name``: a draft may lose its tag without it.
 
         Source: https://docs.github.com/rest/releases/releases ("Update a release")
         """
@@ -535,14 +535,14 @@ class ReleaseStore:
         """Delete a release; its tag stays.
 
         Raises:
-            NotFound: It was not there.
+            NotFound: It did not exist.
         """
         await self.client.delete(f"repos/{repo}/releases/{number}")
 
     async def update_asset(
         self, repo: RepoRef, number: int, *, name: str | None = None, label: str | None = None
     ) -> Asset:
-        """Rename an asset, or change its label; the answer's name is the truth."""
+        """Rename an asset, or change its label; the host may choose another name, see the result."""
         fields = {
             key: value for key, value in {"name": name, "label": label}.items() if value is not None
         }
@@ -554,7 +554,7 @@ class ReleaseStore:
         """Delete an asset.
 
         Raises:
-            NotFound: It was not there.
+            NotFound: It did not exist.
         """
         await self.client.delete(f"repos/{repo}/releases/assets/{number}")
 
@@ -569,7 +569,7 @@ class ReleaseStore:
 
 
 def _release_fields(fields: Mapping[str, object]) -> dict[str, object]:
-    """The API wants ``make_latest`` as a text, not as a boolean.
+    """The API expects ``make_latest`` as a string, not as a boolean.
 
     Source: https://docs.github.com/rest/releases/releases ("Can be one of: true, false, legacy")
     """

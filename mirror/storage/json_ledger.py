@@ -1,12 +1,12 @@
-"""The ledger's documents as files, locked, and saved so that no crash can tear them.
+"""The ledger as JSON files: locked against other processes, saved so that a crash cannot tear them.
 
 ::
 
-    DIRECTORY/lock                 held by the run that writes; holds its process id
+    DIRECTORY/lock                 held by the run that writes; contains its process id
     DIRECTORY/index.json           the index
-    DIRECTORY/OWNER/REPO.json      one document a target repository, names in lower case
-    ….PID-N.tmp                    a save in progress, or one that a killed run left behind
-    ….json.corrupt-20261121T090000Z    what could not be read, set aside for a person
+    DIRECTORY/OWNER/REPO.json      one document per target repository, names in lower case
+    ….PID-N.tmp                    a save in progress, or left behind by a killed run
+    ….json.corrupt-20261121T090000Z    an unreadable file, set aside
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
 _TAKEN = frozenset({"lock", "git", "spool"})
-"""The lock, copies of git, and bytes in flight: they may be in the same directory."""
+"""Other entries of the directory: the lock, git repositories, assets in flight."""
 
 _TEMPORARY = itertools.count()
 _ADVICE = {
@@ -61,14 +61,14 @@ _ADVICE = {
 class FileLedgerStore(LedgerStore):
     """Ledger documents under a directory.
 
-    Nothing is made before the first lock or save: reading leaves a disk as it was. One document
-    is saved by one save at a time, in the order of the calls; after a save returns, a power loss
-    leaves what it saved, and at any moment before that the document from before or this one.
+    Reading creates nothing; the directory is created by the first lock or save. Saves of one
+    document run one at a time, in the order of the calls. After a save has returned, a power loss
+    leaves that version; before, the previous one or that one.
 
     Args:
-        directory: Where they are; made when the lock is taken.
-        clock: For the waits for the lock, and the dates of what is set aside.
-        files: The operations on the disk.
+        directory: The ledger's directory.
+        clock: For waiting for the lock, and for the dates of files that are set aside.
+        files: The file operations.
     """
 
     def __init__(self, directory: Path, clock: Clock, files: Files | None = None) -> None:
@@ -83,10 +83,10 @@ class FileLedgerStore(LedgerStore):
         self._kept_up_to = 0
 
     def exists(self) -> bool:
-        """Whether there is a ledger at all; ``False`` before the first run.
+        """Whether the directory exists; ``False`` before the first run.
 
         Raises:
-            LedgerError: It may not be looked at.
+            LedgerError: It is not accessible.
         """
         try:
             return self._files.exists(self._directory)
@@ -95,35 +95,35 @@ class FileLedgerStore(LedgerStore):
 
     @asynccontextmanager
     async def lock(self, wait: float = 0.0) -> AsyncIterator[None]:
-        """Hold the ledger against other processes while the block runs.
+        """Lock the ledger against other processes while the block runs.
 
-        The kernel frees the lock when its holder dies, however it dies; the file itself stays, as
-        removing it would let two runs hold two files of one name.
+        The kernel releases the lock when its holder dies. The file itself stays: if it were
+        removed, two runs could lock two files of the same name.
 
         Args:
-            wait: Seconds to wait for another holder; 0 for not at all.
+            wait: Seconds to wait for another holder; 0 to fail at once.
 
         Raises:
-            LedgerLocked: Another process held it to the end; the text names it.
-            LedgerError: The directory cannot be made or written.
+            LedgerLocked: Another process still holds it; the message names the process.
+            LedgerError: The directory cannot be created or written.
         """
         path = self._directory / "lock"
-        with _told("lock", path):
+        with _as_ledger_error("lock", path):
             self._ensure(self._directory)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             await self._acquire(descriptor, path, wait)
             try:
                 self._held = True
-                with _told("lock", path):
+                with _as_ledger_error("lock", path):
                     os.truncate(descriptor, 0)
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
                 await asyncio.to_thread(self._sweep)
                 yield
             finally:
                 self._held = False
-                # Whoever finds the lock held before its next holder wrote its own number is told
-                # no number rather than a wrong one.
+                # Until the next holder has written its own process id, others see none rather than
+                # a wrong one.
                 with suppress(OSError):
                     os.truncate(descriptor, 0)
         finally:
@@ -132,24 +132,24 @@ class FileLedgerStore(LedgerStore):
     async def load_index(self) -> Index:
         """Read the index.
 
-        Where there is none, or an unreadable one, its figures are summed up from the documents;
-        without any proof, so that the next pass looks at both sides of every mirror.
+        If it is missing or unreadable, its totals are rebuilt from the documents, without any proof:
+        the next pass looks at both sides of every mirror.
 
         Raises:
             LedgerTooNew: A later version of this program wrote it.
-            LedgerError: It may not be read.
+            LedgerError: The file cannot be read.
         """
         index = await self._load(self._directory / "index.json", Index.decode)
         return await self.rebuild_index() if index is None else index
 
     async def save_index(self, index: Index) -> None:
-        """Keep the index.
+        """Save the index.
 
-        Of several that come while it is being written, the first writes for all of them: sessions
-        save it before they change anything, and it is as large as there are mirrors.
+        Calls that arrive while it is being written share one further write: every session saves it
+        before it changes anything, and its size grows with the number of mirrors.
 
         Raises:
-            LedgerError: It could not be written; the one from before is intact.
+            LedgerError: It could not be written; the previous file is intact.
         """
         self._asked += 1
         mine = self._asked
@@ -161,39 +161,39 @@ class FileLedgerStore(LedgerStore):
             self._kept, self._kept_up_to = index, up_to
 
     async def rebuild_index(self) -> Index:
-        """Sum the index up from the documents; unreadable ones are left out.
+        """Rebuild the index from the documents; unreadable ones are left out.
 
         Raises:
             LedgerTooNew: A later version of this program wrote a document.
-            LedgerError: One may not be read.
+            LedgerError: A file cannot be read.
         """
         return await asyncio.to_thread(self._rebuild)
 
     async def load(self, key: str) -> Ledger | None:
         """Read a document.
 
-        One that is unreadable counts as none: with a warning, and set aside while the lock is held
-        (whoever only reads changes nothing).
+        A corrupt one counts as missing: a warning is logged, and if the lock is held, the file is
+        set aside. Without the lock nothing is changed.
 
         Args:
             key: ``owner/repo`` of the target, in any case.
 
         Raises:
-            LedgerTooNew: A later version of this program wrote it; it stays where it is.
-            LedgerError: It may not be read, or ``key`` is no repository's.
+            LedgerTooNew: A later version of this program wrote it; the file is left alone.
+            LedgerError: The file cannot be read, or ``key`` is not the name of a repository.
         """
         return await self._load(self._path(key), Ledger.decode)
 
     async def save(self, key: str, ledger: Ledger) -> None:
-        """Keep a document.
+        """Save a document.
 
         Raises:
-            LedgerError: It could not be written; the one from before is intact.
+            LedgerError: It could not be written; the previous file is intact.
         """
         await self._save(self._path(key), ledger.encode())
 
     async def set_aside(self, key: str, reason: str) -> None:
-        """Move a document out of the way, for a person to look at; nothing where there is none.
+        """Rename a document so that a person can look at it; does nothing if there is none.
 
         Raises:
             LedgerError: It could not be moved.
@@ -203,7 +203,7 @@ class FileLedgerStore(LedgerStore):
     async def _acquire(self, descriptor: int, path: Path, wait: float) -> None:
         end = self._clock.monotonic() + wait
         while True:
-            with _told("lock", path), suppress(BlockingIOError):
+            with _as_ledger_error("lock", path), suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             left = end - self._clock.monotonic()
@@ -241,21 +241,21 @@ class FileLedgerStore(LedgerStore):
             raise LedgerTooNew(f"{path}: {error}") from error
 
     async def _save(self, path: Path, content: bytes) -> None:
-        # The text is made on the event loop, where nobody changes the document meanwhile.
+        # The document was encoded on the event loop, so nothing could change it meanwhile.
         async with self._saving.setdefault(path, asyncio.Lock()):
             await unbroken(self._write, path, content)
 
     def _write(self, path: Path, content: bytes) -> None:
         files = self._files
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_TEMPORARY)}.tmp")
-        with _told("write", path):
+        with _as_ledger_error("write", path):
             self._ensure(self._directory)
             self._ensure(path.parent)
             descriptor = files.create(temporary)
             try:
                 try:
                     files.write(descriptor, content)
-                    # Before the rename: else a power loss may leave the new name without content.
+                    # Before the rename: otherwise a power loss may leave an empty file.
                     files.sync(descriptor)
                 finally:
                     files.close(descriptor)
@@ -270,13 +270,13 @@ class FileLedgerStore(LedgerStore):
         if self._files.exists(directory):
             return
         self._files.make_directory(directory)
-        # A directory above ours may be one that we can pass but not open.
+        # The parent directory may be accessible but not readable.
         with suppress(PermissionError):
             self._files.sync_directory(directory.parent)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         date = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
-        with _told("set aside", path):
+        with _as_ledger_error("set aside", path):
             if not self._files.exists(path):
                 return
             for number in itertools.count(1):
@@ -290,7 +290,7 @@ class FileLedgerStore(LedgerStore):
 
     def _sweep(self) -> None:
         """Remove the temporary files of killed runs; only the lock's holder writes any."""
-        with _told("read", self._directory):
+        with _as_ledger_error("read", self._directory):
             for directory, files in self._walk():
                 for name in files:
                     if name.endswith(".tmp"):
@@ -303,13 +303,13 @@ class FileLedgerStore(LedgerStore):
             return
         yield self._directory, files
         for owner in owners:
-            # Others' directories (`lost+found`) are none of our business, and may be closed to us.
+            # Directories of others (`lost+found`) may not be readable.
             if owner not in _TAKEN and _OWNER.fullmatch(owner.removeprefix("_")):
                 yield self._directory / owner, self._files.names(self._directory / owner)[1]
 
     def _rebuild(self) -> Index:
         index = Index()
-        with _told("read", self._directory):
+        with _as_ledger_error("read", self._directory):
             documents = [
                 directory / name
                 for directory, files in self._walk()
@@ -320,7 +320,7 @@ class FileLedgerStore(LedgerStore):
             try:
                 ledger = self._read(path, Ledger.decode)
             except LedgerCorrupt:
-                continue  # Told, and set aside, when the document itself is asked for.
+                continue  # Logged and set aside when the document itself is loaded.
             if ledger:
                 owner = path.parent.name.removeprefix("_")
                 index.mirrors[f"{owner}/{path.name.removesuffix('.json')}"] = _entry(ledger)
@@ -335,9 +335,9 @@ def _locked(content: bytes) -> LedgerLocked:
 
 
 def _folder(owner: str) -> str:
-    """An owner's directory; some names are taken by what else is kept in the ledger's.
+    """The directory of an owner; names that the ledger uses itself get an underscore.
 
-    No owner's name begins with an underscore.
+    No owner's name begins with one.
     """
     return f"_{owner}" if owner in _TAKEN else owner
 
@@ -358,8 +358,8 @@ def _entry(ledger: Ledger) -> IndexEntry:
 
 
 @contextmanager
-def _told(doing: str, path: Path) -> Iterator[None]:
-    """Turn the disk's errors into sentences."""
+def _as_ledger_error(doing: str, path: Path) -> Iterator[None]:
+    """Turn ``OSError`` into :class:`LedgerError`."""
     try:
         yield
     except OSError as error:

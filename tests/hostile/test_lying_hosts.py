@@ -65,14 +65,14 @@ async def test_a_listing_without_end_ends() -> None:
         assert len(host.seen) == MOST_PAGES
 
 
-async def test_tags_that_go_round_in_circles_end() -> None:
+async def test_pages_of_tags_that_form_a_loop_end() -> None:
     """The list of all tags is read for those that are wanted; its last page names its first."""
 
     async def handler(_: web.Request) -> web.Response:
         return web.json_response([], headers=_next(2))
 
     async with asked(handler) as (host, store):
-        with pytest.raises(BadAnswer, match="circles"):
+        with pytest.raises(BadAnswer, match="form a loop"):
             await store.tags(REPO, [f"v{number}" for number in range(9)])
         assert len(host.seen) == 2
 

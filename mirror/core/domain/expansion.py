@@ -1,4 +1,4 @@
-"""Configured mirrors and patterns of them → mirrors: who wins, and who may not be."""
+"""Expands the configured rules into mirrors: which rule wins, and which mirrors are impossible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """A mirror that cannot be: another has the same target, or its target is no name."""
+    """A mirror whose target is another mirror's too, or is not a valid name."""
 
     name: str
     target: str
@@ -34,21 +34,21 @@ class Impossible:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """The mirrors, and those that cannot be."""
+    """The mirrors, and the impossible ones."""
 
     mirrors: tuple[Mirror, ...] = ()
     impossible: tuple[Impossible, ...] = ()
 
 
 def expand(rules: Sequence[Rule], listings: Mapping[str, Iterable[Listed]]) -> Expansion:
-    """Apply the rules to what the sources hold.
+    """Apply the rules to the repositories of the sources.
 
-    An explicit mirror wins over a pattern, an earlier pattern over a later one; a disabled rule
-    keeps its repositories from all later ones.
+    An explicit mirror wins over a pattern, an earlier pattern over a later one. A disabled rule
+    also keeps its repositories from later ones.
 
     Args:
         rules: In the order of the configuration.
-        listings: By :attr:`Rule.listing`; a pattern without its listing yields nothing.
+        listings: By :attr:`Rule.listing`; a pattern without a listing yields nothing.
     """
     chosen: dict[str, list[tuple[Rule, RepoRef]]] = {}
     wildcards = []

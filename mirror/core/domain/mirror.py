@@ -23,7 +23,7 @@ class Rule:
         policy: The settings that decide what is done.
         settings: A fingerprint of the settings that matter.
         exclude: Globs of ``OWNER/REPO`` that a pattern leaves out, ignoring case.
-        interval: Seconds from one look to the next; 0 for the service's own timetable.
+        interval: Seconds between two sessions; 0 for the service's own timetable.
     """
 
     source_name: str
@@ -86,7 +86,7 @@ class Mirror:
 
     @property
     def interval(self) -> float:
-        """Seconds from one look to the next; 0 for the service's own timetable."""
+        """Seconds between two sessions; 0 for the service's own timetable."""
         return self.rule.interval
 
     @property
