@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Protocol, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
 from mirror.core.domain.release import ADDRESS, Asset, Digest, Release, RepoRef, Repository
 from mirror.core.json_types import Count, mismatch
@@ -70,9 +70,15 @@ def utc(moment: datetime | None) -> datetime | None:
 
 
 class User(Struct):
-    """An account; an author who left is null instead."""
+    """The token's own account."""
 
     login: str
+
+
+class Account(Struct):
+    """An account that something belongs to; an enterprise has no ``login``."""
+
+    login: str | None = None
 
 
 class AssetAnswer(Struct):
@@ -117,7 +123,7 @@ class ReleaseAnswer(Struct):
     target_commitish: str | None = None
     created_at: datetime | None = None
     published_at: datetime | None = None
-    author: User | None = None
+    author: Account | None = None
     html_url: str | None = None
     upload_url: str | None = None
     immutable: bool | None = None
@@ -134,7 +140,7 @@ class ReleaseAnswer(Struct):
             target_commitish=self.target_commitish or "",
             created_at=utc(self.created_at),
             published_at=utc(self.published_at),
-            author=self.author.login if self.author else "",
+            author=(self.author and self.author.login) or "",
             html_url=self.html_url or "",
             upload_url=(self.upload_url or "").partition("{")[0],
             immutable=bool(self.immutable),
@@ -274,7 +280,7 @@ class Installation(Struct):
     """An App's installation in an account."""
 
     id: Count
-    account: User | None = None
+    account: Account | None = None
 
 
 class InstallationToken(Struct):
@@ -282,4 +288,4 @@ class InstallationToken(Struct):
 
     token: str
     expires_at: datetime | None = None
-    permissions: dict[str, str] = field(default_factory=dict)
+    permissions: dict[str, str] | None = None

@@ -243,7 +243,7 @@ class AppAuth:
         Source: https://docs.github.com/rest/apps/apps#get-an-installation-for-the-authenticated-app
         """
         found = await self._ask("GET", f"app/installations/{installation}", Installation)
-        return found.account.login if found.account else ""
+        return (found.account and found.account.login) or ""
 
     def _owner(self, address: str) -> str | None:
         """Whose installation a request needs; empty for the one that was given."""
@@ -297,7 +297,7 @@ class AppAuth:
             number,
             self._clock.monotonic() + (life - margin).total_seconds(),
             ends,
-            answer.permissions,
+            answer.permissions or {},
             again,
         )
 

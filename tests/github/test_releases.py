@@ -450,7 +450,9 @@ async def test_a_list_without_some_organizations_is_not_complete() -> None:
         assert not (await store.list_releases(REPO)).complete
 
 
-@pytest.mark.parametrize(("link", "words"), [("round", "form a loop"), ("away", "which is not where")])
+@pytest.mark.parametrize(
+    ("link", "words"), [("round", "form a loop"), ("away", "which is not where")]
+)
 async def test_a_list_never_leads_astray(link: str, words: str) -> None:
     """Not in a loop, and not to another origin with the token."""
 
