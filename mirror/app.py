@@ -15,7 +15,7 @@ from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.connection import Proxies
-from mirror.github.protocol import is_github_dot_com, origin
+from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch

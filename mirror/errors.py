@@ -34,46 +34,125 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+FailureKind = Literal[
+    "credential",
+    "permission",
+    "not-found",
+    "rate-limit",
+    "unavailable",
+    "invalid-answer",
+    "corrupt",
+    "rejected",
+    "too-large",
+    "text-too-long",
+    "empty",
+    "too-many-assets",
+    "name-taken",
+    "tag-missing",
+    "not-ready",
+    "identity",
+    "max-deletes",
+    "immutable",
+    "archived",
+    "git",
+    "disk",
+    "policy",
+    "internal",
+]
+"""What kind of failure something is; part of the report's contract."""
+
+Hint = Literal[
+    "allow-actions",
+    "allow-create-repository",
+    "api-address",
+    "app-installation",
+    "app-key",
+    "app-settings",
+    "app-suspended",
+    "authorize-sso",
+    "delete-tag",
+    "exclude-release",
+    "move-tag",
+    "no-archives",
+    "own-target",
+    "proxy-login",
+    "push-tag",
+    "upload-origin",
+]
+"""Advice that is more precise than what follows from the kind of a failure."""
+
+Reason = Literal[
+    "access-blocked",
+    "already-exists",
+    "archived",
+    "empty",
+    "immutable",
+    "invalid-field",
+    "invalid-name",
+    "listing-cut",
+    "reference-exists",
+    "repository-empty",
+    "suspended",
+    "text-too-long",
+    "token-time",
+    "too-large",
+    "too-many-assets",
+]
+"""Why a host refused a request, as far as its answer says; only ``github.protocol`` decides that."""
 
 MOST_TOLD = 500
-"""Characters of one failure: servers may send megabytes, and nobody reads more."""
+"""Most characters of one failure's text: servers may send megabytes, and nobody reads more."""
 
 
 def told(text: str, most: int = MOST_TOLD) -> str:
-    """The beginning of a text that a server had a part in; an ellipsis says that there was more."""
+    """The beginning of a text that a server had a part in; an ellipsis marks the cut."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class MirrorError(Exception):
     """The root of what this program raises on purpose.
 
+    Its text holds the facts: what was attempted, and what a host answered. Nothing decides by it;
+    the attributes are for that. Advice for people follows from ``kind`` and ``hint``.
+
     Attributes:
-        most_told: Characters of its text; ``None`` where no server has a part in it.
+        kind: What kind of failure it is.
+        hint: Which advice applies, if not that of the kind.
+        most_told: Most characters of its text; ``None`` where no server has a part in it.
         retryable: The same request may succeed if it is sent again in this pass.
         final: It will fail the same way until something changes at the source, at the target
             or in the settings; it is quarantined instead of being tried in every pass.
             An error that is neither is tried again in the next pass.
-        attempts: Tries that were made before it was raised.
+        attempts: Attempts that were made before it was raised.
     """
 
+    kind: FailureKind = "internal"
+    hint: Hint | None = None
     most_told: ClassVar[int | None] = MOST_TOLD
     retryable: bool = False
     final: bool = False
     attempts: int = 1
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, kind: FailureKind | None = None, hint: Hint | None = None
+    ) -> None:
         super().__init__(message if self.most_told is None else told(message, self.most_told))
+        if kind:
+            self.kind = kind
+        if hint:
+            self.hint = hint
 
 
 class UsageError(MirrorError):
     """The command line asks for something that cannot be."""
 
+    kind = "policy"
     most_told = None
 
 
@@ -112,11 +191,10 @@ class GitHubError(MirrorError):
     Attributes:
         host: The configured name of the host (``target``, ``github``).
         status: The HTTP status, or ``None`` where there was no answer.
-        errors: The first items of the answer's ``errors`` list, as the host sent them.
+        reason: Why the host refused, where its answer says so.
         request_id: ``X-GitHub-Request-Id``, which the host's logs know the request by.
         ambiguous: The request may have been carried out although no good answer came; a write
             must be settled by looking before it is sent again.
-        attempts: Tries that were made before it was raised.
         sent_sha256: Of an upload: the SHA-256 of its bytes, hexadecimal, if all were sent.
     """
 
@@ -128,65 +206,78 @@ class GitHubError(MirrorError):
         *,
         host: str = "",
         status: int | None = None,
-        errors: Sequence[Any] = (),
+        reason: Reason | None = None,
         request_id: str | None = None,
         ambiguous: bool = False,
+        kind: FailureKind | None = None,
+        hint: Hint | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, kind=kind, hint=hint)
         self.host = host
         self.status = status
-        self.errors = tuple(errors)
+        self.reason = reason
         self.request_id = request_id
         self.ambiguous = ambiguous
-        self.attempts = 1
 
 
 class AuthError(GitHubError):
-    """401, or 403 for a missing permission: nothing helps but an operator.
+    """401, or 403 for a missing permission: an operator must act.
 
-    A missing permission concerns what was asked for, and stays until somebody grants it; a 401
-    stops the credential as a whole.
+    A missing permission concerns one request, and stays until somebody grants it; a 401 stops the
+    credential as a whole.
     """
+
+    kind: FailureKind = "permission"
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.final = self.status == 403
+        if self.status == 401:
+            self.kind = "credential"
 
 
 class NotFound(GitHubError):
     """404, 410 or 451. On a write it can also mean that the token may not write."""
 
+    kind = "not-found"
+
+
+_KIND_OF_REFUSAL: dict[Reason | None, FailureKind] = {
+    "access-blocked": "permission",
+    "already-exists": "name-taken",
+    "archived": "archived",
+    "empty": "empty",
+    "immutable": "immutable",
+    "reference-exists": "name-taken",
+    "text-too-long": "text-too-long",
+    "too-large": "too-large",
+    "too-many-assets": "too-many-assets",
+}
+_NOT_FINAL: frozenset[Reason | None] = frozenset(
+    {None, "listing-cut", "reference-exists", "repository-empty"}
+)
+
 
 class ValidationFailed(GitHubError):
-    """400, 409, 413 or 422: the host understood and will not take this.
+    """400, 409, 413 or 422: the host understood the request and refuses it.
 
-    Only what tells a reason is final: an item of ``errors`` that names a field or says that
-    something exists, an immutable release, another status than 422.
+    A 422 is final only if its reason is known.
     """
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message, **facts)
-        told = any(isinstance(item, dict) and item.get("field") for item in self.errors)
-        known = told or self.has(code="already_exists") or "immutable" in message
-        self.final = self.status != 422 or known
-
-    def has(self, *, code: str | None = None, field: str | None = None) -> bool:
-        """Tell whether an item of ``errors`` has this code and this field."""
-        return any(
-            isinstance(item, dict)
-            and (code is None or item.get("code") == code)
-            and (field is None or item.get("field") == field)
-            for item in self.errors
-        )
+        self.kind = _KIND_OF_REFUSAL.get(self.reason, "rejected")
+        self.final = self.status != 422 or self.reason not in _NOT_FINAL
 
 
 class RateLimited(GitHubError):
     """429, or 403 with a primary or secondary limit.
 
     Attributes:
-        retry_at: When the host takes requests again (aware, UTC).
+        retry_at: When the host accepts requests again (aware, UTC).
     """
 
+    kind = "rate-limit"
     retryable = True
 
     def __init__(self, message: str, *, retry_at: datetime, **facts: Any) -> None:
@@ -201,6 +292,7 @@ class ServerError(GitHubError):
         retry_at: When the host said to come back (aware, UTC), where it did.
     """
 
+    kind = "unavailable"
     retryable = True
 
     def __init__(self, message: str, *, retry_at: datetime | None = None, **facts: Any) -> None:
@@ -209,18 +301,20 @@ class ServerError(GitHubError):
 
 
 class BadAnswer(GitHubError):
-    """An answer that is no answer: HTML for JSON, broken JSON, a wrong type, a redirect loop."""
+    """Not an answer of the API: HTML for JSON, broken JSON, a wrong type, a redirect loop."""
 
+    kind = "invalid-answer"
     retryable = True
 
 
 class Unreachable(GitHubError):
-    """No connection came about: DNS, refused, black hole, proxy.
+    """No connection could be established: DNS, refused, black hole, proxy.
 
     Attributes:
         permanent: Trying again cannot help (a certificate that is not trusted).
     """
 
+    kind = "unavailable"
     retryable = True
 
     def __init__(self, message: str, *, permanent: bool = False, **facts: Any) -> None:
@@ -232,21 +326,25 @@ class Unreachable(GitHubError):
 class ConnectionLost(GitHubError):
     """A connection broke, or no answer came in time; a write may have been carried out."""
 
+    kind = "unavailable"
     retryable = True
 
 
 class HostStopped(GitHubError):
-    """The credential or the host was given up earlier in this pass; nothing was sent."""
+    """Request not sent: the credential or the host was disabled earlier in this pass."""
+
+    kind = "unavailable"
 
 
 class TransferError(MirrorError):
     """Bytes of an asset did not arrive as they should."""
 
+    kind: FailureKind = "corrupt"
     retryable = True
 
 
 class DigestMismatch(TransferError):
-    """What was read, or what the target holds, is not what the digest promises."""
+    """What was read, or what the target holds, does not match its digest."""
 
 
 class ShortRead(TransferError):
@@ -256,6 +354,7 @@ class ShortRead(TransferError):
 class SourceChanged(TransferError):
     """The asset was replaced at the source while it was read."""
 
+    kind = "not-ready"
     retryable = False
 
 
@@ -266,17 +365,24 @@ class Stalled(TransferError):
         at_target: It was the target that took none.
     """
 
+    kind = "unavailable"
+
     def __init__(self, message: str, *, at_target: bool = False) -> None:
         super().__init__(message)
         self.at_target = at_target
 
 
 class NotTried(MirrorError):
-    """The way that its bytes take was given up; nothing was sent."""
+    """Nothing was sent: downloads from, or uploads to, this host fail one after the other."""
+
+    kind = "unavailable"
 
 
 class Waiting(MirrorError):
     """Not now, but perhaps later by itself: a tag that is not there yet, an upload in progress."""
+
+    def __init__(self, kind: FailureKind, message: str, *, hint: Hint | None = None) -> None:
+        super().__init__(message, kind=kind, hint=hint)
 
 
 class Unmirrorable(MirrorError):
@@ -284,9 +390,14 @@ class Unmirrorable(MirrorError):
 
     final = True
 
+    def __init__(self, kind: FailureKind, message: str, *, hint: Hint | None = None) -> None:
+        super().__init__(message, kind=kind, hint=hint)
+
 
 class LedgerError(MirrorError):
     """The ledger cannot be used."""
+
+    kind = "disk"
 
 
 class LedgerLocked(LedgerError):
@@ -310,8 +421,12 @@ class LedgerTooNew(LedgerError):
 
 
 class SpoolError(MirrorError):
-    """The disk cannot take an asset in flight: it is full, too small, or not ours to write."""
+    """The disk cannot take an asset in flight: it is full, too small, or not writable."""
+
+    kind = "disk"
 
 
 class GitError(MirrorError):
     """The git program failed."""
+
+    kind = "git"

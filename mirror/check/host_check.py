@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from mirror.core.failure import Failure
 from mirror.errors import AuthError, HostStopped, MirrorError, NotFound, Unreachable
 from mirror.github.answers import User
-from mirror.github.protocol import is_loopback
+from mirror.github.protocol.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ def failure(host: str, what: str, error: MirrorError, *, status: State = "failed
     """What could not be looked at; ``unknown`` where the host had been given up before."""
     if isinstance(error, HostStopped):
         return CheckResult(host, what, "unknown", "not tried, because of the failure above")
-    return CheckResult(host, what, status, str(error))
+    return CheckResult(host, what, status, Failure.of(error).error)
 
 
 class HostCheck:

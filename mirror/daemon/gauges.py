@@ -126,7 +126,7 @@ def _of_mirrors(statuses: Sequence[MirrorStatus], now: datetime) -> Iterator[Met
     seconds = ((key, None if lag is None else lag.total_seconds()) for key, lag in lags)
     text = "How long the newest release took, or has been waited for."
     yield _gauge("lag_seconds", text, labels, seconds)
-    failed = ((key, int(bool(one.error))) for key, one in mirrors)
+    failed = ((key, int(one.failure is not None)) for key, one in mirrors)
     yield _gauge("mirror_failed", "Whether the last pass failed for it: 1 or 0.", labels, failed)
     quarantined = ((key, len(one.quarantined)) for key, one in mirrors)
     yield _gauge("quarantined", "What failed for good.", labels, quarantined)

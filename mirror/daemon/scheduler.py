@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import structlog
 
 from mirror.core.domain.selection import could_match
-from mirror.core.reporting.report import Failure, RepositoryReport
+from mirror.core.failure import Failure
+from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Moment
 from mirror.daemon.job_queue import Gate, JobQueue
 from mirror.daemon.local_zone import LocalZone
@@ -398,8 +399,8 @@ class Scheduler:
             found = await _unless_stray(workload.discover(key, full=request.full))
         except Exception as error:
             log.exception("discovery.crashed", source=key)
-            text = f"internal error, please report it: {type(error).__name__}: {error}"
-            report = RepositoryReport(f"{key}/*", None, "failed", failures=(Failure(text, "sync"),))
+            failure = Failure.of(error, "list-repositories")
+            report = RepositoryReport(f"{key}/*", None, "failed", failures=(failure,))
             found = Discovery((), (report,))
         if listing.task is not asyncio.current_task():
             return  # cancelled, and the cancellation was lost

@@ -18,7 +18,7 @@ from mirror.daemon.allowed_hosts import AllowedHosts
 from mirror.daemon.listener import HEADERS, Bound, ConnectionLimits, serve
 from mirror.daemon.metrics import CONTENT_TYPE
 from mirror.daemon.webhook import Ignored, Ping, Refused, ReleaseChanged, decide
-from mirror.github.protocol import is_signature
+from mirror.github.protocol.webhook import is_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from mirror.core.domain.release import RepoRef
-from mirror.github.protocol import is_signed
+from mirror.github.protocol.webhook import is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

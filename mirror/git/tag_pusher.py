@@ -134,7 +134,9 @@ class TagPusher:
             self._git.sweep()
             self._swept = True
         failures: dict[str, MirrorError] = {
-            tag: Unmirrorable(f"git cannot have a tag of this name: {tag!r}")
+            tag: Unmirrorable(
+                "git", f"not a valid tag name for git: {tag!r}", hint="exclude-release"
+            )
             for tag in tags
             if not valid_name(tag)
         }
@@ -144,7 +146,9 @@ class TagPusher:
         for tag in wanted:
             there, here = theirs.get(tag), ours.get(tag)
             if there is None:
-                failures[tag] = Waiting(f"waits: the source has no tag {tag}")
+                failures[tag] = Waiting(
+                    "tag-missing", f"the source has no tag {tag}", hint="exclude-release"
+                )
             elif here is None:
                 missing[tag] = there
             elif here.peeled != there.peeled:
@@ -166,11 +170,11 @@ class TagPusher:
             GitHubError: The host cannot be reached, or refuses.
         """
         if not (valid_name(branch) and valid_name(tag)):
-            raise Unmirrorable(f"git cannot have a branch of this name: {branch!r}")
+            raise Unmirrorable("git", f"not a valid branch name for git: {branch!r}")
 
         there = (await self._tags(source, "read")).get(tag)
         if there is None:
-            raise Waiting(f"waits: the source has no tag {tag}")
+            raise Waiting("tag-missing", f"the source has no tag {tag}", hint="exclude-release")
 
         async def bring(copy: Path) -> dict[str, MirrorError]:
             await self._fetch(copy, source, {tag: there})
@@ -420,6 +424,7 @@ def _settled(error: MirrorError) -> bool:
 def _conflict(tag: str, here: str = "", there: str = "") -> Waiting:
     places = f" at commit {here} at the target, at {there} at the source" if here else ""
     return Waiting(
-        f"waits: the tag {tag} is{places or ' at another commit at the target'}; a tag is never"
-        " moved: delete it at the target, or exclude the release"
+        "name-taken",
+        f"the tag {tag} is{places or ' at another commit at the target'}; tags are never moved",
+        hint="delete-tag",
     )

@@ -4,7 +4,8 @@ from mirror.github.appkey import AppKey
 from mirror.github.assets import AssetSink, AssetSource
 from mirror.github.auth import AppAuth, Auth, TokenAuth
 from mirror.github.client import GitHubClient
-from mirror.github.protocol import RateLimit, RefusedAddress, accepted_upload_origins, api_url
+from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.protocol.urls import RefusedAddress, accepted_upload_origins, api_url
 from mirror.github.releases import Listing, OwnerListing, ReleaseStore, Visibility
 from mirror.github.repeat import Answer
 from mirror.github.streams import StorageError, Stream

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
 from mirror.github.answers import AssetAnswer, decode
-from mirror.github.protocol import etag_of
+from mirror.github.protocol.headers import etag_of
 from mirror.github.streams import StorageError
 from mirror.github.wire import MEDIA_TYPE
 

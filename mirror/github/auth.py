@@ -12,13 +12,14 @@ import structlog
 
 from mirror.errors import AuthError, GitHubError, HostStopped, NotFound, ValidationFailed
 from mirror.github.answers import AppAnswer, Installation, InstallationToken, decode, utc
-from mirror.github.protocol import owner_of
+from mirror.github.protocol.urls import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from mirror.core.clock import Clock
+    from mirror.errors import Hint
     from mirror.github.appkey import AppKey
 
 T = TypeVar("T")
@@ -257,7 +258,12 @@ class AppAuth:
 
     async def _obtain(self, owner: str, *, again: bool = False) -> Grant:
         if known := self._failed.get(owner):
-            raise HostStopped(f"not asked again in this pass: {known}", status=known.status)
+            raise HostStopped(
+                f"request not sent, refused earlier in this pass: {known}",
+                status=known.status,
+                kind=known.kind,
+                hint=known.hint,
+            )
         try:
             number = self._installation or await self._find(owner)
             path = f"app/installations/{number}/access_tokens"
@@ -313,8 +319,7 @@ class AppAuth:
         except AuthError as error:
             if error.status != 401:
                 raise
-            clocks_differ = _is_of_time(error)
-            if clocks_differ:
+            if error.reason == "token-time":
                 self._skew = self._asker.host_time() - self._clock.now()
                 log.warning("github.clock_differs", seconds=round(self._skew.total_seconds()))
             elif not self._key.reread():
@@ -331,43 +336,33 @@ class AppAuth:
 
     def _unknown(self, error: AuthError) -> AuthError:
         return AuthError(
-            f"the host does not take what App {self.number} signs; check that app.id is the App's"
-            f" and that app.private_key is a key of that App: {error}",
+            f"the host does not accept what App {self.number} signs: {error}",
             host=error.host,
+            hint="app-key",
             status=401,
             request_id=error.request_id,
         )
 
     def _refused(self, owner: str, error: GitHubError) -> AuthError:
-        if "suspended" in str(error).lower():
-            what = "is suspended; unsuspend it in the settings of that account"
+        hint: Hint = "app-settings"
+        if error.reason == "suspended":
+            what, hint = "is suspended", "app-suspended"
         elif self._installation:
-            what = "is not there, or is another App's; check app.installation_id"
+            what = "does not exist, or belongs to another App"
         elif isinstance(error, NotFound):
-            what = (
-                "is not there; install the App in that account, or set app.installation_id"
-                " (any installation may read what is public)"
-            )
+            what, hint = "does not exist", "app-installation"
         else:
-            what = "gives no token; check the App's settings"
+            what = "gives no token"
         where = f" {self._installation}" if self._installation else f" at {owner}"
         failure = AuthError(
             f"the installation of App {self.number}{where} {what}: {error}",
             host=error.host,
             status=error.status,
             request_id=error.request_id,
+            hint=hint,
         )
         failure.final = False  # it says nothing of what was to be done with the token
         return failure
-
-
-def _is_of_time(error: AuthError) -> bool:
-    """Whether a token was refused for its dates.
-
-    Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
-    """
-    text = str(error)
-    return "'Issued at' claim" in text or "'Expiration time' claim" in text
 
 
 def _fingerprint(host: str, credential: str) -> str:

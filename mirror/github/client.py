@@ -37,20 +37,17 @@ from mirror.errors import (
 from mirror.github.answers import decode
 from mirror.github.auth import AppAuth
 from mirror.github.connection import Proxies
-from mirror.github.protocol import (
-    Context,
-    RateLimit,
+from mirror.github.protocol.errors import Context, decode_response
+from mirror.github.protocol.headers import etag_of, moment_of
+from mirror.github.protocol.pagination import next_link
+from mirror.github.protocol.urls import (
     RefusedAddress,
     RefusedRedirect,
     accepted_upload_origins,
-    decode_response,
-    etag_of,
-    moment_of,
-    next_link,
     origin,
     public,
 )
-from mirror.github.protocol import api_url as api_url_of
+from mirror.github.protocol.urls import api_url as api_url_of
 from mirror.github.repeat import Answer, Call, Repeater
 from mirror.github.streams import StorageError, Streams
 from mirror.github.throttle import Throttle
@@ -78,6 +75,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.github.auth import Auth
+    from mirror.github.protocol.rate_limit import RateLimit
     from mirror.github.streams import Stream
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from urllib.request import (  # type: ignore[attr-defined]
 import aiohttp
 
 from mirror.errors import BadAnswer, ConfigError, ConnectionLost, Problem, Unreachable
-from mirror.github.protocol import origin, public, without_secrets
+from mirror.github.protocol.urls import origin, public, without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ import structlog
 
 from mirror.core.ledger.document import PageProof
 from mirror.errors import ConnectionLost, NotFound, ServerError, ValidationFailed
-from mirror.github.protocol import RefusedAddress, following, origin, page_size, tells_pages
+from mirror.github.protocol.pagination import following, page_size, tells_pages
+from mirror.github.protocol.urls import RefusedAddress, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -260,4 +261,4 @@ def _is_cut(error: ValidationFailed) -> bool:
 
     Source: https://github.com/Azure/azure-sdk-tools/issues/9395
     """
-    return error.status == 422 and "only the first" in str(error).lower()
+    return error.reason == "listing-cut"

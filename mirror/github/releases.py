@@ -377,7 +377,8 @@ class ReleaseStore:
         try:
             await self.client.post(path, body, settle=settle, shape=Reference)
         except ValidationFailed as error:
-            if "already exists" not in str(error) or await self._tag(repo, tag) != sha:
+            exists = error.reason in {"already-exists", "reference-exists"}
+            if not exists or await self._tag(repo, tag) != sha:
                 raise
 
     # --- writing: repositories -------------------------------------------------------------------
@@ -424,7 +425,6 @@ class ReleaseStore:
                 f" does not exist, or the token may not create repositories there ({error})",
                 host=error.host,
                 status=error.status,
-                errors=error.errors,
                 request_id=error.request_id,
             ) from None
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from mirror.errors import BadAnswer, GitHubError, MirrorError, ServerError, ShortRead, Stalled
-from mirror.github.protocol import Context, RefusedRedirect, decode_response, origin
+from mirror.github.protocol.errors import Context, decode_response
+from mirror.github.protocol.urls import RefusedRedirect, origin
 from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS, sent_with
 
 if TYPE_CHECKING:

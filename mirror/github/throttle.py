@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.clock import Clock
-    from mirror.github.protocol import RateLimit
+    from mirror.github.protocol.rate_limit import RateLimit
 
 _SLICE = 30.0
 _MARGIN = timedelta(seconds=1)
@@ -94,6 +94,8 @@ class Throttle:
                 f"{self._name}: request not sent, the host is disabled for now: {reason}",
                 host=self._name,
                 status=reason.status if isinstance(reason, GitHubError) else None,
+                kind=reason.kind if reason else None,
+                hint=reason.hint if reason else None,
             ) from None
 
     def pause(self, until: datetime) -> None:

@@ -18,8 +18,8 @@ from yarl import URL
 
 from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
 from mirror.github.connection import Proxies, network_error, open_session, trust
-from mirror.github.protocol import (
-    RateLimit,
+from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.protocol.urls import (
     RefusedRedirect,
     is_github_dot_com,
     is_loopback,

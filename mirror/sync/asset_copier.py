@@ -74,6 +74,9 @@ _numbers = itertools.count(1)
 class NameTaken(Unmirrorable):
     """The target has another asset of the name that it would give to this one."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__("name-taken", message)
+
 
 @dataclass(frozen=True, slots=True)
 class Copied:
@@ -354,7 +357,7 @@ class AssetCopier:
             return None
         if found.id in place.claimed:
             raise NameTaken(
-                f"the target would name it {found.name}, as it named another asset of this release"
+                f"the target would call it {found.name}, like another asset of this release"
             ) from error
         # What had the name before is not what was sent, however alike it looks.
         sent = error.sent_sha256 if isinstance(error, GitHubError) and not taken else None
@@ -362,8 +365,8 @@ class AssetCopier:
             return Copied(found, sent or asset.sha256, size=asset.size)
         if not (place.release.draft or is_temporary(place.name)):
             raise NameTaken(
-                f"the target's release has another asset named {found.name}, which is not of this"
-                " mirror and was left alone"
+                f"the target's release has an asset named {found.name} that this mirror did not"
+                " create; it was left alone"
             ) from error
         await self._target.delete_asset(self._target_repo, found.id)
         return None
@@ -446,7 +449,7 @@ class AssetCopier:
 
 def _is_taken(error: MirrorError) -> bool:
     """Whether the target refused an upload since it has an asset of this name."""
-    return isinstance(error, ValidationFailed) and error.has(code="already_exists")
+    return isinstance(error, ValidationFailed) and error.reason == "already-exists"
 
 
 def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datetime) -> bool:
@@ -480,6 +483,6 @@ def _vanished(asset: Asset, error: MirrorError) -> MirrorError:
         text = f"the source has no {asset.form} of the tag {asset.tag} ({error})"
         return NotFound(text, status=status)
     return Waiting(
-        f"waits: {asset.name} was replaced or removed at the source while it was copied"
-        f" ({error}); the next pass takes what is there then"
+        "not-ready",
+        f"{asset.name} was replaced or removed at the source while it was copied ({error})",
     )

@@ -10,9 +10,10 @@ import structlog
 from mirror.core.domain.expansion import Listed, expand
 from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import could_match, matches_source
+from mirror.core.failure import Failure
 from mirror.core.ledger.document import ListingEntry
-from mirror.core.reporting.report import Failure, RepositoryReport
-from mirror.errors import BadAnswer, GitHubError, HostStopped, MirrorError, UsageError
+from mirror.core.reporting.report import RepositoryReport
+from mirror.errors import BadAnswer, HostStopped, MirrorError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +111,7 @@ class Catalogue:
         )
         self.mirrors = expansion.mirrors
         self.impossible = tuple(
-            _failure(item.name, item.target, UsageError(item.error))
+            _failure(item.name, item.target, UsageError(item.error, hint="own-target"))
             for item in expansion.impossible
         )
 
@@ -164,9 +165,10 @@ async def _list(rule: Rule, side: Endpoint, index: Index, *, full: bool) -> List
     if not found.complete:
         shown = ", ".join(str(item.ref) for item in found.repositories[:3]) or "nothing"
         raise BadAnswer(
-            f"the list of {rule.owner}'s repositories is not complete (it shows {shown}): the token"
-            " may have to be authorized for single sign-on; nothing was concluded from it",
+            f"the list of {rule.owner}'s repositories is incomplete (it shows {shown}); nothing was"
+            " concluded from it",
             host=side.name,
+            hint="authorize-sso",
         )
     if not found.unchanged:
         known.repositories = tuple(
@@ -200,10 +202,7 @@ def _failure(name: str, target: str | None, error: MirrorError) -> RepositoryRep
         stopped = str(error)
         warnings = (f"not tried: {error}",)  # the failure itself is reported once
     else:
-        status = error.status if isinstance(error, GitHubError) else None
-        failures = (
-            Failure(str(error), "list-repositories", status_code=status, attempts=error.attempts),
-        )
+        failures = (Failure.of(error, "list-repositories"),)
     return RepositoryReport(
         name, target, "failed", failures=failures, warnings=warnings, stopped=stopped
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
-from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease, Obstacle, Outcome
-from mirror.errors import GitHubError, HostStopped, MirrorError, NotFound, NotTried, Waiting
+from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease, Outcome
+from mirror.core.failure import Failure
+from mirror.errors import HostStopped, MirrorError, NotFound, NotTried, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -87,17 +88,21 @@ class ExecutionContext:
             here |= {asset.id for release in releases for asset in release.assets}
             if action.target.id in here:
                 raise Waiting(
-                    f"waits: it cannot be deleted ({error}), although it is there"
+                    "permission", f"it cannot be deleted ({error}), although it is there"
                 ) from None
 
     async def _delete_release(self, seen: Release) -> None:
         release = await self.target.release(self.repo, seen.id)
         same = (release.draft, release.tag) == (seen.draft, seen.tag)
         if not same or (release.draft and release.body != seen.body):
-            raise Waiting(f"waits: the release {seen.tag} changed at the target; it was kept")
+            raise Waiting(
+                "name-taken", f"the release {seen.tag} changed at the target; it was kept"
+            )
         known = {asset.id for asset in seen.assets}
         if new := [asset.name for asset in release.assets if asset.id not in known]:
-            raise Waiting(f"waits: {new[0]} was attached to {seen.tag} meanwhile; it was kept")
+            raise Waiting(
+                "name-taken", f"{new[0]} was attached to {seen.tag} meanwhile; it was kept"
+            )
         await self.target.delete_release(self.repo, seen.id)
 
     async def _delete_asset(self, seen: Asset) -> None:
@@ -115,7 +120,7 @@ class ExecutionContext:
         if asset is None:
             raise NotFound(f"the target has no asset {seen.name} ({seen.id})")
         if _identity(asset) != _identity(seen):
-            raise Waiting(f"waits: {seen.name} changed at the target; it was left alone")
+            raise Waiting("name-taken", f"{seen.name} changed at the target; it was left alone")
 
     async def fail(
         self,
@@ -143,8 +148,8 @@ class ExecutionContext:
                 await self.record(Outcome(action, "skipped", source, later=str(error)))
             return
         first, *others = todo
-        obstacle = _obstacle(error, first, source, within)
-        await self.record(Outcome(first, "failed", source, obstacle=obstacle))
+        failure = _failure(error, first, source, within)
+        await self.record(Outcome(first, "failed", source, failure=failure))
         for action in others:
             await self.record(Outcome(action, "skipped", source))
 
@@ -153,20 +158,18 @@ def _identity(asset: Asset) -> tuple[object, ...]:
     return asset.name, asset.size, asset.state, asset.created_at
 
 
-def _obstacle(error: MirrorError, action: Action, source: Release | None, within: int) -> Obstacle:
+def _failure(error: MirrorError, action: Action, source: Release | None, within: int) -> Failure:
     asset = getattr(action, "asset", None)
     facts = fingerprint([source]) if source else ""
     if asset:
         facts = asset_fingerprint(asset, surroundings(source, within) if source and within else "")
-    return Obstacle(
-        str(error),
-        action=action.name,
+    return Failure.of(
+        error,
+        action.name,
         release_id=source.id if source else 0,
         asset_id=asset.id if asset else 0,
         release=source.tag if source else None,
         asset=asset.name if asset else None,
         final=error.final,
         facts=facts,
-        status_code=error.status if isinstance(error, GitHubError) else None,
-        attempts=error.attempts,
     )

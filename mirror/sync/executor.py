@@ -103,9 +103,10 @@ class Executor:
         context = self._hands
         if await context.target.actions_enabled(context.repo) is not False:
             raise Waiting(
-                f'waits: tags = "push" is refused, since GitHub Actions could not be disabled at'
-                f" {context.repo}, which was just created: disable them there, or set allow_actions"
-                " = true"
+                "policy",
+                f'tags = "push" is refused: GitHub Actions could not be disabled at {context.repo},'
+                " which was just created",
+                hint="allow-actions",
             )
 
     async def _push_tags(self, releases: Sequence[ReleaseWork]) -> Sequence[ReleaseWork]:
@@ -159,7 +160,7 @@ class Executor:
             return await context.target.create_release(context.repo, action.fields, action.mark)
         except ValidationFailed as error:
             # A server may call a repository empty that has tags and no branch.
-            if context.history is None or "Repository is empty" not in str(error):
+            if context.history is None or error.reason != "repository-empty":
                 raise
             async with self._root_lock:
                 if not self._branch_given:

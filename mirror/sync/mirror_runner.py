@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.failure import Failure
 from mirror.core.ledger.document import IndexEntry
-from mirror.core.reporting.report import Failure, RepositoryReport
-from mirror.errors import GitHubError, HostStopped, MirrorError, told
+from mirror.core.reporting.report import RepositoryReport
+from mirror.errors import HostStopped, MirrorError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -68,30 +69,28 @@ class MirrorRunner:
             source = self.sources[mirror.source_name]
             return await self._work(mirror, source, self._target, context)
         except HostStopped as error:
-            self._record_error(mirror, str(error))
+            self._record(mirror, Failure.of(error))
             report = _failed(mirror)
             return replace(report, warnings=(f"not tried: {error}",), stopped=str(error))
-        except MirrorError as error:
-            self._record_error(mirror, str(error))
-            status = error.status if isinstance(error, GitHubError) else None
-            failure = Failure(str(error), "sync", status_code=status, attempts=error.attempts)
-            return _failed(mirror, failure)
         except Exception as error:
-            log.exception("mirror.crashed", source=mirror.name)
-            report = crashed(mirror, error)
-            self._record_error(mirror, report.failures[0].error)
-            return report
+            if not isinstance(error, MirrorError):
+                log.exception("mirror.crashed", source=mirror.name)
+            failure = Failure.of(error, "sync")
+            self._record(mirror, failure)
+            return _failed(mirror, failure)
 
     def _trouble(self, mirror: Mirror) -> str:
         """What is wrong with a mirror according to the index; empty if nothing is."""
         entry = self.context.index.mirrors.get(mirror.key)
         if entry is None:
             return ""
-        return entry.error or (entry.quarantined[0].error if entry.quarantined else "")
+        if entry.failure:
+            return entry.failure.line
+        return entry.quarantined[0].error if entry.quarantined else ""
 
-    def _record_error(self, mirror: Mirror, error: str) -> None:
+    def _record(self, mirror: Mirror, failure: Failure) -> None:
         blank = IndexEntry(mirror.name, str(mirror.target))
-        self.context.index.mirrors.setdefault(mirror.key, blank).error = error
+        self.context.index.mirrors.setdefault(mirror.key, blank).failure = failure
 
     def _log_change(self, report: RepositoryReport, before: str, now: str) -> None:
         """Log the first failure and the recovery; repeats are in the status, not in the log."""
@@ -105,8 +104,7 @@ class MirrorRunner:
 
 def crashed(mirror: Mirror, error: BaseException) -> RepositoryReport:
     """The report of a mirror whose run ended with an error of this program."""
-    text = told(f"internal error, please report it: {type(error).__name__}: {error}")
-    return _failed(mirror, Failure(text, "sync"))
+    return _failed(mirror, Failure.of(error, "sync"))
 
 
 def _failed(mirror: Mirror, *failures: Failure) -> RepositoryReport:

@@ -158,7 +158,7 @@ class ReleaseExecutor:
             try:
                 await self._upload(action, action.temporary_name)
             except ValidationFailed as error:
-                if not error.has(field="file_count"):
+                if error.reason != "too-many-assets":
                     raise
                 await self._replace_in_place(action)
         elif isinstance(action, ReplaceAsset):
@@ -261,9 +261,9 @@ class ReleaseExecutor:
                 continue
             asset = here[copied.asset.id]
             if asset.name != copied.asset.name:
-                renamed = f"waits: {copied.asset.name} was renamed at the target meanwhile"
+                renamed = f"{copied.asset.name} was renamed at the target meanwhile"
                 del self._arrived[number]
-                await self._fail(action, Waiting(renamed))
+                await self._fail(action, Waiting("name-taken", renamed))
                 continue
             self._arrived[number] = replace(copied, asset=asset)
             if not is_temporary(asset.name):
@@ -325,7 +325,7 @@ class ReleaseExecutor:
                 changed = await self._rename(asset, copy, action.target_name, action.label)
                 self._renamed[changed.id] = changed
                 if not _took_name(action, changed):
-                    raise Waiting(f"waits: the target calls it {changed.name} all the same")
+                    raise Waiting("invalid-answer", f"the target still calls it {changed.name}")
                 await self._record(action, asset=changed)
             case UpdateAsset(target=copy):
                 await self._hands.confirm(copy)
@@ -357,9 +357,9 @@ class ReleaseExecutor:
         try:
             named = await self._rename(asset, fresh, name, label)
         except ValidationFailed as error:
-            if not error.has(field="name"):
+            if error.reason != "invalid-name":
                 # The old asset may be gone already: this cannot be left as it is for a day.
-                raise Waiting(f"waits: {name} could not be renamed ({error})") from error
+                raise Waiting("rejected", f"{name} could not be renamed ({error})") from error
             named = fresh
         if not _is_named(action, named):
             named = await self._upload_anew(action, named, name)
@@ -376,14 +376,14 @@ class ReleaseExecutor:
         try:
             return await self._patch(copy, name=name, label=label)
         except ValidationFailed as error:
-            if not error.has(code="already_exists"):
+            if error.reason != "already-exists":
                 raise
             if is_temporary(copy.name):
                 # Nobody is to find it there; the source has its bytes.
                 await context.delete(DeleteAsset(copy))
                 context.journal.deleted(self._work.source, copy)
             raise NameTaken(
-                f"the target has another asset of the name that it would give to {asset.name}"
+                f"the target has another asset with the name that it would give to {asset.name}"
             ) from error
 
     async def _patch(
@@ -469,9 +469,9 @@ class ReleaseExecutor:
 
 def _perhaps_later(error: ValidationFailed) -> MirrorError:
     """Somebody published a release of this tag meanwhile: the next pass will see it."""
-    if not error.has(code="already_exists"):
+    if error.reason != "already-exists":
         return error
-    return Waiting(f"waits: somebody else published this release meanwhile ({error})")
+    return Waiting("name-taken", f"somebody else published this release meanwhile ({error})")
 
 
 def _is_named(action: UploadAsset | ReplaceAsset, copy: Asset) -> bool:

@@ -12,13 +12,15 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
-from mirror.core.reporting.report import ActionReport, Failure, RepositoryReport, Status
+from mirror.core.failure import Failure
+from mirror.core.reporting.report import ActionReport, RepositoryReport, Status
+from mirror.errors import NotTried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.core.domain.release import Asset, Release
-    from mirror.core.execution.action import Action, Obstacle, Plan
+    from mirror.core.execution.action import Action, Plan
     from mirror.core.ledger.document import Ledger
 
 
@@ -26,9 +28,9 @@ class Results:
     """What became of one plan.
 
     Attributes:
-        stopped: Why the host was given up in the middle; empty if it was not.
+        stopped: Why the host was disabled in the middle; ``None`` if it was not.
         interrupted: Somebody asked to stop before all was done.
-        fresh: Obstacles that were quarantined in this pass.
+        fresh: Failures that were quarantined in this pass.
     """
 
     def __init__(self, source: str, target: str, plan: Plan) -> None:
@@ -36,9 +38,9 @@ class Results:
         self._target = target
         self._plan = plan
         self._outcomes: list[Outcome] = []
-        self.stopped = ""
+        self.stopped: Failure | None = None
         self.interrupted = False
-        self.fresh: list[Obstacle] = []
+        self.fresh: list[Failure] = []
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -73,9 +75,9 @@ class Results:
             and outcome.action.label is not None
         }
 
-    def obstacles(self) -> list[Obstacle]:
+    def all_failures(self) -> list[Failure]:
         """What could not be done, known beforehand or learnt on the way."""
-        learnt = [outcome.obstacle for outcome in self._outcomes if outcome.obstacle]
+        learnt = [outcome.failure for outcome in self._outcomes if outcome.failure]
         return [*self._plan.obstacles, *learnt]
 
     @property
@@ -83,18 +85,15 @@ class Results:
         """Whether the next pass has to look again: something failed for now, or waits."""
         return (
             self.unfinished
-            or any(not obstacle.final for obstacle in self.obstacles())
+            or any(not failure.final for failure in self.all_failures())
             or any(outcome.later for outcome in self._outcomes)
         )
 
     @property
-    def error(self) -> str:
-        """The first thing that failed, for a glance; empty if nothing did."""
-        if self.stopped:
-            return self.stopped
-        for obstacle in self.obstacles():
-            return f"{_place(obstacle)}{obstacle.error}"
-        return next((outcome.later for outcome in self._outcomes if outcome.later), "")
+    def failure(self) -> Failure | None:
+        """The first thing that failed, for a glance; ``None`` if nothing did."""
+        later = (Failure.of(NotTried(o.later)) for o in self._outcomes if o.later)
+        return self.stopped or next(iter([*self.all_failures(), *later]), None)
 
     def summary(self) -> dict[str, Any]:
         """Counts for one line of a log."""
@@ -106,12 +105,8 @@ class Results:
 
     def failures(self) -> list[Failure]:
         """What failed or waits; of what is quarantined, only what is new."""
-        fresh = {id(obstacle) for obstacle in self.fresh}
-        return [
-            _failure(obstacle)
-            for obstacle in self.obstacles()
-            if not obstacle.final or id(obstacle) in fresh
-        ]
+        fresh = set(map(id, self.fresh))
+        return [item for item in self.all_failures() if not item.final or id(item) in fresh]
 
     def report(self, ledger: Ledger) -> RepositoryReport:
         """As the pass reports it."""
@@ -133,7 +128,7 @@ class Results:
         warnings = (*self._plan.warnings, *self._plan.news, *told)
         warnings += tuple(_not_tried(count, reason) for reason, count in later.items())
         if self.stopped:
-            warnings += (f"not finished: {self.stopped}",)
+            warnings += (f"not finished: {self.stopped.detail}",)
         return RepositoryReport(
             self._source,
             self._target,
@@ -142,7 +137,7 @@ class Results:
             failures=failures,
             warnings=warnings,
             quarantined=quarantined,
-            stopped=self.stopped,
+            stopped=self.stopped.detail if self.stopped else "",
         )
 
 
@@ -152,11 +147,9 @@ def planned_report(
     """What a plan would do, as ``plan`` reports it."""
     known = ledger.quarantined
     settled = [
-        obstacle
-        for obstacle in plan.obstacles
-        if obstacle.final and (obstacle.release_id, obstacle.asset_id) in known
+        item for item in plan.obstacles if item.final and (item.release_id, item.asset_id) in known
     ]
-    failures = tuple(_failure(item) for item in plan.obstacles if item not in settled)
+    failures = tuple(item for item in plan.obstacles if item not in settled)
     quarantined = tuple(known[item.release_id, item.asset_id].report() for item in settled)
     actions = tuple(
         _action_report(Outcome(action, "planned", release)) for release, action in plan.actions()
@@ -174,24 +167,8 @@ def planned_report(
     )
 
 
-def _failure(obstacle: Obstacle) -> Failure:
-    return Failure(
-        obstacle.error,
-        action=obstacle.action,
-        release=obstacle.release,
-        asset=obstacle.asset,
-        status_code=obstacle.status_code,
-        attempts=obstacle.attempts,
-    )
-
-
 def _not_tried(count: int, reason: str) -> str:
     return f"not tried: {count} {'asset' if count == 1 else 'assets'}: {reason}"
-
-
-def _place(obstacle: Obstacle) -> str:
-    parts = [part for part in (obstacle.release, obstacle.asset) if part]
-    return f"{' '.join(parts)}: " if parts else ""
 
 
 def _action_report(outcome: Outcome) -> ActionReport:

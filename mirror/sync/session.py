@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from mirror.core.domain.selection import select
+from mirror.core.failure import Failure
 from mirror.core.ledger.document import IndexEntry, Ledger
 from mirror.core.ledger.updates import learn, note_commits, quarantine
 from mirror.core.planning.effort import is_heavy
@@ -132,7 +133,7 @@ class Session:
         finally:
             await self.save(ledger)
         known = ledger.quarantined
-        tally.fresh = [o for o in tally.obstacles() if (o.release_id, o.asset_id) not in known]
+        tally.fresh = [o for o in tally.all_failures() if (o.release_id, o.asset_id) not in known]
         return tally
 
     # -- what is there ------------------------------------------------------------------------
@@ -161,7 +162,7 @@ class Session:
         self._entry.succeeded_at = self._started.timestamp()
         entry = self._entry
         if not entry.quarantined:
-            entry.error = ""  # what kept the last pass from looking is over
+            entry.failure = None  # what kept the last pass from looking is over
         return RepositoryReport(
             self._mirror.name,
             str(self._mirror.target),
@@ -214,9 +215,9 @@ class Session:
             return f"it is of another source, {ledger.source}"
         if known not in {0, source.repository.id}:
             raise Unmirrorable(
+                "identity",
                 f"{self._mirror.source} is another repository now (number {source.repository.id}"
-                f" instead of {known}): its releases are not mixed with those of the former one;"
-                " mirror it to another target, or move the former one's document out of the ledger"
+                f" instead of {known}); its releases are not mixed with those of the former one",
             )
         return ""
 
@@ -301,7 +302,7 @@ class Session:
             async with journal.kept():
                 await Executor(context, branch).run(work)
         except HostStopped as error:
-            tally.stopped = str(error)
+            tally.stopped = Failure.of(error)
         tally.interrupted = tools.stop.requested and tally.unfinished
 
     async def _fetcher(self) -> AssetDownloader:
@@ -332,7 +333,7 @@ class Session:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""
         now = self._tools.clock.now()
         if not tally.unfinished:
-            tally.fresh = quarantine(ledger, tally.obstacles(), now)
+            tally.fresh = quarantine(ledger, tally.all_failures(), now)
         note_commits(ledger, self._commits)
         undone = tally.undone
         if not undone:
@@ -350,7 +351,7 @@ class Session:
             target_url=self._target.api_url,
             source_id=ledger.source_id,
             pages=() if undone else listing.pages,
-            error=tally.error,
+            failure=tally.failure,
             releases=releases,
             assets=assets,
             bytes=size,

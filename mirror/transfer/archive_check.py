@@ -60,8 +60,10 @@ async def take_archive(
             size += len(chunk)
             if limit is not None and size > limit:
                 raise Unmirrorable(
-                    f"it has more than {limit} bytes, which is what assets.max_size and the target"
-                    " allow; set source_archives = false, or raise the limit"
+                    "too-large",
+                    f"it has more than {limit} bytes, the most that assets.max_size and the target"
+                    " allow",
+                    hint="no-archives",
                 )
             if len(chunk) < WORTH_A_THREAD:
                 look(chunk)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.domain.source_archives import is_archive
+from mirror.core.failure import Failure
 from mirror.core.planning.verification import (
     Pair,
     compare,
@@ -18,9 +19,9 @@ from mirror.core.planning.verification import (
     repairs,
     verifying,
 )
-from mirror.core.reporting.report import Difference, Failure, RepositoryReport, Verified
+from mirror.core.reporting.report import Difference, RepositoryReport, Verified
 from mirror.core.retry import retrying
-from mirror.errors import GitHubError, HostStopped, MirrorError, ShortRead, SourceChanged
+from mirror.errors import HostStopped, MirrorError, ShortRead, SourceChanged
 from mirror.github import AssetSource
 from mirror.sync.results import planned_report
 from mirror.sync.session import Session
@@ -364,11 +365,4 @@ def _bytes(pair: Pair) -> int:
 
 
 def _failure(pair: Pair, error: MirrorError) -> Failure:
-    return Failure(
-        str(error),
-        action="verify-asset",
-        release=pair.release.tag,
-        asset=pair.asset.name,
-        status_code=error.status if isinstance(error, GitHubError) else None,
-        attempts=error.attempts,
-    )
+    return Failure.of(error, "verify-asset", release=pair.release.tag, asset=pair.asset.name)

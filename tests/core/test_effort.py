@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.execution.action import Obstacle
+from mirror.core.failure import Failure
 from mirror.core.planning.effort import is_heavy
 from mirror.core.text.body import render_body
 from support.values import a_release, a_source, a_target, an_asset, planned
@@ -70,7 +70,7 @@ def test_what_many_releases_wait_for_is_not_searched_for_one_by_one() -> None:
     source = a_source(*(a_release(number) for number in range(1, 301)))
     target = a_target(tags={})
     assert len(planned(source, target, tags="require").obstacles) == 300
-    compared = times(Obstacle.__eq__, lambda: planned(source, target, tags="require"))
+    compared = times(Failure.__eq__, lambda: planned(source, target, tags="require"))
     assert compared < 300
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import Index, IndexEntry, Told
 from mirror.core.reporting.notices import (
     LONGEST_NAME,
@@ -24,8 +25,6 @@ from mirror.core.reporting.notices import (
 )
 from mirror.core.reporting.report import (
     Difference,
-    Failure,
-    Quarantined,
     RepositoryReport,
     Status,
     Verified,
@@ -38,7 +37,7 @@ SINCE = "2026-11-21T09:00:00Z"
 
 
 def failed(name: str = "octo/tool", target: str | None = "mirrors/tool", **more: Any) -> Any:
-    more.setdefault("failures", (Failure("it broke"),))
+    more.setdefault("failures", (Failure("rejected", "it broke"),))
     return RepositoryReport(f"github:{name}", target, "failed", **more)
 
 
@@ -85,7 +84,11 @@ def test_what_was_not_sent_is_told_again() -> None:
 
 def test_a_notice_names_the_mirror_and_the_reason() -> None:
     """Source, target, what failed and why, in a line; how many more failures there are."""
-    failures = (Failure("0 bytes", "upload-asset", "v1", "empty"), Failure("no"), Failure("no"))
+    failures = (
+        Failure("rejected", "0 bytes", "upload-asset", "v1", "empty"),
+        Failure("rejected", "no"),
+        Failure("rejected", "no"),
+    )
     (notice,) = tell(index(), failed(failures=failures), place="ghe.example.com")
     assert notice.title == "release-mirror: 1 mirror failed (ghe.example.com)"
     assert notice.body.splitlines()[0] == (
@@ -123,7 +126,9 @@ def test_why_a_host_was_given_up_is_told_before_what_was_not_tried() -> None:
         failed(f"octo/m{n}", name, failures=(), stopped="github: 401")
         for n, name in enumerate(names)
     ]
-    first = failed("octo/last", "mirrors/last", failures=(Failure("the token is refused"),))
+    first = failed(
+        "octo/last", "mirrors/last", failures=(Failure("rejected", "the token is refused"),)
+    )
     (notice,) = tell(index(), *stopped, first)
     lines = notice.body.splitlines()
     assert "the token is refused" in lines[0]
@@ -213,7 +218,7 @@ def test_what_is_no_longer_configured_is_forgotten_silently() -> None:
 def test_the_service_speaks_of_what_the_index_knows() -> None:
     """Its mirrors have their sessions at any time; of wildcards the reports of a pass tell."""
     known = index("mirrors/a", "mirrors/b", "mirrors/c")
-    known.mirrors["mirrors/a"].error = "down"
+    known.mirrors["mirrors/a"].failure = Failure("unavailable", "down")
     known.mirrors["mirrors/b"].quarantined = (Quarantined("bad", SINCE),)
     known.mirrors["mirrors/c"].told = True
     rules = [rule("octo/a"), rule("octo/b"), rule("octo/c")]
@@ -270,7 +275,7 @@ def test_nothing_hostile_gets_into_a_notice(
 
 def test_nobody_is_called_by_a_name() -> None:
     """An asset named `@everyone`, or an error with `<!channel>` in it, is a text like any other."""
-    failures = (Failure("<!channel> <@U024> see @everyone, a@b", release="@here"),)
+    failures = (Failure("rejected", "<!channel> <@U024> see @everyone, a@b", release="@here"),)
     (notice,) = tell(index(), failed(failures=failures))
     for call in ("@everyone", "<!channel", "<@U", "@here"):
         assert call not in notice.body

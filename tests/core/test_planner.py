@@ -314,7 +314,7 @@ def test_a_copy_of_a_living_release_is_not_taken_by_another() -> None:
     target = a_target(COPY, tags={"v1": "x", "v1.0": "y"}, latest=COPY.id)
     work = planned(a_source(moved, new, latest=None), target, a_ledger(RECORD))
     assert names(work) == ["update-release"]
-    assert errors(work) == ["waits: the target has the copy of another release under the tag v1"]
+    assert errors(work) == ["waiting: the target has the copy of another release under the tag v1"]
 
 
 def test_a_copy_that_is_gone_is_made_again() -> None:
@@ -327,7 +327,7 @@ def test_a_list_that_is_not_complete_proves_nothing() -> None:
     """What the target does not show may be there; the source's list is mirrored as it is."""
     work = planned(a_source(V1), a_target(complete=False))
     assert names(work) == []
-    assert "not complete" in errors(work)[0]
+    assert "incomplete" in errors(work)[0]
     work = planned(a_source(V1, complete=False), a_target())
     assert "create-release" in names(work)
     assert "not complete" in work.warnings[0]
@@ -354,7 +354,7 @@ def test_a_release_of_others_may_be_adopted() -> None:
     work = planned(a_source(V1), target, existing="adopt")
     assert names(work) == ["upload-asset", "update-release"]
     assert fields(work) == {"tag_name": "v1", "body": "Text of v1"}
-    assert "is not of this mirror" in work.warnings[0]
+    assert "this mirror did not create" in work.warnings[0]
 
 
 def test_a_release_of_others_may_be_skipped() -> None:
@@ -460,7 +460,8 @@ def test_no_placeholder_in_a_repository_of_others() -> None:
     work = planned(a_source(V1), a_target(created_by_mirror=False))
     assert names(work) == []
     assert "v1" in errors(work)[0]
-    assert errors(work)[0].startswith("waits")
+    assert work.obstacles[0].kind == "tag-missing"
+    assert work.obstacles[0].state == "waiting"
     assert not work.obstacles[0].final
 
 

@@ -11,13 +11,13 @@ import pytest
 from mirror.core.execution.action import (
     CreateRelease,
     CreateRepository,
-    Obstacle,
     Outcome,
     PublishRelease,
     RenameAsset,
     ReplaceAsset,
     UploadAsset,
 )
+from mirror.core.failure import Failure
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
 from mirror.core.text.timestamps import iso
 from support.values import NOW, a_ledger, a_record, a_release, an_asset, an_entry
@@ -137,13 +137,17 @@ def test_a_copy_has_one_entry() -> None:
 def test_quarantine_keeps_its_date_while_it_is_the_same() -> None:
     """What failed so before is not news; what failed otherwise is; what passed is forgotten."""
     ledger = a_ledger()
-    one = Obstacle("never", release_id=1, asset_id=11, release="v1", final=True, facts="a")
-    waits = Obstacle("waits", release_id=2, release="v2")
+    one = Failure(
+        "rejected", "never", release_id=1, asset_id=11, release="v1", final=True, facts="a"
+    )
+    waits = Failure("rejected", "waits", release_id=2, release="v2")
     assert quarantine(ledger, [one, waits], NOW) == [one]
     later = NOW + timedelta(days=1)
     assert quarantine(ledger, [one], later) == []
     assert ledger.quarantined[1, 11].since == iso(NOW)
-    other = Obstacle("never", release_id=1, asset_id=11, release="v1", final=True, facts="b")
+    other = Failure(
+        "rejected", "never", release_id=1, asset_id=11, release="v1", final=True, facts="b"
+    )
     assert quarantine(ledger, [other], later) == [other]
     assert ledger.quarantined[1, 11].since == iso(later)
     quarantine(ledger, [], later)

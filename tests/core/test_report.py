@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.reporting.report import (
     ActionReport,
-    Failure,
-    Quarantined,
     Report,
     RepositoryReport,
     RequestCount,
@@ -45,9 +44,9 @@ def test_the_document_is_the_contract_s() -> None:
         a_repository(
             "failed",
             actions=DONE,
-            failures=(Failure("no", "upload-asset", "v1.0.0", "b", 502, 6),),
+            failures=(Failure("rejected", "no", "upload-asset", "v1.0.0", "b", 502, 6),),
             warnings=("careful",),
-            quarantined=(Quarantined("never", "2026-11-20T09:00:00Z", "v0", "x"),),
+            quarantined=(Quarantined("never", "2026-11-20T09:00:00Z", "v0", "x", "too-large"),),
         ),
         requests=requests,
     )
@@ -95,14 +94,15 @@ def test_the_document_is_the_contract_s() -> None:
                 "failures": [
                     {
                         "release": "v1.0.0", "asset": "b", "action": "upload-asset",
-                        "error": "no", "status_code": 502, "attempts": 6,
+                        "kind": "rejected", "error": "no", "status_code": 502, "attempts": 6,
+                        "next_attempt": None,
                     }
                 ],
                 "warnings": ["careful"],
                 "quarantined": [
                     {
-                        "release": "v0", "asset": "x", "error": "never",
-                        "since": "2026-11-20T09:00:00Z",
+                        "release": "v0", "asset": "x", "kind": "too-large", "error": "never",
+                        "since": "2026-11-20T09:00:00Z", "next_attempt": None,
                     }
                 ],
             }
@@ -112,13 +112,15 @@ def test_the_document_is_the_contract_s() -> None:
 
 def test_what_does_not_apply_is_null_in_failures() -> None:
     """A failure always has all of its keys."""
-    assert Failure("no").to_json() == {
+    assert Failure("rejected", "no", attempts=1).to_json() == {
         "release": None,
         "asset": None,
         "action": "",
+        "kind": "rejected",
         "error": "no",
         "status_code": None,
         "attempts": 1,
+        "next_attempt": None,
     }
 
 
@@ -146,7 +148,7 @@ def test_a_plan_tells_what_it_would_cost() -> None:
         (["unchanged", "unchanged"], {}, False, "unchanged"),
         (["unchanged", "ok"], {}, False, "ok"),
         (["ok", "failed"], {}, False, "failed"),
-        (["ok"], {"failures": (Failure("waits"),)}, False, "failed"),
+        (["ok"], {"failures": (Failure("rejected", "waits"),)}, False, "failed"),
         (["unchanged"], {"quarantined": (Quarantined("never", ""),)}, False, "failed"),
         (["ok"], {"warnings": ("careful",)}, False, "ok"),
         (["ok", "failed"], {}, True, "interrupted"),
@@ -165,7 +167,7 @@ def test_the_status_of_a_pass(
 
 def test_a_wildcard_whose_listing_failed_has_no_target() -> None:
     """It is an entry of its own, with ``null``."""
-    entry = RepositoryReport("github:cli/*", None, "failed", failures=(Failure("no"),))
+    entry = RepositoryReport("github:cli/*", None, "failed", failures=(Failure("rejected", "no"),))
     assert entry.to_json()["target"] is None
 
 

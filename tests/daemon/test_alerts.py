@@ -37,7 +37,7 @@ promtool = pytest.mark.skipif(
 
 def families() -> dict[str, set[str]]:
     """Each family that there is, with the names of its samples."""
-    status = MirrorStatus("github:a/x", "m/x", "ok", NOW, 1, 1, 1, "", (), (), NOW, NOW, NOW)
+    status = MirrorStatus("github:a/x", "m/x", "ok", NOW, 1, 1, 1, None, (), (), NOW, NOW, NOW)
     host = HostState("github", limit=RateLimit(limit=1, remaining=1, reset=1))
     present = Present(NOW, ready=True, statuses=(status,), hosts=(host,), interval=900)
     text = Metrics("1").scrape(present)().decode()

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import (
     ActionReport,
     ActionStatus,
-    Failure,
-    Quarantined,
     RepositoryReport,
     Status,
 )
@@ -31,7 +30,7 @@ STATUS = MirrorStatus(
     releases=1,
     assets=2,
     bytes=3,
-    error="",
+    failure=None,
     quarantined=(),
     warnings=(),
     newest=NOW - timedelta(seconds=100),
@@ -53,7 +52,7 @@ def report(
         target,
         status,
         tuple(ActionReport(action, done, "v1", bytes=size) for action, done, size in actions),
-        (Failure("no"),) * failures,
+        (Failure("rejected", "no"),) * failures,
         quarantined=(ITEM,) * quarantined,
     )
 
@@ -191,7 +190,7 @@ def test_transfers_are_counted_while_they_run() -> None:
 def test_mirrors_are_told_as_they_are_now() -> None:
     """Lag, last success, failure, quarantine: from the statuses of the moment."""
     waiting = replace(STATUS, source="github:a/w", target="m/w", state="failed", visible=None)
-    waiting = replace(waiting, error="no", last_success=None)
+    waiting = replace(waiting, failure=Failure("internal", "no"), last_success=None)
     held = replace(STATUS, source="github:a/q", target="m/q", state="failed", quarantined=(ITEM,))
     never = replace(STATUS, source="github:a/n", target="m/n", state="never", newest=None)
     found = read(Metrics("1"), STATUS, waiting, held, replace(never, last_success=None))

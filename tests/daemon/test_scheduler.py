@@ -534,7 +534,7 @@ async def test_nothing_that_is_raised_ends_the_scheduler() -> None:
     assert workload.times(good) == [0, 60, 120, 300]
     assert workload.times(bad) == [0, 60, 300]  # held back at 120
     failures = [report.failures[0].error for report, _ in told.sessions if report.failures]
-    assert failures[0] == "internal error, please report it: Odd: one"
+    assert failures[0] == "internal error: Odd: one"
     assert len(failures) == 2
     assert [len(end.reports) for end in told.passes] == [2, 2, 1, 1, 1, 2]
     assert [end.good for end in told.passes] == [False] * 5 + [True]

@@ -17,7 +17,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, HostStopped, ServerError
 from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore
-from mirror.github.protocol import owner_of
+from mirror.github.protocol.urls import owner_of
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -223,9 +223,10 @@ async def test_a_wrong_key_is_one_sentence(number: int) -> None:
     place = Place()
     place.keys.append(pem(rsa.generate_private_key(65537, 2048)))
     async with place.client(place.auth(number=number)) as client:
-        with pytest.raises(AuthError, match=r"app\.private_key") as caught:
+        with pytest.raises(AuthError) as caught:
             await client.get("repos/octo/tool")
-        assert caught.value.status == 401
+        assert (caught.value.status, caught.value.kind) == (401, "credential")
+        assert caught.value.hint == "app-key"
         for path in ("repos/octo/tool", "repos/acme/lib"):
             with pytest.raises(HostStopped):
                 await client.get(path)
@@ -265,8 +266,9 @@ async def test_a_missing_installation_stops_its_owner_only() -> None:
     place = Place()
     del place.app.installations["octo"]
     async with place.client() as client:
-        with pytest.raises(AuthError, match="install the App in that account") as caught:
+        with pytest.raises(AuthError, match="does not exist") as caught:
             await client.get("repos/octo/tool")
+        assert caught.value.hint == "app-installation"
         assert not caught.value.final
         with pytest.raises(HostStopped):
             await client.get("repos/octo/tool")
@@ -283,8 +285,9 @@ async def test_a_suspended_installation_says_so() -> None:
     place = Place()
     place.installation().suspended_at = "2026-01-01T00:00:00Z"
     async with place.client() as client:
-        with pytest.raises(AuthError, match="suspended; unsuspend it") as caught:
+        with pytest.raises(AuthError, match="is suspended") as caught:
             await client.get("repos/octo/tool")
+        assert (caught.value.kind, caught.value.hint) == ("permission", "app-suspended")
         assert not caught.value.final
         assert client.stopped is None
 
@@ -293,8 +296,9 @@ async def test_an_installation_of_another_app() -> None:
     """An id that the App does not have is named as the setting that is wrong."""
     place = Place()
     async with place.client(place.auth(installation=99)) as client:
-        with pytest.raises(AuthError, match=r"check app\.installation_id"):
+        with pytest.raises(AuthError) as caught:
             await client.get("repos/octo/tool")
+        assert caught.value.hint == "app-settings"
 
 
 async def test_a_host_that_fails_is_asked_again() -> None:

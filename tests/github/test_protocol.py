@@ -19,23 +19,19 @@ from mirror.errors import (
     ServerError,
     ValidationFailed,
 )
-from mirror.github.protocol import (
-    Context,
-    RateLimit,
+from mirror.github.protocol.errors import Context, decode_response
+from mirror.github.protocol.pagination import following, next_link, page_size
+from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.protocol.urls import (
     RefusedAddress,
     accepted_upload_origins,
     api_url,
-    decode_response,
-    following,
     is_loopback,
-    is_signature,
-    is_signed,
-    next_link,
     origin,
-    page_size,
     public,
     without_secrets,
 )
+from mirror.github.protocol.webhook import is_signature, is_signed
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 CONTEXT = Context("github", "GET", "https://api.github.com/x?sig=SECRET", NOW)
@@ -356,7 +352,7 @@ def test_a_status_is_one_kind_of_error(
 
 
 def test_the_items_of_a_validation_error_are_told() -> None:
-    """Objects and plain texts alike, and the objects can be asked for code and field."""
+    """Objects and plain texts alike, and the objects give the reason."""
     caught = error(
         422,
         {
@@ -369,7 +365,8 @@ def test_the_items_of_a_validation_error_are_told() -> None:
         },
     )
     assert isinstance(caught, ValidationFailed)
-    assert caught.has(code="already_exists", field="name")
+    assert caught.reason == "already-exists"
+    assert (caught.kind, caught.final) == ("name-taken", True)
     assert "ReleaseAsset name already_exists; Name is wrong" in str(caught)
 
 
@@ -381,8 +378,8 @@ def test_a_missing_page_of_a_web_server_is_not_a_missing_release() -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "kind", "words"),
     [
-        ({"message": "API rate limit exceeded"}, {}, RateLimited, "taken again"),
-        ({"message": "x"}, {"X_RateLimit_Remaining": "0"}, RateLimited, "taken again"),
+        ({"message": "API rate limit exceeded"}, {}, RateLimited, "accepts requests again"),
+        ({"message": "x"}, {"X_RateLimit_Remaining": "0"}, RateLimited, "accepts requests again"),
         ({"message": "x"}, {"Retry_After": "7"}, RateLimited, "09:00:07"),
         ({"message": "You have exceeded a secondary rate limit"}, {}, RateLimited, "09:01:00"),
         ({"message": "You have triggered an abuse detection mechanism"}, {}, RateLimited, "09:01"),
@@ -391,7 +388,7 @@ def test_a_missing_page_of_a_web_server_is_not_a_missing_release() -> None:
             {"message": "Resource protected by organization SAML enforcement"},
             {"X_GitHub_SSO": "required; url=https://github.com/orgs/o/sso?authorization_request=S"},
             AuthError,
-            "single sign-on",
+            "SAML",
         ),
         (
             {"message": "Resource not accessible by personal access token"},

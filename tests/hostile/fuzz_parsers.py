@@ -37,7 +37,9 @@ with atheris.instrument_imports(include=["mirror"]):
     from mirror.git.program import Finished
     from mirror.git.tag_pusher import _verdicts, valid_name
     from mirror.github.answers import ReleaseAnswer, RepositoryAnswer, decode
-    from mirror.github.protocol import Context, RateLimit, decode_response, next_link
+    from mirror.github.protocol.errors import Context, decode_response
+    from mirror.github.protocol.pagination import next_link
+    from mirror.github.protocol.rate_limit import RateLimit
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 CONTEXT = Context("host", "GET", "https://api.github.com/repos/o/r", NOW)

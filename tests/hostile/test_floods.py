@@ -11,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from mirror.core.execution.action import Obstacle
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.document import Ledger
 from mirror.core.ledger.updates import quarantine
 from mirror.core.reporting.report import (
     ActionReport,
     Difference,
-    Failure,
-    Quarantined,
     RepositoryReport,
 )
 from mirror.errors import MOST_TOLD, GitHubError, MirrorError, TransferError, ValidationFailed
-from mirror.github.protocol import Context, error_of
+from mirror.github.protocol.errors import Context, error_of
 from mirror.sync.results import planned_report
 from support.values import NOW, a_ledger, a_release, a_source, a_target, an_asset, planned
 
@@ -50,8 +48,7 @@ def test_a_long_list_of_errors_is_cut_and_its_codes_are_seen(count: int) -> None
     assert "Validation Failed (Release custom mmm" in text
     assert "…" in text
     assert text.endswith(" [request ABCD:1234]")
-    assert error.has(code="already_exists", field="tag_name")
-    assert len(error.errors) <= 100
+    assert error.reason == "already-exists"
 
 
 @pytest.mark.parametrize(
@@ -108,15 +105,17 @@ def test_every_error_with_a_servers_part_in_it_is_cut() -> None:
         assert text.endswith("…")
 
 
-@pytest.mark.parametrize("record", [Obstacle, Failure])
-def test_a_failure_is_cut(record: type[Obstacle | Failure]) -> None:
+def test_a_failure_is_cut() -> None:
     """Its text and the names in it; an ordinary one is as it was made."""
-    flooded = record(FLOOD, release=FLOOD, asset=FLOOD)
+    flooded = Failure("rejected", FLOOD, release=FLOOD, asset=FLOOD)
     assert len(flooded.error) == 500
     assert len(flooded.release or "") == len(flooded.asset or "") == 300
     assert (flooded.error + (flooded.asset or "")).count("…") == 2
-    plain = record("waits", release="v" * 255, asset=None)
-    assert (plain.error, plain.release, plain.asset) == ("waits", "v" * 255, None)
+    plain = Failure("rejected", "refused", release="v" * 255, asset=None)
+    assert (plain.error, plain.release, plain.asset) == ("refused", "v" * 255, None)
+    advised = Failure("policy", FLOOD, hint="own-target")
+    assert len(advised.error) == 500
+    assert advised.error.endswith(f"…; {advised.advice}")
 
 
 def test_reports_are_cut() -> None:
@@ -126,7 +125,7 @@ def test_reports_are_cut() -> None:
         "o/r",
         "failed",
         actions=(ActionReport("upload-asset", "done", FLOOD, FLOOD, FLOOD),),
-        failures=(Failure(FLOOD, release=FLOOD, asset=FLOOD),),
+        failures=(Failure("rejected", FLOOD, release=FLOOD, asset=FLOOD),),
         warnings=(FLOOD,),
         quarantined=(Quarantined(FLOOD, "2026-11-21T09:00:00Z", FLOOD, FLOOD),),
     )

@@ -36,17 +36,11 @@ from mirror.core.text.timestamps import iso
 from mirror.core.text.wording import size
 from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github.answers import AssetAnswer, ReleaseAnswer, RepositoryAnswer, decode
-from mirror.github.protocol import (
-    Context,
-    RateLimit,
-    decode_response,
-    error_of,
-    moment_of,
-    next_link,
-    origin,
-    public,
-    without_secrets,
-)
+from mirror.github.protocol.errors import Context, decode_response, error_of
+from mirror.github.protocol.headers import moment_of
+from mirror.github.protocol.pagination import next_link
+from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.protocol.urls import origin, public, without_secrets
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 CONTEXT = Context("github", "GET", "https://api.github.com/repos/o/r/releases", NOW)

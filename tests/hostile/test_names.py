@@ -21,8 +21,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hostile.test_leaks import GIT
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import Index, IndexEntry, PassRecord
-from mirror.core.reporting.report import Quarantined
 from mirror.core.text.sanitise import MOST_NAMED, clean, shorten
 from mirror.emulator import Answer, RequestRecord, normalise
 from mirror.errors import told
@@ -355,13 +355,16 @@ async def pages(world: World, texts: list[str]) -> dict[str, str]:
     tool = IndexEntry(
         "github:octo/tool",
         "mirrors/tool",
-        error="; ".join(texts),
+        failure=Failure("internal", "; ".join(texts)),
         warnings=tuple(texts),
         quarantined=tuple(errors[:18]),
         succeeded_at=1760000000.0,
     )
     tags = IndexEntry(
-        "github:octo/tags", "mirrors/tags", error=texts[-1], quarantined=tuple(errors[18:])
+        "github:octo/tags",
+        "mirrors/tags",
+        failure=Failure("internal", texts[-1]),
+        quarantined=tuple(errors[18:]),
     )
     store = FileLedgerStore(world.ledger, VirtualClock())
     past = PassRecord(started_at=1760000000.0, seconds=3.0, mirrors=2, failed=2, requests=9)

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
+from mirror.core.failure import Failure
 from mirror.core.ledger.index import Index, IndexEntry
-from mirror.core.reporting.report import Failure, Report, RepositoryReport
+from mirror.core.reporting.report import Report, RepositoryReport
 from mirror.notify import Heartbeat, Notifications, Way, Ways, wildcards
 from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import START, VirtualClock
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 WAYS = (Way("env:ONE", "json://one"), Way("env:TWO", "json://two"))
 RULES = (Rule("github", "octo/tool", "mirrors/tool", Policy(), ""),)
 FAILED = RepositoryReport(
-    "github:octo/tool", "mirrors/tool", "failed", failures=(Failure("it broke"),)
+    "github:octo/tool", "mirrors/tool", "failed", failures=(Failure("rejected", "it broke"),)
 )
 WELL = RepositoryReport("github:octo/tool", "mirrors/tool", "ok")
 
@@ -192,9 +193,12 @@ async def test_a_heart_beats_although_nobody_can_be_told(
 
 async def test_the_service_tells_from_its_index() -> None:
     """What is in memory is told, with wildcards from the reports of a pass, and noted there."""
-    index = Index({"mirrors/tool": IndexEntry("github:octo/tool", "mirrors/tool", error="down")})
+    down = Failure("unavailable", "down")
+    index = Index({"mirrors/tool": IndexEntry("github:octo/tool", "mirrors/tool", failure=down)})
     rules = (*RULES, Rule("github", "acme/*", "acme/{repo}", Policy(), ""))
-    lost = RepositoryReport("github:acme/*", None, "failed", failures=(Failure("no list"),))
+    lost = RepositoryReport(
+        "github:acme/*", None, "failed", failures=(Failure("rejected", "no list"),)
+    )
     post = Post()
     service = notifications(post)
     listed = wildcards(rules)
@@ -202,7 +206,7 @@ async def test_the_service_tells_from_its_index() -> None:
     assert await service.tell(index, rules, [lost], listed=listed)
     assert not await service.tell(index, rules, [lost], listed=listed)
     assert not await service.tell(index, rules), "of a pass that listed nothing"
-    index.mirrors["mirrors/tool"].error = ""
+    index.mirrors["mirrors/tool"].failure = None
     assert await service.tell(index, rules, listed=listed)
     bad, good = (notice for _, notice in post.sent)
     assert "2 mirrors failed" in bad.title

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
-from mirror.core.reporting.report import Quarantined
 from mirror.page import EVERYTHING, Query, RunningView, TransferView, policy, render
 from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile, never
 from support.values import NOW
@@ -236,7 +236,7 @@ def test_whatever_a_name_is_the_page_has_the_same_shape(text: str) -> None:
         status = a_status(
             "octo/tool",
             state="failed",
-            error=name,
+            failure=Failure("internal", name),
             warnings=(name,),
             quarantined=(Quarantined(name, name, name, name),),
         )

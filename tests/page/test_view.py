@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.reporting.report import Quarantined
+from mirror.core.failure import Quarantined
 from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
 from support.values import NOW

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.document import (
     AssetEntry,
     Index,
@@ -26,7 +27,6 @@ from mirror.core.ledger.document import (
     ReleaseEntry,
 )
 from mirror.core.ledger.index import PassRecord, Told
-from mirror.core.reporting.report import Quarantined
 from mirror.errors import LedgerCorrupt
 from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import VirtualClock
@@ -127,6 +127,7 @@ INDEX = Index(
             audited_at=1767400000.25,
             succeeded_at=1767400000.5,
             error="the host github is down",
+            failure=Failure("internal", "the host github is down"),
             releases=1,
             assets=4,
             bytes=35,

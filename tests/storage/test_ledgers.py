@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.document import (
     VERSION,
     AssetEntry,
@@ -32,8 +33,7 @@ from mirror.core.ledger.document import (
     QuarantineEntry,
     ReleaseEntry,
 )
-from mirror.core.reporting.report import Quarantined
-from mirror.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
+from mirror.errors import FailureKind, Hint, LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import VirtualClock
@@ -718,6 +718,15 @@ LEDGER = st.builds(
     ),
 )
 PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT, st.none() | NUMBER), max_size=2).map(tuple)
+FAILURE = st.builds(
+    Failure,
+    st.sampled_from(get_args(FailureKind)),
+    TEXT,
+    release=PERHAPS,
+    status_code=st.none() | st.integers(100, 599),
+    hint=st.sampled_from([None, *get_args(Hint)]),
+    final=st.booleans(),
+)
 ENTRY = st.builds(
     IndexEntry,
     source=NAME,
@@ -729,7 +738,7 @@ ENTRY = st.builds(
     pages=PAGES,
     audited_at=MOMENT,
     succeeded_at=MOMENT,
-    error=TEXT,
+    failure=st.none() | FAILURE,
     releases=NUMBER,
     assets=NUMBER,
     bytes=NUMBER,

@@ -20,7 +20,6 @@ from mirror.core.execution.action import (
     CreateRelease,
     DeleteAsset,
     DeleteRelease,
-    Obstacle,
     Outcome,
     Plan,
     PublishRelease,
@@ -32,6 +31,7 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
+from mirror.core.failure import Failure
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival, record_in_place
 from mirror.core.planning.asset_names import guessed_name, is_temporary
 from mirror.core.planning.planner import PlanContext, plan, tags_needed
@@ -157,13 +157,13 @@ class Target:
 
     # -- what an executor does -----------------------------------------------------------------
 
-    def apply(self, work: Plan, ledger: Ledger) -> list[Obstacle]:
+    def apply(self, work: Plan, ledger: Ledger) -> list[Failure]:
         """Carry a plan out as the executor does; what was learnt goes into the ledger.
 
         Raises:
             Cut: The budget of writes is used up.
         """
-        learnt: list[Obstacle] = []
+        learnt: list[Failure] = []
         learn(ledger, work.learned)
         ledger.working_since = ledger.working_since or iso(NOW)
         self.saved = copies.deepcopy(ledger)  # as it is before anything is done
@@ -189,7 +189,7 @@ class Target:
                 raise Cut
             self.budget -= 1
 
-    def _release(self, work: ReleaseWork, ledger: Ledger, learnt: list[Obstacle]) -> None:
+    def _release(self, work: ReleaseWork, ledger: Ledger, learnt: list[Failure]) -> None:
         assert self.first_commit, "nothing can be made in an empty repository"
         if work.tag:
             self._write()
@@ -216,7 +216,7 @@ class Target:
                 )
 
     def _assets(
-        self, number: int, work: ReleaseWork, ledger: Ledger, learnt: list[Obstacle]
+        self, number: int, work: ReleaseWork, ledger: Ledger, learnt: list[Failure]
     ) -> bool:
         """Uploads first, then names in the order of the plan; tell whether one was refused."""
         arrived: dict[int, Asset] = {}
@@ -388,9 +388,10 @@ class Target:
             self.latest = number
 
 
-def _obstacle(action: Action, source: Release, error: str) -> Obstacle:
+def _obstacle(action: Action, source: Release, error: str) -> Failure:
     asset = getattr(action, "asset", None)
-    return Obstacle(
+    return Failure(
+        "rejected",
         error,
         action=action.name,
         release_id=source.id,

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import NO_PROOF, PassRecord, ProofCounts
-from mirror.core.reporting.report import Quarantined
 from mirror.core.reporting.status import MirrorStatus
 from mirror.page import (
     HostView,
@@ -48,7 +48,7 @@ def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
         assets=240,
         proof=ProofCounts(240, 0, 0),
         bytes=73_400_320,
-        error="",
+        failure=None,
         quarantined=(),
         warnings=(),
         newest=NOW - timedelta(days=2),
@@ -61,7 +61,9 @@ def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
 def failed(name: str = "octo/broken", error: str = "the target answered 502") -> MirrorStatus:
     """A mirror whose newest release is three hours late."""
     newest = NOW - timedelta(hours=3)
-    return a_status(name, state="failed", error=error, newest=newest, visible=None)
+    return a_status(
+        name, state="failed", failure=Failure("unavailable", error), newest=newest, visible=None
+    )
 
 
 def never(name: str = "octo/new") -> MirrorStatus:
@@ -122,7 +124,7 @@ def hostile() -> dict[str, Any]:
             f"octo/{text}",
             target=f"mirrors/{text}",
             state="failed",
-            error=text,
+            failure=Failure("internal", text),
             warnings=(text,),
             quarantined=(Quarantined(text, text, text, text),),
         )

@@ -10,7 +10,8 @@ from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.domain.mirror import Mirror, Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
-from mirror.core.reporting.report import Failure, RepositoryReport
+from mirror.core.failure import Failure
+from mirror.core.reporting.report import RepositoryReport
 from mirror.sync.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def a_mirror(
 
 def a_report(mirror: Mirror, status: str = "ok", *, stopped: str = "") -> RepositoryReport:
     """What a session came to; ``failed`` holds a failure."""
-    failures = (Failure("it failed", "sync"),) if status == "failed" and not stopped else ()
+    failures = (
+        (Failure("rejected", "it failed", "sync"),) if status == "failed" and not stopped else ()
+    )
     return RepositoryReport(
         mirror.name,
         str(mirror.target),

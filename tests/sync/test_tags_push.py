@@ -165,7 +165,7 @@ async def test_where_it_cannot_be_told_whether_actions_are_enabled_nothing_is_pu
         world.target.repository("mirrors/tool").actions_enabled = False
         world.target.add_token(TARGET_TOKEN, login="pusher", repositories={"mirrors/tool": "write"})
         (text,) = texts(await world.sync())
-        assert "cannot be told" in text
+        assert "can see whether GitHub Actions is enabled" in text
         world.write_config(MIRROR + "allow_actions = true\n")
         assert (await world.sync()).status == "ok"
         assert tags(world.target, "mirrors/tool") == wanted(world, *TAGS)

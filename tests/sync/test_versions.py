@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirror.emulator import Fault, GitHubState
-from mirror.github.protocol import accepted_upload_origins, api_url
+from mirror.github.protocol.urls import accepted_upload_origins, api_url
 from support.world import World
 
 TABLE = Path(__file__).parents[2] / "docs/reference/versions.md"

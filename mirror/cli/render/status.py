@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, place, plain_table
+from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, plain_table
 from mirror.core.reporting.status import proofs_of
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
@@ -59,11 +59,12 @@ def _lag(item: MirrorStatus, now: datetime) -> Text:
 
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:
-    told = any(item.error.endswith(quarantined.error) for quarantined in item.quarantined)
-    lines = [f"error: {clean(item.error)}"] if item.error and not told else []
-    lines += [
-        f"quarantined since {clean(q.since)[:10]}: {place('', q.release, q.asset) or 'all'}: {clean(q.error)}"
-        for q in item.quarantined
+    found = [("error", item.failure)] if item.failure and not item.failure.final else []
+    found += [(f"quarantined since {clean(q.since)[:10]}", q.failure) for q in item.quarantined]
+    lines = [
+        line
+        for head, failure in found
+        for line in (f"{head}: {clean(failure.line)}", f"→ {failure.advice}")
     ]
     lines += [f"warning: {clean(text)}" for text in item.warnings]
     if not lines:

@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mirror.cli.advice import advice
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import count, duration, size
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.reporting.report import Failure, Quarantined, Report, RepositoryReport, Status
+    from mirror.core.failure import Failure, Quarantined
+    from mirror.core.reporting.report import Report, RepositoryReport, Status
 
 LONGEST_NAME = 60
 LONGEST_WARNINGS = 20
@@ -166,7 +166,7 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
     if kept and quarantined:
         parts.append(
             _heading(
-                "Quarantined: tried again when it or the settings change, once a day, and with --full",
+                "Quarantined: retried when it or the settings change, at each audit, and with --full",
                 "yellow",
             )
         )
@@ -185,9 +185,9 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
 
 def _known(repo: RepositoryReport) -> Iterator[Quarantined]:
     """What is quarantined, without what this pass has told as a failure."""
-    told = {(failure.release, failure.asset, failure.error) for failure in repo.failures}
+    told = {(failure.release, failure.asset) for failure in repo.failures if failure.final}
     for item in repo.quarantined:
-        if (item.release, item.asset, item.error) not in told:
+        if (item.release, item.asset) not in told:
             yield item
 
 
@@ -208,20 +208,21 @@ def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
     text = Text(place(repo.source, failure.release, failure.asset), style="bold")
     facts = [failure.action] if failure.action and failure.action != "sync" else []
     if failure.attempts > 1:
-        facts.append(f"{failure.attempts} tries")
+        facts.append(f"{failure.attempts} attempts")
     if facts:
         text.append(f" ({', '.join(facts)})", style="dim")
-    text.append(f"\n{clean(failure.error)}", style="not bold")
-    if hint := advice(failure):
-        text.append(f"\n→ {hint}", style="not bold dim")
-    return _item(text)
+    return _item(_explained(text, failure))
 
 
 def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
     text = Text(place(repo.source, item.release, item.asset), style="bold")
     text.append(f" (since {clean(item.since)[:10]})", style="dim")
-    text.append(f"\n{clean(item.error)}", style="not bold")
-    return _item(text)
+    return _item(_explained(text, item.failure))
+
+
+def _explained(text: Text, failure: Failure) -> Text:
+    text.append(f"\n{clean(failure.sentence)}", style="not bold")
+    return text.append(f"\n→ {failure.advice}", style="not bold dim")
 
 
 def _last_line(report: Report) -> RenderableType:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeGuard
 
-from mirror.core.text.sanitise import MOST_NAMED, bound
-from mirror.errors import MOST_TOLD, told
+from mirror.errors import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.policy import Visibility
     from mirror.core.domain.release import Asset, Release
+    from mirror.core.failure import Failure
     from mirror.core.ledger.document import AssetEntry, ReleaseEntry
     from mirror.core.reporting.report import ActionStatus
 
@@ -199,32 +199,6 @@ def moves_bytes(action: Action) -> TypeGuard[UploadAsset | ReplaceAsset]:
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
-    """What cannot be done, known before anything is tried or learnt on the way.
-
-    Attributes:
-        release_id: The source's release, ``0`` for the mirror as a whole.
-        asset_id: The source's asset, ``0`` for the release as a whole.
-        final: It stays so until something changes: quarantined. Otherwise it waits or failed.
-        facts: A fingerprint of what it is about; while it is the same, it is not tried again.
-    """
-
-    error: str
-    action: str = ""
-    release_id: int = 0
-    asset_id: int = 0
-    release: str | None = None
-    asset: str | None = None
-    final: bool = False
-    facts: str = ""
-    status_code: int | None = None
-    attempts: int = 0
-
-    def __post_init__(self) -> None:
-        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
-
-
-@dataclass(frozen=True, slots=True)
 class ReleaseWork:
     """All work on one release, in the order in which it is done.
 
@@ -299,7 +273,7 @@ class Plan:
     releases: tuple[ReleaseWork, ...] = ()
     learned: tuple[ReleaseEntry, ...] = ()
     examined: tuple[Examined, ...] = field(default=(), compare=False, repr=False)
-    obstacles: tuple[Obstacle, ...] = ()
+    obstacles: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     news: tuple[str, ...] = ()
     wake_at: datetime | None = None
@@ -325,7 +299,7 @@ class Outcome:
         release: The target's release after it.
         asset: The target's asset after it, verified.
         sha256: Of the bytes that went through.
-        obstacle: Why it failed.
+        failure: Why it failed.
         repository_id: Of a repository that was created.
         warning: What an operator should know of how it was done.
         later: Why it was not tried; the next pass will.
@@ -337,7 +311,7 @@ class Outcome:
     release: Release | None = None
     asset: Asset | None = None
     sha256: str | None = None
-    obstacle: Obstacle | None = None
+    failure: Failure | None = None
     repository_id: int = 0
     warning: str = ""
     later: str = ""

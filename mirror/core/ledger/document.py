@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct, field
 
+from mirror.core.failure import Quarantined
 from mirror.core.json_types import Count, WholeNumber
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.ledger.index import (
@@ -23,7 +24,7 @@ from mirror.core.ledger.index import (
     ProofCounts,
     RepositoryName,
 )
-from mirror.core.reporting.report import Quarantined
+from mirror.errors import FailureKind
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -98,6 +99,7 @@ class QuarantineEntry(Struct):
         asset_id: The source asset's id, ``0`` where the release itself failed.
         facts: A fingerprint of what failed; another one is tried.
         since: When it failed first (ISO 8601, UTC).
+        kind: What kind of failure it is; documents of before do not say.
     """
 
     release_id: WholeNumber
@@ -107,12 +109,11 @@ class QuarantineEntry(Struct):
     since: str
     release: str
     asset: str | None = None
+    kind: FailureKind = "rejected"
 
     def report(self) -> Quarantined:
         """As reports show it."""
-        return Quarantined(
-            release=self.release, asset=self.asset, error=self.error, since=self.since
-        )
+        return Quarantined(self.error, self.since, self.release, self.asset, self.kind)
 
 
 class _ReleaseFields(Struct):

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from mirror.core.domain.release import ADDRESS
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.json_types import Moment, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
-from mirror.core.reporting.report import Quarantined
 from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class IndexEntry(Struct):
         pages: The source's listing when a pass last left nothing undone; empty for no proof.
         audited_at: When both sides were last looked at (seconds since the epoch).
         succeeded_at: When a pass last left nothing undone (seconds since the epoch).
-        error: What made the last pass fail; empty if it did not.
+        failure: What made the last pass fail; ``None`` if it did not.
+        error: The same in the form that former code reads; only :class:`Index` uses it.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets. It is less than ``assets`` by those
             whose bytes were read and are not the source's.
@@ -90,6 +91,7 @@ class IndexEntry(Struct):
     audited_at: Moment = 0.0
     succeeded_at: Moment = 0.0
     error: str = ""
+    failure: Failure | None = None
     releases: WholeNumber = 0
     assets: WholeNumber = 0
     bytes: WholeNumber = 0
@@ -204,10 +206,15 @@ class Index(Struct):
         if document.version == 1:  # older than any proof
             for entry in document.mirrors.values():
                 entry.proof = ProofCounts(0, 0, entry.assets)
+        for entry in document.mirrors.values():
+            if entry.error and entry.failure is None:  # former code stored a sentence
+                entry.failure = Failure("internal", entry.error)
         return as_declared(document, cls)
 
     def encode(self) -> bytes:
         """Write the document; reading it back gives an equal index."""
+        for entry in self.mirrors.values():
+            entry.error = entry.failure.line if entry.failure else ""
         return encode(as_declared(self, _IndexDocument, version=VERSION))
 
 

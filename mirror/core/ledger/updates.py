@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.domain.release import Asset, Release
-    from mirror.core.execution.action import Obstacle
+    from mirror.core.failure import Failure
     from mirror.core.ledger.document import Ledger
 
 
@@ -168,7 +168,7 @@ def _record_copy(known: ReleaseEntry, outcome: Outcome, asset: Asset, copy: Asse
     known.in_place = tuple(n for n in known.in_place if copy.name not in forms(n))
 
 
-def quarantine(ledger: Ledger, obstacles: Iterable[Obstacle], now: datetime) -> list[Obstacle]:
+def quarantine(ledger: Ledger, failures: Iterable[Failure], now: datetime) -> list[Failure]:
     """Keep exactly what failed for good in this pass; what failed so before keeps its date.
 
     Returns:
@@ -177,22 +177,23 @@ def quarantine(ledger: Ledger, obstacles: Iterable[Obstacle], now: datetime) -> 
     before = ledger.quarantined
     after: dict[tuple[int, int], QuarantineEntry] = {}
     fresh = []
-    for obstacle in obstacles:
-        if not obstacle.final:
+    for failure in failures:
+        if not failure.final:
             continue
-        key = (obstacle.release_id, obstacle.asset_id)
+        key = (failure.release_id, failure.asset_id)
         known = before.get(key)
-        if known is None or known.facts != obstacle.facts:
-            fresh.append(obstacle)
+        if known is None or known.facts != failure.facts:
+            fresh.append(failure)
             known = None
         after[key] = QuarantineEntry(
-            release_id=obstacle.release_id,
-            asset_id=obstacle.asset_id,
-            facts=obstacle.facts,
-            error=obstacle.error,
+            release_id=failure.release_id,
+            asset_id=failure.asset_id,
+            facts=failure.facts,
+            kind=failure.kind,
+            error=failure.detail,
             since=known.since if known else iso(now),
-            release=obstacle.release or "",
-            asset=obstacle.asset,
+            release=failure.release or "",
+            asset=failure.asset,
         )
     ledger.quarantined = after
     return fresh

@@ -13,7 +13,8 @@ from msgspec import structs
 
 from mirror.core.domain.selection import select
 from mirror.core.domain.source_archives import is_archive, with_archives
-from mirror.core.execution.action import DeleteAsset, DeleteRelease, Obstacle
+from mirror.core.execution.action import DeleteAsset, DeleteRelease
+from mirror.core.failure import Failure
 from mirror.core.planning.asset_identity import as_found
 from mirror.core.planning.asset_identity import is_recorded as is_same_asset
 from mirror.core.planning.asset_names import is_temporary
@@ -42,7 +43,7 @@ class Deletions:
 
     releases: list[tuple[Release, DeleteRelease]] = field(default_factory=list)
     assets: dict[int, list[DeleteAsset]] = field(default_factory=dict)
-    obstacle: Obstacle | None = None
+    obstacle: Failure | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -101,9 +102,10 @@ def deletions(
     if count > policy.max_deletes:
         text = (
             f"{count} releases and assets would be deleted at the target, more than max_deletes ="
-            f" {policy.max_deletes}: nothing was deleted; raise max_deletes if that is meant"
+            f" {policy.max_deletes}; nothing was deleted"
         )
-        return Deletions(obstacle=Obstacle(text, action="delete-release"), warnings=found.warnings)
+        obstacle = Failure("max-deletes", text, "delete-release")
+        return Deletions(obstacle=obstacle, warnings=found.warnings)
     return found
 
 

@@ -12,10 +12,10 @@ from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import (
     AssetAction,
     DeleteAsset,
-    Obstacle,
     ReplaceAsset,
     UploadAsset,
 )
+from mirror.core.failure import Failure
 from mirror.core.planning.asset_names import is_temporary
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mirror.core.ledger.document import Ledger
     from mirror.core.planning.asset_matching import Matched, Taken
     from mirror.core.planning.plan_context import PlanContext
+    from mirror.errors import FailureKind
 
 PENDING = timedelta(hours=1)
 """An asset that is not uploaded at the source for longer than this is no upload in progress."""
@@ -54,14 +55,14 @@ class Eligibility:
         self._hold = policy.incomplete == "hold"
         self._about = about
         self.held = False
-        self.obstacles: list[Obstacle] = []
+        self.obstacles: list[Failure] = []
         self.warnings: list[str] = []
 
     @cached_property
     def _within(self) -> str:
         return surroundings(self._release, self._copy.id) if self._copy else ""
 
-    def quarantined(self, asset: Asset | None = None) -> Obstacle | None:
+    def quarantined(self, asset: Asset | None = None) -> Failure | None:
         """What was recorded of the release or of one of its assets, while it is not tried again."""
         known = self._ledger.quarantined.get((self._release.id, asset.id if asset else 0))
         if known is None or self._about.retry:
@@ -71,7 +72,8 @@ class Eligibility:
             same = {asset_fingerprint(asset), asset_fingerprint(asset, self._within)}
         if known.facts not in same:
             return None
-        return Obstacle(
+        return Failure(
+            known.kind,
             known.error,
             release_id=self._release.id,
             asset_id=asset.id if asset else 0,
@@ -89,8 +91,8 @@ class Eligibility:
                 continue  # the source is a mirror itself, and this the new half of an exchange
             if not asset.uploaded:
                 self._incomplete(asset)
-            elif error := _untakeable(asset, self._about.capabilities):
-                self._never(asset, error)
+            elif reason := _untakeable(asset, self._about.capabilities):
+                self._never(asset, *reason)
                 self.held |= self._hold
             else:
                 taken.append(asset)
@@ -130,26 +132,26 @@ class Eligibility:
                 " because another asset at the target has the new name"
             )
         elif item.ours:
-            text = f"the target would name it {holder.name}, as another asset of this release"
+            text = f"the target would call it {holder.name}, like another asset of this release"
         else:
             text = (
-                f"asset {name} differs from the target's {holder.name}, which is not of this mirror"
-                " and was left alone"
+                f"asset {name} differs from the target's {holder.name}, which this mirror did not"
+                " create; it was left alone"
             )
         if left_alone and not item.ours:
             self.warnings.append(text)
         elif not holder.uploaded:
             self.held = True
-            self._wait(item.asset, f"waits: {text}")
+            self._wait(item.asset, "name-taken", text)
         else:
-            self._never(item.asset, text, within=self._within)
+            self._never(item.asset, "name-taken", text, within=self._within)
             self.held |= self._hold
 
     def _frozen(self, matched: Matched) -> None:
         """An immutable release takes no assets: they can never arrive."""
         for action in matched.actions:
             if isinstance(action, UploadAsset | ReplaceAsset):
-                self._never(action.asset, "the target's release is immutable")
+                self._never(action.asset, "immutable", "the target's release is immutable")
         matched.actions.clear()
         matched.leftovers.clear()
 
@@ -170,8 +172,8 @@ class Eligibility:
             if not (isinstance(action, UploadAsset) and action.asset.id in late)
         ]
         for action in uploads[room:]:
-            error = f"the release has more assets than the target takes ({limit})"
-            self._never(action.asset, error)
+            text = f"the release has more assets than the target accepts ({limit})"
+            self._never(action.asset, "too-many-assets", text)
             self.held |= self._hold
         spare = room - len(uploads)
         for place, change in enumerate(matched.actions):
@@ -189,13 +191,14 @@ class Eligibility:
             )
             return
         self.held = True
-        self._wait(asset, f"waits: the source is still uploading {asset.name}")
+        self._wait(asset, "not-ready", f"the source is still uploading {asset.name}")
 
-    def _wait(self, asset: Asset, text: str) -> None:
+    def _wait(self, asset: Asset, kind: FailureKind, text: str) -> None:
         self.obstacles.append(
-            Obstacle(
+            Failure(
+                kind,
                 text,
-                action="upload-asset",
+                "upload-asset",
                 release_id=self._release.id,
                 asset_id=asset.id,
                 release=self._release.tag,
@@ -203,27 +206,19 @@ class Eligibility:
             )
         )
 
-    def _never(self, asset: Asset, error: str, within: str = "") -> None:
-        self.obstacles.append(
-            Obstacle(
-                error,
-                action="upload-asset",
-                release_id=self._release.id,
-                asset_id=asset.id,
-                release=self._release.tag,
-                asset=asset.name,
-                final=True,
-                facts=asset_fingerprint(asset, within),
-            )
-        )
+    def _never(self, asset: Asset, kind: FailureKind, text: str, within: str = "") -> None:
+        self._wait(asset, kind, text)
+        facts = asset_fingerprint(asset, within)
+        self.obstacles[-1] = replace(self.obstacles[-1], final=True, facts=facts)
 
 
-def _untakeable(asset: Asset, limits: Capabilities) -> str | None:
-    """Why the target can never take an asset, or ``None``."""
+def _untakeable(asset: Asset, limits: Capabilities) -> tuple[FailureKind, str] | None:
+    """Why the target can never accept an asset, or ``None``."""
     if is_archive(asset.id):
-        return None  # how large it is, nobody knows before it was fetched
+        return None  # its size is known only once it was fetched
     if asset.size == 0:
-        return "it has 0 bytes, which no host takes; exclude it with assets.exclude"
+        return "empty", "it has 0 bytes, which no host accepts"
     if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
-        return f"it has {asset.size} bytes; the target takes at most {limits.max_asset_size}"
+        most = limits.max_asset_size
+        return "too-large", f"it has {asset.size} bytes; the target accepts at most {most}"
     return None

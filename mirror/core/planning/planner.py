@@ -9,17 +9,15 @@ from mirror.core.domain.selection import Wanted, next_ripe, select
 from mirror.core.domain.source_archives import archives_of, with_archives
 from mirror.core.execution.action import (
     CreateRepository,
-    CreateTag,
     DeleteAsset,
     DeleteRelease,
     Examined,
-    Obstacle,
     Plan,
     PublishRelease,
-    PushTag,
     ReleaseWork,
     UpdateRelease,
 )
+from mirror.core.failure import Failure
 from mirror.core.ledger.document import ReleaseEntry
 from mirror.core.planning.asset_identity import Copies as AssetCopies
 from mirror.core.planning.asset_matching import Matched, match_assets
@@ -29,7 +27,7 @@ from mirror.core.planning.eligibility import PENDING, Eligibility
 from mirror.core.planning.plan_context import PlanContext
 from mirror.core.planning.release_matching import Copies
 from mirror.core.planning.release_text import Texts
-from mirror.core.planning.tags import needs_tag, push_refused, tag_for, tags_needed
+from mirror.core.planning.tags import needs_tag, tag_for, tags_needed
 from mirror.core.text.body import description, readme
 from mirror.core.text.timestamps import iso
 
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.domain.source_archives import SourceArchive
     from mirror.core.ledger.document import Ledger
+    from mirror.errors import FailureKind
 
 __all__ = ["PENDING", "PlanContext", "plan", "tags_needed"]
 
@@ -68,8 +67,8 @@ class _Draft:
     releases: list[ReleaseWork] = field(default_factory=list)
     learned: list[ReleaseEntry] = field(default_factory=list)
     examined: list[Examined] = field(default_factory=list)
-    obstacles: list[Obstacle] = field(default_factory=list)
-    tags: set[Obstacle] = field(default_factory=set)
+    obstacles: list[Failure] = field(default_factory=list)
+    tags: set[Failure] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
     placeholders: int = 0
@@ -152,19 +151,21 @@ class _Planner:
             else next_ripe(self._source.releases, selection, now),
         )
 
-    def _closed(self, wanted: tuple[Wanted, ...]) -> Obstacle | None:
+    def _closed(self, wanted: tuple[Wanted, ...]) -> Failure | None:
         """What stops the whole mirror."""
         if self._target is None and wanted and not self._policy.create_repository:
-            return Obstacle(
+            return Failure(
+                "policy",
                 f"the target repository {self._ledger.target} does not exist, and"
-                " create_repository = false: create it, or allow it",
-                action="create-repository",
+                " create_repository = false",
+                "create-repository",
+                hint="allow-create-repository",
             )
         if self._target and self._target.repository.archived:
-            return Obstacle(
-                f"the target repository {self._ledger.target} is archived, hence read-only:"
-                " unarchive it, or disable this mirror",
-                action="update-release",
+            return Failure(
+                "archived",
+                f"the target repository {self._ledger.target} is archived, hence read-only",
+                "update-release",
                 final=True,
                 facts="archived",
             )
@@ -186,8 +187,10 @@ class _Planner:
                 f'release {release.tag} exists at the target and is not of this mirror; skipped (existing = "skip")'
             )
             return
-        tag = self._tag(release, copy)
-        if isinstance(tag, Obstacle):
+        tag = None
+        if needs_tag(release, copy):
+            tag = tag_for(release, self._source, self._target, self._policy, self._about)
+        if isinstance(tag, Failure):
             if tag not in self._draft.tags:  # what holds all of them is told once
                 self._draft.tags.add(tag)
                 self._draft.obstacles.append(tag)
@@ -259,14 +262,6 @@ class _Planner:
         archives = archives_of(wanted.release, self._source.repository.ref)
         return tuple(archive for archive in archives if archive.id in ids)
 
-    def _tag(self, release: Release, copy: Release | None) -> CreateTag | PushTag | Obstacle | None:
-        if not needs_tag(release, copy):
-            return None
-        if refused := push_refused(self._target, self._policy):
-            return Obstacle(refused, action="create-tag")
-        tag = tag_for(release, self._source, self._target, self._policy, self._about)
-        return _waiting(release, "create-tag", tag) if isinstance(tag, str) else tag
-
     def _note_moved_tag(self, release: Release, entry: ReleaseEntry | None) -> None:
         now = self._source.tags.get(release.tag)
         if entry and entry.commit and now and now != entry.commit:
@@ -275,14 +270,14 @@ class _Planner:
                 " the target's tag was left where it is"
             )
 
-    def _hidden(self, release: Release, copy: Release | None) -> Obstacle | None:
+    def _hidden(self, release: Release, copy: Release | None) -> Failure | None:
         """Where it cannot be told whether the target has a copy, none is made."""
         if copy is None and self._target and not self._target.complete:
-            text = "waits: the target's list of releases is not complete; whether it has"
-            return _waiting(release, "create-release", f"{text} {release.tag} is not known")
+            text = "the target's list of releases is incomplete; it may have"
+            return _waiting(release, "invalid-answer", f"{text} {release.tag} already")
         if (copy is None or copy.draft) and self._copies.taken(release):
-            text = "waits: the target has the copy of another release under the tag"
-            return _waiting(release, "create-release", f"{text} {release.tag}")
+            text = "the target has the copy of another release under the tag"
+            return _waiting(release, "name-taken", f"{text} {release.tag}")
         return None
 
     def _learn(
@@ -352,5 +347,5 @@ def _finish(
     return None if held or release.draft else texts.publication(release)
 
 
-def _waiting(release: Release, action: str, text: str) -> Obstacle:
-    return Obstacle(text, action=action, release_id=release.id, release=release.tag)
+def _waiting(release: Release, kind: FailureKind, text: str) -> Failure:
+    return Failure(kind, text, "create-release", release_id=release.id, release=release.tag)

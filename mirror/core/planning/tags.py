@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.core.domain.selection import select
 from mirror.core.execution.action import CreateTag, PushTag
+from mirror.core.failure import Failure
 from mirror.core.planning.release_matching import Copies
 from mirror.core.text.body import placeholder_message
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.ledger.document import Ledger
     from mirror.core.planning.plan_context import PlanContext
+    from mirror.errors import FailureKind, Hint
 
 
 def tags_needed(
@@ -48,12 +50,14 @@ def tag_for(
     target: Snapshot | None,
     policy: Policy,
     about: PlanContext,
-) -> CreateTag | PushTag | str | None:
+) -> CreateTag | PushTag | Failure | None:
     """What the tag needs before the release can be published.
 
     Returns:
-        ``None`` where it is there; a text where the release has to wait for it.
+        ``None`` where it is there; a failure where the release has to wait for it.
     """
+    if refused := _push_refused(target, policy):
+        return refused
     here = target.tags.get(release.tag) if target else None
     commit = source.tags.get(release.tag)
     if policy.tags == "require":
@@ -64,19 +68,20 @@ def tag_for(
         return None
     known = target is not None and commit in target.commits
     if not known and target is not None and not target.created_by_mirror:
-        return (
-            f"waits: the target has neither the tag {release.tag} nor its commit"
-            f" {commit or '(unknown)'}; push the tag to the target"
+        text = (
+            f"the target has neither the tag {release.tag} nor its commit {commit or '(unknown)'}"
         )
+        return _waiting(release, "tag-missing", text, "push-tag")
     message = placeholder_message(about.source_address, release.tag, commit)
     date = release.created_at or release.published_at or about.now
     return CreateTag(release.tag, commit if known else None, message, date)
 
 
-def push_refused(target: Snapshot | None, policy: Policy) -> str | None:
+def _push_refused(target: Snapshot | None, policy: Policy) -> Failure | None:
     """Why nothing is pushed to the target, and nothing published there; ``None`` where it may be.
 
-    A repository that is created has GitHub Actions disabled before anything is pushed.
+    Pushed tags and releases would start the source's workflows on the target's runners. A
+    repository that is created has GitHub Actions disabled before anything is pushed.
     """
     if policy.tags != "push" or policy.allow_actions or target is None or target.actions is False:
         return None
@@ -85,37 +90,36 @@ def push_refused(target: Snapshot | None, policy: Policy) -> str | None:
     where = target.repository.ref
     reason = f"GitHub Actions is enabled at {where}"
     if target.actions is None:
-        reason = (
-            f"it cannot be told whether GitHub Actions is enabled at {where} (the token has to"
-            " administer it)"
-        )
-    return (
-        f'waits: tags = "push" is refused, since {reason}: pushed tags and releases would start'
-        " the source's workflows on your runners; disable Actions there, or set allow_actions ="
-        " true"
-    )
+        reason = f"only a token that administers {where} can see whether GitHub Actions is enabled"
+    text = f'tags = "push" is refused: {reason}, and the source\'s workflows would run there'
+    return Failure("policy", text, "create-tag", hint="allow-actions")
 
 
-def _pushed(release: Release, here: str | None, commit: str | None) -> PushTag | str | None:
+def _pushed(release: Release, here: str | None, commit: str | None) -> PushTag | Failure | None:
     if commit is None:
-        return f'waits: the source lacks the tag {release.tag} (tags = "push")'
+        text = f'the source lacks the tag {release.tag} (tags = "push")'
+        return _waiting(release, "tag-missing", text, "exclude-release")
     if here is None:
         return PushTag(release.tag, commit)
-    if here != commit:
-        return (
-            f"waits: the tag {release.tag} is at commit {here} at the target, at {commit} at"
-            ' the source (tags = "push" never moves a tag); delete it at the target, or exclude'
-            " the release"
-        )
-    return None
+    return None if here == commit else _elsewhere(release, here, commit, "push", "delete-tag")
 
 
-def _required(release: Release, here: str | None, commit: str | None) -> str | None:
+def _required(release: Release, here: str | None, commit: str | None) -> Failure | None:
     if here is None:
-        return f'waits: the target lacks the tag {release.tag} (tags = "require"); push it to the target'
+        text = f'the target lacks the tag {release.tag} (tags = "require")'
+        return _waiting(release, "tag-missing", text, "push-tag")
     if commit and here != commit:
-        return (
-            f"waits: the tag {release.tag} is at commit {here} at the target, at {commit} at"
-            ' the source (tags = "require"); move it, or mirror the repository first'
-        )
+        return _elsewhere(release, here, commit, "require", "move-tag")
     return None
+
+
+def _elsewhere(release: Release, here: str, commit: str, setting: str, hint: Hint) -> Failure:
+    text = (
+        f"the tag {release.tag} is at commit {here} at the target, at {commit} at the source"
+        f' (tags = "{setting}" never moves a tag)'
+    )
+    return _waiting(release, "name-taken", text, hint)
+
+
+def _waiting(release: Release, kind: FailureKind, text: str, hint: Hint) -> Failure:
+    return Failure(kind, text, "create-tag", release_id=release.id, release=release.tag, hint=hint)

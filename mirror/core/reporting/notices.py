@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mirror.core.ledger.index import IndexEntry, Told
-from mirror.core.reporting.report import Failure, RepositoryReport
+from mirror.core.reporting.report import RepositoryReport
 from mirror.core.reporting.status import Configured
 from mirror.core.text.sanitise import ELLIPSIS, clean, shorten
 
@@ -120,12 +120,12 @@ def as_known(index: Index, rules: Sequence[Rule]) -> list[RepositoryReport]:
         RepositoryReport(
             entry.source,
             entry.target,
-            "failed" if entry.error or entry.quarantined else "ok",
-            failures=(Failure(entry.error),) if entry.error else (),
+            "failed" if entry.failure or entry.quarantined else "ok",
+            failures=(entry.failure,) if entry.failure else (),
             quarantined=entry.quarantined,
         )
         for entry in index.mirrors.values()
-        if (entry.told or entry.error or entry.quarantined) and entry in configured
+        if (entry.told or entry.failure or entry.quarantined) and entry in configured
     ]
 
 
@@ -186,11 +186,9 @@ def forget(index: Index, rules: Sequence[Rule]) -> bool:
 
 def reason_of(report: RepositoryReport) -> str:
     """What is wrong with a mirror, in one line."""
-    found = [f"{_at(item.release, item.asset)}{item.error}" for item in report.failures]
-    found += [
-        f"{_at(item.release, item.asset)}{item.error} (quarantined)" for item in report.quarantined
-    ]
-    found += [f"{_at(item.release, item.asset)}{item.kind}" for item in report.differences]
+    found = [item.line for item in report.failures]
+    found += [f"{item.failure.line} (quarantined)" for item in report.quarantined]
+    found += [f"{item.release} {item.asset}: {item.kind}" for item in report.differences]
     if not found:
         text = f"not tried: {report.stopped}" if report.stopped else "something was left undone"
         found = [*report.warnings[:1]] or [text]
@@ -259,11 +257,6 @@ def _name(told: Told) -> str:
 
 def _short(name: str) -> str:
     return _uncalled(shorten(" ".join(name.split()), LONGEST_NAME))
-
-
-def _at(release: str | None, asset: str | None) -> str:
-    place = " ".join(name for name in (release, asset) if name)
-    return f"{place}: " if place else ""
 
 
 def _cut(text: str) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.core.text.timestamps import iso
-from mirror.errors import MOST_TOLD, told
+from mirror.errors import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+    from mirror.core.failure import Failure, Quarantined
 
 SCHEMA = 1
 
@@ -46,59 +48,6 @@ class ActionReport:
             "sha256": self.sha256,
         }
         return {k: v for k, v in facts.items() if v is not None} | {"status": self.status}
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What failed or waits, and why.
-
-    Attributes:
-        action: The action's name, or what was read (``list-releases``).
-        attempts: Tries that were made.
-    """
-
-    error: str
-    action: str = ""
-    release: str | None = None
-    asset: str | None = None
-    status_code: int | None = None
-    attempts: int = 1
-
-    def __post_init__(self) -> None:
-        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the report document."""
-        return {
-            "release": self.release,
-            "asset": self.asset,
-            "action": self.action,
-            "error": self.error,
-            "status_code": self.status_code,
-            "attempts": self.attempts,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """What failed for good, and since when (ISO 8601, UTC)."""
-
-    error: str
-    since: str
-    release: str | None = None
-    asset: str | None = None
-
-    def __post_init__(self) -> None:
-        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in the report document and in the ledger."""
-        return {
-            "release": self.release,
-            "asset": self.asset,
-            "error": self.error,
-            "since": self.since,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mirror.core.domain.mirror import Rule
+    from mirror.core.failure import Failure, Quarantined
     from mirror.core.ledger.document import Index, IndexEntry
-    from mirror.core.reporting.report import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MirrorStatus:
         newest: When the newest selected release was published at the source.
         visible: When it was seen published at the target; ``None`` while it is not.
         since: When the mirror was first looked at.
-        error: What made the last pass fail; empty if it did not.
+        failure: What made the last pass fail; ``None`` if it did not.
     """
 
     source: str
@@ -43,7 +43,7 @@ class MirrorStatus:
     releases: int
     assets: int
     bytes: int
-    error: str
+    failure: Failure | None
     quarantined: tuple[Quarantined, ...]
     warnings: tuple[str, ...]
     newest: datetime | None = None
@@ -76,7 +76,9 @@ class MirrorStatus:
             "newest_published_at": iso(self.newest) if self.newest else None,
             "newest_visible_at": iso(self.visible) if self.visible else None,
             "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
-            "error": self.error or None,
+            "error": self.failure.line if self.failure else None,
+            "kind": self.failure.kind if self.failure else None,
+            "next_attempt": self.failure.next_attempt if self.failure else None,
             "quarantined": [item.to_json() for item in self.quarantined],
             "warnings": list(self.warnings),
         }
@@ -125,12 +127,12 @@ def _status(entry: IndexEntry) -> MirrorStatus:
     return MirrorStatus(
         source=entry.source,
         target=entry.target,
-        state="failed" if entry.error or entry.quarantined else state,
+        state="failed" if entry.failure or entry.quarantined else state,
         last_success=success,
         releases=entry.releases,
         assets=entry.assets,
         bytes=entry.bytes,
-        error=entry.error,
+        failure=entry.failure,
         quarantined=entry.quarantined,
         warnings=entry.warnings,
         newest=_moment(entry.newest),
@@ -151,7 +153,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _never(source: str, target: str) -> MirrorStatus:
-    return MirrorStatus(source, target, "never", None, 0, 0, 0, "", (), ())
+    return MirrorStatus(source, target, "never", None, 0, 0, 0, None, (), ())
 
 
 class Configured:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from mirror.cli.advice import advice
 from mirror.cli.render.plan import LINES, plan_tables
 from mirror.cli.render.status import status_tables
 from mirror.cli.render.tables import news, summary
 from mirror.cli.render.verify import verify_tables
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
 from mirror.core.reporting.report import (
     ActionReport,
-    Failure,
-    Quarantined,
     Report,
     RepositoryReport,
     RequestCount,
@@ -69,9 +67,11 @@ def test_many_unchanged_are_one_line() -> None:
 
 def test_failures_say_what_to_do() -> None:
     """A failure names release, asset, action, error and what helps; markup is only text."""
-    failure = Failure("[red]no[/red]\x1b[2J", "upload-asset", "v1", "a.zip", 422, attempts=3)
+    failure = Failure(
+        "rejected", "[red]no[/red]\x1b[2J", "upload-asset", "v1", "a.zip", 422, attempts=3
+    )
     shown = text(summary(report(repo(1, "failed", failures=(failure,), warnings=("odd",)))))
-    assert "github:o/r1 v1 a.zip (upload-asset, 3 tries)" in shown
+    assert "github:o/r1 v1 a.zip (upload-asset, 3 attempts)" in shown
     assert "[red]no[/red]\\x1b[2J" in shown
     assert "→ exclude it by a filter" in shown
     assert "github:o/r1: odd" in shown
@@ -101,7 +101,7 @@ def test_status_says_how_to_prove_what_is_assumed(assumed: tuple[int, int], line
             "ok",
             START,
             *(1, 3000, 1),
-            *("", (), ()),
+            *(None, (), ()),
             proof=ProofCounts(0, 3000 - count, count),
         )
         for number, count in enumerate(assumed)
@@ -115,7 +115,7 @@ def test_quiet_tells_news_only() -> None:
     assert news(report(repo(1, "ok"))) == []
     assert news(report(repo(1, "failed", quarantined=(OLD,)))) == []
     assert "big.iso" in text(summary(report(repo(1, "failed", quarantined=(OLD,)))))
-    failure = Failure("no", "upload-asset", "v1", "a.zip")
+    failure = Failure("rejected", "no", "upload-asset", "v1", "a.zip")
     assert "a.zip" in text(news(report(repo(1, "failed", failures=(failure,)))))
     stopped = repo(2, "failed", warnings=("not tried: the token was refused",))
     assert "not tried" in text(news(report(stopped)))
@@ -125,7 +125,7 @@ def test_quiet_tells_news_only() -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        repo(1, "failed", failures=(Failure("no", "upload-asset", "v1", "a.zip"),)),
+        repo(1, "failed", failures=(Failure("rejected", "no", "upload-asset", "v1", "a.zip"),)),
         repo(1, "failed", warnings=("not tried: the token was refused",)),
         repo(1, "interrupted"),
     ],
@@ -145,7 +145,9 @@ def test_quiet_begins_at_once(odd: RepositoryReport) -> None:
 def test_a_quiet_plan_tells_no_past() -> None:
     """What `plan --quiet` tells is still to be done."""
     action = ActionReport("upload-asset", "planned", "v1", "a.zip", bytes=1000)
-    odd = repo(1, "failed", actions=(action,), failures=(Failure("no", "upload-asset", "v2"),))
+    odd = repo(
+        1, "failed", actions=(action,), failures=(Failure("rejected", "no", "upload-asset", "v2"),)
+    )
     shown = text(news(report(odd, command="plan")))
     assert "1 asset to upload (1.0 kB)" in shown
     assert "uploaded" not in shown
@@ -178,16 +180,18 @@ def test_plan(releases: int) -> None:
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (Failure("waits: the tag is not there", "create-release"), "the next pass"),
-        (Failure("answered 401", "sync", status_code=401), "renew the token"),
-        (Failure("answered 404", "upload-asset", status_code=404), "check the spelling"),
-        (Failure("internal error, please report it: X", "sync"), "--log-level debug"),
-        (Failure("0 bytes; exclude it with assets.exclude", "upload-asset"), ""),
-        (Failure("answered 502", "upload-asset", status_code=502), "the next pass"),
-        (Failure("broken", "upload-asset"), "run it again"),
+        (Failure("tag-missing", "the tag is not there", "create-release"), "push the tag"),
+        (Failure("not-ready", "still uploading"), "the next pass"),
+        (Failure("credential", "answered 401", "sync", status_code=401), "renew the token"),
+        (Failure("not-found", "answered 404", "upload-asset"), "check the spelling"),
+        (Failure("internal", "X", "sync"), "--log-level debug"),
+        (Failure("empty", "it has 0 bytes", "upload-asset"), "assets.exclude"),
+        (Failure("unavailable", "answered 502", "upload-asset"), "the next pass"),
+        (Failure("policy", "taken", hint="own-target"), "a target of its own"),
     ],
 )
 def test_advice(failure: Failure, said: str) -> None:
-    """Every kind of failure comes with what helps, unless its own text says it."""
-    assert said in advice(failure)
-    assert bool(said) == bool(advice(failure))
+    """Every failure is shown with what helps: by its kind, or more precisely by its hint."""
+    shown = text(summary(report(repo(1, "failed", failures=(failure,)))))
+    assert said in failure.advice
+    assert f"→ {failure.advice}" in shown

@@ -1,0 +1,68 @@
+"""What a person can do about a failure: one sentence for each kind, and more precise ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mirror.errors import FailureKind, Hint
+
+_RETRIED = "nothing to do: the next pass tries again"
+_EXCLUDE = "exclude it with assets.exclude"
+
+_BY_KIND: dict[FailureKind, str] = {
+    "credential": "renew the token of this host",
+    "permission": "grant the token the permission that the host names (see release-mirror check)",
+    "not-found": "check the spelling, and what the token may read (see release-mirror check)",
+    "rate-limit": _RETRIED,
+    "unavailable": _RETRIED,
+    "invalid-answer": _RETRIED,
+    "corrupt": _RETRIED,
+    "rejected": "exclude it by a filter, or correct what the host names and run with --full",
+    "too-large": (
+        "exclude it with assets.exclude or assets.max_size, or raise the limit of the server"
+    ),
+    "text-too-long": "shorten the release's text at the source, or exclude the release",
+    "empty": _EXCLUDE,
+    "too-many-assets": f"{_EXCLUDE}, or exclude others",
+    "name-taken": "rename or delete the other one at the target, or exclude this one",
+    "tag-missing": "push the tag to the target",
+    "not-ready": _RETRIED,
+    "identity": (
+        "mirror it to another target, or move the former one's document out of the ledger"
+    ),
+    "max-deletes": "raise max_deletes if that is intended",
+    "immutable": "exclude what cannot be added, or delete the release at the target",
+    "archived": "unarchive the repository, or disable this mirror",
+    "git": _RETRIED,
+    "disk": "free disk space, and check the permissions of the directory",
+    "policy": "change the setting that is named, or exclude it",
+    "internal": "run again with --log-level debug, and report what it shows",
+}
+
+_BY_HINT: dict[Hint, str] = {
+    "allow-actions": "disable GitHub Actions there, or set allow_actions = true",
+    "allow-create-repository": "create it, or set create_repository = true",
+    "api-address": "check the address of the API, and that no login page or proxy intercepts it",
+    "app-installation": (
+        "install the App in that account, or set app.installation_id (any installation may read"
+        " what is public)"
+    ),
+    "app-key": "check that app.id is the App's and that app.private_key is a key of that App",
+    "app-settings": "check app.installation_id and the App's settings",
+    "app-suspended": "unsuspend the installation in the settings of that account",
+    "authorize-sso": "authorize the token for single sign-on of the organization",
+    "delete-tag": "delete the tag at the target, or exclude the release",
+    "exclude-release": "exclude the release",
+    "move-tag": "move the tag at the target, or mirror the repository first",
+    "no-archives": "set source_archives = false, or raise assets.max_size",
+    "own-target": "give each mirror a target of its own",
+    "proxy-login": "set HTTPS_PROXY with a user and a password",
+    "push-tag": "push the tag to the target",
+    "upload-origin": "set upload_origin if that address belongs to the host",
+}
+
+
+def advice(kind: FailureKind, hint: Hint | None = None) -> str:
+    """One sentence without a full stop: what to do about a failure."""
+    return _BY_HINT[hint] if hint else _BY_KIND[kind]

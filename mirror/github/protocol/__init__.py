@@ -1,0 +1,1 @@
+"""What GitHub's REST API says over HTTP, as functions of bytes and headers: no socket, no clock."""

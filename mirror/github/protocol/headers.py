@@ -1,0 +1,32 @@
+"""Headers of an answer that mean the same everywhere: validators, numbers and dates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_ETAG = 500
+
+
+def etag_of(headers: Mapping[str, str]) -> str:
+    """An answer's validator, as it came; empty for none, and for one that could not be sent back."""
+    etag = headers.get("ETag", "")
+    return etag if etag.isascii() and etag.isprintable() and len(etag) <= _LONGEST_ETAG else ""
+
+
+def number_of(text: str | None) -> int | None:
+    """The number of a header; ``None`` where it is none."""
+    return int(text) if text and len(text) < 16 and text.isascii() and text.isdigit() else None
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """The moment of a ``Date`` header, or of one in its form; ``None`` where it is none."""
+    try:
+        moment = parsedate_to_datetime(text) if text else None
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
