@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from cronsim import CronSim
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -84,8 +86,6 @@ class Timetable:
         Args:
             after: Aware, in the zone that the schedule is read in.
         """
-        from cronsim import CronSim  # noqa: PLC0415 - start-up: few files have a schedule
-
         if self.schedule is None:
             return None
         earliest = after.astimezone(UTC)

@@ -1,6 +1,5 @@
 """GitHub's REST API, for hosts of every kind: github.com, GHE.com, GitHub Enterprise Server."""
 
-from mirror.github.appkey import AppKey
 from mirror.github.assets import AssetSink, AssetSource
 from mirror.github.auth import AppAuth, Auth, TokenAuth
 from mirror.github.client import GitHubClient
@@ -15,7 +14,6 @@ from mirror.github.wire import RequestSeen
 __all__ = [
     "Answer",
     "AppAuth",
-    "AppKey",
     "AssetSink",
     "AssetSource",
     "Auth",

@@ -1,21 +1,24 @@
-"""The private key of a GitHub App: what it signs proves for some minutes who asks."""
+"""The private key of a GitHub App, which signs its short-lived JSON Web Tokens."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 BACK = timedelta(seconds=60)
-"""How far in the past a token is said to be issued: clocks differ."""
+"""How far a token's time of issue lies in the past, because clocks differ."""
 
 AHEAD = timedelta(minutes=9)
-"""How long it is valid; the host takes 10 minutes at most."""
+"""How long a token is valid; GitHub accepts at most 10 minutes."""
 
 
 class AppKey:
@@ -25,10 +28,10 @@ class AppKey:
 
     Args:
         issuer: The App's id.
-        read: Reads the key (PEM) afresh each time.
+        read: Reads the key (PEM); called again after a refusal.
 
     Raises:
-        ValueError: What was read is no key that can sign; the sentence repeats nothing of it.
+        ValueError: The content is not a usable key; the message repeats nothing of it.
     """
 
     def __init__(self, issuer: int, read: Callable[[], str]) -> None:
@@ -41,9 +44,7 @@ class AppKey:
         return f"{type(self).__name__}({self._issuer})"
 
     def sign(self, now: datetime) -> str:
-        """A token of the App itself, at the host's time."""
-        import jwt  # noqa: PLC0415 - takes its time, and most have no App
-
+        """A token for the App itself, at the host's time."""
         claims = {
             "iat": int((now - BACK).timestamp()),
             "exp": int((now + AHEAD).timestamp()),
@@ -52,7 +53,7 @@ class AppKey:
         return jwt.encode(claims, self._key, algorithm="RS256")
 
     def reread(self) -> bool:
-        """Read the key again; whether it is another one now. One that is no key is not taken."""
+        """Read the key again; whether it has changed. An invalid key is ignored."""
         before, self._pem = self._pem, self._read()
         if self._pem == before:
             return False
@@ -64,27 +65,21 @@ class AppKey:
 
 
 def _parse(pem: str) -> RSAPrivateKey:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - as jwt above
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-
     if "PRIVATE KEY-----" not in pem:
         raise ValueError(
-            "is no private key: what is expected is the PEM file that the host made for the App,"
-            ' with the line "-----BEGIN RSA PRIVATE KEY-----"'
+            "is not a private key; expected the PEM file that GitHub generated for the App, with the line"
+            ' "-----BEGIN RSA PRIVATE KEY-----"'
         )
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:
-        raise ValueError(
-            "is protected by a passphrase: keep it without one, as the host made it"
-        ) from None
+        raise ValueError("is protected by a passphrase; store it without one") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(
-            "is damaged: it begins as a private key (PEM) and cannot be read to its end"
+            "is damaged: it has the header of a private key, but cannot be decoded"
         ) from None
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError(  # noqa: TRY004 - of the file's content, not of an argument
-            "is not an RSA key: Apps sign with RSA, by the key that the host made"
+        raise ValueError(  # noqa: TRY004 - about the file's content
+            "is not an RSA key; Apps sign with the RSA key that GitHub generated"
         )
     return key

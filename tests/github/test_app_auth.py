@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ from mirror.core.domain.release import RepoRef
 from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, HostStopped, ServerError
-from mirror.github import AppAuth, AppKey, GitHubClient, ReleaseStore
+from mirror.github import AppAuth, GitHubClient, ReleaseStore
+from mirror.github.appkey import AppKey
 from mirror.github.protocol.urls import owner_of
 from support.clock import VirtualClock
 
@@ -246,7 +249,7 @@ async def test_a_key_that_was_renewed_is_read_again() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("no key at all", "no private key"),
+        ("no key at all", "not a private key"),
         (pem(KEY, b"password"), "passphrase"),
         (PEM[:300] + "\n-----END PRIVATE KEY-----", "damaged"),
         (pem(ec.generate_private_key(ec.SECP256R1())), "not an RSA key"),
@@ -365,3 +368,10 @@ async def test_a_token_is_not_shown() -> None:
 def test_the_owner_of_an_address(path: str, owner: str) -> None:
     """The account in an address decides; a query never does."""
     assert owner_of(f"https://ghe.example.com{path}") == owner
+
+
+def test_cryptography_is_imported_only_for_an_app() -> None:
+    """Configurations without an App do not pay for importing it."""
+    code = "import sys, mirror.app; print('cryptography' in sys.modules, 'jwt' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

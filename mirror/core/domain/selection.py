@@ -9,14 +9,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
 from mirror.core.domain.release import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
-
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
 
     from mirror.core.domain.release import Asset, Release, RepoRef
 
@@ -138,8 +138,6 @@ def _version_wanted(tag: str, specifier: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _specifier(text: str) -> SpecifierSet:
-    from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - most passes need no versions
-
     return SpecifierSet(text)
 
 
@@ -154,8 +152,6 @@ _LONGEST_VERSION = 1000
 
 def version_of(tag: str) -> Version | None:
     """The version that a tag names: ``v1.2``, ``jq-1.7.1``, ``cli/v2.0.0-rc.1``; else ``None``."""
-    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - as above
-
     if len(tag) > _LONGEST_VERSION:
         return None
     found = _VERSION_END.search(tag)
