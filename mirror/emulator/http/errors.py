@@ -34,7 +34,7 @@ class ApiError(Exception):
         self.status = status
         self.message = message
         self.errors = errors
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
         self.documented = documented
         self.extra = extra or {}
 
@@ -44,9 +44,11 @@ def bad_request(message: str, *, documented: bool = True) -> ApiError:
     return ApiError(HTTPStatus.BAD_REQUEST, message, documented=documented)
 
 
-def unauthorized(message: str = "Requires authentication") -> ApiError:
+def unauthorized(
+    message: str = "Requires authentication", headers: dict[str, str] | None = None
+) -> ApiError:
     """401: no credential, or a wrong one."""
-    return ApiError(HTTPStatus.UNAUTHORIZED, message)
+    return ApiError(HTTPStatus.UNAUTHORIZED, message, headers=headers)
 
 
 def forbidden(message: str, headers: dict[str, str] | None = None) -> ApiError:

@@ -114,8 +114,9 @@ class Repository:
         """The published release of a tag."""
         return next((r for r in self.releases.values() if r.tag == tag and not r.draft), None)
 
-    def latest(self) -> Release | None:
+    def latest(self, *, without: Release | None = None) -> Release | None:
         """What `/releases/latest` shows: the chosen one, else the newest by its tag's commit."""
-        candidates = [r for r in self.releases.values() if not r.draft and not r.prerelease]
+        releases = (r for r in self.releases.values() if r is not without)
+        candidates = [r for r in releases if not r.draft and not r.prerelease]
         chosen = [r for r in candidates if r.id == self.latest_id]
         return chosen[0] if chosen else max(candidates, key=lambda r: r.order, default=None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.authentication import authenticate
-from mirror.emulator.http.errors import ApiError
+from mirror.emulator.http.errors import ApiError, forbidden, not_found, unauthorized
 from mirror.emulator.http.request_body import read
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import allows
@@ -39,15 +39,6 @@ _LOGIN = {"WWW-Authenticate": 'Basic realm="GitHub"'}
 routes = Routes("web")
 
 
-class _Refused(Exception):
-    """What is answered instead of git; git shows the text to people."""
-
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(text)
-        kind = "text/plain; charset=utf-8"
-        self.answer = Answer(status, f"{text}\n".encode(), headers or {}, content_type=kind)
-
-
 @routes.route("GET", f"{REPOSITORY}/info/refs", "git-refs")
 @routes.route("POST", f"{REPOSITORY}/{UPLOAD_PACK}", UPLOAD_PACK)
 @routes.route("POST", f"{REPOSITORY}/{RECEIVE_PACK}", RECEIVE_PACK)
@@ -58,8 +49,9 @@ async def serve_git(call: Call) -> Answer:
     body = await read(call)
     try:
         repository = _repository(call, service)
-    except _Refused as refused:
-        return refused.answer
+    except ApiError as error:
+        text, kind = f"{error.message}\n".encode(), "text/plain; charset=utf-8"
+        return Answer(error.status, text, error.headers, content_type=kind)
     directory = call.state.git_directories.of(repository)
     async with directory.lock:
         directory.update(repository)
@@ -74,26 +66,26 @@ def _repository(call: Call, service: str) -> Repository:
     """The repository of the path, if the caller may do this with it.
 
     Raises:
-        _Refused: The caller may not.
+        ApiError: With GitHub's message, which git shows to people.
     """
     state, owner = call.state, call.params["owner"]
     if service not in (UPLOAD_PACK, RECEIVE_PACK):
-        raise _Refused(HTTPStatus.FORBIDDEN, "Please upgrade your git client.")
+        raise forbidden("Please upgrade your git client.")
     try:
         call.token = _authenticate(call)
     except ApiError:
-        raise _Refused(HTTPStatus.UNAUTHORIZED, "Invalid username or password.", _LOGIN) from None
+        raise unauthorized("Invalid username or password.", _LOGIN) from None
     name = f"{owner}/{call.params['repo'].removesuffix('.git')}".lower()
     found = state.repositories.get(state.names.get(name) or state.renamed.get(name) or 0)
     level = state.permission(found, call.token) if found is not None else "none"
     if found is None or level == "none":
         if call.token is None:
-            raise _Refused(HTTPStatus.UNAUTHORIZED, "Repository not found.", _LOGIN)
-        raise _Refused(HTTPStatus.NOT_FOUND, "Repository not found.")
+            raise unauthorized("Repository not found.", _LOGIN)
+        raise not_found("Repository not found.")
     if found.full_name.lower() != name:
         below = call.target.split("/", 3)[3]
         url = f"{state.addresses.web}/{found.full_name}.git/{below}"
-        raise _Refused(HTTPStatus.MOVED_PERMANENTLY, "Moved", {"Location": url})
+        raise ApiError(HTTPStatus.MOVED_PERMANENTLY, "Moved", headers={"Location": url})
     if service == RECEIVE_PACK:
         _require_push(found, call.token, allowed=allows(level, "write"))
     return found
@@ -101,13 +93,13 @@ def _repository(call: Call, service: str) -> Repository:
 
 def _require_push(repository: Repository, token: Token | None, *, allowed: bool) -> None:
     if token is None:
-        raise _Refused(HTTPStatus.UNAUTHORIZED, "No anonymous write access.", _LOGIN)
+        raise unauthorized("No anonymous write access.", _LOGIN)
     if not allowed:
-        text = f"Permission to {repository.full_name}.git denied to {token.account.login}."
-        raise _Refused(HTTPStatus.FORBIDDEN, text)
+        raise forbidden(
+            f"Permission to {repository.full_name}.git denied to {token.account.login}."
+        )
     if repository.archived:
-        text = "This repository was archived so it is read-only."
-        raise _Refused(HTTPStatus.FORBIDDEN, text)
+        raise forbidden("This repository was archived so it is read-only.")
 
 
 def _authenticate(call: Call) -> Token | None:

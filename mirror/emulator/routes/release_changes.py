@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.http.errors import ApiError, Item, invalid, item, unprocessable
+from mirror.emulator.http.errors import Item, invalid, item, unprocessable
 from mirror.emulator.model.git_objects import valid_ref
 
 if TYPE_CHECKING:
@@ -71,18 +71,10 @@ def create(
         raise invalid(item("Release", "missing_field", "tag_name"))
     if repository.empty or (state.branch_for_releases and repository.head() is None):
         raise invalid(item("Release", "custom", None, "Repository is empty."))
-    tag, draft = asked["tag_name"], asked.get("draft", False)
-    made = state.new_release(repository, tag, author)
-    made.target_commitish = asked.get("target_commitish") or made.target_commitish
-    made.name, made.body = asked.get("name"), asked.get("body")
-    made.prerelease = asked.get("prerelease", False)
-    _refuse(_body_errors(asked) + _tag_errors(repository, made, publishing=not draft))
-    # A new draft accepts `make_latest` and loses it: it counts on publication.
-    if not draft:
-        _refuse_latest(asked, draft=draft, prerelease=made.prerelease)
-        _publish(state, repository, made, asked)
-    repository.releases[made.id] = made
-    state.changed(repository, made)
+    made = state.new_release(repository, asked["tag_name"], author)
+    if asked.setdefault("draft", False):
+        asked.pop("make_latest", None)  # accepted and lost: it counts on publication
+    _apply(state, repository, made, asked, asked["tag_name"])
     return made
 
 
@@ -97,62 +89,63 @@ def update(
         ApiError: 422; nothing was changed.
     """
     asked = _checked(state, document)
-    before = (release.tag, release.target_commitish)
+    tag = asked.get("tag_name") or (release.untagged if release.draft else release.tag)
+    if release.immutable and (tag != release.tag or asked.get("draft", False)):
+        raise invalid(item("Release", "custom", "tag_name", "tag_name cannot be changed"))
+    _apply(state, repository, release, asked, tag)
+
+
+def _apply(
+    state: GitHubState, repository: Repository, release: Release, asked: dict[str, Any], tag: str
+) -> None:
+    commitish = asked.get("target_commitish") or release.target_commitish
     draft = asked.get("draft", release.draft)
     prerelease = asked.get("prerelease", release.prerelease)
-    tag = asked.get("tag_name") or (release.untagged if release.draft else release.tag)
-    if release.immutable and (tag != release.tag or draft):
-        raise invalid(item("Release", "custom", "tag_name", "tag_name cannot be changed"))
-    publishing = release.draft and not draft
-    release.tag = tag
-    release.target_commitish = asked.get("target_commitish") or release.target_commitish
-    try:
-        moved = release.tag != before[0] or publishing
-        refused = _tag_errors(repository, release, publishing=not draft) if moved else []
-        _refuse(_body_errors(asked) + refused)
-        _refuse_latest(asked, draft=draft, prerelease=prerelease)
-    except ApiError:
-        release.tag, release.target_commitish = before
-        raise
-    release.name = asked.get("name", release.name)
-    release.body = asked.get("body", release.body)
-    release.prerelease = prerelease
-    if publishing:
-        _publish(state, repository, release, asked)
-    else:
-        if release.tag != before[0] and not draft:
-            _ensure_tag(state, repository, release)
-        release.draft = draft
-        _choose_latest(state, repository, release, asked, default="")
-    release.updated_at = state.now()
-    release.forget_rendered()
-    state.changed(repository, release)
-
-
-def _refuse(errors: list[Item]) -> None:
+    new = release.id not in repository.releases
+    publishing, moved = release.draft and not draft, release.tag != tag
+    errors = _body_errors(asked)
+    if new or moved or publishing:
+        errors += _tag_errors(repository, release, tag, commitish, public=not draft)
     if errors:
         raise invalid(*errors)
-
-
-def _refuse_latest(asked: dict[str, Any], *, draft: bool, prerelease: bool) -> None:
     if str(asked.get("make_latest", "")).lower() == "true" and (draft or prerelease):
         message = "Latest release cannot be draft or prerelease"
         raise invalid(item("Release", "custom", None, message))
-
-
-def _tag_errors(repository: Repository, release: Release, *, publishing: bool) -> list[Item]:
-    """What is wrong with tag and commit; only a published release needs them to exist."""
-    tag, commitish = release.tag, release.target_commitish
-    if not valid_ref(tag):
-        return [_INVALID_TAG, *([_WITHOUT_TAG] if publishing else [])]
+    release.tag, release.target_commitish = tag, commitish
+    release.name = asked.get("name", release.name)
+    release.body = asked.get("body", release.body)
+    release.prerelease = prerelease
+    if not draft and (moved or publishing):
+        _ensure_tag(state, repository, release)
+    release.draft = draft
     if publishing:
+        release.published_at = state.now()
+        release.immutable = repository.immutable_releases
+        if (ref := f"refs/tags/{tag}") in repository.refs:
+            state.run_workflows(repository, "release", ref)
+    if state.has_make_latest:
+        default = "true" if publishing else ""
+        _choose_latest(repository, release, str(asked.get("make_latest", default)).lower())
+    release.updated_at = state.now()
+    release.forget_rendered()
+    repository.releases[release.id] = release
+    state.changed(repository, release)
+
+
+def _tag_errors(
+    repository: Repository, release: Release, tag: str, commitish: str, *, public: bool
+) -> list[Item]:
+    """What is wrong with tag and commit; only a published release needs them to exist."""
+    if not valid_ref(tag):
+        return [_INVALID_TAG, *([_WITHOUT_TAG] if public else [])]
+    if public:
         other = repository.published(tag)
         if other is not None and other is not release:
             return [item("Release", "already_exists", "tag_name")]
         if tag in repository.burned_tags:
             return [_BURNED, _WITHOUT_TAG]
     if repository.tag_commit(tag) is None and _commit(repository, commitish) is None:
-        return [_INVALID_COMMITISH, *([_INVALID_TAG, _WITHOUT_TAG] if publishing else [])]
+        return [_INVALID_COMMITISH, *([_INVALID_TAG, _WITHOUT_TAG] if public else [])]
     return []
 
 
@@ -172,35 +165,13 @@ def _ensure_tag(state: GitHubState, repository: Repository, release: Release) ->
     release.created_at = repository.tag_date(release.tag) or release.created_at
 
 
-def _publish(
-    state: GitHubState, repository: Repository, release: Release, asked: dict[str, Any]
-) -> None:
-    _ensure_tag(state, repository, release)
-    release.draft = False
-    release.published_at = state.now()
-    release.immutable = repository.immutable_releases
-    if (ref := f"refs/tags/{release.tag}") in repository.refs:
-        state.run_workflows(repository, "release", ref)
-    _choose_latest(state, repository, release, asked, default="true")
-
-
-def _choose_latest(
-    state: GitHubState,
-    repository: Repository,
-    release: Release,
-    asked: dict[str, Any],
-    *,
-    default: str,
-) -> None:
-    """Apply `make_latest`: strings; "true" is the default when a release is published."""
-    if not state.has_make_latest:
-        return
-    latest = str(asked.get("make_latest", default)).lower()
-    if latest == "true" and not release.draft and not release.prerelease:
+def _choose_latest(repository: Repository, release: Release, choice: str) -> None:
+    """Apply `make_latest`: "true", "false" or "legacy"; anything else changes nothing."""
+    if choice == "true" and not release.draft and not release.prerelease:
         repository.latest_id = release.id
-    elif latest == "legacy" or (latest == "false" and repository.latest_id == release.id):
+    elif choice == "legacy" or (choice == "false" and repository.latest_id == release.id):
         repository.latest_id = None
-    elif latest == "false" and repository.latest_id is None:
-        # The former latest stays the latest, whatever the date of the new one.
-        before = repository.latest()
-        repository.latest_id = before.id if before is not None else None
+    elif choice == "false" and repository.latest_id is None:
+        # The former latest stays the latest, whatever the date of this one.
+        former = repository.latest(without=release)
+        repository.latest_id = former.id if former is not None else None

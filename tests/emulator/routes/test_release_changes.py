@@ -124,6 +124,15 @@ async def test_latest_follows_make_latest(host: Any) -> None:
         assert error["message"] == "Latest release cannot be draft or prerelease"
 
 
+async def test_a_draft_published_as_not_the_latest_leaves_the_former(host: Any) -> None:
+    """With "false", the former latest stays the latest, though the new release is newer."""
+    draft = await host.draft("v2")
+    document = {"tag_name": "v2", "draft": False, "make_latest": "false"}
+    published = await host.send("PATCH", f"{R}/{draft['id']}", json=document)
+    assert published.json["draft"] is False
+    assert (await host.get(f"{R}/latest")).json["tag_name"] == "v1.0.0"
+
+
 async def test_make_latest_is_unknown_to_old_servers(start: Callable[..., Any]) -> None:
     """Before 3.8 the date of the commit alone decides."""
     host = await start(version="3.7")
