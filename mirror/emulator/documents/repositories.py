@@ -9,8 +9,8 @@ from mirror.emulator.documents.shared import Document, node_id, repository_url, 
 from mirror.emulator.model.accounts import allows
 
 if TYPE_CHECKING:
+    from mirror.emulator.model.account_host import AccountHost
     from mirror.emulator.model.accounts import Token
-    from mirror.emulator.model.host import Host
     from mirror.emulator.model.repository import Repository
 
 _LINKS = {
@@ -48,7 +48,9 @@ _COUNTERS = (
 )  # fmt: skip
 
 
-def repository(host: Host, of: Repository, token: Token | None, *, full: bool = True) -> Document:
+def repository(
+    host: AccountHost, of: Repository, token: Token | None, *, full: bool = True
+) -> Document:
     """A repository; `full` adds what lists leave out."""
     url, web = repository_url(host, of), web_url(host, of)
     level = host.permission(of, token)

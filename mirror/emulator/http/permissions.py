@@ -8,14 +8,16 @@ from mirror.emulator.http.errors import forbidden, not_found, unauthorized
 from mirror.emulator.model.accounts import Permission, Token, allows
 
 if TYPE_CHECKING:
+    from mirror.emulator.model.account_host import AccountHost
     from mirror.emulator.model.accounts import Account
-    from mirror.emulator.model.host import Host
     from mirror.emulator.model.repository import Repository
 
 _FINE_GRAINED = "Resource not accessible by personal access token"
 
 
-def require(host: Host, repository: Repository, token: Token | None, need: Permission) -> None:
+def require(
+    host: AccountHost, repository: Repository, token: Token | None, need: Permission
+) -> None:
     """Refuse what a caller may not do.
 
     Raises:

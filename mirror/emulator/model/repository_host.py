@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mirror.emulator.model.account_host import AccountHost
 from mirror.emulator.model.git_objects import BLOB_MODE, Identity
-from mirror.emulator.model.host import Host
 from mirror.emulator.model.repository import Repository
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account
 
 
-class RepositoryHost(Host):
+class RepositoryHost(AccountHost):
     """A host whose repositories can be changed."""
 
     def add_repository(
