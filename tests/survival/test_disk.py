@@ -33,7 +33,7 @@ def whole(ledger: Path) -> None:
     assert list(ledger.rglob("*.corrupt-*")) == []
     for path in ledger.rglob("*.json"):
         kind: Any = Index if path.name == "index.json" else Ledger
-        kind.from_json(json.loads(path.read_bytes()))
+        kind.decode(path.read_bytes())
 
 
 def ended_well(result: Came) -> None:
