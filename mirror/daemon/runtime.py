@@ -50,6 +50,7 @@ class Runtime:
         config: Config,
         secrets: Secrets,
         app: App,
+        notifications: Notifications,
         index: Index,
         clock: Clock,
         stack: AsyncExitStack,
@@ -65,7 +66,7 @@ class Runtime:
             name: host.store.client for name, host in self.hosts.items()
         }
         self.timetables = self._timetables()
-        self.notifications = Notifications.of(config, secrets, clock)
+        self.notifications = notifications
         self._secrets = secrets
         self._runner = runner
         self._stack = stack
@@ -102,6 +103,7 @@ class Runtime:
         Raises:
             ConfigError: An App's private key or a notification address is invalid.
         """
+        notifications = Notifications.of(config, secrets, clock)
         async with AsyncExitStack() as stack:
             opened = open_app(
                 config,
@@ -113,9 +115,7 @@ class Runtime:
                 before=before.app.shared if before else None,
             )
             app = await stack.enter_async_context(opened)
-            runtime = cls(config, secrets, app, index, clock, stack)
-            runtime._stack = stack.pop_all()
-            return runtime
+            return cls(config, secrets, app, notifications, index, clock, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def close(self) -> None:

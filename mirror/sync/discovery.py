@@ -1,4 +1,4 @@
-"""Patterns → mirrors: what the sources hold, page by page, and only what changed."""
+"""Finds the mirrors: those configured by name, and those whose repository a pattern matches."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a pass is about.
+    """The mirrors that were found.
 
     Attributes:
-        mirrors: To be brought up to date.
-        failed: Patterns whose listing failed, and mirrors that cannot be.
+        mirrors: All that can be mirrored.
+        failed: A report for each pattern that could not be listed, and each impossible mirror.
     """
 
     mirrors: tuple[Mirror, ...]
@@ -39,7 +39,7 @@ class Discovery:
 
 
 def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:
-    """Refuse a pattern of the command line that no configured source could match.
+    """Reject a pattern of the command line that no configured source could match.
 
     Raises:
         UsageError: Nothing was contacted.
