@@ -52,7 +52,6 @@ class Runtime:
         app: App,
         notifications: Notifications,
         index: Index,
-        clock: Clock,
         stack: AsyncExitStack,
     ) -> None:
         runner = app.runner(index)
@@ -115,7 +114,7 @@ class Runtime:
                 before=before.app.shared if before else None,
             )
             app = await stack.enter_async_context(opened)
-            return cls(config, secrets, app, notifications, index, clock, stack.pop_all())
+            return cls(config, secrets, app, notifications, index, stack.pop_all())
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -165,6 +164,7 @@ class Runtime:
         """The patterns that are enabled, by their listing."""
         return self._catalogue.patterns
 
+    @property
     def mirrors(self) -> tuple[Mirror, ...]:
         """The mirrors that are known without asking a host: by what listings held last."""
         return self._catalogue.mirrors

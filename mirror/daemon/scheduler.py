@@ -48,15 +48,12 @@ class HostGate(Gate, Protocol):
     @property
     def stopped(self) -> MirrorError | None:
         """Why nothing is sent to the host for now, or ``None``."""
-        ...
 
     def revive(self) -> None:
         """Send requests again, whatever has failed before."""
-        ...
 
     def revive_if_due(self) -> None:
         """Send requests again if the host was disabled for long enough."""
-        ...
 
 
 class Workload(Protocol):
@@ -65,38 +62,31 @@ class Workload(Protocol):
     @property
     def limit(self) -> int:
         """Mirrors that run at the same time."""
-        ...
 
     @property
     def patterns(self) -> Mapping[str, Sequence[Rule]]:
         """The patterns that are enabled, by :attr:`Rule.listing`."""
-        ...
 
     @property
     def gates(self) -> Mapping[str, HostGate]:
         """Of every source by its name, and of ``target``."""
-        ...
 
     @property
     def timetables(self) -> Mapping[float, Timetable]:
         """By the interval that mirrors are configured with; 0 for the service's own."""
-        ...
 
+    @property
     def mirrors(self) -> tuple[Mirror, ...]:
         """The mirrors that are known without asking a host: by what listings held last."""
-        ...
 
     def last_success(self, interval: float) -> float:
         """When the mirror of a timetable that is most behind last succeeded (epoch; 0 for never)."""
-        ...
 
     async def discover(self, listing: str, *, full: bool) -> Discovery:
-        """List an owner's repositories anew; all mirrors that there are then."""
-        ...
+        """List an owner's repositories; all mirrors that there are then, and what failed."""
 
     async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
         """Bring one mirror up to date."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -302,7 +292,7 @@ class Scheduler:
         """Take over the workload; a timetable that has not changed goes on as it is."""
         work, moment = self._workload, self._moment()
         self.queue.limit = work.limit
-        self._learn(work.mirrors(), reloaded=True)
+        self._learn(work.mirrors, reloaded=True)
         self._patterns = defaultdict(list)
         listings, self._listings = self._listings, {}
         for key, rules in work.patterns.items():

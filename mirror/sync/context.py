@@ -1,4 +1,4 @@
-"""What sessions are given: the two hosts, and what all sessions of a pass share."""
+"""What a session is given: its source, its target, and what all sessions share."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A host, as a session needs to know it.
+    """A host that a session reads from or writes to.
 
     Attributes:
-        name: As configured; ``target`` for the target.
+        name: Its configured name; ``target`` for the target.
         url: Its web address.
         api_url: The address of its API.
-        credential: A fingerprint of the credential: ETags differ by it.
-        response_timeout: Seconds from an upload's last byte to its answer.
-        stall_timeout: Seconds without a byte moved.
-        git: The same host, as git reaches it.
+        credential: A fingerprint of the credential, since ETags depend on it.
+        store: Reads and writes releases there.
+        stall_timeout: Seconds without a byte moved until a transfer fails.
+        response_timeout: Seconds from an upload's last byte to its response.
+        git: How git reaches the host; ``None`` if it does not.
     """
 
     name: str
@@ -45,13 +46,24 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all sessions of a pass share.
+    """What all sessions share.
 
     Attributes:
-        spool: Room on disk for assets in flight.
-        spooled: All assets go over the disk, not only those whose length nobody knows.
-        bandwidth: The budget of all transfers.
-        workers: Move the bytes of assets.
+        ledgers: Loads and saves the ledger's documents.
+        index: What is known of each mirror; kept in memory.
+        slots: Permissions to transfer an asset.
+        clock: The time and every wait.
+        observer: Watches the work.
+        stop: Once it is requested, nothing new is started.
+        retry: How often, and how soon, failed operations are attempted again.
+        transfers_per_release: Transfers into one release at the same time.
+        audit_interval: Seconds after which both sides are compared although nothing changed.
+        spool: Disk space for assets in flight.
+        bandwidth: The limit for all transfers together.
+        workers: Threads that move the bytes of assets.
+        spooled: Every asset goes through the spool, not only those of unknown length.
+        full: Trust no stored ETag and no quarantine.
+        git: Pushes tags; ``None`` if git is not available.
     """
 
     ledgers: LedgerStore

@@ -1,4 +1,4 @@
-"""What carrying out a plan takes, and how a failure is told."""
+"""What the executor of a plan works with; guarded deletes, and how failures are recorded."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The way that tags take from one repository to another."""
+    """Pushes tags, with their history, from one repository to another."""
 
     pusher: TagPusher
     source: Place
     target: Place
 
     async def push(self, tags: Sequence[str]) -> Mapping[str, MirrorError]:
-        """Bring tags; why one is not there, for those that are not."""
+        """Push tags; the error of each tag that could not be pushed."""
         return await self.pusher.push(self.source, self.target, tags)
 
     async def push_branch(self, branch: str, tag: str) -> None:
-        """Give the target a branch at a tag that was brought."""
+        """Create a branch at a tag that was pushed."""
         await self.pusher.push_branch(self.source, self.target, branch, tag)
 
 
@@ -49,13 +49,13 @@ class ExecutionContext:
         target: The host of the target.
         repo: The target repository.
         copier: Copies one asset.
-        slots: Permissions to transfer, shared by all mirrors.
+        slots: Permissions to transfer an asset, shared by all mirrors.
         per_release: Transfers into one release at the same time.
         retry: How often a copy is attempted that meets rate limits.
         stop: Once it is requested, nothing new is started.
         record: Called with each outcome as soon as it is known.
-        journal: Notes in the ledger what is not an outcome yet.
-        history: Brings tags with their history, where that is wanted.
+        journal: Records in the ledger what is not an outcome yet.
+        history: Pushes tags with their history, if that is configured.
     """
 
     target: ReleaseStore
@@ -71,11 +71,11 @@ class ExecutionContext:
     history: History | None = None
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
-        """Delete what was seen when the plan was made, and nothing that took its place.
+        """Delete what the plan saw, and nothing that took its place.
 
         Raises:
-            Waiting: It is not what was seen. Or it is there, although the target says that it is
-                not: of a write, that can also mean that the token may not.
+            Waiting: It is not what the plan saw. Or it exists although the target responds 404,
+                which for a write can also mean that the token lacks a permission.
         """
         try:
             if isinstance(action, DeleteRelease):
@@ -114,7 +114,7 @@ class ExecutionContext:
 
         Raises:
             NotFound: It is gone.
-            Waiting: It is not what was seen when the plan was made.
+            Waiting: It is not what the plan saw.
         """
         asset = await self.target.asset(self.repo, seen.id)
         if asset is None:
@@ -130,16 +130,16 @@ class ExecutionContext:
         *,
         within: int = 0,
     ) -> None:
-        """Record that the first of these failed, and that the others, which depend on it, wait.
+        """Record that the first of these actions failed, and that the others, which need it, wait.
 
         Args:
-            todo: What cannot be done.
+            todo: The actions.
             source: The source's release.
-            error: Why.
-            within: The target's release, by id, that an asset was to become a part of.
+            error: Why the first one failed.
+            within: The id of the target's release that an asset belongs into.
 
         Raises:
-            HostStopped: If that is what the failure is: it was told already, once.
+            HostStopped: The error itself, if it is one: it is reported once, for the host.
         """
         if isinstance(error, HostStopped):
             raise error

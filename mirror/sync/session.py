@@ -45,14 +45,14 @@ class Session:
     """One mirror, once."""
 
     def __init__(
-        self, mirror: Mirror, source: Endpoint, target: Endpoint, tools: SessionContext
+        self, mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
     ) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target
-        self._tools = tools
-        self._started = tools.clock.now()
-        self._entry = tools.index.mirrors.get(mirror.key) or IndexEntry(
+        self._context = context
+        self._started = context.clock.now()
+        self._entry = context.index.mirrors.get(mirror.key) or IndexEntry(
             mirror.name, str(mirror.target)
         )
         self._audit = self._audit_due()
@@ -113,12 +113,12 @@ class Session:
 
     async def save(self, ledger: Ledger) -> None:
         """Keep what a verification learnt of the copies' bytes, also for ``status``."""
-        await self._tools.ledgers.save(self._mirror.key, ledger)
+        await self._context.ledgers.save(self._mirror.key, ledger)
         entry, figures = self._entry, (*ledger.totals(), ledger.proofs())
-        known = self._mirror.key in self._tools.index.mirrors
+        known = self._mirror.key in self._context.index.mirrors
         if known and (entry.releases, entry.assets, entry.bytes, entry.proof) != figures:
             entry.releases, entry.assets, entry.bytes, entry.proof = figures
-            await self._tools.ledgers.save_index(self._tools.index)
+            await self._context.ledgers.save_index(self._context.index)
 
     async def repair(
         self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
@@ -127,7 +127,7 @@ class Session:
         tally = Results(self._mirror.name, str(self._mirror.target), work)
         if self._entry.pages:
             self._entry.pages = ()
-            await self._tools.ledgers.save_index(self._tools.index)
+            await self._context.ledgers.save_index(self._context.index)
         try:
             await self._execute(work, ledger, tally, source, target)
         finally:
@@ -145,11 +145,11 @@ class Session:
 
     def _audit_due(self) -> bool:
         """Whether nothing that was stored is to be trusted, and both sides are to be looked at."""
-        entry, tools = self._entry, self._tools
+        entry, context = self._entry, self._context
         age = self._started.timestamp() - entry.audited_at
         return (
-            tools.full
-            or not 0 <= age < tools.audit_interval
+            context.full
+            or not 0 <= age < context.audit_interval
             or 0 < entry.wake_at <= self._started.timestamp()
             or entry.source != self._mirror.name
             or entry.settings != self._mirror.settings
@@ -179,7 +179,7 @@ class Session:
         A document that belongs elsewhere is not believed: the target's own state is the truth.
         """
         fresh = Ledger(self._mirror.name, str(self._mirror.target), self._target.api_url)
-        ledger = await self._tools.ledgers.load(self._mirror.key) or fresh
+        ledger = await self._context.ledgers.load(self._mirror.key) or fresh
         snapshots = Snapshots(self._mirror, self._source, self._target)
         if ledger.target_url == self._target.api_url:
             source, target = await snapshots.take(listing, ledger, self._started, audit=self._audit)
@@ -189,7 +189,7 @@ class Session:
         if reason:
             log.warning("ledger.set_aside", target=str(self._mirror.target), reason=reason)
             if write:
-                await self._tools.ledgers.set_aside(self._mirror.key, reason)
+                await self._context.ledgers.set_aside(self._mirror.key, reason)
             ledger = fresh
             source, target = await snapshots.take(listing, fresh, self._started, audit=False)
         ledger.source = self._mirror.name
@@ -244,7 +244,7 @@ class Session:
         """
         if self._entry.pages and work.actions():
             self._entry.pages = ()
-            await self._tools.ledgers.save_index(self._tools.index)
+            await self._context.ledgers.save_index(self._context.index)
 
     async def _execute(
         self,
@@ -255,11 +255,11 @@ class Session:
         target: Snapshot | None,
     ) -> None:
         learn(ledger, work.learned)
-        tools = self._tools
+        context = self._context
         source_repo, target_repo = self._mirror.source, self._mirror.target
 
-        save = partial(tools.ledgers.save, self._mirror.key, ledger)
-        journal = Journal(ledger, save, tools.clock)
+        save = partial(context.ledgers.save, self._mirror.key, ledger)
+        journal = Journal(ledger, save, context.clock)
 
         async def note(outcome: Outcome) -> None:
             tally.add(outcome)
@@ -270,40 +270,40 @@ class Session:
             self._target.store,
             source_repo,
             target_repo,
-            clock=tools.clock,
-            retry=tools.retry,
+            clock=context.clock,
+            retry=context.retry,
             stall_timeout=min(self._source.stall_timeout, self._target.stall_timeout),
             response_timeout=self._target.response_timeout,
-            observer=tools.observer,
+            observer=context.observer,
             mirror_name=self._mirror.name,
             fetcher=await self._fetcher(),
-            bandwidth=tools.bandwidth,
-            workers=tools.workers,
+            bandwidth=context.bandwidth,
+            workers=context.workers,
         )
-        context = ExecutionContext(
+        execution = ExecutionContext(
             target=self._target.store,
             repo=target_repo,
             copier=copier,
-            slots=tools.slots,
-            per_release=tools.transfers_per_release,
-            clock=tools.clock,
-            retry=tools.retry,
-            stop=tools.stop,
+            slots=context.slots,
+            per_release=context.transfers_per_release,
+            clock=context.clock,
+            retry=context.retry,
+            stop=context.stop,
             record=note,
             journal=journal,
             history=self._history(source, target),
         )
         branch = target.repository.default_branch if target else ""
-        tools.observer.bytes_planned(tally.planned_bytes)
+        context.observer.bytes_planned(tally.planned_bytes)
         try:
             if work.actions():
                 now = self._target.store.client.host_time()
                 await journal.begin(now, creating_repository=work.repository is not None)
             async with journal.kept():
-                await Executor(context, branch).run(work)
+                await Executor(execution, branch).run(work)
         except HostStopped as error:
             tally.stopped = Failure.of(error)
-        tally.interrupted = tools.stop.requested and tally.unfinished
+        tally.interrupted = context.stop.requested and tally.unfinished
 
     async def _fetcher(self) -> AssetDownloader:
         limits = await self._target.store.client.capabilities()
@@ -312,18 +312,18 @@ class Session:
             self._source.store,
             self._mirror.source,
             f"{self._target.api_url} {self._mirror.key}",
-            self._tools.spool,
-            self._tools.bandwidth,
-            everything=self._tools.spooled,
+            self._context.spool,
+            self._context.bandwidth,
+            everything=self._context.spooled,
             archive_limit=min((size for size in sizes if size is not None), default=None),
-            clock=self._tools.clock,
-            retry=self._tools.retry,
+            clock=self._context.clock,
+            retry=self._context.retry,
             stall_timeout=self._source.stall_timeout,
         )
 
     def _history(self, source: Snapshot, target: Snapshot | None) -> History | None:
         """The way of pushed tags, between the two repositories as they are called now."""
-        git, there, here = self._tools.git, self._source.git, self._target.git
+        git, there, here = self._context.git, self._source.git, self._target.git
         if self._mirror.policy.tags != "push" or not (git and there and here):
             return None
         repo = target.repository.ref if target else self._mirror.target
@@ -331,14 +331,14 @@ class Session:
 
     async def _record(self, work: Plan, ledger: Ledger, tally: Results, listing: Listing) -> None:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         if not tally.unfinished:
             tally.fresh = quarantine(ledger, tally.all_failures(), now)
         note_commits(ledger, self._commits)
         undone = tally.undone
         if not undone:
             ledger.settle()
-        await self._tools.ledgers.save(self._mirror.key, ledger)
+        await self._context.ledgers.save(self._mirror.key, ledger)
         releases, assets, size = ledger.totals()
         newest = next((r for r in self._selected(listing) if not r.draft), None)
         shown = ledger.releases.get(newest.id) if newest else None
@@ -367,7 +367,7 @@ class Session:
             entry.succeeded_at = self._started.timestamp()
         if self._audit:
             entry.audited_at = 0.0 if tally.unfinished else self._started.timestamp()
-        self._entry = self._tools.index.mirrors[self._mirror.key] = entry
+        self._entry = self._context.index.mirrors[self._mirror.key] = entry
         counts = tally.summary()
         tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
         tell("mirror.synced", source=self._mirror.name, **counts)

@@ -75,7 +75,7 @@ class Verifier:
         mirror: Which.
         source: The host of the source.
         target: The host of the target.
-        tools: What all sessions of a pass share.
+        context: What all sessions of a pass share.
         repair: Send again what differs or is missing.
     """
 
@@ -84,16 +84,16 @@ class Verifier:
         mirror: Mirror,
         source: Endpoint,
         target: Endpoint,
-        tools: SessionContext,
+        context: SessionContext,
         *,
         repair: bool,
     ) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target
-        self._tools = tools
+        self._context = context
         self._repair = repair
-        self._session = Session(mirror, source, target, tools)
+        self._session = Session(mirror, source, target, context)
         self._source_digests: dict[int, str] = {}
         self._target_digests: dict[int, str] = {}
         self._differing: list[Pair] = []
@@ -113,7 +113,7 @@ class Verifier:
         source, target, ledger = await self._session.look(write=self._repair)
         policy = self._mirror.policy
         plan = await self._session.plan(source, target, ledger, verifying(policy))
-        found = compare(plan, source, target, ledger, policy, self._tools.clock.now())
+        found = compare(plan, source, target, ledger, policy, self._context.clock.now())
         await self._compare(found.pairs)
         name, repo = self._mirror.name, str(self._mirror.target)
         damaged = {asset.id for _, asset in found.missing}
@@ -176,12 +176,12 @@ class Verifier:
         """Compare all pairs: what the hosts say first, then what has to be read."""
         to_read = []
         for pair in pairs:
-            same = pair.verdict(full=self._tools.full)
+            same = pair.verdict(full=self._context.full)
             if same is None:
                 to_read.append(pair)
             else:
                 self._note(pair, same=same)
-        self._tools.observer.bytes_planned(sum(map(_bytes, to_read)))
+        self._context.observer.bytes_planned(sum(map(_bytes, to_read)))
         queue = iter(to_read)
         try:
             async with asyncio.TaskGroup() as group:
@@ -192,8 +192,8 @@ class Verifier:
 
     async def _work_off(self, queue: Iterator[Pair]) -> None:
         for pair in queue:
-            async with self._tools.slots.take((pair.rank, -pair.copy.size)):
-                if self._tools.stop.requested:
+            async with self._context.slots.take((pair.rank, -pair.copy.size)):
+                if self._context.stop.requested:
                     self._unfinished = True
                     return
                 try:
@@ -221,7 +221,7 @@ class Verifier:
     async def _same_bytes(self, pair: Pair) -> bool:
         """Read both sides to their ends; nothing is kept but two digests."""
         number, done = next(_numbers), [0, 0]
-        observer = self._tools.observer
+        observer = self._context.observer
         asset, tag = pair.asset, pair.release.tag
         observer.transfer_started(number, self._mirror.name, tag, asset.name, _bytes(pair))
 
@@ -277,7 +277,7 @@ class Verifier:
         moved: Callable[[int], None],
     ) -> str:
         """The SHA-256 of an asset's bytes; transient failures are retried."""
-        tools, bandwidth = self._tools, self._tools.bandwidth
+        context, bandwidth = self._context, self._context.bandwidth
         source = AssetSource(side.store.client, repo, asset)
 
         async def attempt() -> str:
@@ -285,8 +285,8 @@ class Verifier:
                 source,
                 _Nowhere(),
                 sha256=sha256,
-                clock=tools.clock,
-                retry=tools.retry,
+                clock=context.clock,
+                retry=context.retry,
                 stall_timeout=side.stall_timeout,
                 response_timeout=side.response_timeout,
                 moved=moved,
@@ -295,7 +295,7 @@ class Verifier:
             )
             return piped.sha256
 
-        return await retrying(attempt, tools.retry, tools.clock, lambda error: error.retryable)
+        return await retrying(attempt, context.retry, context.clock, lambda error: error.retryable)
 
     # -- mending ------------------------------------------------------------------------------
 

@@ -509,12 +509,12 @@ async def run_pass(
     ledgers = DiskLedgers(disk, process, weather.dice)
     try:
         async with asyncio.timeout(LONGEST_PASS), source_client, target_client:
-            tools = _tools(ledgers, await ledgers.load_index(), clock, process, full=full)
+            context = _context(ledgers, await ledgers.load_index(), clock, process, full=full)
             rule = _rule(source, target, settings)
             runner = MirrorRunner(
                 {"github": _side("github", source_client)},
                 _side("target", target_client),
-                tools,
+                context,
                 partial(verify_mirror, repair=True) if command == "verify" else sync_mirror,
             )
             batch = Batch(command, [rule], (), runner, at_once=1)
@@ -531,7 +531,7 @@ async def run_pass(
         raise
 
 
-def _tools(
+def _context(
     ledgers: DiskLedgers, index: Index, clock: LoopClock, process: Process, *, full: bool
 ) -> SessionContext:
     return SessionContext(

@@ -168,6 +168,7 @@ class FakeWorkload:
         (group,) = (group for group in self.groups if group.interval == interval)
         return group.succeeded_at
 
+    @property
     def mirrors(self) -> tuple[Mirror, ...]:
         return tuple(self.found)
 
