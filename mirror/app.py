@@ -16,6 +16,7 @@ from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.connection import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
+from mirror.github.settings import Limits, Network, Timeouts
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
@@ -399,17 +400,14 @@ def _client(
         host.api_url,
         auth,
         clock,
+        network=Network(host.ca_file, host.proxy, host.upload_origin, host.allow_plaintext),
+        timeouts=Timeouts(
+            host.connect_timeout.total_seconds(),
+            host.stall_timeout.total_seconds(),
+            host.response_timeout.total_seconds(),
+        ),
+        limits=Limits(host.max_connections, writes, host.rate_limit_reserve),
         retry=retry,
-        max_connections=host.max_connections,
-        connect_timeout=host.connect_timeout.total_seconds(),
-        stall_timeout=host.stall_timeout.total_seconds(),
-        response_timeout=host.response_timeout.total_seconds(),
-        writes_per_minute=writes,
-        rate_limit_reserve=host.rate_limit_reserve,
-        ca_file=host.ca_file,
-        proxy=host.proxy,
-        upload_origin=host.upload_origin,
-        allow_plaintext=host.allow_plaintext,
         on_request=on_request,
     )
 

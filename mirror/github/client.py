@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import structlog
 
-from mirror import __version__
 from mirror.core.circuit_breaker import CircuitBreaker, Lane
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.reporting.report import RequestCount
@@ -36,7 +35,6 @@ from mirror.errors import (
 )
 from mirror.github.answers import decode
 from mirror.github.auth import AppAuth
-from mirror.github.connection import Proxies
 from mirror.github.protocol.errors import Context, decode_response
 from mirror.github.protocol.headers import etag_of, moment_of
 from mirror.github.protocol.pagination import next_link
@@ -49,6 +47,7 @@ from mirror.github.protocol.urls import (
 )
 from mirror.github.protocol.urls import api_url as api_url_of
 from mirror.github.repeat import Answer, Call, Repeater
+from mirror.github.settings import Limits, Network, Timeouts
 from mirror.github.streams import StorageError, Streams
 from mirror.github.throttle import Throttle
 from mirror.github.wire import (
@@ -59,8 +58,8 @@ from mirror.github.wire import (
     RequestSeen,
     Server,
     Wire,
+    request_timeout,
     sent_with,
-    timeouts,
 )
 from mirror.loops import ask, held
 
@@ -68,7 +67,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
-    from pathlib import Path
     from types import TracebackType
 
     import aiohttp
@@ -96,20 +94,12 @@ class GitHubClient:
         api_url: Its API address, where it does not follow from ``url``.
         auth: The credential.
         clock: The time, and every wait.
-        retry: How often and how long to wait before a JSON request is sent again.
-        max_connections: Requests and transfers at once.
-        connect_timeout: Seconds until a connection must stand.
-        stall_timeout: Seconds without a byte while an answer or a download is awaited.
-        response_timeout: Seconds from an upload's last byte to its answer.
-        writes_per_minute: 0 for no limit.
-        rate_limit_reserve: Requests of the primary limit to leave for others.
-        ca_file: Certificates (PEM) that are trusted in addition to the system's.
-        proxy: Its address; empty for none; ``None`` for what the environment says.
-        upload_origin: One more origin that ``upload_url`` may name.
-        allow_plaintext: Send the token over ``http`` to others than loopback, too.
+        network: How it is reached.
+        timeouts: How long is waited.
+        limits: How much is sent to it.
+        retry: How often a JSON request is sent, and after which waits.
         jitter: A random number from 0 to 1.
-        user_agent: Hosts refuse requests without one.
-        on_request: Told of every request.
+        on_request: Called after every request.
     """
 
     def __init__(
@@ -120,26 +110,18 @@ class GitHubClient:
         auth: Auth,
         clock: Clock,
         *,
-        retry: RetryPolicy | None = None,
-        max_connections: int = 16,
-        connect_timeout: float = 10.0,
-        stall_timeout: float = 60.0,
-        response_timeout: float = 900.0,
-        writes_per_minute: float = 0,
-        rate_limit_reserve: int = 0,
-        ca_file: Path | None = None,
-        proxy: str | None = None,
-        upload_origin: str | None = None,
-        allow_plaintext: bool = False,
+        network: Network = Network(),
+        timeouts: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
+        retry: RetryPolicy = RetryPolicy(),
         jitter: Callable[[], float] = random.random,
-        user_agent: str = f"release-mirror/{__version__}",
         on_request: Callable[[RequestSeen], None] | None = None,
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self.api_url = (api_url or api_url_of(url)).rstrip("/")
         self.clock = clock
-        self.upload_origins = accepted_upload_origins(self.url, self.api_url, upload_origin)
+        self.upload_origins = accepted_upload_origins(self.url, self.api_url, network.upload_origin)
         self._breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
         self.breaker = self._breakers["api"]
         self.breaker.half_open()
@@ -147,9 +129,9 @@ class GitHubClient:
             clock,
             name=name,
             breaker=self.breaker,
-            max_connections=max_connections,
-            writes_per_minute=writes_per_minute,
-            reserve=rate_limit_reserve,
+            max_connections=limits.max_connections,
+            writes_per_minute=limits.writes_per_minute,
+            reserve=limits.rate_limit_reserve,
         )
         self._auth = auth
         self._wire = Wire(
@@ -158,10 +140,7 @@ class GitHubClient:
             auth,
             self.throttle,
             clock,
-            proxies=Proxies(proxy),
-            ca_file=ca_file,
-            allow_plaintext=allow_plaintext,
-            user_agent=user_agent,
+            network=network,
             on_request=on_request,
         )
         self._repeater = Repeater(
@@ -169,17 +148,17 @@ class GitHubClient:
             self._once,
             self.count_retry,
             lambda: self.stopped is not None,
-            retry=retry or RetryPolicy(),
+            retry=retry,
             clock=clock,
             jitter=jitter,
         )
+        self._timeout = request_timeout(timeouts.connect, timeouts.stall)
         self._streams = Streams(
             self._wire,
             clock,
-            download=timeouts(connect_timeout, stall_timeout),
-            upload=timeouts(connect_timeout, response_timeout),
+            download=self._timeout,
+            upload=request_timeout(timeouts.connect, timeouts.response),
         )
-        self._timeout = timeouts(connect_timeout, stall_timeout)
         self._auth.begin(self)
         self._probing = asyncio.Lock()
         self._proving = asyncio.Lock()

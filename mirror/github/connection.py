@@ -13,6 +13,7 @@ from urllib.request import (  # type: ignore[attr-defined]
 
 import aiohttp
 
+from mirror import __version__
 from mirror.errors import BadAnswer, ConfigError, ConnectionLost, Problem, Unreachable
 from mirror.github.protocol.urls import origin, public, without_secrets
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def open_session(
-    tls: ssl.SSLContext | Literal[True], user_agent: str, *, keep: bool = True
+    tls: ssl.SSLContext | Literal[True], *, keep: bool = True
 ) -> aiohttp.ClientSession:
     """A session that verifies every certificate, keeps no cookie and reads no ``.netrc``.
 
@@ -32,13 +33,12 @@ def open_session(
 
     Args:
         tls: What is trusted: :func:`trust`.
-        user_agent: Hosts refuse requests without one.
         keep: Keep connections for the next request; else each request has one of its own.
     """
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=tls, limit=0, force_close=not keep),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": user_agent},
+        headers={"User-Agent": f"release-mirror/{__version__}"},  # refused without one
         trust_env=False,  # it would also read ~/.netrc; the environment's proxies are looked up here
     )
     # Unasked, aiohttp sends a GET, PUT or DELETE again when a kept connection breaks. Its first try

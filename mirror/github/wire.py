@@ -31,10 +31,10 @@ from mirror.loops import ask, finish, tell
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from mirror.core.clock import Clock
     from mirror.github.auth import Auth
+    from mirror.github.settings import Network
     from mirror.github.streams import Body
     from mirror.github.throttle import Throttle
 
@@ -98,7 +98,7 @@ class Server:
     github: bool = False
 
 
-def timeouts(connect: float, read: float) -> aiohttp.ClientTimeout:
+def request_timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
     """Seconds until a connection stands, and without a byte of the answer.
 
     The latter begins when the request's body was handed over. There is no limit in total: what
@@ -116,9 +116,9 @@ def sent_with(response: aiohttp.ClientResponse) -> tuple[str, ...]:
 class _Sessions:
     """The connections of one event loop."""
 
-    def __init__(self, tls: ssl.SSLContext | Literal[True], user_agent: str) -> None:
-        self.kept = open_session(tls, user_agent)
-        self.unkept = open_session(tls, user_agent, keep=False)
+    def __init__(self, tls: ssl.SSLContext | Literal[True]) -> None:
+        self.kept = open_session(tls)
+        self.unkept = open_session(tls, keep=False)
 
     async def close(self) -> None:
         try:
@@ -136,10 +136,7 @@ class Wire:
         auth: The credential.
         throttle: Told of limits; its circuit opens where no certificate can be trusted.
         clock: For the time that requests take.
-        proxies: Which proxy an address is asked through.
-        ca_file: Certificates (PEM) that are trusted in addition to the system's.
-        allow_plaintext: Send the token over ``http`` to others than loopback, too.
-        user_agent: Hosts refuse requests without one.
+        network: The way to the host.
         on_request: Told of every request.
     """
 
@@ -151,10 +148,7 @@ class Wire:
         throttle: Throttle,
         clock: Clock,
         *,
-        proxies: Proxies,
-        ca_file: Path | None,
-        allow_plaintext: bool,
-        user_agent: str,
+        network: Network,
         on_request: Callable[[RequestSeen], None] | None,
     ) -> None:
         self.name = name
@@ -167,10 +161,9 @@ class Wire:
         self._auth = auth
         self._throttle = throttle
         self._clock = clock
-        self._proxies = proxies
-        self._ca_file = ca_file
-        self._allow_plaintext = allow_plaintext
-        self._user_agent = user_agent
+        self._proxies = Proxies(network.proxy)
+        self._ca_file = network.ca_file
+        self._allow_plaintext = network.allow_plaintext
         self._on_request = on_request
         self._tls: ssl.SSLContext | Literal[True] = True
         self._home: asyncio.AbstractEventLoop | None = None
@@ -263,7 +256,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         sessions = self._sessions.get(loop)
         if sessions is None:
-            sessions = self._sessions[loop] = _Sessions(self._tls, self._user_agent)
+            sessions = self._sessions[loop] = _Sessions(self._tls)
         if self._broke_at is None or self._clock.monotonic() - self._broke_at >= DISTRUST:
             return sessions.kept
         return sessions.unkept

@@ -21,6 +21,7 @@ from mirror.errors import AuthError, HostStopped, ServerError
 from mirror.github import AppAuth, GitHubClient, ReleaseStore
 from mirror.github.appkey import AppKey
 from mirror.github.protocol.urls import owner_of
+from mirror.github.settings import Network
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Place:
                 self.clock,
                 retry=RetryPolicy(3),
                 jitter=lambda: 0.0,
-                proxy="",
+                network=Network(proxy=""),
             ) as client,
         ):
             yield client

@@ -33,6 +33,7 @@ from mirror.github import (
 )
 from support.clock import VirtualClock
 from support.fakehost import FakeHost, Handler, fake_host
+from support.grouped import grouped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,7 +55,12 @@ def asset(size: int = len(DATA), content_type: str = "application/octet-stream")
 
 def client(url: str, **settings: Any) -> GitHubClient:
     return GitHubClient(
-        "source", url, None, TokenAuth(lambda: "t"), VirtualClock(), proxy="", **settings
+        "source",
+        url,
+        None,
+        TokenAuth(lambda: "t"),
+        VirtualClock(),
+        **grouped({"proxy": "", **settings}),
     )
 
 

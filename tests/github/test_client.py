@@ -22,7 +22,9 @@ from mirror.errors import (
     ValidationFailed,
 )
 from mirror.github import GitHubClient, RefusedAddress, RequestSeen, TokenAuth
+from mirror.github.settings import Network
 from support.clock import START, VirtualClock
+from support.grouped import grouped
 from support.mocked import MockedResponse
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def client(clock: VirtualClock, **settings: Any) -> GitHubClient:
         clock,
         retry=retry,
         jitter=lambda: 1.0,
-        **settings,
+        **grouped(settings),
     )
 
 
@@ -506,7 +508,9 @@ async def test_a_token_over_plain_http_is_refused(host: Mocked) -> None:
             await ghe.get("x")
     assert host.sent == []
     host.answers("GET", f"{url}/api/v3/x", 200, 200)
-    async with GitHubClient("ghe", url, None, auth, VirtualClock(), allow_plaintext=True) as ghe:
+    async with GitHubClient(
+        "ghe", url, None, auth, VirtualClock(), network=Network(allow_plaintext=True)
+    ) as ghe:
         await ghe.get("x")
     async with GitHubClient("ghe", url, None, TokenAuth(), VirtualClock()) as ghe:
         await ghe.get("x")

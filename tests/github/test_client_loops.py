@@ -18,6 +18,7 @@ from mirror.github import GitHubClient, TokenAuth
 from mirror.loops import ask
 from support.clock import VirtualClock
 from support.fakehost import fake_host
+from support.grouped import grouped
 from support.threads import there
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def client(url: str, **settings: Any) -> GitHubClient:
         **settings,
     }
     auth = facts.pop("auth", TokenAuth(lambda: "secret"))
-    return GitHubClient("ghe", url, None, auth, facts.pop("clock"), **facts)
+    return GitHubClient("ghe", url, None, auth, facts.pop("clock"), **grouped(facts))
 
 
 async def read(ghe: GitHubClient, path: str) -> bytes:

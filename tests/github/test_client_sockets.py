@@ -29,6 +29,7 @@ from mirror.errors import (
 from mirror.github import GitHubClient, RefusedAddress, StorageError, TokenAuth
 from support.clock import VirtualClock
 from support.fakehost import FakeHost, fake_host
+from support.grouped import grouped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
@@ -45,7 +46,12 @@ def client(url: str, **settings: Any) -> GitHubClient:
         **settings,
     }
     return GitHubClient(
-        "ghe", url, facts.pop("api_url", None), facts.pop("auth"), facts.pop("clock"), **facts
+        "ghe",
+        url,
+        facts.pop("api_url", None),
+        facts.pop("auth"),
+        facts.pop("clock"),
+        **grouped(facts),
     )
 
 

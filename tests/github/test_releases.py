@@ -18,6 +18,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, BadAnswer, GitHubError, NotFound, ServerError, ValidationFailed
 from mirror.github import AssetSink, GitHubClient, ReleaseStore, TokenAuth
+from mirror.github.settings import Network
 from support.clock import VirtualClock
 from support.fakehost import FakeHost, Handler, fake_host
 
@@ -41,7 +42,14 @@ def client(url: str, *, token: str = TOKEN, attempts: int = 4) -> GitHubClient:
     auth = TokenAuth((lambda: token) if token else None)
     retry = RetryPolicy(attempts)
     return GitHubClient(
-        "host", url, None, auth, VirtualClock(), proxy="", retry=retry, jitter=lambda: 0.0
+        "host",
+        url,
+        None,
+        auth,
+        VirtualClock(),
+        network=Network(proxy=""),
+        retry=retry,
+        jitter=lambda: 0.0,
     )
 
 

@@ -18,6 +18,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github import AssetSink, AssetSource, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.pages import MOST_PAGES
+from mirror.github.settings import Network
 from mirror.github.wire import LARGEST_ANSWER
 from support.clock import VirtualClock
 from support.fakehost import FakeHost, Handler, fake_host
@@ -40,7 +41,7 @@ async def asked(
             host.url,
             TokenAuth(lambda: TOKEN),
             VirtualClock(),
-            proxy="",
+            network=Network(proxy=""),
             retry=RetryPolicy(attempts),
             jitter=lambda: 0.0,
         )

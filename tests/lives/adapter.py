@@ -29,6 +29,7 @@ from mirror.core.ledger.document import Index, Ledger
 from mirror.core.reporting.report import NullObserver
 from mirror.core.retry import RetryPolicy
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
+from mirror.github.settings import Network, Timeouts
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
 from mirror.sync.context import Endpoint, SessionContext
@@ -343,8 +344,8 @@ class SimulatedClient(GitHubClient):
             TokenAuth(lambda: f"token-of-{name}", host=host.url),
             clock,
             retry=RetryPolicy(attempts=6),
-            stall_timeout=STALL,
-            proxy="",
+            timeouts=Timeouts(stall=STALL),
+            network=Network(proxy=""),
             jitter=weather.dice.random,
         )
         self._line = Line(host, name, weather)
