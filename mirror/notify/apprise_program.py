@@ -1,19 +1,18 @@
-"""Apprise in a process of its own; run as a script by :mod:`mirror.notify.ways`.
+"""Apprise in a process of its own; run as a script by :mod:`mirror.notify.apprise_sender`.
 
-Apprise is called here, and nowhere else: its more than a hundred ways to send use libraries that
-block, that log addresses, and that may wait for ever. A process can be ended whatever it does, and
-its memory goes with it.
+Only this file calls Apprise: its more than a hundred services use libraries that block, log addresses
+and may wait for ever. A process can be killed whatever it does, and its memory goes with it.
 
 It reads one JSON document from standard input::
 
     {"urls": […], "limit": 30, "notice": {"title", "body", "kind": "failure|success"} or null}
 
-and writes one line for each address, as soon as it knows::
+and writes one line per address, by its number, as soon as the result is known::
 
-    {"way": 0, "sent": true, "why": ""}
+    {"number": 0, "sent": true, "why": ""}
 
-Without a notice nothing is sent: it only tells whether Apprise can read the address. Nothing but
-these lines leaves it, and they hold no address.
+Without a notice nothing is sent: the result is whether Apprise can read the address. The output holds
+nothing but these lines, and no address.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from typing import Any
 UNREADABLE = "Apprise cannot read the address, or lacks a library for it"
 
 # Apprise hands it on to threads of its own.
-_WAY: ContextVar[int] = ContextVar("way", default=-1)
+_NUMBER: ContextVar[int] = ContextVar("number", default=-1)
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 
@@ -44,9 +43,9 @@ class Statuses(logging.Handler):
         self.found: dict[int, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the status of a failure, by the way that met it."""
+        """Keep the status of a failure, by the address that it happened to."""
         if status := _STATUS.search(record.getMessage()):
-            self.found[_WAY.get()] = status[1]
+            self.found[_NUMBER.get()] = status[1]
 
 
 def main() -> None:
@@ -116,12 +115,12 @@ def _plugin(url: str) -> Any:
 def _send(out: int, number: int, plugin: Any, notice: dict[str, str], statuses: Statuses) -> None:
     import apprise  # noqa: PLC0415 - as above
 
-    _WAY.set(number)
+    _NUMBER.set(number)
     why = ""
     try:
-        ways = apprise.Apprise()
-        ways.add(plugin)
-        sent = ways.notify(
+        service = apprise.Apprise()
+        service.add(plugin)
+        sent = service.notify(
             body=notice["body"],
             title=notice["title"],
             notify_type=notice["kind"],
@@ -136,7 +135,7 @@ def _send(out: int, number: int, plugin: Any, notice: dict[str, str], statuses: 
 
 
 def _write(out: int, number: int, *, why: str) -> None:
-    line = json.dumps({"way": number, "sent": not why, "why": why})
+    line = json.dumps({"number": number, "sent": not why, "why": why})
     os.write(out, line.encode() + b"\n")
 
 

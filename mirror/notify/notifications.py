@@ -13,8 +13,8 @@ from mirror.core.reporting.notices import as_known, find_news, forget, mark, wit
 from mirror.core.retry import RetryPolicy, retrying
 from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
 from mirror.github.connection import Proxies
+from mirror.notify.apprise_sender import INSTALL, Address, AppriseSender, is_installed
 from mirror.notify.heartbeat import Heartbeat, usable
-from mirror.notify.ways import INSTALL, Way, Ways, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RETRY = RetryPolicy(attempts=2, first=5.0, longest=5.0)
-"""An attempt is as long as :data:`mirror.notify.ways.LIMIT`, and a pass waits for all of them."""
+"""An attempt is as long as :data:`mirror.notify.apprise_sender.LIMIT`, and a pass waits for all of them."""
 
 
 class _NotSent(MirrorError):
@@ -41,27 +41,27 @@ class Notifications:
     """Whom to tell, and how; nothing here ever fails a pass.
 
     Args:
-        ways: To people; none for telling nobody.
+        addresses: Where notices are sent.
         heartbeat: Called after each good pass; ``None`` for none.
         clock: For waits.
         place: Where the mirrors are, for people who have several.
-        sender: How the ways are gone.
+        sender: Sends them.
     """
 
     def __init__(
         self,
-        ways: Sequence[Way] = (),
+        addresses: Sequence[Address] = (),
         heartbeat: Heartbeat | None = None,
         *,
         clock: Clock,
         place: str = "",
-        sender: Ways | None = None,
+        sender: AppriseSender | None = None,
     ) -> None:
-        self._ways = tuple(ways)
+        self._addresses = tuple(addresses)
         self._heartbeat = heartbeat
         self._clock = clock
         self._place = place
-        self._sender = sender or Ways(clock)
+        self._sender = sender or AppriseSender(clock)
 
     @classmethod
     def of(cls, config: Config, secrets: Secrets, clock: Clock) -> Notifications:
@@ -82,7 +82,7 @@ class Notifications:
         if problems:
             raise ConfigError(str(config.file), problems)
         return cls(
-            [Way(str(ref), url) for ref in urls if (url := secrets.get(ref)) is not None],
+            [Address(str(ref), url) for ref in urls if (url := secrets.get(ref)) is not None],
             Heartbeat(address, clock, proxies=Proxies().of) if address is not None else None,
             clock=clock,
             place=urlsplit(config.target.url).netloc,
@@ -111,7 +111,7 @@ class Notifications:
                 part proves nothing of the whole, so that it is no heartbeat.
             good: Nothing beside the report went wrong.
         """
-        if self._ways:
+        if self._addresses:
             try:
                 await self._tell_and_save(report, ledgers, rules, patterns)
             except LedgerLocked:
@@ -142,7 +142,7 @@ class Notifications:
         Returns:
             Whether the index changed: it is to be saved.
         """
-        if not self._ways:
+        if not self._addresses:
             return False
         changed = forget(index, rules)
         known = [*as_known(index, rules), *without_entry(index, reports)]
@@ -161,10 +161,10 @@ class Notifications:
 
     @property
     def configured(self) -> str:
-        """What there is, for a person: ``2 ways to people, a heartbeat``; empty for nothing."""
-        number = len(self._ways)
-        ways = f"{number} way{'' if number == 1 else 's'} to people" if number else ""
-        return ", ".join(filter(None, (ways, "a heartbeat" if self._heartbeat else "")))
+        """What there is, for a person: ``2 notification addresses, a heartbeat``; empty for nothing."""
+        number = len(self._addresses)
+        addresses = f"{number} notification address{'' if number == 1 else 'es'}" if number else ""
+        return ", ".join(filter(None, (addresses, "a heartbeat" if self._heartbeat else "")))
 
     async def unreadable(self) -> list[str]:
         """Where the addresses are kept that Apprise cannot read; nothing is sent.
@@ -172,9 +172,9 @@ class Notifications:
         Raises:
             OSError: Apprise could not be started.
         """
-        if not self._ways:
+        if not self._addresses:
             return []
-        return [way.name for way in await self._sender.unreadable(self._ways)]
+        return [address.name for address in await self._sender.unreadable(self._addresses)]
 
     async def _tell_and_save(
         self,
@@ -207,7 +207,7 @@ class Notifications:
     ) -> bool:
         """Send what is new; whether the index changed.
 
-        A notice counts as sent when one way has taken it: a way that is broken for good would
+        A notice counts as sent when one address has taken it: one that is broken for good would
         else make the others repeat it after each pass.
         """
         changed = False
@@ -218,15 +218,15 @@ class Notifications:
         return changed
 
     async def _send(self, news: News) -> bool:
-        """Whether one way at least took it."""
-        left = dict.fromkeys(self._ways, "")
+        """Whether at least one address took it."""
+        left = dict.fromkeys(self._addresses, "")
 
         async def send() -> None:
             try:
                 answers = await self._sender.send(list(left), news.notice)
             except Exception as error:  # noqa: BLE001 - its text may hold anything
                 answers = [f"Apprise could not be run: {type(error).__name__}"] * len(left)
-            failed = {way: why for way, why in zip(left, answers, strict=True) if why}
+            failed = {address: why for address, why in zip(left, answers, strict=True) if why}
             left.clear()
             left.update(failed)
             if failed:
@@ -234,11 +234,11 @@ class Notifications:
 
         with suppress(_NotSent):
             await retrying(send, RETRY, self._clock, lambda _: True)
-        for way, why in left.items():
-            log.error("notify.failed", way=way.name, reason=why)
-        sent = len(self._ways) - len(left)
+        for address, why in left.items():
+            log.error("notify.failed", address=address.name, reason=why)
+        sent = len(self._addresses) - len(left)
         if sent:
-            log.info("notify.sent", kind=news.notice.kind, mirrors=len(news.about), ways=sent)
+            log.info("notify.sent", kind=news.notice.kind, mirrors=len(news.about), addresses=sent)
         return bool(sent)
 
 

@@ -13,7 +13,7 @@ from mirror.core.domain.policy import Policy
 from mirror.core.failure import Failure
 from mirror.core.ledger.index import Index, IndexEntry
 from mirror.core.reporting.report import Report, RepositoryReport
-from mirror.notify import Heartbeat, Notifications, Way, Ways, wildcards
+from mirror.notify import Address, AppriseSender, Heartbeat, Notifications, wildcards
 from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import START, VirtualClock
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirror.core.reporting.notices import Notice
     from support.bell import Bell
 
-WAYS = (Way("env:ONE", "json://one"), Way("env:TWO", "json://two"))
+ADDRESSES = (Address("env:ONE", "json://one"), Address("env:TWO", "json://two"))
 RULES = (Rule("github", "octo/tool", "mirrors/tool", Policy(), ""),)
 FAILED = RepositoryReport(
     "github:octo/tool", "mirrors/tool", "failed", failures=(Failure("rejected", "it broke"),)
@@ -32,17 +32,17 @@ FAILED = RepositoryReport(
 WELL = RepositoryReport("github:octo/tool", "mirrors/tool", "ok")
 
 
-class Post(Ways):
-    """Takes notices, and answers as it is told: by attempt, one answer for each way."""
+class Post(AppriseSender):
+    """Takes notices, and answers as it is told: by attempt, one answer for each address."""
 
     def __init__(self, *answers: list[str] | Exception) -> None:
         super().__init__(VirtualClock())
         self.answers = list(answers)
         self.sent: list[tuple[list[str], Notice]] = []
 
-    async def send(self, ways: Sequence[Way], notice: Notice) -> list[str]:
-        self.sent.append(([way.name for way in ways], notice))
-        answer = self.answers.pop(0) if self.answers else [""] * len(ways)
+    async def send(self, addresses: Sequence[Address], notice: Notice) -> list[str]:
+        self.sent.append(([address.name for address in addresses], notice))
+        answer = self.answers.pop(0) if self.answers else [""] * len(addresses)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -61,8 +61,8 @@ def report(*repositories: RepositoryReport, command: str = "sync", **more: Any) 
     return Report(command, START, START, repositories, **more)
 
 
-def notifications(post: Ways, heartbeat: Heartbeat | None = None) -> Notifications:
-    return Notifications(WAYS, heartbeat, clock=VirtualClock(), sender=post)
+def notifications(post: AppriseSender, heartbeat: Heartbeat | None = None) -> Notifications:
+    return Notifications(ADDRESSES, heartbeat, clock=VirtualClock(), sender=post)
 
 
 async def told(ledgers: FileLedgerStore) -> bool:
@@ -80,14 +80,14 @@ async def test_once_each_over_passes_of_their_own(ledgers: FileLedgerStore) -> N
 
 
 async def test_what_failed_is_tried_again_and_the_rest_is_not(ledgers: FileLedgerStore) -> None:
-    """A second attempt goes to the ways that failed; one that took it is enough to remember."""
+    """A second attempt goes to the addresses that failed; one that took it is enough to remember."""
     post = Post(["", "HTTP 500"], ["HTTP 500"])
     with capture_logs() as logs:
         await notifications(post).after(report(FAILED), ledgers, RULES)
     assert [names for names, _ in post.sent] == [["env:ONE", "env:TWO"], ["env:TWO"]]
     assert await told(ledgers)
     assert [entry for entry in logs if entry["event"] == "notify.failed"] == [
-        {"event": "notify.failed", "log_level": "error", "way": "env:TWO", "reason": "HTTP 500"}
+        {"event": "notify.failed", "log_level": "error", "address": "env:TWO", "reason": "HTTP 500"}
     ]
 
 
@@ -179,7 +179,7 @@ async def test_the_heartbeat_is_of_good_passes_over_everything(
 async def test_a_heart_beats_although_nobody_can_be_told(
     ledgers: FileLedgerStore, bell: Bell
 ) -> None:
-    """A way that is broken does not make a pass a bad one."""
+    """An address that is broken does not make a pass fail."""
     async with ledgers.lock():
         index = await ledgers.load_index()
         index.mirrors["mirrors/tool"].told = True

@@ -217,7 +217,7 @@ async def test_check_says_what_it_cannot_prove(told: World, bell: Bell) -> None:
     done = await run(told, "check", "--json")
     (found,) = [item for item in done.json()["checks"] if item["host"] == "notify"]
     assert found["status"] == "unknown"
-    assert found["detail"].startswith("1 way to people, a heartbeat; ")
+    assert found["detail"].startswith("1 notification address, a heartbeat; ")
     assert not bell.rings
     assert secretless(done)
 

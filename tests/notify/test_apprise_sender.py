@@ -1,4 +1,4 @@
-"""Apprise, in a process of its own: whatever a service does, people's other ways stay open."""
+"""Apprise, in a process of its own: whatever one service does, the other addresses get the notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from mirror.core.reporting.notices import Notice
-from mirror.notify import Way, Ways, is_installed
+from mirror.notify import Address, AppriseSender, is_installed
 from mirror.notify.apprise_program import UNREADABLE
 from mirror.system_clock import SystemClock
 from support.bell import Bell
@@ -35,13 +35,13 @@ class HeldClock(VirtualClock):
         await self.over.wait()
 
 
-def way(bell: Bell, path: str, scheme: str = "json") -> Way:
-    return Way(f"env:{path}", bell.url(f"{path}/{SECRET}", scheme))
+def address(bell: Bell, path: str, scheme: str = "json") -> Address:
+    return Address(f"env:{path}", bell.url(f"{path}/{SECRET}", scheme))
 
 
 async def test_a_notice_arrives_as_it_is(bell: Bell) -> None:
     """Title, text and kind, in plain text."""
-    assert await Ways(SystemClock()).send([way(bell, "a")], NOTICE) == [""]
+    assert await AppriseSender(SystemClock()).send([address(bell, "a")], NOTICE) == [""]
     (ring,) = bell.rings
     assert ring.message["title"] == NOTICE.title
     assert ring.message["message"] == NOTICE.body
@@ -52,16 +52,16 @@ async def test_a_notice_arrives_as_it_is(bell: Bell) -> None:
 async def test_each_way_has_an_answer_of_its_own(bell: Bell) -> None:
     """What one refuses another takes; the HTTP status is told, and never the address."""
     bell.status("refused", 403)
-    ways = [
-        way(bell, "good"),
-        way(bell, "refused"),
-        Way("env:nonsense", f"nosuchservice://{SECRET}"),
-        Way("env:gone", f"json://127.0.0.1:1/{SECRET}"),
-        Way("env:odd", f"\u00fc {SECRET}"),
+    addresses = [
+        address(bell, "good"),
+        address(bell, "refused"),
+        Address("env:nonsense", f"nosuchservice://{SECRET}"),
+        Address("env:gone", f"json://127.0.0.1:1/{SECRET}"),
+        Address("env:odd", f"\u00fc {SECRET}"),
     ]
-    answers = await Ways(SystemClock()).send(ways, NOTICE)
+    answers = await AppriseSender(SystemClock()).send(addresses, NOTICE)
     assert answers == ["", "HTTP 403", UNREADABLE, "not reached, or refused", UNREADABLE]
-    assert SECRET not in str(answers) + repr(ways)
+    assert SECRET not in str(answers) + repr(addresses)
 
 
 async def test_one_that_hangs_holds_up_no_other_and_is_ended(bell: Bell) -> None:
@@ -77,8 +77,8 @@ async def test_one_that_hangs_holds_up_no_other_and_is_ended(bell: Bell) -> None
 
     async with asyncio.TaskGroup() as group:
         group.create_task(wait())
-        ways = [way(bell, "slow"), way(bell, "good")]
-        answers = await Ways(clock, limit=7.0).send(ways, NOTICE)
+        addresses = [address(bell, "slow"), address(bell, "good")]
+        answers = await AppriseSender(clock, limit=7.0).send(addresses, NOTICE)
     assert answers[0] == "no answer in time"
     assert clock.slept == [7.0]
 
@@ -95,7 +95,7 @@ async def test_a_cancelled_sending_leaves_no_process(bell: Bell, tmp_path: Path)
     )
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(
-            Ways(SystemClock(), program=program).send([way(bell, "a")], NOTICE)
+            AppriseSender(SystemClock(), program=program).send([address(bell, "a")], NOTICE)
         )
         await bell.rung.wait()
         sending.cancel()
@@ -107,9 +107,9 @@ async def test_a_process_that_dies_is_told(bell: Bell, tmp_path: Path) -> None:
     """No answer is not good news."""
     program = tmp_path / "program.py"
     program.write_text("raise SystemExit(3)\n")
-    ways = Ways(SystemClock(), program=program)
-    assert await ways.send([way(bell, "a")], NOTICE) == ["Apprise ended without an answer"]
-    assert await ways.unreadable([way(bell, "a")])
+    sender = AppriseSender(SystemClock(), program=program)
+    assert await sender.send([address(bell, "a")], NOTICE) == ["Apprise ended without an answer"]
+    assert await sender.unreadable([address(bell, "a")])
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -125,15 +125,17 @@ async def test_who_is_trusted_is_the_system_s_matter(
     file = tmp_path / "roots.pem"
     authority.cert_pem.write_to_path(file)
     async with Bell(tls) as bell:
-        ways = [way(bell, "a", "jsons")]
-        assert await Ways(SystemClock()).send(ways, NOTICE) == ["not reached, or refused"]
+        addresses = [address(bell, "a", "jsons")]
+        assert await AppriseSender(SystemClock()).send(addresses, NOTICE) == [
+            "not reached, or refused"
+        ]
         if variable == "SSL_CERT_DIR":
             (tmp_path / "roots").mkdir()
             (tmp_path / "roots" / f"{await _hash_of(file)}.0").symlink_to(file)
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
             file = tmp_path / "roots"
         monkeypatch.setenv(variable, str(file))
-        assert await Ways(SystemClock()).send(ways, NOTICE) == [""]
+        assert await AppriseSender(SystemClock()).send(addresses, NOTICE) == [""]
 
 
 async def _hash_of(certificate: Path) -> str:
@@ -145,8 +147,12 @@ async def _hash_of(certificate: Path) -> str:
 
 async def test_addresses_are_read_without_sending(bell: Bell) -> None:
     """A look at the configuration rings no bell."""
-    ways = [way(bell, "good"), Way("env:bad", "mailto//nobody"), way(bell, "fine", "xml")]
-    assert await Ways(SystemClock()).unreadable(ways) == [ways[1]]
+    addresses = [
+        address(bell, "good"),
+        Address("env:bad", "mailto//nobody"),
+        address(bell, "fine", "xml"),
+    ]
+    assert await AppriseSender(SystemClock()).unreadable(addresses) == [addresses[1]]
     assert not bell.rings
 
 
@@ -174,8 +180,8 @@ async def test_nothing_else_leaves_the_process(bell: Bell) -> None:
     assert process.returncode == 0
     assert SECRET not in out.decode() + err.decode()
     assert err == b""
-    assert sorted(json.loads(line)["way"] for line in out.splitlines()) == [0, 1, 2, 3]
-    assert [json.loads(line)["way"] for line in out.splitlines() if b"true" in line] == [0]
+    assert sorted(json.loads(line)["number"] for line in out.splitlines()) == [0, 1, 2, 3]
+    assert [json.loads(line)["number"] for line in out.splitlines() if b"true" in line] == [0]
 
 
 def test_it_is_looked_for_without_being_imported() -> None:

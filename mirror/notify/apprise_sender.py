@@ -1,4 +1,4 @@
-"""The ways to people: addresses that Apprise sends to, from a process of its own."""
+"""Sends notices by Apprise, in a process of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PASSED_ON = frozenset(
 _PROXY = re.compile(r"(?:https?|all|no)_proxy", re.IGNORECASE)
 
 LIMIT = 30.0
-"""Seconds that one attempt to send may take, over all ways."""
+"""Seconds that one attempt to send may take, over all addresses."""
 
 
 def is_installed() -> bool:
@@ -50,7 +50,7 @@ def is_installed() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Address:
     """One address to send to.
 
     Attributes:
@@ -62,7 +62,7 @@ class Way:
     url: str = field(repr=False)
 
 
-class Ways:
+class AppriseSender:
     """Sends by Apprise without waiting longer than a limit, whatever a service does.
 
     Args:
@@ -82,28 +82,32 @@ class Ways:
         self._limit = limit
         self._program = program
 
-    async def send(self, ways: Sequence[Way], notice: Notice) -> list[str]:
-        """Send a notice to each of some ways, at the same time.
+    async def send(self, addresses: Sequence[Address], notice: Notice) -> list[str]:
+        """Send a notice to several addresses at the same time.
 
         Returns:
-            For each way why it was not sent; empty where it was.
+            For each address the reason why it was not sent; empty if it was.
 
         Raises:
             OSError: No process could be started.
         """
-        return await self._run(ways, asdict(notice))
+        return await self._run(addresses, asdict(notice))
 
-    async def unreadable(self, ways: Sequence[Way]) -> list[Way]:
+    async def unreadable(self, addresses: Sequence[Address]) -> list[Address]:
         """Those whose address Apprise cannot read; nothing is sent.
 
         Raises:
             OSError: No process could be started.
         """
-        answers = await self._run(ways, None)
-        return [way for way, why in zip(ways, answers, strict=True) if why]
+        answers = await self._run(addresses, None)
+        return [address for address, why in zip(addresses, answers, strict=True) if why]
 
-    async def _run(self, ways: Sequence[Way], notice: dict[str, Any] | None) -> list[str]:
-        wish = {"urls": [way.url for way in ways], "limit": self._limit, "notice": notice}
+    async def _run(self, addresses: Sequence[Address], notice: dict[str, Any] | None) -> list[str]:
+        wish = {
+            "urls": [address.url for address in addresses],
+            "limit": self._limit,
+            "notice": notice,
+        }
         answers: dict[int, str] = {}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -126,7 +130,7 @@ class Ways:
             _kill(process)
             await process.wait()
         unanswered = "no answer in time" if late else "Apprise ended without an answer"
-        return [answers.get(number, unanswered) for number in range(len(ways))]
+        return [answers.get(number, unanswered) for number in range(len(addresses))]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         await self._clock.sleep(self._limit)
@@ -152,7 +156,7 @@ async def _talk(process: asyncio.subprocess.Process, given: bytes, answers: dict
     process.stdin.close()
     while line := await process.stdout.readline():
         answer = json.loads(line)
-        answers[answer["way"]] = "" if answer["sent"] else answer["why"]
+        answers[answer["number"]] = "" if answer["sent"] else answer["why"]
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
