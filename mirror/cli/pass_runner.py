@@ -17,7 +17,7 @@ from mirror.cli.output import is_terminal, print_text
 from mirror.cli.render.errors import print_error, sentence
 from mirror.cli.render.plan import plan_tables
 from mirror.cli.render.progress import LiveProgress, NoDisplay
-from mirror.cli.render.tables import news, summary
+from mirror.cli.render.summary import news, summary
 from mirror.cli.render.terminal import show
 from mirror.cli.render.verify import verify_tables
 from mirror.config import resolve_secrets

@@ -20,7 +20,8 @@ from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import NoProgress
 from mirror.cli.output import is_terminal, print_error_line, print_text
 from mirror.cli.render.progress import LiveProgress, NoDisplay
-from mirror.cli.render.tables import requests, summary
+from mirror.cli.render.summary import summary
+from mirror.cli.render.tables import requests
 from mirror.cli.render.terminal import show
 from mirror.config import load_config, resolve_secrets
 from mirror.core.text.wording import count, duration, size

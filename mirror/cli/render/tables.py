@@ -1,8 +1,7 @@
-"""What ``sync`` prints: a table of changes, then failures, quarantined items and warnings."""
+"""Parts that several commands print: tables, problems, the number of requests."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -11,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.core.text.sanitise import clean, shorten
-from mirror.core.text.wording import count, duration, size
+from mirror.core.text.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from rich.console import RenderableType
 
     from mirror.core.failure import Failure, Quarantined
-    from mirror.core.reporting.report import Report, RepositoryReport, Status
+    from mirror.core.reporting.report import Report, RepositoryReport
 
 LONGEST_NAME = 60
 LONGEST_WARNINGS = 20
@@ -64,90 +63,11 @@ def pair(source: str, target: str | None) -> Text:
     return text
 
 
-def summary(report: Report) -> list[RenderableType]:
-    """The output of ``sync``: changes, problems and totals."""
-    parts: list[RenderableType] = []
-    listed = [repo for repo in report.repositories if _is_listed(repo)]
-    if listed:
-        parts.append(_changes(listed))
-    if others := _others(report.repositories):
-        parts.append(Text(others, style="dim"))
-    parts += problems(report)
-    parts.append(_last_line(report))
-    return parts
-
-
-def news(report: Report) -> list[RenderableType]:
-    """The output of ``sync --quiet``: failures and an interruption; otherwise nothing.
-
-    Items that an earlier pass quarantined are left out.
-    """
-    if not (report.interrupted or any(_is_news(repo) for repo in report.repositories)):
-        return []
-    return without_leading_blank([*problems(report, quarantined=False), _last_line(report)])
-
-
 def without_leading_blank(parts: list[RenderableType]) -> list[RenderableType]:
     """Remove the blank line above the first part; blank lines belong between parts."""
     if parts and isinstance(parts[0], Padding):
         parts[0].top = 0
     return parts
-
-
-def _is_news(repo: RepositoryReport) -> bool:
-    return bool(repo.failures) or (repo.status == "failed" and not repo.quarantined)
-
-
-def _is_listed(repo: RepositoryReport) -> bool:
-    return bool(repo.actions or repo.failures) or repo.status == "failed"
-
-
-def _others(repositories: Sequence[RepositoryReport]) -> str:
-    """One line that counts the mirrors without a line of their own."""
-    kinds = Counter(repo.status for repo in repositories if not _is_listed(repo))
-    texts: dict[Status, str] = {
-        "unchanged": "unchanged",
-        "ok": "in sync",
-        "interrupted": "not finished",
-    }
-    return ", ".join(f"{kinds[kind]:,} {text}" for kind, text in texts.items() if kinds[kind])
-
-
-def _changes(repositories: Sequence[RepositoryReport]) -> Table:
-    table = plain_table(
-        "Source → target",
-        "New",
-        "Updated",
-        "Uploaded",
-        "Bytes",
-        "Failed",
-        numbers=("New", "Updated", "Uploaded", "Bytes", "Failed"),
-    )
-    for repo in sorted(repositories, key=lambda repo: repo.source.casefold()):
-        done = Counter(action.action for action in repo.actions if action.status == "done")
-        uploaded = done["upload-asset"] + done["replace-asset"]
-        moved = sum(
-            action.bytes or 0
-            for action in repo.actions
-            if action.status == "done" and action.action in {"upload-asset", "replace-asset"}
-        )
-        bad = len(repo.failures) or len(repo.quarantined) or int(repo.status == "failed")
-        name = pair(repo.source, repo.target)
-        if repo.status == "interrupted":
-            name.append(" (not finished)", style=STYLES["interrupted"])
-        table.add_row(
-            name,
-            _number(done["create-release"]),
-            _number(done["update-release"]),
-            _number(uploaded),
-            size(moved) if uploaded else "-",
-            Text(_number(bad), style=STYLES["failed"] if bad else ""),
-        )
-    return table
-
-
-def _number(number: int) -> str:
-    return f"{number:,}" if number else "-"
 
 
 def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType]:
@@ -184,10 +104,10 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
 
 
 def _known(repo: RepositoryReport) -> Iterator[Quarantined]:
-    """What is quarantined, without what this pass has told as a failure."""
-    told = {(failure.release, failure.asset) for failure in repo.failures if failure.final}
+    """The quarantined items that are not among the failures of this pass."""
+    failed = {(failure.release, failure.asset) for failure in repo.failures if failure.final}
     for item in repo.quarantined:
-        if (item.release, item.asset) not in told:
+        if (item.release, item.asset) not in failed:
             yield item
 
 
@@ -199,13 +119,13 @@ def _item(text: str | Text) -> RenderableType:
     return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
 
 
-def place(source: str, release: str | None, asset: str | None) -> str:
+def _place(source: str, release: str | None, asset: str | None) -> str:
     """Mirror, release and asset in one line; empty parts are left out."""
     return " ".join(shorten(name, LONGEST_NAME) for name in (source, release, asset) if name)
 
 
 def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
-    text = Text(place(repo.source, failure.release, failure.asset), style="bold")
+    text = Text(_place(repo.source, failure.release, failure.asset), style="bold")
     facts = [failure.action] if failure.action and failure.action != "sync" else []
     if failure.attempts > 1:
         facts.append(f"{failure.attempts} attempts")
@@ -215,7 +135,7 @@ def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
 
 
 def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
-    text = Text(place(repo.source, item.release, item.asset), style="bold")
+    text = Text(_place(repo.source, item.release, item.asset), style="bold")
     text.append(f" (since {clean(item.since)[:10]})", style="dim")
     return _item(_explained(text, item.failure))
 
@@ -223,36 +143,6 @@ def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
 def _explained(text: Text, failure: Failure) -> Text:
     text.append(f"\n{clean(failure.sentence)}", style="not bold")
     return text.append(f"\n→ {failure.advice}", style="not bold dim")
-
-
-def _last_line(report: Report) -> RenderableType:
-    totals = report.totals()
-    seconds = (report.finished_at - report.started_at).total_seconds()
-    planned = report.command == "plan"
-    updated, deleted, sent = (
-        ("to update", "to delete", "to upload") if planned else ("updated", "deleted", "uploaded")
-    )
-    changed = [
-        count(totals["releases_created"], "new release") if totals["releases_created"] else "",
-        f"{totals['releases_updated']:,} {updated}" if totals["releases_updated"] else "",
-        f"{totals['releases_deleted']:,} {deleted}" if totals["releases_deleted"] else "",
-    ]
-    uploaded = totals["assets_uploaded"] + totals["assets_replaced"]
-    if uploaded:
-        moved = totals["bytes_uploaded"]
-        speed = f", {size(moved / seconds)}/s" if seconds >= 1 and not planned else ""
-        changed.append(f"{count(uploaded, 'asset')} {sent} ({size(moved)}{speed})")
-    if totals["failures"]:
-        changed.append(count(totals["failures"], "failure"))
-    none = "nothing changed" if report.status in {"failed", "interrupted"} else "nothing to do"
-    changes = ", ".join(text for text in changed if text) or none
-    word = {"ok": "In sync", "unchanged": "In sync", "failed": "Failed"}.get(
-        report.status, "Interrupted"
-    )
-    line = Text(f"{word}: ", style=STYLES["ok" if word == "In sync" else report.status])
-    mirrors = count(totals["repositories"], "mirror")
-    line.append(f"{changes}; {mirrors}, {requests(report)}, {duration(seconds)}", style="not bold")
-    return Padding(line, (1 if report.repositories else 0, 0, 0, 0))
 
 
 def requests(report: Report) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mirror.cli.render.plan import LINES, plan_tables
 from mirror.cli.render.status import status_tables
-from mirror.cli.render.tables import news, summary
+from mirror.cli.render.summary import news, summary
 from mirror.cli.render.verify import verify_tables
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
