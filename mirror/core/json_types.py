@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, ValidationError
 
+from mirror.core.domain.release import ADDRESS
 from mirror.core.text.sanitise import clean
 from mirror.errors import told
 
@@ -16,6 +17,9 @@ LARGEST = 2**63 - 1
 WholeNumber = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 """A host's id, a size in bytes, a number of things."""
+
+RepositoryName = Annotated[str, Meta(pattern=rf"\A{ADDRESS}\Z")]
+"""``OWNER/REPO``."""
 
 _LAST_MOMENT = 200e9  # in the year 8307
 
@@ -46,5 +50,7 @@ def mismatch(error: ValidationError, within: str = "") -> str:
     if missing := _MISSING.match(text):
         path += f"{'.' if path else ''}{missing[1]}"
         text = "missing"
+    elif " matching regex " in text:
+        text = "not in the expected format"
     text = text[:1].lower() + text[1:]
     return told(clean(f"{path}: {text}" if path else text), _LONGEST)

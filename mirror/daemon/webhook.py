@@ -7,12 +7,14 @@ ever sent to an address from a payload.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
-from mirror.core.domain.release import RepoRef
+import msgspec
+from msgspec import Struct
+
+from mirror.core.json_types import RepositoryName, mismatch
 from mirror.github.protocol.webhook import is_signed
 
 if TYPE_CHECKING:
@@ -69,6 +71,15 @@ class ReleaseChanged(NamedTuple):
 Decision = Refused | Ping | Ignored | ReleaseChanged
 
 
+class _Repository(Struct):
+    full_name: RepositoryName
+
+
+class _ReleaseEvent(Struct):
+    action: str
+    repository: _Repository
+
+
 class _Malformed(Exception):
     """A signed delivery that GitHub would not send."""
 
@@ -93,13 +104,13 @@ def decide(headers: Mapping[str, str], body: bytes, secret: str) -> Decision:
     if event != "release":
         return Ignored(f"event {_quoted(event)} is ignored")
     try:
-        return _release(headers, _payload(headers.get("Content-Type", ""), body))
+        return _release(headers, _event(headers.get("Content-Type", ""), body))
     except _Malformed as error:
         return Refused(400, str(error))
 
 
-def _payload(content_type: str, body: bytes) -> dict[str, Any]:
-    """The JSON of a delivery, which is the body or the field ``payload`` of a form."""
+def _event(content_type: str, body: bytes) -> _ReleaseEvent:
+    """The event of a delivery: its JSON is the body, or the field ``payload`` of a form."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         body = _field(body)
@@ -108,12 +119,11 @@ def _payload(content_type: str, body: bytes) -> dict[str, Any]:
             "the content type must be application/json or application/x-www-form-urlencoded"
         )
     try:
-        payload = json.loads(body)
+        return msgspec.json.decode(body, type=_ReleaseEvent)
+    except msgspec.ValidationError as error:
+        raise _Malformed(f"unexpected JSON in the payload: {mismatch(error)}") from None
     except (ValueError, RecursionError):
         raise _Malformed("the payload is not JSON") from None
-    if not isinstance(payload, dict):
-        raise _Malformed("the payload is not a JSON object")
-    return payload
 
 
 def _field(body: bytes) -> bytes:
@@ -126,18 +136,11 @@ def _field(body: bytes) -> bytes:
     return found[0]
 
 
-def _release(headers: Mapping[str, str], payload: dict[str, Any]) -> Decision:
-    action, repository = payload.get("action"), payload.get("repository")
-    name = repository.get("full_name") if isinstance(repository, dict) else None
-    if not isinstance(action, str) or not isinstance(name, str):
-        raise _Malformed("action or repository.full_name is missing or not a string")
-    try:
-        repo = RepoRef.parse(name)
-    except ValueError:
-        raise _Malformed("repository.full_name is not OWNER/NAME") from None
-    if action not in RELEASE_ACTIONS:
-        return Ignored(f"action {_quoted(action)} is ignored")
-    return ReleaseChanged(_host(headers.get("X-GitHub-Enterprise-Host")), str(repo), action)
+def _release(headers: Mapping[str, str], event: _ReleaseEvent) -> Decision:
+    if event.action not in RELEASE_ACTIONS:
+        return Ignored(f"action {_quoted(event.action)} is ignored")
+    host = _host(headers.get("X-GitHub-Enterprise-Host"))
+    return ReleaseChanged(host, event.repository.full_name, event.action)
 
 
 def _host(header: str | None) -> str | None:

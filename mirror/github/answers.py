@@ -17,8 +17,8 @@ from typing import Annotated, Protocol, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from mirror.core.domain.release import ADDRESS, Asset, Digest, Release, RepoRef, Repository
-from mirror.core.json_types import Count, mismatch
+from mirror.core.domain.release import Asset, Digest, Release, RepoRef, Repository
+from mirror.core.json_types import Count, RepositoryName, mismatch
 from mirror.errors import BadAnswer
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ class RepositoryAnswer(Struct):
     """A repository; whether it is empty is not said there."""
 
     id: Count
-    full_name: Annotated[str, Meta(pattern=rf"\A{ADDRESS}\Z")]
+    full_name: RepositoryName
     fork: bool
     private: bool | None = None
     archived: bool | None = None

@@ -54,8 +54,16 @@ def test_unknown_fields_are_ignored() -> None:
         ),
         (AssetAnswer, {"id": 1, "name": "a", "state": "uploaded"}, "size: missing"),
         (AssetAnswer, ASSET | {"size": 2**63}, f"size: expected `int` <= {2**63 - 1}"),
-        (Commit, {"sha": "0" * 40, "tree": {"sha": "main"}}, "tree.sha: expected `str` matching"),
-        (RepositoryAnswer, {"id": 1, "full_name": "a/..", "fork": False}, "full_name: expected"),
+        (
+            Commit,
+            {"sha": "0" * 40, "tree": {"sha": "main"}},
+            "tree.sha: not in the expected format",
+        ),
+        (
+            RepositoryAnswer,
+            {"id": 1, "full_name": "a/..", "fork": False},
+            "full_name: not in the expected format",
+        ),
         (FileAnswer, {"content": "a"}, "the content is not Base64"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct, field
 
 from mirror.core.failure import Quarantined
-from mirror.core.json_types import Count, WholeNumber
+from mirror.core.json_types import Count, RepositoryName, WholeNumber
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.ledger.index import (
     Index,
@@ -22,7 +22,6 @@ from mirror.core.ledger.index import (
     MirrorName,
     PageProof,
     ProofCounts,
-    RepositoryName,
 )
 from mirror.errors import FailureKind
 

@@ -9,15 +9,12 @@ from msgspec import Meta, Struct, field
 
 from mirror.core.domain.release import ADDRESS
 from mirror.core.failure import Failure, Quarantined
-from mirror.core.json_types import Moment, Seconds, WholeNumber, mismatch
+from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
     from mirror.core.reporting.report import Report
-
-RepositoryName = Annotated[str, Meta(pattern=rf"\A{ADDRESS}\Z")]
-"""``OWNER/REPO``."""
 
 MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
 """``NAME:OWNER/REPO``."""
