@@ -69,8 +69,9 @@ lint: $(VENV)/.developing  ## Check style and common errors (ruff)
 types: $(VENV)/.developing  ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-layers: $(VENV)/.developing  ## Check which packages import which (import-linter)
+layers: $(VENV)/.developing  ## Check which packages import which, and that none do so in a circle
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/test_imports.py
 
 unit: $(VENV)/.developing  ## Run the tests
 	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
