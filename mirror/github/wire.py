@@ -30,12 +30,11 @@ from mirror.loops import ask, finish, tell
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from mirror.core.clock import Clock
     from mirror.github.auth import Auth
     from mirror.github.settings import Network
-    from mirror.github.streams import Body
     from mirror.github.throttle import Throttle
 
 API_VERSION = "2022-11-28"
@@ -205,7 +204,7 @@ class Wire:
         headers: Mapping[str, str],
         *,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of the socket, handed on to aiohttp
-        body: bytes | Body | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
         trusted: frozenset[str] | None = None,
         decompress: bool = True,
         about: str = "",
