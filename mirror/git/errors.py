@@ -70,7 +70,7 @@ def explain(finished: Finished, place: Place, verb: str, quiet: float) -> Mirror
 
 
 def _auth(who: str, reason: str, name: str) -> MirrorError:
-    text = f"{who}the token was refused, or there is none; check that it is valid ({reason})"
+    text = f"{who}the token was refused, or there is none ({reason})"
     return AuthError(text, host=name, status=401)
 
 
@@ -95,19 +95,12 @@ def _moved(who: str, reason: str, name: str) -> MirrorError:
 
 
 def _untrusted(who: str, reason: str, name: str) -> MirrorError:
-    text = (
-        f"{who}its certificate is not trusted: {reason}; if it is signed by an authority of your"
-        " own, name that authority's certificate in ca_file"
-    )
-    return Unreachable(text, host=name, permanent=True)
+    text = f"{who}its certificate is not trusted: {reason}"
+    return Unreachable(text, host=name, permanent=True, hint="trust-ca")
 
 
 def _unreachable(who: str, reason: str, name: str) -> MirrorError:
-    text = (
-        f"{who}it cannot be reached: {reason}; check the address, the proxy, and that a firewall"
-        " lets it through"
-    )
-    return Unreachable(text, host=name)
+    return Unreachable(f"{who}it cannot be reached: {reason}", host=name, hint="reachability")
 
 
 def _busy(who: str, reason: str, name: str) -> MirrorError:
@@ -123,7 +116,8 @@ def _damaged(who: str, reason: str, _name: str) -> MirrorError:
 
 
 def _full(who: str, _reason: str, _name: str) -> MirrorError:
-    return GitError(f"{who}no space is left in the [ledger] directory, where its copy is kept")
+    text = f"{who}no space is left in the [ledger] directory, where its copy is kept"
+    return GitError(text, kind="disk")
 
 
 _KINDS: tuple[tuple[re.Pattern[str], Callable[[str, str, str], MirrorError]], ...] = (

@@ -643,9 +643,10 @@ class GitHubClient:
         """
         if origin(url) not in self.upload_origins:
             raise RefusedAddress(
-                f"{self.name}: uploads are said to go to {public(url)}, which is not known to belong"
-                " to this host; if it does, set upload_origin",
+                f"{self.name}: upload_url names {public(url)}, which is not known to belong to"
+                " this host",
                 host=self.name,
+                hint="upload-origin",
             )
         async with held(self._wire.home, self.throttle.slot(write=True)):
             return await self._admitted(

@@ -20,7 +20,7 @@ from mirror.github.protocol.urls import origin, public, without_secrets
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mirror.errors import GitHubError
+    from mirror.errors import GitHubError, Hint
 
 
 def open_session(
@@ -107,7 +107,7 @@ def _split_credentials(proxy: str | None) -> tuple[str | None, dict[str, str]]:
 
 
 def network_error(error: Exception, host: str, url: str, proxy: str | None) -> GitHubError:
-    """What a failure below HTTP means, in a sentence that says where and what to check.
+    """What a failure below HTTP means.
 
     Args:
         error: A :class:`aiohttp.ClientError`, :class:`OSError` or :class:`TimeoutError`.
@@ -120,10 +120,10 @@ def network_error(error: Exception, host: str, url: str, proxy: str | None) -> G
     who = f"{host}: {place}{through}"
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", error)
     reason = without_secrets(str(inner)) or type(inner).__name__
-    for kinds, sentence, permanent in _UNREACHABLE:
-        if isinstance(error, kinds):
+    for kind, sentence, hint in _UNREACHABLE:
+        if isinstance(error, kind):
             text = sentence.format(who=who, reason=reason, proxy=public(proxy or ""))
-            return Unreachable(text, host=host, permanent=permanent)
+            return Unreachable(text, host=host, permanent=hint == "trust-ca", hint=hint)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _proxy_error(error, host, who)
     if isinstance(error, aiohttp.ClientResponseError):
@@ -136,58 +136,38 @@ def network_error(error: Exception, host: str, url: str, proxy: str | None) -> G
     return ConnectionLost(text, host=host, ambiguous=True)
 
 
-_UNREACHABLE: tuple[tuple[type[Exception], str, bool], ...] = (
+_UNREACHABLE: tuple[tuple[type[Exception], str, Hint], ...] = (
     (
         aiohttp.ClientConnectorCertificateError,
-        (
-            "{who} shows a certificate that is not trusted: {reason}; if it is signed by an authority"
-            " of your own, name that authority's certificate in ca_file"
-        ),
-        True,
+        "{who} shows a certificate that is not trusted: {reason}",
+        "trust-ca",
     ),
-    (
-        aiohttp.ClientConnectorSSLError,
-        (
-            "{who}: no TLS connection came about: {reason}; is it https, and does nothing in between"
-            " intercept it?"
-        ),
-        False,
-    ),
+    (aiohttp.ClientConnectorSSLError, "{who}: TLS handshake failed: {reason}", "tls"),
     (
         aiohttp.ClientProxyConnectionError,
-        (
-            "{who} cannot be reached, since the proxy {proxy} cannot: {reason}; check proxy,"
-            " HTTPS_PROXY and NO_PROXY"
-        ),
-        False,
+        "{who} cannot be reached: no connection to the proxy {proxy}: {reason}",
+        "proxy-address",
     ),
     (
         aiohttp.ClientConnectorDNSError,
-        "{who} cannot be reached: its name is not known here ({reason}); check the address and DNS",
-        False,
+        "{who} cannot be reached: its name cannot be resolved ({reason})",
+        "dns",
     ),
-    (
-        aiohttp.ClientConnectorError,
-        "{who} cannot be reached: {reason}; check the address, and that a firewall lets it through",
-        False,
-    ),
+    (aiohttp.ClientConnectorError, "{who} cannot be reached: {reason}", "reachability"),
     (
         aiohttp.ConnectionTimeoutError,
-        (
-            "{who} cannot be reached: no connection within connect_timeout; check the address, the"
-            " proxy, and that a firewall lets it through"
-        ),
-        False,
+        "{who} cannot be reached: no connection within connect_timeout",
+        "reachability",
     ),
 )
 
 
 def _proxy_error(error: aiohttp.ClientHttpProxyError, host: str, who: str) -> GitHubError:
     refused = error.status == 407
-    hint = "it wants a user and a password" if refused else "does it allow this host?"
     return Unreachable(
         f"{who} cannot be reached: the proxy answered {error.status}"
-        f" {without_secrets(error.message)}; {hint}",
+        f" {without_secrets(error.message)}",
         host=host,
         permanent=refused,
+        hint="proxy-login" if refused else "proxy-allow",
     )

@@ -214,9 +214,9 @@ class Streams:
         name, status = self._wire.name, response.status
         if origin(url) != self._wire.origin:
             return StorageError(
-                f"{name}: the storage host {urlsplit(url).hostname} answered {status};"
-                " do a firewall and a proxy in between let it through?",
+                f"{name}: the storage host {urlsplit(url).hostname} answered {status}",
                 host=name,
+                hint="storage-host",
                 status=status,
             )
         context = Context(name, "GET", url, self._clock.now(), sent_with(response))

@@ -169,8 +169,9 @@ async def test_a_proxy_that_cannot_be_reached_is_named() -> None:
     """The sentence says that it is the proxy, without its password."""
     proxy = f"http://user:hush@127.0.0.1:{free_port()}"
     async with client("https://ghe.test", proxy=proxy) as ghe:
-        with pytest.raises(Unreachable, match=r"the proxy http://127\.0\.0\.1.*NO_PROXY") as caught:
+        with pytest.raises(Unreachable, match=r"the proxy http://127\.0\.0\.1") as caught:
             await ghe.get("x")
+    assert caught.value.hint == "proxy-address"
     assert "hush" not in str(caught.value)
 
 
@@ -187,8 +188,9 @@ async def test_a_proxy_that_refuses_is_not_asked_again() -> None:
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
         address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         async with client("https://ghe.test", proxy=address) as ghe:
-            with pytest.raises(Unreachable, match="user and a password"):
+            with pytest.raises(Unreachable, match="the proxy answered 407") as caught:
                 await ghe.get("x")
+            assert caught.value.hint == "proxy-login"
             with pytest.raises(HostStopped):
                 await ghe.get("x")
     assert asked == [b"CONNECT ghe.test:443 HTTP/1.1\r\n"]
@@ -201,8 +203,9 @@ async def test_a_host_that_refuses_connections_is_named_and_given_up() -> None:
     """The sentence says where and what to check; after the last try nobody else tries."""
     url = f"http://127.0.0.1:{free_port()}"
     async with client(url) as ghe:
-        with pytest.raises(Unreachable, match="firewall") as caught:
+        with pytest.raises(Unreachable) as caught:
             await ghe.post("x", {})  # refused is no doubt: even this is tried again
+        assert caught.value.hint == "reachability"
         assert url in str(caught.value)
         assert caught.value.attempts == 2
         assert not caught.value.ambiguous
@@ -213,8 +216,9 @@ async def test_a_host_that_refuses_connections_is_named_and_given_up() -> None:
 async def test_a_name_that_does_not_exist_is_told() -> None:
     """DNS is what to check."""
     async with client("https://no-such-host.invalid") as ghe:
-        with pytest.raises(Unreachable, match=r"DNS|firewall"):
+        with pytest.raises(Unreachable) as caught:
             await ghe.get("x")
+        assert caught.value.hint in {"dns", "reachability"}
 
 
 async def test_a_host_that_is_silent_is_not_waited_for_for_ever() -> None:
@@ -251,8 +255,9 @@ async def test_a_certificate_of_ones_own_authority_needs_ca_file(
     authority.cert_pem.write_to_path(ca_file)
     async with fake_host(ok, tls=server_side(authority), name="localhost") as host:
         async with client(host.url) as ghe:
-            with pytest.raises(Unreachable, match="ca_file") as caught:
+            with pytest.raises(Unreachable) as caught:
                 await ghe.get("x")
+            assert caught.value.hint == "trust-ca"
             assert caught.value.permanent
             assert caught.value.attempts == 1
             with pytest.raises(HostStopped):
@@ -331,8 +336,9 @@ async def test_an_upload_has_a_length_and_arrives_whole() -> None:
 async def test_a_token_is_not_uploaded_to_strangers() -> None:
     """An upload address of an unknown origin is refused before anything is sent."""
     async with fake_host(ok) as stranger, fake_host(ok) as host, client(host.url) as ghe:
-        with pytest.raises(RefusedAddress, match="upload_origin") as caught:
+        with pytest.raises(RefusedAddress, match="upload_url") as caught:
             await ghe.upload(f"{stranger.url}/x?name=a", chunks(b"a"), 1, "a/b")
+        assert caught.value.hint == "upload-origin"
         assert stranger.seen == []
         assert not caught.value.retryable
         async with client(host.url, upload_origin=stranger.url) as trusting:

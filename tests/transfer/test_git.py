@@ -269,8 +269,9 @@ async def test_a_host_that_stays_broken_is_a_failure_after_some_tries(scene: Sce
 async def test_an_unreachable_host_is_said_to_be_unreachable(scene: Scene) -> None:
     """With what to check."""
     scene.at_target = scene.place("target", "http://127.0.0.1:1", TARGET)
-    with pytest.raises(Unreachable, match=r"it cannot be reached.*check the address"):
+    with pytest.raises(Unreachable, match="it cannot be reached") as caught:
         await scene.push("v1")
+    assert caught.value.hint == "reachability"
 
 
 async def test_a_silent_host_is_left(scene: Scene) -> None:
@@ -557,8 +558,9 @@ async def test_an_own_authority_is_trusted_by_its_file_alone(tmp_path: Path) -> 
     scene = Scene(tmp_path)
     async with AsyncExitStack() as stack:
         await scene.open(stack, context)
-        with pytest.raises(Unreachable, match="ca_file") as caught:
+        with pytest.raises(Unreachable) as caught:
             await scene.push("v1")
+        assert caught.value.hint == "trust-ca"
         assert caught.value.permanent
         assert scene.clock.slept == []
         for name in ("at_source", "at_target"):

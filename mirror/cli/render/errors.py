@@ -7,8 +7,9 @@ import logging
 from mirror.cli.exit_status import first_known
 from mirror.cli.output import print_error_line
 from mirror.cli.redaction import redact
+from mirror.core.hints import advice
 from mirror.core.text.sanitise import clean
-from mirror.errors import ConfigError, LedgerLocked, MirrorError
+from mirror.errors import ConfigError, MirrorError
 
 
 def print_error(error: BaseException) -> None:
@@ -31,10 +32,10 @@ def print_error(error: BaseException) -> None:
 def sentence(error: BaseException) -> str:
     """An error on one line, without secrets and control characters."""
     text = " ".join(str(error).split("\n"))
-    if isinstance(error, LedgerLocked) and error.pid and str(error.pid) not in text:
-        text += f" (process {error.pid})"
     if not isinstance(error, MirrorError):
         text = f"unexpected {type(error).__name__}: {text}"
+    elif error.hint:
+        text += f"; {advice(error.kind, error.hint)}"
     return clean(redact(text))
 
 
