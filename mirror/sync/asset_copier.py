@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.domain.source_archives import SourceArchive
-from mirror.core.planning.asset_identity import label_of
-from mirror.core.planning.asset_names import (
+from mirror.core.domain.asset_names import (
     forms,
     guessed_name,
     is_temporary,
+    label_of,
     may_become,
     temporary_id,
 )
+from mirror.core.domain.source_archives import SourceArchive
 from mirror.core.retry import LAG, LONGEST_WAIT, polling, retrying
 from mirror.errors import (
     BadAnswer,

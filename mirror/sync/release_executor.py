@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of, may_become
 from mirror.core.execution.action import (
     AssetAction,
     DeleteAsset,
@@ -19,8 +20,6 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
-from mirror.core.planning.asset_identity import label_of
-from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become
 from mirror.core.planning.renames import vacated
 from mirror.core.retry import LAG, is_transient, polling, retrying
 from mirror.errors import (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from mirror.core.domain.asset_names import guessed_name, is_temporary, may_become, temporary_name
 from mirror.core.domain.release import asset_fingerprint
 from mirror.core.execution.action import (
     DeleteAsset,
@@ -19,7 +20,6 @@ from mirror.core.execution.action import (
 )
 from mirror.core.planning.asset_identity import Copies
 from mirror.core.planning.asset_matching import Matched, Taken, match_assets
-from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become, temporary_name
 from mirror.core.text.timestamps import iso
 from support.values import NOW, an_asset, an_entry, digest_of
 

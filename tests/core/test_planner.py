@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mirror.core.domain.asset_names import temporary_name
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef, Repository, Snapshot, asset_fingerprint, fingerprint
 from mirror.core.domain.selection import Selection
@@ -23,7 +24,6 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.ledger.document import QuarantineEntry
-from mirror.core.planning.asset_names import temporary_name
 from mirror.core.planning.planner import PENDING, tags_needed
 from mirror.core.text.body import marker, with_marker
 from mirror.core.text.timestamps import iso

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mirror.core.domain.asset_names import forms, guessed_name, is_temporary, temporary_name
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import Asset, Release, Repository, Snapshot
@@ -24,7 +25,6 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.ledger.document import Ledger
-from mirror.core.planning.asset_names import forms, guessed_name, is_temporary, temporary_name
 from mirror.core.planning.planner import plan
 from mirror.core.text.body import marked_release, marker, with_marker
 from support.model import Target, World, content_of, transliterated

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mirror.core.domain.asset_names import guessed_name, is_temporary
 from mirror.core.domain.release import (
     Asset,
     Release,
@@ -33,7 +34,6 @@ from mirror.core.execution.action import (
 )
 from mirror.core.failure import Failure
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival, record_in_place
-from mirror.core.planning.asset_names import guessed_name, is_temporary
 from mirror.core.planning.planner import PlanContext, plan, tags_needed
 from mirror.core.planning.renames import vacated as vacated_by
 from mirror.core.text.timestamps import iso

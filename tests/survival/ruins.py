@@ -11,7 +11,7 @@ import aiohttp
 from structlog.testing import capture_logs
 from yarl import URL
 
-from mirror.core.planning.asset_names import is_temporary
+from mirror.core.domain.asset_names import is_temporary
 from mirror.storage.json_ledger import FileLedgerStore
 from support.world import TARGET_TOKEN
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.asset_names import forms, is_temporary
 from mirror.core.execution.action import (
     CreateRelease,
     CreateRepository,
@@ -18,7 +19,6 @@ from mirror.core.execution.action import (
 )
 from mirror.core.ledger.document import AssetEntry, QuarantineEntry, ReleaseEntry
 from mirror.core.planning.asset_identity import proof_of
-from mirror.core.planning.asset_names import forms, is_temporary
 from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:

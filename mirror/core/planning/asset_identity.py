@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of, may_become
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.ledger.document import AssetEntry, same_content
-from mirror.core.planning.asset_names import guessed_name, is_temporary, may_become
 from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
@@ -275,11 +275,6 @@ def _alike(asset: Asset, copy: Asset) -> bool:
 
 def _is_as_we_leave_it(copy: KnownCopy, asset: Asset) -> bool:
     return copy.asset.label == label_of(asset, copy.asset.name)
-
-
-def label_of(asset: Asset, name: str) -> str:
-    """A copy's label; where the server changes the name, it keeps the one that people look for."""
-    return asset.label or ("" if name == asset.name else asset.name)
 
 
 def new_record(asset: Asset, copy: KnownCopy, *, called: bool, created: bool) -> AssetEntry:

@@ -30,6 +30,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.asset_names import (
+    folded,
+    guessed_name,
+    is_temporary,
+    label_of,
+    temporary_name,
+)
 from mirror.core.domain.release import Asset
 from mirror.core.execution.action import (
     AssetAction,
@@ -40,13 +47,7 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.ledger.document import AssetEntry, same_content
-from mirror.core.planning.asset_identity import Pairing, examine, label_of, new_record
-from mirror.core.planning.asset_names import (
-    folded,
-    guessed_name,
-    is_temporary,
-    temporary_name,
-)
+from mirror.core.planning.asset_identity import Pairing, examine, new_record
 from mirror.core.planning.renames import in_order, vacated
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from mirror.core.domain.asset_names import is_temporary
 from mirror.core.domain.selection import select
 from mirror.core.domain.source_archives import is_archive, with_archives
 from mirror.core.execution.action import DeleteAsset, DeleteRelease
 from mirror.core.failure import Failure
 from mirror.core.planning.asset_identity import as_found
 from mirror.core.planning.asset_identity import is_recorded as is_same_asset
-from mirror.core.planning.asset_names import is_temporary
 from mirror.core.planning.release_matching import is_recorded
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.asset_names import is_temporary
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import (
@@ -16,7 +17,6 @@ from mirror.core.execution.action import (
     UploadAsset,
 )
 from mirror.core.failure import Failure
-from mirror.core.planning.asset_names import is_temporary
 
 if TYPE_CHECKING:
     from mirror.core.domain.capabilities import Capabilities

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.asset_names import forms
 from mirror.core.domain.selection import Wanted, next_ripe, select
 from mirror.core.domain.source_archives import archives_of, with_archives
 from mirror.core.execution.action import (
@@ -21,7 +22,6 @@ from mirror.core.failure import Failure
 from mirror.core.ledger.document import ReleaseEntry
 from mirror.core.planning.asset_identity import Copies as AssetCopies
 from mirror.core.planning.asset_matching import Matched, match_assets
-from mirror.core.planning.asset_names import forms
 from mirror.core.planning.deletions import deletions
 from mirror.core.planning.eligibility import PENDING, Eligibility
 from mirror.core.planning.plan_context import PlanContext

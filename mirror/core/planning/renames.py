@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from mirror.core.domain.asset_names import temporary_name
 from mirror.core.execution.action import DeleteAsset, RenameAsset, ReplaceAsset
-from mirror.core.planning.asset_names import temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Names of assets: what a server may make of one, and the temporary names of ours."""
+"""Names of assets: what a server may make of one, labels, and our temporary names."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def temporary_id(name: str) -> int | None:
     """The source asset's id in a temporary name of ours; ``None`` for any other name."""
     found = _TEMPORARY.match(name)
     return int(found.group(1)) if found else None
+
+
+def label_of(asset: Asset, name: str) -> str:
+    """A copy's label; where the server changes the name, it keeps the one that people look for."""
+    return asset.label or ("" if name == asset.name else asset.name)
 
 
 def may_become(name: str, made: str) -> bool:
