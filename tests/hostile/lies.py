@@ -289,13 +289,15 @@ ERROR: Json = {
     "status": "422",
 }
 LEDGER: Json = {
-    "version": 1,
+    "version": 2,
     "source": "github:o/r",
     "target": "m/r",
     "target_url": "https://ghe.example.com/api/v3",
     "source_id": 5,
     "target_id": 6,
     "created_repository": True,
+    "creating_repository": False,
+    "working_since": "",
     "releases": [
         {
             "source_id": 1,
@@ -305,6 +307,7 @@ LEDGER: Json = {
             "followed": True,
             "published": "2026-01-01T00:00:00Z",
             "commit": "0" * 40,
+            "in_place": ["tool.tar.gz"],
             "assets": [
                 {
                     "source_id": 11,
@@ -316,6 +319,8 @@ LEDGER: Json = {
                     "source_digest": None,
                     "source_updated_at": "2026-01-01T00:00:00Z",
                     "created": True,
+                    "target_created_at": "2026-01-01T00:00:00Z",
+                    "proof": "bytes",
                 }
             ],
         }
@@ -329,11 +334,12 @@ LEDGER: Json = {
             "since": "2026-01-01T00:00:00Z",
             "release": "v1",
             "asset": None,
+            "kind": "rejected",
         }
     ],
 }
 INDEX: Json = {
-    "version": 1,
+    "version": 2,
     "finished_at": 1760000000.0,
     "passes": [
         {
@@ -367,8 +373,30 @@ INDEX: Json = {
             "since": 1760000000.0,
             "wake_at": 0.0,
             "warnings": ["a tag was moved"],
+            "failure": {
+                "kind": "rate-limit",
+                "detail": "the host says when to come back",
+                "action": "list-releases",
+                "release": "v1",
+                "asset": None,
+                "status_code": 429,
+                "attempts": 6,
+                "hint": None,
+                "final": False,
+                "next_attempt": "2026-01-01T00:00:00Z",
+                "release_id": 1,
+                "asset_id": 0,
+                "facts": "",
+            },
+            "proof": [1, 0, 0],
             "quarantined": [
-                {"release": "v1", "asset": None, "error": "e", "since": "2026-01-01T00:00:00Z"}
+                {
+                    "release": "v1",
+                    "asset": None,
+                    "error": "e",
+                    "since": "2026-01-01T00:00:00Z",
+                    "kind": "rejected",
+                }
             ],
             "told": False,
         }
