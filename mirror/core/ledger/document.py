@@ -1,8 +1,7 @@
-"""What was mirrored, as documents: memory with proof, never the truth.
+"""The ledger's documents: what was mirrored, with proof. The target itself is the truth.
 
-A ledger has one document for each mirrored target repository, and one small index, which is all
-that a pass with nothing to do needs. Here they are values and their JSON; where they are kept is
-a matter of a :class:`LedgerStore`.
+A ledger has one document per target repository, and one small index, which is all that a pass with
+nothing to do reads. This module declares them and their JSON; a :class:`LedgerStore` stores them.
 """
 
 from __future__ import annotations
@@ -50,30 +49,30 @@ Proof = Literal["bytes", "sent", "assumed", "refuted"]
 """What is known of a copy's bytes.
 
 ``bytes``: their SHA-256 is the source's, by the target's digest or by reading them back.
-``sent``: they were hashed on their way, and the target shows their size; it tells no digest.
-``assumed``: name and size are equal, and there is nothing else to compare.
-``refuted``: they were read, and are not the source's.
+``sent``: they were hashed in transit, and the target shows their size, but reports no digest.
+``assumed``: name and size match, and there is nothing else to compare.
+``refuted``: they were read, and differ from the source's.
 """
 
 
 class AssetEntry(Struct):
-    """The record of one asset at the target: which bytes it holds, and who put it there.
+    """The record of one asset at the target: its bytes, and who uploaded it.
 
-    Hosts never change the bytes of an asset's id, so that a record stays true for as long as the
-    asset exists, whatever its name is by then.
+    Hosts never change the bytes of an asset id, so a record stays true as long as the asset
+    exists, whatever its name.
 
     Attributes:
-        source_id: The source's asset whose bytes it holds.
+        source_id: The asset of the source that it is a copy of.
         source_name: The source's name for it when the copy last had the right name.
         target_id: The copy's id at the target.
         target_name: The copy's name at that time, as the server made it.
         new_name: The source's name that the copy was about to be given: an answer may be lost.
         size: In bytes.
-        sha256: Of its bytes, hexadecimal; ``None`` where nothing proves them.
-        source_digest: The source's SHA-256 when it was copied, where the source gave one.
+        sha256: Of its bytes, hexadecimal; ``None`` if nothing proves them.
+        source_digest: The source's SHA-256 when it was copied, if the source reported one.
         source_updated_at: ISO 8601, as the source gave it when it was copied.
         created: This mirror uploaded the copy.
-        target_created_at: The copy's date of creation (ISO 8601): with the id, its identity.
+        target_created_at: When the copy was created (ISO 8601); with the id, its identity.
         proof: What is known of its bytes.
     """
 
@@ -92,11 +91,11 @@ class AssetEntry(Struct):
 
 
 class QuarantineEntry(Struct):
-    """What failed for good.
+    """A permanent failure.
 
     Attributes:
-        asset_id: The source asset's id, ``0`` where the release itself failed.
-        facts: A fingerprint of what failed; another one is tried.
+        asset_id: The source asset's id, ``0`` if the release itself failed.
+        facts: A fingerprint of what failed; anything else is tried again.
         since: When it failed first (ISO 8601, UTC).
         kind: What kind of failure it is; documents of before do not say.
     """
@@ -132,8 +131,8 @@ class ReleaseEntry(_ReleaseFields):
     Attributes:
         created: This mirror made the copy.
         followed: Its text and flags are kept equal to the source's.
-        published: The copy was published, and when this mirror saw or did so (ISO 8601, UTC).
-        commit: Of the source's tag when it was last looked at, where that was known.
+        published: When this mirror published the copy or saw it published (ISO 8601, UTC).
+        commit: The commit of the source's tag when it was last read, if known.
         in_place: Names whose asset was about to be deleted and uploaded again under the same name:
             an asset of such a name that is not recorded is the rest of that upload.
         assets: By the id of the target's asset, also of former copies that still exist.
@@ -178,13 +177,13 @@ class Ledger(_LedgerFields):
         target_url: The target host's API address: a document of another host is not ours.
         source_id: The source repository's number, ``0`` while unknown.
         target_id: The target repository's number, ``0`` while it does not exist.
-        created_repository: This mirror made the target repository.
-        creating_repository: It was about to: one that is there and empty is its own.
-        working_since: The target's time when a run began to change it (ISO 8601); empty once a
-            run has ended with nothing left undone. What was published since then may be that run's.
+        created_repository: This mirror created the target repository.
+        creating_repository: It was about to: if the repository exists and is empty, it is ours.
+        working_since: The target's time when a run began to change it (ISO 8601); empty after a
+            run that left nothing undone. What was published since may be that run's.
         releases: By the id of the source's release.
-        quarantined: What failed for good, by ``(release id, asset id or 0)``, with the fingerprint
-            of what failed: while it is the same, it is not tried again.
+        quarantined: Permanent failures by ``(release id, asset id or 0)``. They are not tried again
+            while the fingerprint of what failed is the same.
     """
 
     releases: dict[int, ReleaseEntry] = field(default_factory=dict)
@@ -233,7 +232,7 @@ class Ledger(_LedgerFields):
         return encode(document)
 
     def settle(self) -> None:
-        """Nothing is left of what a run may have begun and not noted."""
+        """Forget what a run may have begun without recording: it has ended with nothing undone."""
         self.working_since = ""
         for entry in self.releases.values():
             entry.in_place = ()
@@ -245,53 +244,53 @@ class Ledger(_LedgerFields):
         return len(published), len(sizes), sum(sizes)
 
     def proofs(self) -> ProofCounts:
-        """How many assets of published releases are proven how; what was refuted is not counted."""
+        """Count the assets of published releases by proof; refuted ones are not counted."""
         published = [entry for entry in self.releases.values() if entry.published]
         count = Counter(asset.proof for entry in published for asset in entry.assets.values())
         return ProofCounts(count["bytes"], count["sent"], count["assumed"])
 
 
 class LedgerStore(Protocol):
-    """Where the documents and the index are kept. A document's key is the target's, case-folded."""
+    """Stores the documents and the index. A document's key is the target's, case-folded."""
 
     def lock(self, wait: float) -> AbstractAsyncContextManager[None]:
-        """Hold the store against other processes while the block runs.
+        """Lock the store against other processes while the block runs.
 
         Args:
-            wait: How many seconds to wait for another holder; 0 for not at all.
+            wait: Seconds to wait for another holder; 0 to fail at once.
 
         Raises:
-            LedgerLocked: Another process held it to the end.
+            LedgerLocked: Another process still holds it.
             LedgerError: The store cannot be written.
         """
         ...
 
     async def load_index(self) -> Index:
-        """Read the index; an empty one where there is none, or where it was unreadable."""
+        """Read the index; if it is missing or unreadable, one without any proof."""
         ...
 
     async def save_index(self, index: Index) -> None:
-        """Keep the index: after it returns, a crash leaves this one; before, the old or this one."""
+        """Save the index; a crash leaves the old or the new one, and after returning the new one."""
         ...
 
     async def load(self, key: str) -> Ledger | None:
-        """Read a document; ``None`` where there is none, or where it was unreadable (set aside)."""
+        """Read a document; ``None`` if it is missing or unreadable (then it is set aside)."""
         ...
 
     async def save(self, key: str, ledger: Ledger) -> None:
-        """Keep a document, as safely as the index."""
+        """Save a document, as safely as the index."""
         ...
 
     async def set_aside(self, key: str, reason: str) -> None:
-        """Move a document out of the way, for a person to look at."""
+        """Rename a document so that a person can look at it."""
         ...
 
 
 def same_content(entry: AssetEntry, asset: Asset) -> bool:
-    """Whether an asset of the source is still what was copied, as far as the source can tell.
+    """Whether an asset of the source is still what was copied, as far as the source tells.
 
-    An id never gets other bytes; a new id under the same name is an asset that was replaced,
-    even where the size is the same, unless both digests are known and agree.
+    The bytes of an id never change. A new id under the same name is a replaced asset, even if the
+    size is the same, unless both digests are known and equal.
     """
     if asset.size != entry.size:
         return False

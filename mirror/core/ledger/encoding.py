@@ -1,4 +1,4 @@
-"""Ledger documents as JSON text: read by their declarations, refused where they do not match."""
+"""Reads and writes the JSON of ledger documents; what does not match its declaration is refused."""
 
 from __future__ import annotations
 

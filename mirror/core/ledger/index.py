@@ -1,4 +1,4 @@
-"""The small file that a pass with nothing to do needs: an entry for each mirror and wildcard."""
+"""The index: one entry per mirror and per wildcard, all that a pass with nothing to do reads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PageProof(Struct, frozen=True, array_like=True):
 
     Attributes:
         url: Its address on the host.
-        etag: The host's, sent back as it came; empty where it gave none.
-        content: A fingerprint of what it held, without counters.
-        items: How many items it held; ``None`` in proofs that were stored before this was noted.
+        etag: As the host sent it; empty for none.
+        content: A fingerprint of its items, without counters.
+        items: How many items it had; ``None`` in proofs stored before this was recorded.
     """
 
     url: str
@@ -37,7 +37,7 @@ class PageProof(Struct, frozen=True, array_like=True):
 
 
 class ProofCounts(NamedTuple):
-    """How many assets of published releases are proven how, the surest first.
+    """Numbers of assets of published releases by proof, the strongest first.
 
     Attributes:
         bytes: Their SHA-256 is the source's.
@@ -54,28 +54,27 @@ NO_PROOF = ProofCounts(0, 0, 0)
 
 
 class IndexEntry(Struct):
-    """All that a pass needs to know of a mirror in which nothing changed.
+    """All that a pass needs to know about a mirror in which nothing changed.
 
     Attributes:
         source: ``NAME:OWNER/REPO``.
         settings: A fingerprint of the settings that matter.
-        credential: A fingerprint of the source's credential: ETags differ by it.
+        credential: A fingerprint of the source's credential, which ETags depend on.
         target_url: The target host's API address.
         pages: The source's listing when a pass last left nothing undone; empty for no proof.
-        audited_at: When both sides were last looked at (seconds since the epoch).
+        audited_at: When both sides were last read (seconds since the epoch).
         succeeded_at: When a pass last left nothing undone (seconds since the epoch).
         failure: What made the last pass fail; ``None`` if it did not.
         error: The same in the form that former code reads; only :class:`Index` uses it.
         releases, assets, bytes: What the target holds of this mirror.
-        proof: What is known of the bytes of those assets. It is less than ``assets`` by those
-            whose bytes were read and are not the source's.
-        newest: The publication of the newest selected release at the source (ISO 8601).
-        newest_visible: When it was seen published at the target; ``None`` while it is not.
-        since: When the mirror was first looked at (seconds since the epoch).
+        proof: What is known of the bytes of those assets; refuted ones are not counted.
+        newest: When the newest selected release was published at the source (ISO 8601).
+        newest_visible: When it was seen published at the target; ``None`` until then.
+        since: When the mirror was first synced (seconds since the epoch).
         wake_at: When a release that is too young now will be old enough (seconds since the
             epoch); 0 for none.
-        warnings, quarantined: What every report repeats.
-        told: People were told that it is in trouble, and not yet that it is well again.
+        warnings, quarantined: Repeated in every report.
+        told: A failure notification was sent, and no recovery notification yet.
     """
 
     source: MirrorName
@@ -103,15 +102,15 @@ class IndexEntry(Struct):
 
 
 class PassRecord(Struct, frozen=True):
-    """One pass of the past, for a picture of the last ones.
+    """One past pass, for the history on the status page.
 
     Attributes:
         started_at: Seconds since the epoch.
         seconds: How long it took.
-        mirrors: Those that it was about.
+        mirrors: Number of mirrors.
         unchanged, failed: How many of them.
-        bytes: That were uploaded.
-        requests: To all hosts.
+        bytes: Bytes uploaded.
+        requests: Requests to all hosts.
     """
 
     started_at: Moment
@@ -124,7 +123,7 @@ class PassRecord(Struct, frozen=True):
 
     @classmethod
     def of(cls, report: Report) -> PassRecord:
-        """What is worth remembering of a pass."""
+        """Summarize a report."""
         totals = report.totals()
         return cls(
             started_at=round(report.started_at.timestamp(), 3),
@@ -138,10 +137,10 @@ class PassRecord(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True):
-    """What people were told is in trouble, where there is no entry to remember it by.
+    """A failure notification that was sent for something without an entry in the index.
 
     Attributes:
-        command: ``sync``, or ``verify`` for what a repair left.
+        command: ``sync``, or ``verify`` for what a repair could not fix.
         source: ``NAME:OWNER/REPO``, or a wildcard.
         target: ``OWNER/REPO``; ``None`` for a wildcard.
     """
@@ -152,11 +151,11 @@ class Told(Struct, frozen=True):
 
 
 PASSES_KEPT = 60
-"""Passes of the past that the index remembers."""
+"""Past passes that the index keeps."""
 
 
 class ListingEntry(Struct):
-    """What a wildcard found: the pages of an owner's repositories, and what they held.
+    """The result of a wildcard: the pages of an owner's repositories, and the repositories.
 
     Attributes:
         repositories: ``[owner/name, id, fork, archived]`` of each.
@@ -168,12 +167,12 @@ class ListingEntry(Struct):
 
 
 class Index(Struct):
-    """The small file: an entry for each mirror by its target's key, a listing for each wildcard.
+    """An entry per mirror by its target's key, and a listing per wildcard.
 
     Attributes:
         finished_at: When a pass last ended (seconds since the epoch).
         passes: The last ones, the newest at the end.
-        told: What people were told of beside the mirrors.
+        told: Failure notifications that were sent for anything but a mirror with an entry.
     """
 
     mirrors: dict[str, IndexEntry] = field(default_factory=dict)
@@ -183,7 +182,7 @@ class Index(Struct):
     told: tuple[Told, ...] = ()
 
     def remember(self, report: Report) -> None:
-        """Note a pass that ended."""
+        """Record a pass that ended."""
         self.finished_at = report.finished_at.timestamp()
         self.passes = (*self.passes, PassRecord.of(report))[-PASSES_KEPT:]
 
