@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """One configuration in force; the scheduler's :class:`~mirror.daemon.scheduler.Workload`.
+    """One configuration in force; the scheduler's :class:`~mirror.daemon.workload.Workload`.
 
     Attributes:
         config: The settings.

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -16,7 +16,7 @@ from mirror.core.domain.selection import could_match
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Moment
-from mirror.daemon.job_queue import Gate, JobQueue
+from mirror.daemon.job_queue import JobQueue
 from mirror.daemon.local_zone import LocalZone
 from mirror.daemon.passes import Pass, Request
 from mirror.sync.discovery import Discovery
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from mirror.core.clock import Clock
-    from mirror.core.domain.mirror import Mirror, Rule
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.job_queue import Ending, Run
-    from mirror.errors import MirrorError
+    from mirror.daemon.workload import HostGate, Workload
 
 SLICE = 4.0
 """Longest wait of the loop, seconds: it proves to be alive, and notices a clock that was set."""
@@ -40,53 +40,6 @@ _SHORTEST = 0.001
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-class HostGate(Gate, Protocol):
-    """A host's client, as the scheduler needs it."""
-
-    @property
-    def stopped(self) -> MirrorError | None:
-        """Why nothing is sent to the host for now, or ``None``."""
-
-    def revive(self) -> None:
-        """Send requests again, whatever has failed before."""
-
-    def revive_if_due(self) -> None:
-        """Send requests again if the host was disabled for long enough."""
-
-
-class Workload(Protocol):
-    """What one loaded configuration gives the scheduler to do; replaced on reload."""
-
-    @property
-    def limit(self) -> int:
-        """Mirrors that run at the same time."""
-
-    @property
-    def patterns(self) -> Mapping[str, Sequence[Rule]]:
-        """The patterns that are enabled, by :attr:`Rule.listing`."""
-
-    @property
-    def gates(self) -> Mapping[str, HostGate]:
-        """Of every source by its name, and of ``target``."""
-
-    @property
-    def timetables(self) -> Mapping[float, Timetable]:
-        """By the interval that mirrors are configured with; 0 for the service's own."""
-
-    @property
-    def mirrors(self) -> tuple[Mirror, ...]:
-        """The mirrors that are known without asking a host: by what listings held last."""
-
-    def last_success(self, interval: float) -> float:
-        """When the mirror of a timetable that is most behind last succeeded (epoch; 0 for never)."""
-
-    async def discover(self, listing: str, *, full: bool) -> Discovery:
-        """List an owner's repositories; all mirrors that there are then, and what failed."""
-
-    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
-        """Bring one mirror up to date."""
 
 
 @dataclass(slots=True, eq=False)

@@ -197,7 +197,7 @@ class Status:
         return ""
 
     def data(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """What the page shows."""
+        """The data of the page, for its query."""
         config = self._runtime.config
         rejected, unsaved = self._state.rejected, self._state.unsaved
         if unsaved:
@@ -219,13 +219,10 @@ class Status:
             query=Query.of(query),
         )
 
-    def render(self, data: dict[str, Any]) -> str:
-        """The page."""
-        return render(data)
-
-    def policy(self, page: str) -> str:
-        """The page's ``Content-Security-Policy``."""
-        return policy(page)
+    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
+        """The page as HTML, and its ``Content-Security-Policy``."""
+        page = render(self.data(query))
+        return page, policy(page)
 
     def metrics(self) -> Callable[[], bytes]:
         """The metrics of this moment, whose text another thread may make."""

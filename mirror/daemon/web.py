@@ -52,13 +52,10 @@ class Pages(Protocol):
         """Why the service is not ready; empty when it is."""
 
     def data(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """What the page shows, for a query of the page."""
+        """The data of the page, for its query."""
 
-    def render(self, data: dict[str, Any]) -> str:
-        """The page."""
-
-    def policy(self, page: str) -> str:
-        """The page's ``Content-Security-Policy``."""
+    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
+        """The page as HTML, and its ``Content-Security-Policy``."""
 
     def hostnames(self) -> Collection[str]:
         """The configured names under which the service is reached, besides its addresses."""
@@ -206,12 +203,12 @@ class _Routes:
         self._scrape = asyncio.Lock()
 
     async def page(self, request: web.Request) -> web.Response:
-        page = self._pages.render(self._pages.data(dict(request.query)))
+        page, policy = self._pages.page(dict(request.query))
         return web.Response(
             body=page.encode("utf-8", "replace"),  # a name may hold half a character
             content_type="text/html",
             charset="utf-8",
-            headers={"Content-Security-Policy": self._pages.policy(page)},
+            headers={"Content-Security-Policy": policy},
         )
 
     async def status(self, request: web.Request) -> web.Response:
@@ -237,14 +234,6 @@ class _Routes:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
-class _NotRead(Exception):
-    """A body was not read to its end."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.reason)
-        self.refused = refused
-
-
 class _Webhook:
     """The endpoint that GitHub delivers to."""
 
@@ -266,34 +255,33 @@ class _Webhook:
         return self._answer(request, decision)
 
     async def _body(self, request: web.Request) -> bytes | Refused:
-        """The delivery's bytes; who cannot have signed them is not read."""
+        """The delivery's bytes; those of a sender who cannot have signed them are not read."""
         if not is_signature(request.headers.get("X-Hub-Signature-256")):
             return Refused(401)
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                await self._read(request, body)
-        except _NotRead as error:
-            return error.refused
+                refused = await self._read(request, body)
         except TimeoutError:
             return Refused(408, "the body did not arrive in time")
         except web.RequestPayloadError:
             return Refused(400, "the body is broken")
         finally:
             self._held -= len(body)
-        return bytes(body)
+        return refused or bytes(body)
 
-    async def _read(self, request: web.Request, body: bytearray) -> None:
-        too_large = _NotRead(Refused(413, "the body is too large"))
+    async def _read(self, request: web.Request, body: bytearray) -> Refused | None:
+        too_large = Refused(413, "the body is too large")
         if (request.content_length or 0) > self._limits.body:
-            raise too_large
+            return too_large
         async for chunk in request.content.iter_any():
             if len(body) + len(chunk) > self._limits.body:
-                raise too_large
+                return too_large
             if self._held + len(chunk) > self._limits.all_bodies:
-                raise _NotRead(Refused(503, "too many deliveries at once"))
+                return Refused(503, "too many deliveries at once")
             self._held += len(chunk)
             body += chunk
+        return None
 
     def _answer(self, request: web.Request, decision: Decision) -> web.Response:
         if isinstance(decision, Refused):

@@ -31,6 +31,10 @@ ALONE = b"GET /healthz HTTP/1.0\r\n\r\n"
 READ = ("/", "/api/status", "/healthz", "/readyz", "/metrics")
 
 
+def policy(page: str) -> str:
+    return f"default-src 'none'; style-src 'sha256-{len(page)}'"
+
+
 class FakeBackend:
     """A service whose state is what a test says."""
 
@@ -58,11 +62,9 @@ class FakeBackend:
             raise self.broken
         return {"schema": 1, "name": self.names}
 
-    def render(self, data: dict[str, Any]) -> str:
-        return f"<!doctype html><title>{data['name']}</title>"
-
-    def policy(self, page: str) -> str:
-        return f"default-src 'none'; style-src 'sha256-{len(page)}'"
+    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
+        page = f"<!doctype html><title>{self.data(query)['name']}</title>"
+        return page, policy(page)
 
     def hostnames(self) -> tuple[str, ...]:
         return self.hosts
@@ -157,7 +159,7 @@ async def test_every_address_answers_with_its_content() -> None:
         status, page, headers = await web.get("/?state=failed&search=x&search=y")
         assert (status, page) == (200, "<!doctype html><title>acme</title>")
         assert headers["Content-Type"] == "text/html; charset=utf-8"
-        assert headers["Content-Security-Policy"] == web.backend.policy(page)
+        assert headers["Content-Security-Policy"] == policy(page)
         assert web.backend.queries == [{"state": "failed", "search": "x"}]
         status, text, headers = await web.get("/api/status?page=2")
         assert (status, json.loads(text)) == (200, {"schema": 1, "name": "acme"})
@@ -474,7 +476,7 @@ async def test_who_is_silent_is_disconnected() -> None:
 
 async def test_who_does_not_read_is_disconnected() -> None:
     """An answer that nobody takes holds its connection for a bounded time."""
-    async with served(patience=ConnectionLimits(unread=0.05, connections=1)) as web:
+    async with served(patience=ConnectionLimits(unread=1.0, connections=1)) as web:
         web.backend.names = "x" * 50_000_000
         one = socket.socket()
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.timetable import Timetable
     from mirror.daemon.passes import Pass
-    from mirror.daemon.scheduler import HostGate
+    from mirror.daemon.workload import HostGate
     from mirror.errors import MirrorError
 
 

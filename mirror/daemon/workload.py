@@ -1,0 +1,63 @@
+"""What the scheduler needs of a loaded configuration; :mod:`mirror.daemon.runtime` provides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from mirror.daemon.job_queue import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mirror.core.domain.mirror import Mirror, Rule
+    from mirror.core.reporting.report import RepositoryReport
+    from mirror.core.timetable import Timetable
+    from mirror.errors import MirrorError
+    from mirror.sync.discovery import Discovery
+
+
+class HostGate(Gate, Protocol):
+    """A host's client, as the scheduler needs it."""
+
+    @property
+    def stopped(self) -> MirrorError | None:
+        """Why nothing is sent to the host for now, or ``None``."""
+
+    def revive(self) -> None:
+        """Send requests again, whatever has failed before."""
+
+    def revive_if_due(self) -> None:
+        """Send requests again if the host was disabled for long enough."""
+
+
+class Workload(Protocol):
+    """What one loaded configuration gives the scheduler to do; replaced on reload."""
+
+    @property
+    def limit(self) -> int:
+        """Mirrors that run at the same time."""
+
+    @property
+    def patterns(self) -> Mapping[str, Sequence[Rule]]:
+        """The patterns that are enabled, by :attr:`Rule.listing`."""
+
+    @property
+    def gates(self) -> Mapping[str, HostGate]:
+        """Of every source by its name, and of ``target``."""
+
+    @property
+    def timetables(self) -> Mapping[float, Timetable]:
+        """By the interval that mirrors are configured with; 0 for the service's own."""
+
+    @property
+    def mirrors(self) -> tuple[Mirror, ...]:
+        """The mirrors that are known without asking a host: by what listings held last."""
+
+    def last_success(self, interval: float) -> float:
+        """When the mirror of a timetable that is most behind last succeeded (epoch; 0 for never)."""
+
+    async def discover(self, listing: str, *, full: bool) -> Discovery:
+        """List an owner's repositories; all mirrors that there are then, and what failed."""
+
+    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
+        """Bring one mirror up to date."""
