@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -16,21 +18,23 @@ from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.output import is_terminal, print_text
 from mirror.cli.render.errors import print_error, sentence
 from mirror.cli.render.plan import plan_tables
-from mirror.cli.render.progress import LiveProgress, NoDisplay
+from mirror.cli.render.progress import live_display
 from mirror.cli.render.summary import news, summary
 from mirror.cli.render.terminal import show
 from mirror.cli.render.verify import verify_tables
 from mirror.config import resolve_secrets
+from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Report
 from mirror.errors import UsageError
 from mirror.notify import Notifications
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mirror.app import App
     from mirror.cli.logs import Level
     from mirror.cli.options import GlobalOptions
-    from mirror.cli.render.progress import Display
     from mirror.config import Config, Secrets
 
 
@@ -106,8 +110,9 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
     if options.notifies and (config.notify.urls or config.notify.heartbeat_url is not None):
         notifications = Notifications.of(config, secrets, SystemClock())
     title = "Comparing" if options.command == "verify" else ""
-    display = LiveProgress(title) if options.draws_progress else NoDisplay()
-    result = event_loop.run(_run(config, secrets, options, display, notifications))
+    progress = Progress(time.monotonic)
+    display = live_display(progress, title) if options.draws_progress else nullcontext()
+    result = event_loop.run(_run(config, secrets, options, progress, display, notifications))
     return _conclude(result, options, started)
 
 
@@ -115,13 +120,14 @@ async def _run(
     config: Config,
     secrets: Secrets,
     options: RunOptions,
-    display: Display,
+    progress: Progress,
+    display: AbstractContextManager[object],
     notifications: Notifications | None,
 ) -> PassResult:
-    async with open_app(config, secrets, observer=display.progress) as app:
+    async with open_app(config, secrets, observer=progress) as app:
         stopper = GracefulStop(
             None if options.command == "plan" else app.stop,
-            display.progress,
+            progress,
             drain=config.daemon.drain_timeout.total_seconds(),
         )
         error: Exception | None = None

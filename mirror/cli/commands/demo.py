@@ -6,7 +6,8 @@ import asyncio
 import secrets
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+import time
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +20,12 @@ from mirror.cli.demo_source import fill
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import NoProgress
 from mirror.cli.output import is_terminal, print_error_line, print_text
-from mirror.cli.render.progress import LiveProgress, NoDisplay
+from mirror.cli.render.progress import live_display
 from mirror.cli.render.summary import summary
 from mirror.cli.render.tables import requests
 from mirror.cli.render.terminal import show
 from mirror.config import load_config, resolve_secrets
+from mirror.core.reporting.progress import Progress
 from mirror.core.text.wording import count, duration, size
 from mirror.emulator import Emulator, GitHubState, normalise
 
@@ -179,9 +181,10 @@ class _Demo:
 
     async def _sync(self, file: Path, environ: dict[str, str]) -> Report:
         config = load_config(file, environ)
-        display = LiveProgress() if self._drawn else NoDisplay()
+        progress = Progress(time.monotonic)
+        display = live_display(progress) if self._drawn else nullcontext()
         credentials = resolve_secrets(config, environ)
-        async with open_app(config, credentials, observer=display.progress) as app:
+        async with open_app(config, credentials, observer=progress) as app:
             with display:
                 return await app.sync()
 

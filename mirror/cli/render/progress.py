@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import ConsoleRenderable, Group
 from rich.live import Live
 from rich.text import Text
 
 from mirror.cli.render.terminal import console
-from mirror.core.reporting.progress import Progress
 from mirror.core.text.sanitise import shorten
 from mirror.core.text.wording import count, duration, size
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from mirror.core.reporting.progress import Transfer
+    from mirror.core.reporting.progress import Progress, Transfer
 
 SHOWN = 8
 """Maximum transfers to show; the others are only counted."""
@@ -28,80 +24,21 @@ PER_SECOND = 8
 _BAR = 10
 
 
-class Display(Protocol):
-    """Shows progress while its context is open."""
+def live_display(progress: Progress, title: str = "") -> Live:
+    """A context in which progress is drawn at the bottom of the terminal, on standard error.
 
-    progress: Progress
-
-    def __enter__(self) -> Self:
-        """Start the display."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove the display."""
-        ...
-
-
-class NoDisplay:
-    """Records progress and shows nothing."""
-
-    def __init__(self) -> None:
-        self.progress = Progress(time.monotonic)
-
-    def __enter__(self) -> Self:
-        """Nothing to start."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to remove."""
-
-
-class LiveProgress:
-    """Draws progress at the bottom of the terminal, on standard error; cleared at the end.
-
-    Other output to standard error appears above it.
+    Other output to standard error appears above it; it is cleared at the end.
     """
-
-    def __init__(self, title: str = "") -> None:
-        self.progress = Progress(time.monotonic)
-        self._title = title
-        self._console = console(sys.stderr)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._draw,
-            refresh_per_second=PER_SECOND,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=True,
-            vertical_overflow="crop",
-        )
-
-    def __enter__(self) -> Self:
-        """Start drawing."""
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Clear the display."""
-        self._live.stop()
-
-    def _draw(self) -> ConsoleRenderable:
-        return draw(self.progress, time.monotonic(), self._console.width, self._title)
+    out = console(sys.stderr)
+    return Live(
+        console=out,
+        get_renderable=lambda: draw(progress, time.monotonic(), out.width, title),
+        refresh_per_second=PER_SECOND,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=True,
+        vertical_overflow="crop",
+    )
 
 
 def draw(progress: Progress, now: float, width: int, title: str = "") -> ConsoleRenderable:
