@@ -106,9 +106,9 @@ class Failure:
 
     @property
     def line(self) -> str:
-        """Release and asset, where it has them, and the sentence: all of it for a glance."""
+        """Release and asset, where it has them, and the error: all of it for a glance."""
         place = " ".join(name for name in (self.release, self.asset) if name)
-        return f"{place}: {self.sentence}" if place else self.sentence
+        return f"{place}: {self.error}" if place else self.error
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document."""

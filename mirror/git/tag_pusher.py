@@ -424,7 +424,7 @@ def _settled(error: MirrorError) -> bool:
 def _conflict(tag: str, here: str = "", there: str = "") -> Waiting:
     places = f" at commit {here} at the target, at {there} at the source" if here else ""
     return Waiting(
-        "name-taken",
+        "tag-missing",
         f"the tag {tag} is{places or ' at another commit at the target'}; tags are never moved",
         hint="delete-tag",
     )

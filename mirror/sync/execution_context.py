@@ -95,13 +95,11 @@ class ExecutionContext:
         release = await self.target.release(self.repo, seen.id)
         same = (release.draft, release.tag) == (seen.draft, seen.tag)
         if not same or (release.draft and release.body != seen.body):
-            raise Waiting(
-                "name-taken", f"the release {seen.tag} changed at the target; it was kept"
-            )
+            raise Waiting("not-ready", f"the release {seen.tag} changed at the target; it was kept")
         known = {asset.id for asset in seen.assets}
         if new := [asset.name for asset in release.assets if asset.id not in known]:
             raise Waiting(
-                "name-taken", f"{new[0]} was attached to {seen.tag} meanwhile; it was kept"
+                "not-ready", f"{new[0]} was attached to {seen.tag} meanwhile; it was kept"
             )
         await self.target.delete_release(self.repo, seen.id)
 
@@ -120,7 +118,7 @@ class ExecutionContext:
         if asset is None:
             raise NotFound(f"the target has no asset {seen.name} ({seen.id})")
         if _identity(asset) != _identity(seen):
-            raise Waiting("name-taken", f"{seen.name} changed at the target; it was left alone")
+            raise Waiting("not-ready", f"{seen.name} changed at the target; it was left alone")
 
     async def fail(
         self,

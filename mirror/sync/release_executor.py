@@ -262,7 +262,7 @@ class ReleaseExecutor:
             if asset.name != copied.asset.name:
                 renamed = f"{copied.asset.name} was renamed at the target meanwhile"
                 del self._arrived[number]
-                await self._fail(action, Waiting("name-taken", renamed))
+                await self._fail(action, Waiting("not-ready", renamed))
                 continue
             self._arrived[number] = replace(copied, asset=asset)
             if not is_temporary(asset.name):
@@ -470,7 +470,7 @@ def _perhaps_later(error: ValidationFailed) -> MirrorError:
     """Somebody published a release of this tag meanwhile: the next pass will see it."""
     if error.reason != "already-exists":
         return error
-    return Waiting("name-taken", f"somebody else published this release meanwhile ({error})")
+    return Waiting("not-ready", f"somebody else published this release meanwhile ({error})")
 
 
 def _is_named(action: UploadAsset | ReplaceAsset, copy: Asset) -> bool:

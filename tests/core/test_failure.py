@@ -202,7 +202,7 @@ def test_a_failure_is_made_of_an_exception() -> None:
         "archived", "no", "upload-asset", "v1", "a", 409, attempts=3, hint="proxy-login"
     )
     assert made.error == f"blocked: no; {made.advice}"
-    assert made.line == "v1 a: blocked: no"
+    assert made.line == f"v1 a: {made.error}"
     assert Failure.of(ZeroDivisionError("by 0")).kind == "internal"
     assert Failure.of(NotFound("gone", status=404)).kind == "not-found"
     assert Failure.of(ValidationFailed("x", status=413, reason="too-large")).kind == "too-large"

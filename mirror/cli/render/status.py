@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, plain_table
+from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, place, plain_table
 from mirror.core.reporting.status import proofs_of
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mirror.core.failure import Failure
     from mirror.core.reporting.status import MirrorStatus
 
 
@@ -59,13 +60,15 @@ def _lag(item: MirrorStatus, now: datetime) -> Text:
 
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:
-    found = [("error", item.failure)] if item.failure and not item.failure.final else []
+    found: list[tuple[str, Failure]] = []
+    if item.failure and not item.failure.final:
+        found.append((item.failure.state, item.failure))
     found += [(f"quarantined since {clean(q.since)[:10]}", q.failure) for q in item.quarantined]
-    lines = [
-        line
-        for head, failure in found
-        for line in (f"{head}: {clean(failure.line)}", f"→ {failure.advice}")
-    ]
+    lines = []
+    for state, failure in found:
+        where = place("", failure.release, failure.asset)
+        parts = (state, where, clean(failure.detail))
+        lines += [": ".join(part for part in parts if part), f"→ {failure.advice}"]
     lines += [f"warning: {clean(text)}" for text in item.warnings]
     if not lines:
         return []

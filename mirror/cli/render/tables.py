@@ -119,13 +119,13 @@ def _item(text: str | Text) -> RenderableType:
     return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
 
 
-def _place(source: str, release: str | None, asset: str | None) -> str:
+def place(source: str, release: str | None, asset: str | None) -> str:
     """Mirror, release and asset in one line; empty parts are left out."""
     return " ".join(shorten(name, LONGEST_NAME) for name in (source, release, asset) if name)
 
 
 def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
-    text = Text(_place(repo.source, failure.release, failure.asset), style="bold")
+    text = Text(place(repo.source, failure.release, failure.asset), style="bold")
     facts = [failure.action] if failure.action and failure.action != "sync" else []
     if failure.attempts > 1:
         facts.append(f"{failure.attempts} attempts")
@@ -135,7 +135,7 @@ def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
 
 
 def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
-    text = Text(_place(repo.source, item.release, item.asset), style="bold")
+    text = Text(place(repo.source, item.release, item.asset), style="bold")
     text.append(f" (since {clean(item.since)[:10]})", style="dim")
     return _item(_explained(text, item.failure))
 

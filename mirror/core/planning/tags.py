@@ -118,7 +118,7 @@ def _elsewhere(release: Release, here: str, commit: str, setting: str, hint: Hin
         f"the tag {release.tag} is at commit {here} at the target, at {commit} at the source"
         f' (tags = "{setting}" never moves a tag)'
     )
-    return _waiting(release, "name-taken", text, hint)
+    return _waiting(release, "tag-missing", text, hint)
 
 
 def _waiting(release: Release, kind: FailureKind, text: str, hint: Hint) -> Failure:
