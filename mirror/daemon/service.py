@@ -71,6 +71,7 @@ class Service:
         self._load = load
         self._systemd = systemd
         self._clock = clock or SystemClock()
+        self._started = self._clock.now()
         self._progress = Progress(self._clock.monotonic)
         self._metrics = Metrics(__version__)
         self._traffic = Traffic(self._metrics, self._clock)
@@ -144,6 +145,7 @@ class Service:
             self._traffic,
             self._metrics,
             self._clock,
+            self._started,
         )
         await runtime.app.shared.spool.sweep()
         async with AsyncExitStack() as stack:

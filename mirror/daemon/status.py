@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,53 +95,45 @@ class Traffic:
         return counts
 
 
+@dataclass(slots=True)
 class Status:
     """Answers at once how the service is doing.
 
-    Args:
+    Attributes:
         state: What the service is at.
         runtime: The configuration in force.
         scheduler: What runs and waits.
         progress: The transfers in flight.
         traffic: The requests to hosts.
-        metrics: The counters.
+        counters: The metrics that are counted.
         clock: The time.
+        started: When the service started (aware, UTC).
     """
 
-    def __init__(
-        self,
-        state: ServiceState,
-        runtime: Runtime,
-        scheduler: Scheduler,
-        progress: Progress,
-        traffic: Traffic,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
-        self._state = state
-        self._runtime = runtime
-        self._scheduler = scheduler
-        self._progress = progress
-        self._traffic = traffic
-        self._metrics = metrics
-        self._clock = clock
-        self._started = clock.now()
-        self._retried: Counter[str] = Counter()  # by clients of former configurations
-        self._statuses: Sequence[MirrorStatus] = ()
-        self._stale_at = float("-inf")
+    state: ServiceState
+    runtime: Runtime
+    scheduler: Scheduler
+    progress: Progress
+    traffic: Traffic
+    counters: Metrics
+    clock: Clock
+    started: datetime
+    _retried: Counter[str] = field(default_factory=Counter)  # by clients of former configurations
+    _statuses: Sequence[MirrorStatus] = ()
+    _stale_at: float = float("-inf")
 
     def replace(self, runtime: Runtime) -> None:
         """Show another configuration from now on."""
-        before, now = self._runtime.config.hosts, runtime.config.hosts
-        self._traffic.answered -= {n for n in now if not _same_host(before.get(n), now[n])}
-        for name, host in self._runtime.hosts.items():
+        before, now = self.runtime.config.hosts, runtime.config.hosts
+        self.traffic.answered -= {n for n in now if not _same_host(before.get(n), now[n])}
+        for name, host in self.runtime.hosts.items():
             self._retried[name] += host.store.client.counts.retried
-        self._runtime = runtime
+        self.runtime = runtime
         self._stale_at = float("-inf")
 
     def silent_hosts(self) -> list[str]:
         """Hosts that have not answered yet."""
-        return [name for name in self._runtime.hosts if name not in self._traffic.answered]
+        return [name for name in self.runtime.hosts if name not in self.traffic.answered]
 
     def all_ok(self) -> bool:
         """Whether no mirror has failed."""
@@ -149,10 +141,10 @@ class Status:
 
     def waits_in_vain(self, seconds: float) -> bool:
         """Whether no run makes progress, and none can within so many seconds."""
-        if self._progress.transfers or self._runtime.app.shared.pusher.at_work:
+        if self.progress.transfers or self.runtime.app.shared.pusher.at_work:
             return False
-        quiet = self._clock.monotonic() - self._traffic.heard_at >= QUIET
-        return quiet and self._scheduler.waits_for(seconds)
+        quiet = self.clock.monotonic() - self.traffic.heard_at >= QUIET
+        return quiet and self.scheduler.waits_for(seconds)
 
     def line(self) -> str:
         """A summary in one line, for ``systemctl status``."""
@@ -163,33 +155,33 @@ class Status:
         if states["never"]:
             parts.append(f"{states['never']} not yet mirrored")
         text = ", ".join(parts)
-        if moving := len(self._progress.transfers):
-            speed = size(self._progress.speed.at(self._clock.monotonic()))
+        if moving := len(self.progress.transfers):
+            speed = size(self.progress.speed.at(self.clock.monotonic()))
             text += f"; {count(moving, 'transfer')} in flight, {speed}/s"
-        if self._state.phase != "running":
-            return f"{self._state.phase.capitalize()}. {text}"
-        if following := self._scheduler.next_tick():
+        if self.state.phase != "running":
+            return f"{self.state.phase.capitalize()}. {text}"
+        if following := self.scheduler.next_tick():
             text += f"; next pass {following.astimezone():%H:%M:%S}"
         return text
 
     def statuses(self, *, fresh: bool = False) -> Sequence[MirrorStatus]:
         """Those of all mirrors, at most a moment old, or fresh."""
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         if fresh or began >= self._stale_at:
-            self._statuses = mirror_statuses(self._runtime.index, self._runtime.rules)
-            self._stale_at = began + _SHARE * (self._clock.monotonic() - began)
+            self._statuses = mirror_statuses(self.runtime.index, self.runtime.rules)
+            self._stale_at = began + _SHARE * (self.clock.monotonic() - began)
         return self._statuses
 
     # -- the web pages ----------------------------------------------------------------------------
 
     def alive(self) -> bool:
         """Whether the scheduler's loop has turned lately."""
-        return self._clock.monotonic() - self._scheduler.alive_at <= HANGS_AFTER
+        return self.clock.monotonic() - self.scheduler.alive_at <= HANGS_AFTER
 
     def not_ready(self) -> str:
         """Why the service is not ready; empty when it is."""
-        if self._state.phase != "running":
-            return self._state.phase
+        if self.state.phase != "running":
+            return self.state.phase
         if not self.alive():
             return "the scheduler does not respond"
         if silent := self.silent_hosts():
@@ -198,23 +190,23 @@ class Status:
 
     def data(self, query: Mapping[str, str]) -> dict[str, Any]:
         """The data of the page, for its query."""
-        config = self._runtime.config
-        rejected, unsaved = self._state.rejected, self._state.unsaved
+        config = self.runtime.config
+        rejected, unsaved = self.state.rejected, self.state.unsaved
         if unsaved:
             unsaved = f"What was done since then is not kept after a restart: {unsaved}"
         return page_data(
-            now=self._clock.now(),
+            now=self.clock.now(),
             statuses=self.statuses(),
             links={name: host.url for name, host in config.hosts.items()},
-            passes=self._runtime.index.passes,
+            passes=self.runtime.index.passes,
             version=__version__,
             service=ServiceView(
-                self._state.phase, not self.not_ready(), self._started, self._scheduler.next_tick()
+                self.state.phase, not self.not_ready(), self.started, self.scheduler.next_tick()
             ),
             hosts=[self._host(name) for name in config.hosts],
             running=self._running(),
             # No two mirrors have one target.
-            next_run=lambda _, target: self._scheduler.next_run(target.casefold()),
+            next_run=lambda _, target: self.scheduler.next_run(target.casefold()),
             notices=[text for text in (rejected, unsaved) if text],
             query=Query.of(query),
         )
@@ -226,10 +218,10 @@ class Status:
 
     def metrics(self) -> Callable[[], bytes]:
         """The metrics of this moment, whose text another thread may make."""
-        clients = {name: host.store.client for name, host in self._runtime.hosts.items()}
-        intervals = [table.interval for table in self._runtime.timetables.values()]
+        clients = {name: host.store.client for name, host in self.runtime.hosts.items()}
+        intervals = [table.interval for table in self.runtime.timetables.values()]
         present = Present(
-            now=self._clock.now(),
+            now=self.clock.now(),
             ready=not self.not_ready(),
             statuses=tuple(self.statuses()),
             hosts=[
@@ -242,21 +234,21 @@ class Status:
                 for name, client in clients.items()
             ],
             interval=min((one for one in intervals if one), default=None),
-            moved=self._progress.moved,
-            in_flight=len(self._progress.transfers),
+            moved=self.progress.moved,
+            in_flight=len(self.progress.transfers),
         )
-        return self._metrics.scrape(present)
+        return self.counters.scrape(present)
 
     def hostnames(self) -> Collection[str]:
         """The configured names under which the service is reached, besides its addresses."""
-        return self._runtime.config.daemon.hosts
+        return self.runtime.config.daemon.hosts
 
     def _host(self, name: str) -> HostView:
-        client = self._runtime.hosts[name].store.client
+        client = self.runtime.hosts[name].store.client
         limit, stopped = client.rate_limit, client.stopped
         return HostView(
             name,
-            self._runtime.config.hosts[name].url,
+            self.runtime.config.hosts[name].url,
             limit=limit.limit if limit else None,
             remaining=limit.remaining if limit else None,
             resets_at=_moment(limit.reset) if limit else None,
@@ -265,17 +257,17 @@ class Status:
         )
 
     def _running(self) -> dict[tuple[str, str], RunningView]:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         moving: dict[str, list[TransferView]] = defaultdict(list)
-        for one in self._progress.transfers.values():
+        for one in self.progress.transfers.values():
             moving[one.source].append(
                 TransferView(one.release, one.asset, one.size, one.done, one.speed.at(now))
             )
         return {
             (run.mirror.name, str(run.mirror.target)): RunningView(
-                self._clock.now() - timedelta(seconds=now - run.since), moving[run.mirror.name]
+                self.clock.now() - timedelta(seconds=now - run.since), moving[run.mirror.name]
             )
-            for run in self._scheduler.queue.running.values()
+            for run in self.scheduler.queue.running.values()
         }
 
 

@@ -80,6 +80,24 @@ def _moment(event: dict[str, str]) -> datetime:
     return datetime.fromisoformat(event["timestamp"])
 
 
+async def test_a_new_repository_of_a_pattern_is_mirrored_by_its_first_webhook(
+    tmp_path: Path,
+) -> None:
+    """The owner is listed again, and the repository that was unknown is synced at once."""
+    mirrors = MIRRORS + '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/all-{repo}"\n'
+    async with World(tmp_path, mirrors, extra=service("1h"), clock=MachineClock()) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a": b"a"})
+        async with daemon(world) as running:
+            await running.event("release.published", release="v1")
+            world.source.add_repository("octo/late")
+            world.source.add_release("octo/late", "l1", assets={"l": b"late"})
+            assert await running.webhook("octo/late") == 202
+            await running.event("sync.requested", trigger="webhook", mirror="github:octo/late")
+            await running.event("release.published", release="l1")
+            assert world.same("octo/late", "mirrors/all-late") == []
+
+
 async def test_a_webhook_for_what_is_not_mirrored_does_nothing(tmp_path: Path) -> None:
     """A stranger's repository, a ping and another event are answered well, without work."""
     async with world_of(tmp_path) as world, daemon(world) as running:
