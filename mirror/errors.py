@@ -1,33 +1,33 @@
-"""The exception tree. Each class knows what may be done about it.
+"""The exception tree. Each class says whether a retry can help, and what kind of failure it is.
 
 ::
 
     MirrorError
-    ├── UsageError              the command line asks for something that cannot be
-    ├── ConfigError             the configuration file is wrong: every mistake, with its place
+    ├── UsageError              the command line asks for something impossible
+    ├── ConfigError             the configuration file is invalid: every mistake, with its place
     ├── GitHubError             a host answered with an error, or not at all
     │   ├── AuthError           401, or 403 for a permission: an operator must act
     │   ├── NotFound            404, 410, 451
-    │   ├── ValidationFailed    400, 409, 413, 422: the host will not take this
-    │   ├── RateLimited         429, or 403 with a limit; knows when to come back
+    │   ├── ValidationFailed    400, 409, 413, 422: the host understood the request and refuses it
+    │   ├── RateLimited         429, or 403 with a limit; says when the host accepts requests again
     │   ├── ServerError         5xx
-    │   ├── BadAnswer           an answer that is no answer: HTML, broken JSON, wrong types
+    │   ├── BadAnswer           not an answer of the API: HTML, broken JSON, wrong types
     │   ├── Unreachable         no connection: DNS, refused, TLS, proxy
-    │   ├── ConnectionLost      a connection that broke; what was sent may have been done
-    │   └── HostStopped         the credential or the host was given up for this pass
-    ├── TransferError           bytes of an asset did not arrive as they should
+    │   ├── ConnectionLost      the connection broke; the request may have been carried out
+    │   └── HostStopped         request not sent: credential or host disabled
+    ├── TransferError           an asset's bytes did not arrive correctly
     │   ├── DigestMismatch
     │   ├── ShortRead
     │   ├── SourceChanged       the asset was replaced while it was read
     │   └── Stalled
-    ├── NotTried                the way that its bytes take was given up; nothing was sent
-    ├── Waiting                 not now, but perhaps later by itself (a tag, an upload in progress)
-    ├── Unmirrorable            the target can never take this as it is
+    ├── NotTried                transfers from or to this host are disabled; nothing was sent
+    ├── Waiting                 may succeed later by itself (a missing tag, an upload in progress)
+    ├── Unmirrorable            the target can never accept this as it is
     ├── LedgerError
     │   ├── LedgerLocked        another run holds the lock; names its process
     │   ├── LedgerCorrupt
     │   └── LedgerTooNew        written by a later version of this program
-    ├── SpoolError              the disk cannot take an asset in flight
+    ├── SpoolError              the disk cannot hold an asset in flight
     └── GitError                the git program failed
 """
 
@@ -157,7 +157,7 @@ class MirrorError(Exception):
 
 
 class UsageError(MirrorError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
     kind = "policy"
     most_told = None
@@ -182,7 +182,7 @@ class Problem:
 
 
 class ConfigError(MirrorError):
-    """The configuration file is wrong; all of its mistakes at once."""
+    """The configuration file is invalid; all of its mistakes at once."""
 
     most_told = None
 
@@ -344,7 +344,7 @@ class HostStopped(GitHubError):
 
 
 class TransferError(MirrorError):
-    """Bytes of an asset did not arrive as they should."""
+    """An asset's bytes did not arrive correctly."""
 
     kind: FailureKind = "corrupt"
     retryable = True
@@ -369,7 +369,7 @@ class Stalled(TransferError):
     """No byte moved for the stall time-out while bytes were left to move.
 
     Attributes:
-        at_target: It was the target that took none.
+        at_target: The target accepted no data; otherwise the source sent none.
     """
 
     kind = "unavailable"
@@ -380,20 +380,20 @@ class Stalled(TransferError):
 
 
 class NotTried(MirrorError):
-    """Nothing was sent: downloads from, or uploads to, this host fail one after the other."""
+    """Nothing was sent: transfers from or to this host are disabled after repeated failures."""
 
     kind = "unavailable"
 
 
 class Waiting(MirrorError):
-    """Not now, but perhaps later by itself: a tag that is not there yet, an upload in progress."""
+    """It may succeed later by itself: a tag that is missing yet, an upload in progress."""
 
     def __init__(self, kind: FailureKind, message: str, *, hint: Hint | None = None) -> None:
         super().__init__(message, kind=kind, hint=hint)
 
 
 class Unmirrorable(MirrorError):
-    """The target can never take this as it is."""
+    """The target can never accept this as it is."""
 
     final = True
 
@@ -428,7 +428,7 @@ class LedgerTooNew(LedgerError):
 
 
 class SpoolError(MirrorError):
-    """The disk cannot take an asset in flight: it is full, too small, or not writable."""
+    """The disk cannot hold an asset in flight: it is full, too small, or not writable."""
 
     kind = "disk"
 

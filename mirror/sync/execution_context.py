@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
-from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease, Outcome
+from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease
+from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.errors import HostStopped, MirrorError, NotFound, NotTried, Waiting
 

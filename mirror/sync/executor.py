@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.execution.action import CreateTag, Outcome, PushTag
+from mirror.core.execution.action import CreateTag, PushTag
+from mirror.core.execution.outcome import Outcome
 from mirror.errors import GitHubError, HostStopped, MirrorError, ValidationFailed, Waiting
 from mirror.sync.release_executor import ReleaseExecutor
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release
-    from mirror.core.execution.action import Outcome
+    from mirror.core.execution.outcome import Outcome
     from mirror.core.ledger.document import Ledger
 
 SAVE_EVERY = 1.0

@@ -12,7 +12,6 @@ from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of,
 from mirror.core.execution.action import (
     AssetAction,
     DeleteAsset,
-    Outcome,
     PublishRelease,
     RenameAsset,
     ReplaceAsset,
@@ -20,6 +19,7 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
+from mirror.core.execution.outcome import Outcome
 from mirror.core.planning.renames import vacated
 from mirror.core.retry import LAG, is_transient, polling, retrying
 from mirror.errors import (

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.execution.action import (
-    Outcome,
-    RenameAsset,
-    ReplaceAsset,
-    UploadAsset,
-    moves_bytes,
-)
+from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset, moves_bytes
+from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import ActionReport, RepositoryReport, Status
 from mirror.errors import NotTried

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Release, Snapshot
-    from mirror.core.execution.action import Outcome, Plan
+    from mirror.core.execution.action import Plan
+    from mirror.core.execution.outcome import Outcome
     from mirror.github import Listing
     from mirror.sync.context import Endpoint, SessionContext
 

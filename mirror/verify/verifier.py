@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Asset, RepoRef, Snapshot
-    from mirror.core.execution.action import Outcome
+    from mirror.core.execution.outcome import Outcome
     from mirror.core.ledger.document import Ledger
     from mirror.core.planning.verification import Comparison
     from mirror.sync.context import Endpoint, SessionContext

@@ -11,12 +11,12 @@ import pytest
 from mirror.core.execution.action import (
     CreateRelease,
     CreateRepository,
-    Outcome,
     PublishRelease,
     RenameAsset,
     ReplaceAsset,
     UploadAsset,
 )
+from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
 from mirror.core.text.timestamps import iso

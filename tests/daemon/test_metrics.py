@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,13 +13,15 @@ from mirror.core.ledger.index import ProofCounts
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import (
     ActionReport,
-    ActionStatus,
     RepositoryReport,
     Status,
 )
 from mirror.core.reporting.status import MirrorStatus
 from mirror.daemon.metrics import CONTENT_TYPE, WEBHOOK_OUTCOMES, HostState, Metrics, Present
 from mirror.github import RateLimit, RequestSeen
+
+if TYPE_CHECKING:
+    from mirror.core.execution.outcome import ActionStatus
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 ITEM = Quarantined("too large", "2026-11-20T00:00:00Z", "v1", "a.iso")

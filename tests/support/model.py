@@ -21,7 +21,6 @@ from mirror.core.execution.action import (
     CreateRelease,
     DeleteAsset,
     DeleteRelease,
-    Outcome,
     Plan,
     PublishRelease,
     ReleaseWork,
@@ -32,6 +31,7 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
+from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.core.ledger.updates import learn, quarantine, record, record_arrival, record_in_place
 from mirror.core.planning.planner import PlanContext, plan, tags_needed

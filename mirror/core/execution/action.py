@@ -1,7 +1,7 @@
-"""The vocabulary of work and of its results.
+"""Actions and plans, as data.
 
-A plan is data: it can be shown, counted and tested without anything being done. The executor
-carries actions out as they stand here and decides nothing.
+A plan can be shown, counted and tested without anything being done. The executor carries out its
+actions as they are and decides nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mirror.core.domain.release import Asset, Release
     from mirror.core.failure import Failure
     from mirror.core.ledger.document import AssetEntry, ReleaseEntry
-    from mirror.core.reporting.report import ActionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,30 +287,3 @@ class Plan:
         if self.repository:
             first.append((None, self.repository))
         return first + [(work.source, a) for work in self.releases for a in work.actions()]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an action.
-
-    Attributes:
-        source: The source's release, where the action belongs to one.
-        release: The target's release after it.
-        asset: The target's asset after it, verified.
-        sha256: Of the bytes that went through.
-        failure: Why it failed.
-        repository_id: Of a repository that was created.
-        warning: What an operator should know of how it was done.
-        later: Why it was not tried; the next pass will.
-    """
-
-    action: Action
-    status: ActionStatus
-    source: Release | None = None
-    release: Release | None = None
-    asset: Asset | None = None
-    sha256: str | None = None
-    failure: Failure | None = None
-    repository_id: int = 0
-    warning: str = ""
-    later: str = ""

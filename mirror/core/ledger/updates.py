@@ -10,7 +10,6 @@ from mirror.core.execution.action import (
     CreateRepository,
     DeleteAsset,
     DeleteRelease,
-    Outcome,
     PublishRelease,
     RenameAsset,
     ReplaceAsset,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.domain.release import Asset, Release
+    from mirror.core.execution.outcome import Outcome
     from mirror.core.failure import Failure
     from mirror.core.ledger.document import Ledger
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from mirror.core.execution.outcome import ActionStatus
     from mirror.core.failure import Failure, Quarantined
 
 SCHEMA = 1
 
 Status = Literal["ok", "unchanged", "failed", "interrupted"]
-ActionStatus = Literal["planned", "done", "failed", "skipped"]
 Kind = Literal["missing", "differing", "extra"]
 
 
