@@ -147,7 +147,7 @@ class GitHubClient:
             name,
             self._once,
             self.count_retry,
-            lambda: self.stopped is not None,
+            lambda: self.stopped,
             retry=retry,
             clock=clock,
             jitter=jitter,
@@ -509,8 +509,10 @@ class GitHubClient:
         try:
             answer = await send()
         except GitHubError as error:
-            if error.status is not None and error.status != 401 and not _is_down(error):
+            if not _is_down(error) and error.status not in {None, 401}:
                 self._close()
+            elif _is_down(error) and self.breaker.reason is not None:
+                self.breaker.trip(self.clock.monotonic(), error)  # still as it was
             raise
         self._close()
         return answer

@@ -89,7 +89,7 @@ class Repeater:
         host: The host's configured name, for logs.
         once: Sends a call once.
         count_retry: Counts a call that is sent again.
-        stopped: Whether nothing is sent to the host any more.
+        stopped: Why nothing is sent to the host any more, or ``None``.
         retry: How often a call is sent, and how long to wait in between.
         clock: For every wait.
         jitter: A random number from 0 to 1.
@@ -100,7 +100,7 @@ class Repeater:
         host: str,
         once: Callable[[Call], Awaitable[Answer]],
         count_retry: Callable[[], None],
-        stopped: Callable[[], bool],
+        stopped: Callable[[], MirrorError | None],
         *,
         retry: RetryPolicy,
         clock: Clock,
@@ -145,7 +145,9 @@ class Repeater:
         log.debug("github.retrying", host=self._host, attempt=error.attempts, error=str(error))
 
     def _may_repeat(self, call: Call, error: MirrorError) -> bool:
-        if call.unsettled or not is_transient(error, self._clock.now()):
+        if call.unsettled or error is self._stopped():
+            return False
+        if not is_transient(error, self._clock.now()):
             return False
         certain = not (isinstance(error, GitHubError) and error.ambiguous)
         return certain or call.repeatable or call.settle is not None

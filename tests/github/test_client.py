@@ -246,10 +246,10 @@ async def test_a_host_that_is_down_is_given_up(host: Mocked, failure: Any) -> No
 async def test_a_host_that_is_disabled_is_probed_after_a_while(
     host: Mocked, failures: list[int], cool_down: float
 ) -> None:
-    """By who can wait for it: not before the cool-down is over, later if it is still bad."""
+    """By who can wait for it, by one request, after the cool-down; later if it is still bad."""
     clock = VirtualClock()
-    host.answers("GET", META, *failures[:1] * 2)
-    host.answers("GET", X, *failures, *failures, 200)
+    host.answers("GET", META, failures[0])
+    host.answers("GET", X, *failures, failures[0], 200)
     async with client(clock) as github:
         assert github.closed_for() == 0
         with structlog.testing.capture_logs() as logs:
