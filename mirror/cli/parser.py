@@ -75,7 +75,7 @@ class _LazyCommand(TyperCommand):
 
 
 def _load(name: str) -> Any:
-    if name == "daemon":
+    if name == "daemon":  # a reload requested while the service is imported must not end it
         signals.ignore_until_handled()
     function = getattr(importlib.import_module(f"mirror.cli.commands.{name}"), name)
     app = _typer()
