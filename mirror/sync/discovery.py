@@ -93,22 +93,24 @@ class Catalogue:
         Returns:
             If that failed, a report for each of its patterns. The mirrors stay as they were.
         """
-        rules, before = self.patterns[listing], self._index.listings.get(listing)
-        known = before.repositories if before else None
+        rules = self.patterns[listing]
         try:
             source = self._sources[rules[0].source_name]
-            after = await _list(rules[0], source, self._index, full=full)
+            entry = await _list(rules[0], source, self._index, full=full)
         except MirrorError as error:
             log.warning("discovery.failed", source=listing, error=str(error))
             return tuple(_failure(f"{r.source_name}:{r.source}", None, error) for r in rules)
-        if after.repositories != known:
+        if entry.repositories != self._expanded[listing]:
             self._expand()
         return ()
 
     def _expand(self) -> None:
-        expansion = expand(
-            self._rules, {key: _listed(self._index.listings.get(key)) for key in self.patterns}
-        )
+        entries = {key: self._index.listings.get(key) for key in self.patterns}
+        self._expanded = {
+            key: entry.repositories if entry else () for key, entry in entries.items()
+        }
+        listings = {key: _listed(entry) for key, entry in entries.items()}
+        expansion = expand(self._rules, listings)
         self.mirrors = expansion.mirrors
         self.impossible = tuple(
             _failure(item.name, item.target, UsageError(item.error, hint="own-target"))
