@@ -1,4 +1,4 @@
-"""Counts what became of a plan, and tells it as a report."""
+"""Collects the outcomes of a plan and makes the report of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Results:
 
     Attributes:
         stopped: Why the host was disabled in the middle; ``None`` if it was not.
-        interrupted: Somebody asked to stop before all was done.
+        interrupted: A stop was requested before the plan was carried out.
         fresh: Failures that were quarantined in this pass.
     """
 
@@ -48,7 +48,7 @@ class Results:
 
     @property
     def unfinished(self) -> bool:
-        """Some action has not even failed: the host was given up, or somebody asked to stop."""
+        """Some actions were not attempted: the host was disabled, or a stop was requested."""
         return len(self._outcomes) < len(self._plan.actions())
 
     def arrived(self) -> list[Outcome]:
@@ -71,7 +71,7 @@ class Results:
         }
 
     def all_failures(self) -> list[Failure]:
-        """What could not be done, known beforehand or learnt on the way."""
+        """Failures known from the plan, then those of the execution."""
         learnt = [outcome.failure for outcome in self._outcomes if outcome.failure]
         return [*self._plan.obstacles, *learnt]
 
@@ -86,9 +86,10 @@ class Results:
 
     @property
     def failure(self) -> Failure | None:
-        """The first thing that failed, for a glance; ``None`` if nothing did."""
+        """The first failure, one that is not final if there is any; ``None`` without a failure."""
         later = (Failure.of(NotTried(o.later)) for o in self._outcomes if o.later)
-        return self.stopped or next(iter([*self.all_failures(), *later]), None)
+        failures = [*self.all_failures(), *later]
+        return self.stopped or min(failures, key=lambda failure: failure.final, default=None)
 
     def summary(self) -> dict[str, Any]:
         """Counts for one line of a log."""
@@ -99,7 +100,7 @@ class Results:
         }
 
     def failures(self) -> list[Failure]:
-        """What failed or waits; of what is quarantined, only what is new."""
+        """All but those quarantined by an earlier pass."""
         fresh = set(map(id, self.fresh))
         return [item for item in self.all_failures() if not item.final or id(item) in fresh]
 

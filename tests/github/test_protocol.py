@@ -370,6 +370,72 @@ def test_the_items_of_a_validation_error_are_told() -> None:
     assert "ReleaseAsset name already_exists; Name is wrong" in str(caught)
 
 
+def item(field: str | None = None, code: str = "custom", message: str = "") -> dict[str, Any]:
+    facts = {"resource": "Release", "code": code, "field": field, "message": message}
+    return {key: value for key, value in facts.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "items", "reason", "kind", "final"),
+    [
+        (413, "", [], "too-large", "too-large", True),
+        (422, "", [item("name", "already_exists")], "already-exists", "name-taken", True),
+        (422, "", [item("tag_name", "already_exists")], "already-exists", "name-taken", True),
+        (422, "", [item(None, message="Repository is empty.")], "repository-empty", "rejected", False),
+        (409, "Git Repository is empty.", [], "repository-empty", "rejected", True),
+        (422, "Cannot upload assets to an immutable release.", [], "immutable", "immutable", True),
+        (
+            422, "", [item("tag_name", message="tag_name was used by an immutable release")],
+            "immutable", "immutable", True,
+        ),
+        (
+            422, "", [item("body", message="body is too long (maximum is 125000 characters)")],
+            "text-too-long", "text-too-long", True,
+        ),
+        (
+            422, "", [item("file_count", message="file_count limited to 1000 assets per release")],
+            "too-many-assets", "too-many-assets", True,
+        ),
+        (
+            422, "", [item("size", message="size must be less than or equal to 2147483648")],
+            "too-large", "too-large", True,
+        ),
+        (
+            422, "", [item("size", message="size must be greater than or equal to 1")],
+            "empty", "empty", True,
+        ),
+        (422, "", [item("name", "invalid")], "invalid-name", "rejected", True),
+        (422, "", [item("target_commitish", "invalid")], "invalid-field", "rejected", True),
+        (422, "Reference already exists", [], "reference-exists", "name-taken", False),
+        (422, "Only the first 10000 results are available.", [], "listing-cut", "rejected", False),
+        (422, "", [item(None, message="Published releases must have a valid tag")], None, "rejected", False),
+        (422, "", [item("name", message="immutable release.zip is invalid")], "invalid-name", "rejected", True),
+        (403, "Repository was archived so is read-only.", [], "archived", "archived", True),
+        (403, "Repository access blocked", [], "access-blocked", "permission", True),
+    ],
+)  # fmt: skip
+def test_a_refusal_has_its_reason(
+    status: int, message: str, items: list[Any], reason: str | None, kind: str, *, final: bool
+) -> None:
+    """By status, code and field, by a documented message where there is nothing else; never by names."""
+    text = message or "Validation Failed"
+    caught = error(status, {"message": text} | ({"errors": items} if items else {}))
+    assert isinstance(caught, ValidationFailed)
+    assert (caught.reason, caught.kind, caught.final) == (reason, kind, final)
+
+
+def test_what_an_operator_has_to_do_is_a_hint() -> None:
+    """Single sign-on and suspended accounts are told apart from a permission that is missing."""
+    sso = error(403, {"message": "Resource protected"}, X_GitHub_SSO="required; url=https://x")
+    assert (sso.kind, sso.hint) == ("permission", "authorize-sso")
+    suspended = error(403, {"message": "This installation has been suspended"})
+    assert isinstance(suspended, GitHubError)
+    assert (suspended.kind, suspended.reason) == ("permission", "suspended")
+    refused = error(401, {"message": "'Issued at' claim ('iat') must be an Integer"})
+    assert isinstance(refused, GitHubError)
+    assert (refused.kind, refused.reason) == ("credential", "token-time")
+
+
 def test_a_missing_page_of_a_web_server_is_not_a_missing_release() -> None:
     """404 with HTML is no answer of the API: nothing may be concluded from it."""
     assert isinstance(error(404, b"<html>not here"), BadAnswer)

@@ -701,7 +701,8 @@ RELEASE = st.builds(
     st.lists(TEXT, max_size=2).map(tuple),
     st.lists(ASSET, max_size=3).map(lambda found: {asset.target_id: asset for asset in found}),
 )
-QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS)
+KIND = st.sampled_from(get_args(FailureKind))
+QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS, KIND)
 LEDGER = st.builds(
     Ledger,
     NAME,
@@ -720,7 +721,7 @@ LEDGER = st.builds(
 PAGES = st.lists(st.builds(PageProof, TEXT, TEXT, TEXT, st.none() | NUMBER), max_size=2).map(tuple)
 FAILURE = st.builds(
     Failure,
-    st.sampled_from(get_args(FailureKind)),
+    KIND,
     TEXT,
     release=PERHAPS,
     status_code=st.none() | st.integers(100, 599),
@@ -745,9 +746,9 @@ ENTRY = st.builds(
     proof=st.builds(ProofCounts, NUMBER, NUMBER, NUMBER),
     newest=PERHAPS,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
-    quarantined=st.lists(st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS), max_size=2).map(
-        tuple
-    ),
+    quarantined=st.lists(
+        st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS, KIND), max_size=2
+    ).map(tuple),
 )
 LISTING = st.builds(
     ListingEntry,
