@@ -169,7 +169,7 @@ async def test_a_ledger_of_version_2_is_carried_on(tmp_path: Path) -> None:
 
 
 async def test_what_is_saved_has_the_fields_of_version_2(tmp_path: Path) -> None:
-    """Code of before reads it, too: no field has another name or form; new ones may be there."""
+    """No field got another name or form; new ones may be there."""
     store = open_copy(tmp_path, 2)
     before = {path: json.loads(path.read_bytes()) for path in (tmp_path / "ledger").rglob("*.json")}
     await store.save("mirrors/tool", TOOL)
