@@ -26,15 +26,15 @@ log = structlog.get_logger(__name__)
 
 
 class Answer(NamedTuple):
-    """A good answer.
+    """A successful response.
 
     Attributes:
-        status: 2xx, or 304 for what an ETag proved unchanged.
-        headers: A mapping that ignores case.
+        status: 2xx, or 304 if the ETag matched.
+        headers: A case-insensitive mapping.
         data: The JSON, decoded as the call's ``shape``; ``None`` for none.
         url: Where it came from, after redirects.
-        asked: The address that was asked for.
-        etag: As it came, to be sent back verbatim; empty for none.
+        asked: The address that was requested.
+        etag: As received, to be sent back verbatim; empty for none.
         next: The next page's address.
     """
 
@@ -59,10 +59,11 @@ class Call:
     Attributes:
         body: JSON, encoded.
         shape: The type that the answer's JSON is decoded as.
-        settle: Looks whether an earlier try was carried out; what it made, as ``shape``, or ``None``.
-        repeatable: Sending it twice does no harm.
+        settle: Checks whether an earlier attempt was carried out: what it created, as ``shape``, or
+            ``None``.
+        repeatable: It is harmless to send twice.
         easier: An address that costs the host less, for the second half of the attempts.
-        about: What the credential is chosen by, where that is not ``url``: the first page's address.
+        about: The address that decides on the credential, if not ``url``: that of the first page.
         attempts: Attempts made so far, the current one included.
         doubt: An earlier attempt may have been carried out.
         unsettled: The check failed too, so that it must not be sent again.
@@ -167,7 +168,7 @@ class Repeater:
         raise failure
 
     async def _settled(self, call: Call, failure: GitHubError) -> Any | None:
-        """Look whether a write was carried out whose answer was lost."""
+        """Check whether a write was carried out whose response was lost."""
         if call.settle is None:
             return None
         try:
@@ -175,5 +176,5 @@ class Repeater:
         except GitHubError:
             call.unsettled = True
             if self._stopped():
-                raise  # it tells why nobody can ask any more
+                raise  # the reason why the host is disabled
             raise failure from None

@@ -1,4 +1,4 @@
-"""One gate for all requests of a host and credential."""
+"""Limits the requests to one host: connections, pauses that it announced, the rate of writes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ log = structlog.get_logger(__name__)
 
 
 class Throttle:
-    """Lets requests through: so many at once, not while the host wants none, writes in step.
+    """Admits requests: a limited number at once, none during a pause, writes evenly spaced.
 
-    Nothing passes while the circuit breaker is open.
+    Requests are refused while the circuit breaker is open.
 
     Args:
         clock: For every wait.
         name: The host's name, for logs and errors.
         breaker: Of the API; one that stays closed by default.
         max_connections: Requests at once.
-        writes_per_minute: Writes begin evenly spaced, so many a minute; 0 for no such limit.
-        reserve: Requests of the primary limit to leave for others.
-        longest_wait: Seconds; a limit that lasts longer is raised instead.
+        writes_per_minute: Rate of writes, which are evenly spaced; 0 for no limit.
+        reserve: Requests of the primary rate limit to leave for others.
+        longest_wait: Seconds; a pause that lasts longer is raised instead of awaited.
 
     Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
@@ -68,14 +68,15 @@ class Throttle:
 
     @property
     def paused_until(self) -> datetime | None:
-        """Before when nothing is let through, or ``None``."""
+        """When the current pause ends; ``None`` outside of a pause."""
         until = self._paused_until
         return until if until is not None and until > self._clock.now() else None
 
     def paused_for(self) -> float:
-        """Seconds until something is let through; 0 unless the host announced a limit.
+        """Seconds until the current pause ends; 0 outside of a pause.
 
-        Whichever clock is over the moment first counts, since the time of day may be set.
+        Wall clock and monotonic clock are both consulted, and the earlier end counts: the time of day
+        may be changed.
         """
         if self._paused_until is None:
             return 0.0
@@ -99,7 +100,7 @@ class Throttle:
             ) from None
 
     def pause(self, until: datetime) -> None:
-        """Let nothing through before a moment; the latest one counts."""
+        """Admit no request before a moment; of several pauses the latest end counts."""
         before = self._paused_until
         if before is not None and before >= until:
             return
@@ -109,11 +110,11 @@ class Throttle:
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
 
     def has_plenty(self, remaining: str) -> bool:
-        """Whether a header's number of requests is more than the reserve: nothing to learn then."""
+        """Whether a header's remaining requests exceed the reserve, so that nothing has to be parsed."""
         return len(remaining) < 10 and remaining.isdecimal() and int(remaining) > self._reserve
 
     def learn(self, limit: RateLimit) -> None:
-        """Heed what an answer says of the primary limit: pause when no more than the reserve is left."""
+        """Pause until the primary rate limit resets if no more than the reserve is left."""
         if limit.remaining is None or limit.remaining > self._reserve:
             return
         resets_at = limit.resets_at(self._clock.now())
@@ -121,16 +122,16 @@ class Throttle:
             self.pause(resets_at + _MARGIN)
 
     def slot(self, *, write: bool = False) -> AbstractAsyncContextManager[None]:
-        """Hold one connection while the block runs; wait for it, and for what else must be waited for.
+        """Hold one connection while the block runs, once the limits allow it.
 
         Raises (on entry):
             HostStopped: The circuit breaker is open.
-            RateLimited: The limit lasts longer than the longest wait.
+            RateLimited: The pause lasts longer than the longest wait.
         """
         return _Slot(self, write=write)
 
     async def take(self, *, write: bool) -> None:
-        """Begin to hold a connection; see :meth:`slot`."""
+        """Acquire a connection; see :meth:`slot`."""
         if write and self._write_step:
             await self._in_step()
         while True:
@@ -142,15 +143,15 @@ class Throttle:
             self._connections.release()
 
     def give_back(self) -> None:
-        """End to hold a connection."""
+        """Release a connection."""
         self._connections.release()
 
     def _open(self) -> bool:
-        """Whether nothing happened to close the gate while a connection was waited for."""
+        """Whether requests are admitted: it may have changed while a connection was awaited."""
         return not self.breaker.is_open and self._paused_until is None
 
     async def _pass(self) -> None:
-        """Wait at the gate, in slices: what waits must notice that the breaker opens."""
+        """Wait for the end of a pause, in slices, to notice when the breaker opens."""
         while True:
             self.check()
             if self._paused_until is None:
@@ -162,7 +163,7 @@ class Throttle:
                 return
             if seconds > self._longest_wait:
                 raise RateLimited(
-                    f"{self._name}: the host takes no requests before"
+                    f"{self._name}: the host accepts no requests before"
                     f" {self._paused_until:%Y-%m-%dT%H:%M:%SZ}, which is too long to wait for",
                     retry_at=self._paused_until,
                     host=self._name,
@@ -178,7 +179,7 @@ class Throttle:
 
 
 class _Slot:
-    """One connection, held. A class, and no generator: an idle pass is made of these."""
+    """One connection, held. A class instead of a generator, for speed: every request needs one."""
 
     __slots__ = ("_throttle", "_write")
 

@@ -45,7 +45,7 @@ LIMIT = 30.0
 
 
 def is_installed() -> bool:
-    """Whether Apprise is there; it is not imported."""
+    """Whether Apprise is installed; it is not imported."""
     return importlib.util.find_spec("apprise") is not None
 
 
@@ -54,7 +54,7 @@ class Address:
     """One address to send to.
 
     Attributes:
-        name: Where it is kept (``env:MIRROR_NOTIFY_URL``): logs tell this.
+        name: The secret reference (``env:MIRROR_NOTIFY_URL``), for logs.
         url: The address itself, a secret.
     """
 
@@ -63,12 +63,12 @@ class Address:
 
 
 class AppriseSender:
-    """Sends by Apprise without waiting longer than a limit, whatever a service does.
+    """Sends through Apprise, within a time limit whatever a service does.
 
     Args:
-        clock: For the limit.
-        limit: Seconds for one call.
-        program: What is run.
+        clock: For the time limit.
+        limit: Time limit of one call, in seconds.
+        program: The script to run.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class AppriseSender:
         return await self._run(addresses, asdict(notice))
 
     async def unreadable(self, addresses: Sequence[Address]) -> list[Address]:
-        """Those whose address Apprise cannot read; nothing is sent.
+        """The addresses that Apprise cannot parse; nothing is sent.
 
         Raises:
             OSError: No process could be started.
@@ -138,7 +138,7 @@ class AppriseSender:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a library of others needs to find Python, certificates and proxies; no token."""
+    """The variables that Apprise needs to find Python, certificates and proxies; no token."""
     return {
         name: value
         for name, value in environ.items()
@@ -147,7 +147,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _talk(process: asyncio.subprocess.Process, given: bytes, answers: dict[int, str]) -> None:
-    """Say what is wanted, and hear the answers until the process ends."""
+    """Write the request and read the answers until the process ends."""
     if process.stdin is None or process.stdout is None:
         return
     with suppress(ConnectionError):
@@ -160,7 +160,7 @@ async def _talk(process: asyncio.subprocess.Process, given: bytes, answers: dict
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """End it, and whatever it has started."""
+    """Kill the process and everything that it has started."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The dead man's switch: an address that is called while all is well, and missed when it is not."""
+"""The heartbeat: an address that is called after each good pass, as a dead man's switch."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ RETRY = RetryPolicy(attempts=3, first=2.0, longest=4.0)
 
 
 def no_proxy(_origin: str) -> tuple[None, dict[str, str]]:
-    """Every address is asked directly."""
+    """Use no proxy."""
     return None, {}
 
 
 def usable(url: str) -> bool:
-    """Whether an address is one that can be called."""
+    """Whether an address is an HTTP URL."""
     try:
         address = URL(url)
         return address.scheme in {"http", "https"} and bool(address.host)
@@ -52,13 +52,13 @@ class _CallFailed(MirrorError):
 
 
 class Heartbeat:
-    """Calls the address, and tells nobody what it is: whoever knows it can pretend to be alive.
+    """Calls the address, which is a secret: whoever knows it can send the heartbeat.
 
     Args:
-        url: The address, a secret.
-        clock: For the waits between tries.
-        proxies: The proxy's address for an origin, if any, and the headers that it wants.
-        limit: Seconds for one call.
+        url: The address.
+        clock: For the waits between attempts.
+        proxies: The proxy's address for an origin, if any, and the headers that it requires.
+        limit: Time-out of one call, in seconds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Heartbeat:
         try:
             await retrying(self._call, RETRY, self._clock, lambda error: error.retryable)
         except _CallFailed as error:
-            # The first of a row of failures; the service behind the address tells people the rest.
+            # Only the first failure in a row is a warning: the service behind the address alerts people.
             tell = log.debug if self._failing else log.warning
             tell("heartbeat.failed", reason=str(error), attempts=error.attempts)
             self._failing = True
@@ -124,7 +124,7 @@ class Heartbeat:
                 allow_redirects=False,
                 proxy=proxy,
                 proxy_headers=headers or None,
-                # Without CONNECT there is only the request itself to carry them.
+                # Without CONNECT only the request itself can carry them.
                 headers=headers if origin.scheme == "http" else None,
             ) as response:
                 if response.status // 100 == 2:
@@ -141,6 +141,6 @@ class Heartbeat:
 
 
 def _reason(error: Exception) -> str:
-    """What kind of error it is, and no more: its text may hold the address."""
+    """The kind of error only: its text may contain the address."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if number and number > 0 else type(error).__name__

@@ -1,4 +1,4 @@
-"""After a pass: people are told what is new, and the heartbeat is called where all is well."""
+"""Sends notices about new failures and recoveries after a pass, and calls the heartbeat."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RETRY = RetryPolicy(attempts=2, first=5.0, longest=5.0)
-"""An attempt is as long as :data:`mirror.notify.apprise_sender.LIMIT`, and a pass waits for all of them."""
+"""Few: an attempt may take :data:`mirror.notify.apprise_sender.LIMIT`, and a pass waits for them."""
 
 
 class _NotSent(MirrorError):
-    """At least one address did not take a notice."""
+    """At least one address did not accept a notice."""
 
 
 class Notifications:
-    """Whom to tell, and how; nothing here ever fails a pass.
+    """Sends notices and heartbeats; their failures never fail a pass.
 
     Args:
         addresses: Where notices are sent.
         heartbeat: Called after each good pass; ``None`` for none.
         clock: For waits.
-        place: Where the mirrors are, for people who have several.
+        place: The target's host, for people who have several.
         sender: Sends them.
     """
 
@@ -68,7 +68,7 @@ class Notifications:
         """As configured; nothing is contacted.
 
         Raises:
-            ConfigError: Apprise is not installed, or the heartbeat's address is none.
+            ConfigError: Apprise is not installed, or the heartbeat's address is invalid.
         """
         urls, beat = config.notify.urls, config.notify.heartbeat_url
         problems = []
@@ -97,19 +97,19 @@ class Notifications:
         *,
         good: bool = True,
     ) -> None:
-        """Tell of a pass of its own, whose lock has been given back; the service has other means.
+        """Send what is new after a one-shot pass, which has released its lock.
 
-        What cannot be said now (another run holds the ledger: it has the same to say) is said
-        after the next pass. The index is saved after the sending, so that a run that is killed in
-        between says something twice rather than never.
+        If another run holds the ledger by now, it sends the same; otherwise the next pass does. The
+        index is saved after sending, so that a run killed in between repeats a notice rather than
+        losing it.
 
         Args:
-            report: Of the pass.
-            ledgers: Where the index is.
+            report: The report of the pass.
+            ledgers: Holds the index.
             rules: All configured mirrors.
-            patterns: Of the command line: what it left out is not spoken of, and a pass over a
-                part proves nothing of the whole, so that it is no heartbeat.
-            good: Nothing beside the report went wrong.
+            patterns: The selection of the command line. Mirrors outside of it are not mentioned, and
+                a partial pass sends no heartbeat.
+            good: Nothing outside the report failed.
         """
         if self._addresses:
             try:
@@ -130,17 +130,17 @@ class Notifications:
         *,
         listed: Collection[str] = (),
     ) -> bool:
-        """Tell what is new since people were told last: for the service. Raises nothing.
+        """Send what is new since the last notices, for the service. Raises nothing.
 
         Args:
-            index: In memory; what people know is noted there.
+            index: Records what was sent.
             rules: All configured mirrors.
-            reports: Of a pass: for the wildcards that could not be listed, which the index does
-                not know of.
-            listed: The wildcards that this pass listed, or tried to (:func:`wildcards`).
+            reports: The reports of a pass, for the wildcards that could not be listed: the index does
+                not hold those.
+            listed: The wildcards that this pass listed or tried to list (:func:`wildcards`).
 
         Returns:
-            Whether the index changed: it is to be saved.
+            Whether the index changed and has to be saved.
         """
         if not self._addresses:
             return False
@@ -150,7 +150,7 @@ class Notifications:
         return changed or told
 
     async def heartbeat(self) -> None:
-        """Call the heartbeat, if there is one: a pass was good. Raises nothing."""
+        """Call the heartbeat, if there is one, after a good pass. Raises nothing."""
         if self._heartbeat is not None:
             await self._heartbeat.beat()
 
@@ -161,13 +161,13 @@ class Notifications:
 
     @property
     def configured(self) -> str:
-        """What there is, for a person: ``2 notification addresses, a heartbeat``; empty for nothing."""
+        """A summary: ``2 notification addresses, a heartbeat``; empty if nothing is configured."""
         number = len(self._addresses)
         addresses = f"{number} notification address{'' if number == 1 else 'es'}" if number else ""
         return ", ".join(filter(None, (addresses, "a heartbeat" if self._heartbeat else "")))
 
     async def unreadable(self) -> list[str]:
-        """Where the addresses are kept that Apprise cannot read; nothing is sent.
+        """The secret references of the addresses that Apprise cannot parse; nothing is sent.
 
         Raises:
             OSError: Apprise could not be started.
@@ -185,7 +185,7 @@ class Notifications:
     ) -> None:
         listed = wildcards(rules, patterns)
         command = report.command
-        # Most passes have no news: they take no lock.
+        # Most passes have no news and need no lock.
         index = await ledgers.load_index()
         news = find_news(index, report.repositories, command=command, listed=listed)
         if not news and not forget(index, rules):
@@ -207,8 +207,8 @@ class Notifications:
     ) -> bool:
         """Send what is new; whether the index changed.
 
-        A notice counts as sent when one address has taken it: one that is broken for good would
-        else make the others repeat it after each pass.
+        A notice counts as sent when one address has accepted it: otherwise a broken address would
+        make the others repeat it after each pass.
         """
         changed = False
         for news in find_news(index, reports, command=command, listed=listed, place=self._place):
@@ -218,7 +218,7 @@ class Notifications:
         return changed
 
     async def _send(self, news: News) -> bool:
-        """Whether at least one address took it."""
+        """Send a notice; whether at least one address accepted it."""
         left = dict.fromkeys(self._addresses, "")
 
         async def send() -> None:
@@ -243,7 +243,7 @@ class Notifications:
 
 
 def wildcards(rules: Iterable[Rule], patterns: Sequence[str] = ()) -> set[str]:
-    """The names of those wildcards that a pass over these patterns asks its sources for."""
+    """The names of the wildcards that a pass with these patterns lists."""
     return {
         f"{rule.source_name}:{rule.source}"
         for rule in rules

@@ -59,7 +59,7 @@ WRONG_BYTES = 3
 """Attempts to copy an asset whose bytes do not match its digest: it will rarely change."""
 
 _NOT_ITS_FAULT = (ServerError, ConnectionLost, Unreachable, BadAnswer)
-"""What is rarely the fault of the one asset that it happens to."""
+"""Failures that rarely concern one asset alone."""
 
 _SUSPENDED = "suspended for now, since one asset after the other failed ({0.reason})"
 _NOT_TRIED: dict[str, str] = {
@@ -72,7 +72,7 @@ _numbers = itertools.count(1)
 
 
 class NameTaken(Unmirrorable):
-    """The target has another asset of the name that it would give to this one."""
+    """The target has another asset of the name that this one would get."""
 
     def __init__(self, message: str) -> None:
         super().__init__("name-taken", message)
@@ -83,10 +83,10 @@ class Copied:
     """An asset that arrived.
 
     Attributes:
-        asset: As the target told it.
-        sha256: Of the bytes that went through; ``None`` where they were found there.
-        attempts: Attempts that it took.
-        size: Bytes that it has to have, where more is known of it than its source's list says.
+        asset: As the target reported it.
+        sha256: Of the transferred bytes; ``None`` if the asset was found at the target.
+        attempts: Attempts that were made.
+        size: Expected size in bytes, if more is known than the source's list says.
     """
 
     asset: Asset
@@ -97,13 +97,13 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an asset is to go.
+    """The destination of an asset.
 
     Attributes:
-        release: The target's.
-        name: What to call it there.
-        claimed: Assets of the release, by id, that are other ones.
-        others: Names of the other assets that the release is to have.
+        release: The target's release.
+        name: The name of the copy.
+        claimed: Ids of assets of the release that are copies of other assets.
+        others: Names of the other assets of the release.
     """
 
     release: Release
@@ -112,13 +112,13 @@ class Place:
     others: Collection[str]
 
     def may_hold(self, copy: Asset) -> bool:
-        """Whether an asset of the release may be what was sent here."""
+        """Whether an asset of the release may be the uploaded copy."""
         if (number := temporary_id(self.name)) is not None:
             return temporary_id(copy.name) == number
         if copy.name in forms(self.name):
             return True
-        # A server may make of special characters what nobody could guess; of ours it is only if it
-        # can be nobody else's.
+        # How a server replaces special characters cannot be predicted: the asset counts as this copy
+        # only if it can be no other one.
         others = any(may_become(name, copy.name) for name in self.others)
         return may_become(self.name, copy.name) and not others
 
@@ -127,16 +127,16 @@ class AssetCopier:
     """Copies assets of one mirror.
 
     Args:
-        source: The host of the source.
-        target: The host of the target.
-        source_repo: Where assets are read.
-        target_repo: Where they are written.
+        source: The source's host.
+        target: The target's host.
+        source_repo: The repository to read from.
+        target_repo: The repository to write to.
         retry: How often a copy is attempted, and how long to wait in between.
-        stall_timeout: Seconds without a byte moved after which a transfer is given up.
+        stall_timeout: Seconds without a byte transferred after which an attempt fails.
         response_timeout: Seconds from an upload's last byte to its answer.
-        fetcher: Brings to disk what has to go over it.
-        bandwidth: The budget of all transfers.
-        workers: Move the bytes.
+        fetcher: Downloads to disk what has to be spooled.
+        bandwidth: The limit shared by all transfers.
+        workers: Transfer the bytes.
     """
 
     def __init__(
@@ -185,16 +185,16 @@ class AssetCopier:
         Args:
             release: The target's release.
             asset: The source's asset.
-            name: What to call it there.
-            claimed: Assets of the target's release that are none of this one's.
-            others: Names of the other assets that the release is to have.
+            name: The name of the copy.
+            claimed: Ids of assets of the target's release that are copies of other assets.
+            others: Names of the other assets of the release.
             limited: The rate limit that ended an earlier call for the same asset.
 
         Raises:
-            Unmirrorable: The target can never take it.
-            Waiting: It vanished or changed at the source; the next pass will know more.
-            SpoolError: It has to go over the disk, and that cannot take it.
-            NotTried: The circuit breaker of one of its lanes is open: so many others failed.
+            Unmirrorable: The target can never accept it.
+            Waiting: It vanished or changed at the source; the next pass looks again.
+            SpoolError: It has to be spooled, and there is no room on disk.
+            NotTried: The circuit breaker of one of its lanes is open.
             RateLimited: A host takes no more requests. The caller retries, since no transfer slot
                 is to be held meanwhile.
             MirrorError: The last attempt failed.
@@ -216,7 +216,7 @@ class AssetCopier:
         return copied
 
     def paused_for(self) -> float:
-        """Seconds until both hosts take requests; 0 while they do, or if that is not waited for."""
+        """Seconds until both hosts accept requests; 0 if they do, or if the wait would be too long."""
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):
             return 0.0
@@ -372,14 +372,14 @@ class AssetCopier:
         return None
 
     async def _look(self, place: Place, *, lost: bool, taken: bool) -> Asset | None:
-        """Find a complete asset of this name at the target; the rest of a broken one is removed.
+        """Find a complete asset of this name at the target; remove incomplete ones.
 
-        A failed upload may leave an asset with the state ``starter``, which stands in the way;
-        one whose answer was lost may still become complete, and lists may lag behind.
+        A failed upload may leave an asset in the state ``starter``, which blocks the name; one whose
+        response was lost may still become complete, and lists may lag behind.
         Source: https://docs.github.com/rest/releases/assets#upload-a-release-asset
 
-        After a lost answer (``lost``), or where the target says that the name is taken
-        (``taken``), something is there or about to be: it is looked for up to 30 seconds.
+        After a lost response (``lost``), or if the target reports the name as taken (``taken``), the
+        asset exists or is about to: the list is polled for up to 30 seconds.
         """
 
         async def look() -> tuple[list[Asset], list[Asset]]:
@@ -404,7 +404,7 @@ class AssetCopier:
         return None
 
     def _may_retry(self, asset: Asset, error: MirrorError) -> bool:
-        """Whether another attempt to copy an asset may succeed; none may where all assets fail."""
+        """Whether another attempt may succeed; none is made while all assets fail in this lane."""
         breaker = self._blamed(error, asset)
         if breaker and breaker.suspect:
             return False
@@ -421,7 +421,7 @@ class AssetCopier:
         return self._target.client.lane("upload")
 
     def _blamed(self, error: MirrorError, asset: Asset) -> CircuitBreaker | None:
-        """The lane that an asset failed in; ``None`` where the asset itself is to blame."""
+        """The lane that an asset failed in; ``None`` if the asset itself is to blame."""
         if isinstance(error, Stalled):
             return self._upload_lane if error.at_target else self._download_lane(asset)
         if not isinstance(error, _NOT_ITS_FAULT) or error.status in {404, 410}:
@@ -429,14 +429,14 @@ class AssetCopier:
         return self._download_lane(asset) if self._of_source(error) else self._upload_lane
 
     async def _doubted(self, error: MirrorError, asset: Asset) -> MirrorError:
-        """An asset that seems to be gone is asked for: if it is as it was, something else lied."""
+        """Request an asset that seems to be gone; if it is unchanged, the first answer was wrong."""
         if not self._is_gone(error) or isinstance(asset, SourceArchive):
             return error
         here = await self._source.asset(self._source_repo, asset.id)
         if here is None or (here.size, here.sha256) != (asset.size, asset.sha256):
             return error
         host = self._source.client.name
-        return BadAnswer(f"{error}; but {host} still shows it as it was", host=host)
+        return BadAnswer(f"{error}; but {host} still lists it unchanged", host=host)
 
     def _is_gone(self, error: MirrorError) -> bool:
         """Whether the source no longer has what its listing showed."""
@@ -453,13 +453,13 @@ def _is_taken(error: MirrorError) -> bool:
 
 
 def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datetime) -> bool:
-    """Whether an asset at the target is the one whose upload was not answered well.
+    """Whether an asset at the target is the one whose upload was not confirmed.
 
     Args:
-        found: What has its name.
-        asset: The source's.
-        sent: The SHA-256 of what was sent, where all of it was.
-        begun: The target's time before it was sent first.
+        found: The target's asset of this name.
+        asset: The source's asset.
+        sent: The SHA-256 of the sent bytes, if all were sent.
+        begun: The target's time before the first attempt.
     """
     if found.size != asset.size:
         return False
@@ -469,7 +469,7 @@ def _is_what_was_sent(found: Asset, asset: Asset, sent: str | None, begun: datet
 
 
 def _as_fetched(asset: Asset, held: SpoolFile | None) -> Asset | None:
-    """The asset with what was learnt of it on its way to disk; ``None`` while it is on it."""
+    """The asset with the size and digest of its download; ``None`` while that is incomplete."""
     if held is None:
         return asset
     if held.sha256 is None:

@@ -1,4 +1,4 @@
-"""Assets on their way over the disk: fetched whole and proven before anything is uploaded."""
+"""Downloads assets to disk and verifies them before anything is uploaded."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ANOTHER = (BadAnswer, DigestMismatch, ShortRead, SourceChanged)
-"""What it may come to when the rest of an asset does not belong to its beginning."""
+"""Possible failures of a resumed download whose remainder belongs to another asset."""
 
 
 class AssetDownloader:
-    """Brings assets of one source to disk.
+    """Downloads assets of one source to disk.
 
     Args:
-        source: The host of the source.
-        repo: Where assets are read.
-        whom: What they are fetched for, so that two mirrors do not share a file.
-        spool: Room on disk.
-        everything: All assets go over the disk; else only those of unknown length.
-        bandwidth: The budget of all transfers.
-        archive_limit: Bytes from which on an archive is of no use.
+        source: The source's host.
+        repo: The repository to read from.
+        whom: Identifies the mirror, so that two mirrors do not share a file.
+        spool: Space on disk.
+        everything: Spool all assets; otherwise only those of unknown size.
+        bandwidth: The limit shared by all transfers.
+        archive_limit: The largest source archive that is of use, in bytes.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class AssetDownloader:
 
     @asynccontextmanager
     async def hold(self, asset: Asset) -> AsyncIterator[SpoolFile | None]:
-        """Room for an asset while the block runs; ``None`` where it needs none.
+        """Reserve space for an asset while the block runs; ``None`` if it needs none.
 
-        When the block ends well, or the asset can never arrive as it is, its bytes go; after any
-        other failure they stay for the next pass.
+        After success, and if the asset can never be mirrored as it is, its bytes are deleted; after
+        any other failure they are kept for the next pass.
 
         Raises:
-            SpoolError: There is no room.
+            SpoolError: There is not enough space.
         """
         archive = isinstance(asset, SourceArchive)
         if not (archive or self._everything):
@@ -96,19 +96,19 @@ class AssetDownloader:
     async def fetch(
         self, asset: Asset, held: SpoolFile, moved: Callable[[int], None], *, repeated: bool
     ) -> None:
-        """Bring all bytes of an asset to disk and prove them.
+        """Download all bytes of an asset to disk and verify them.
 
         Args:
-            asset: The source's.
-            held: Where they go.
-            moved: Told how many have arrived.
+            asset: The source's asset.
+            held: Its file in the spool.
+            moved: Called with the number of bytes that have arrived.
             repeated: An earlier attempt failed.
 
         Raises:
-            DigestMismatch: The bytes are not those that the source promises.
-            Unmirrorable: It is an archive, and too large.
-            SpoolError: The disk cannot take it.
-            MirrorError: It cannot be fetched.
+            DigestMismatch: The bytes do not match the digest of the source.
+            Unmirrorable: It is an archive and too large.
+            SpoolError: It cannot be written to disk.
+            MirrorError: The download failed.
         """
         if isinstance(asset, SourceArchive):
             await self._archive(asset, held, moved, repeated=repeated)
@@ -168,11 +168,11 @@ class AssetDownloader:
                 pace=self._pace(0),
             )
         if archive.form == "zipball" and (wrong := await held.examined(zip_fault)):
-            raise ShortRead(f"what came is no whole {archive.form}: {wrong}")
+            raise ShortRead(f"the downloaded {archive.form} is incomplete: {wrong}")
         held.seal(sha256)
 
     def _pace(self, here: int) -> Callable[[int], Awaitable[None]] | None:
-        """What comes from the disk, the first ``here`` bytes, needs no bandwidth."""
+        """Limit the bandwidth, except for the first ``here`` bytes, which are read from disk."""
         if not self._bandwidth.piece:
             return None
         lane, left = self._bandwidth.lane(), here

@@ -50,7 +50,7 @@ class Executor:
         """Carry out everything; a failure stops only what depends on it.
 
         Raises:
-            HostStopped: The host or its credential was given up.
+            HostStopped: The host or its credential is disabled.
         """
         if plan.repository and not await self._create_repository(plan.repository, plan):
             return

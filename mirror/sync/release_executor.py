@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SLICE = 5.0
-"""Seconds between two looks whether a host that wanted no requests was given up, or a stop came."""
+"""Seconds between checks for a disabled host or a requested stop during a pause."""
 
 _ONE_AT_A_TIME = (
     "the release is full: {name} was deleted before its replacement was uploaded, and was missing"
@@ -93,7 +93,7 @@ class ReleaseExecutor:
         """Bring the assets, verify them by a fresh read, name them, publish or update the release.
 
         Raises:
-            HostStopped: The host or its credential was given up.
+            HostStopped: The host or its credential is disabled.
         """
         # People miss names whose assets are there already; what gives a new asset its name keeps
         # it until that has arrived.
