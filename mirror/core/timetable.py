@@ -5,31 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from cronsim import CronSim
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+LONGEST_BACKOFF = 3600.0
+"""Longest back-off of a mirror after failures, seconds, unless its interval is longer."""
 
-
-LONGEST_HOLD = 3600.0
-"""Seconds that a mirror is held back after failures, unless its interval is longer."""
-
-# What was done is not done again when the clock is set back by less than this; beyond it the new
-# time is simply believed. Lines with a `*` in the first two fields follow the time that passes, so
-# that they must not stand still. Both as Debian's cron does it.
+# If the clock is set back by less than this, what was done is not done again; otherwise the new
+# time is simply used. Lines with a `*` in the first two fields follow elapsed time, so they must not
+# stand still. Debian's cron does both the same way.
 _REPEATED_HOURS = timedelta(hours=3)
 _REPEATED_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The time on both scales.
+    """The time on both clocks.
 
     Attributes:
-        now: The time of day, aware, in the zone that schedules are read in.
-        monotonic: Seconds, never going back.
+        now: The time of day, aware, in the zone of schedules.
+        monotonic: Seconds that never go back.
     """
 
     now: datetime
@@ -38,12 +34,12 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When to look: every so many seconds, or by a cron line.
+    """When mirrors are due: every so many seconds, or by a cron line.
 
     Attributes:
-        interval: Seconds from one tick to the next; ``None`` where there is a schedule.
-        schedule: A cron line of five fields, in local time, that comes due at some time.
-        jitter: The most that a tick is put off by chance, seconds.
+        interval: Seconds from one tick to the next; ``None`` if there is a schedule.
+        schedule: A cron line of five fields, in local time, that is due at some time.
+        jitter: The longest random delay of a tick, seconds.
     """
 
     interval: float | None = None
@@ -56,22 +52,13 @@ class Timetable:
         if self.interval is not None and self.interval <= 0:
             raise ValueError(f"an interval above 0, not {self.interval}")
 
-    def due_at_start(self, successes: Iterable[float], now: datetime) -> bool:
-        """Whether something is to be done at once.
-
-        Args:
-            successes: When each mirror last succeeded, seconds since the epoch; 0 for never.
-            now: Aware, in the zone that schedules are read in.
-        """
-        return any(self.first(success, now) <= 0 for success in successes)
-
     def first(self, success: float, now: datetime) -> float:
-        """Seconds to the first tick; 0 where it is due, infinity where there is none.
+        """Seconds to the first tick; 0 if it is due, infinity if there is none.
 
         Args:
-            success: The last one, seconds since the epoch; 0 for never. One that lies in the
-                future proves nothing, since the clock was wrong once.
-            now: As in :meth:`due_at_start`.
+            success: The last success, seconds since the epoch; 0 for never. One in the future
+                proves nothing: the clock was wrong once.
+            now: Aware, in the zone of schedules.
         """
         if not 0 < success <= now.timestamp():
             return 0.0
@@ -81,92 +68,92 @@ class Timetable:
         return max(0.0, seconds_between(now, found)) if found else math.inf
 
     def occurrence(self, after: datetime) -> datetime | None:
-        """The schedule's first moment after another, in UTC; ``None`` where there is none.
+        """The schedule's first time after another, in UTC; ``None`` if there is none.
 
         Args:
-            after: Aware, in the zone that the schedule is read in.
+            after: Aware, in the zone of schedules.
         """
         if self.schedule is None:
             return None
         earliest = after.astimezone(UTC)
-        # When clocks are set back, the line's reader knows an hour of the wall once only, so that
-        # what it finds in the second one may have passed; and before they are set forward it
-        # finds all that does not exist at the same moment.
+        # At the end of DST, cronsim sees the repeated hour once only, so that what it finds in the
+        # second one may have passed. At the start of DST, it finds all times of the skipped hour
+        # at the same moment.
         for found in CronSim(self.schedule, after):
             if (moment := found.astimezone(UTC)) > earliest:
                 return moment
         return None
 
-    def patience(self, gap: timedelta) -> timedelta:
-        """How far the clock may be set back without what was done being done again.
+    def tolerance(self, gap: timedelta) -> timedelta:
+        """How far the clock may be set back without repeating what was done.
 
         Args:
-            gap: From the last moment to the next.
+            gap: From the last scheduled time to the next.
         """
         fields = (self.schedule or "* *").split()
         follows_time = fields[0].startswith("*") or fields[1].startswith("*")
         return min(gap, _REPEATED_MINUTE if follows_time else _REPEATED_HOURS)
 
-    def put_off(self, gap: float, chance: float) -> float:
-        """Seconds that one tick comes after its moment.
+    def delay(self, gap: float, chance: float) -> float:
+        """The random delay of one tick, seconds.
 
         Args:
-            gap: Seconds to the next moment; no more than half of them are taken.
+            gap: Seconds to the next tick; the delay is at most half of them.
             chance: In [0, 1).
         """
         return chance * min(self.jitter, gap / 2)
 
-    def hold(self, failures: int) -> float:
-        """Seconds after the moment of a run that failed before which the next is not heeded.
+    def backoff(self, failures: int) -> float:
+        """Seconds from when a failed run was due, before which later ticks skip the mirror.
 
         Args:
             failures: In a row.
         """
         doublings = 2.0 ** min(max(0, failures - 1), 30)
         if self.interval is None:
-            return min(60.0 * doublings, LONGEST_HOLD) - 1.0  # a clock is corrected now and then
-        held = min(self.interval * doublings, max(self.interval, LONGEST_HOLD))
-        return held - self.interval / 1000  # moments of a grid are compared, as numbers can be
+            return min(60.0 * doublings, LONGEST_BACKOFF) - 1.0  # clocks are corrected now and then
+        seconds = min(self.interval * doublings, max(self.interval, LONGEST_BACKOFF))
+        return seconds - self.interval / 1000  # ticks are compared as floats
 
     def ticker(self, moment: Moment, success: float, chance: float) -> Ticker:
-        """Begin to keep this timetable.
+        """Start following this timetable.
 
         Args:
             moment: Now.
             success: When the mirror that is most behind last succeeded, seconds since the epoch;
-                0 for never. What is due ticks at once.
+                0 for never. If it is due, the first tick comes at once.
             chance: In [0, 1).
         """
         if self.interval is not None:
-            return _Grid(self, self.interval, moment, success, chance)
-        return _Line(self, moment, success, chance)
+            return _IntervalTicker(self, self.interval, moment, success, chance)
+        return _ScheduleTicker(self, moment, success, chance)
 
 
 class Ticker(Protocol):
-    """A timetable that is being kept; it is shown the time, often enough."""
+    """Follows a timetable; it must be called often enough."""
 
     def turn(self, moment: Moment, chance: float) -> float | None:
-        """Tell whether it ticks now; what was missed is one tick.
+        """Whether it ticks now; all ticks that were missed are one.
 
         Args:
             moment: Now.
-            chance: In [0, 1), to put off the tick after this one.
+            chance: In [0, 1), for the delay of the tick after this one.
 
         Returns:
-            The tick's moment before it was put off, on the monotonic scale, or ``None``.
+            When the tick was due before its delay (monotonic), or ``None``.
         """
 
     def wait(self, moment: Moment, at: float = -math.inf) -> float:
-        """Seconds to the next tick, infinity for none.
+        """Seconds to the next tick; infinity for none.
 
         Args:
             moment: Now.
-            at: On the monotonic scale: the first tick whose moment is not before this.
+            at: Only ticks that are due then or later count (monotonic).
         """
 
 
-class _Grid:
-    """Ticks at ``origin + n * interval``, each put off a little: sums of errors do not arise."""
+class _IntervalTicker:
+    """Ticks at ``origin + n * interval``, each with a delay of its own, so that errors never add up."""
 
     def __init__(
         self, table: Timetable, interval: float, moment: Moment, success: float, chance: float
@@ -176,7 +163,7 @@ class _Grid:
         first = table.first(success, moment.now)
         self._origin = moment.monotonic + first
         self._number = 0
-        self._delay = table.put_off(interval, chance) if first > 0 else 0.0
+        self._delay = table.delay(interval, chance) if first > 0 else 0.0
 
     def turn(self, moment: Moment, chance: float) -> float | None:
         if moment.monotonic < self._base + self._delay:
@@ -184,7 +171,7 @@ class _Grid:
         self._number = self._number_at(moment.monotonic)
         base = self._base
         self._number += 1
-        self._delay = self._table.put_off(self._interval, chance)
+        self._delay = self._table.delay(self._interval, chance)
         return base
 
     def wait(self, moment: Moment, at: float = -math.inf) -> float:
@@ -199,15 +186,15 @@ class _Grid:
         return self._origin + self._number * self._interval
 
     def _number_at(self, now: float) -> int:
-        """The last one that is not after now, and none that was there already."""
+        """The number of the last tick that is due, but none that has passed."""
         return max(self._number, math.floor(self._steps(now)))
 
     def _steps(self, now: float) -> float:
         return (now - self._origin) / self._interval
 
 
-class _Line:
-    """Ticks at the moments of a cron line, by the time of day, whatever is done to the clock."""
+class _ScheduleTicker:
+    """Ticks at the times of a cron line, also when the clock is set."""
 
     def __init__(self, table: Timetable, moment: Moment, success: float, chance: float) -> None:
         self._table = table
@@ -242,19 +229,19 @@ class _Line:
 
     def _set_back(self, now: datetime) -> bool:
         gap = self._next - self._after if self._next else timedelta(0)
-        return self._after - now > self._table.patience(gap)
+        return self._after - now > self._table.tolerance(gap)
 
     def _move(self, now: datetime, chance: float) -> None:
-        """Nothing up to now is waited for any more."""
+        """Go on to the first time after now."""
         self._after = now.astimezone(UTC)
         self._next = self._table.occurrence(now)
         self._delay = 0.0
         if self._next and self._table.jitter:
             following = self._table.occurrence(self._next.astimezone(now.tzinfo))
             gap = (following - self._next).total_seconds() if following else math.inf
-            self._delay = self._table.put_off(gap, chance)
+            self._delay = self._table.delay(gap, chance)
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:
-    """Seconds that pass, also where the clocks are changed in between."""
+    """Elapsed seconds, also across a change of DST."""
     return (later.astimezone(UTC) - earlier.astimezone(UTC)).total_seconds()

@@ -104,7 +104,7 @@ class JobQueue:
 
     Args:
         gates: The hosts that a mirror needs.
-        hold: Seconds to back off after so many failures of a mirror in a row.
+        backoff: Seconds to back off after so many failures of a mirror in a row.
         limit: Runs at the same time; it may be changed.
 
     Attributes:
@@ -114,12 +114,12 @@ class JobQueue:
     def __init__(
         self,
         gates: Callable[[Mirror], Gates],
-        hold: Callable[[Mirror, int], float],
+        backoff: Callable[[Mirror, int], float],
         *,
         limit: int = 8,
     ) -> None:
         self._gates = gates
-        self._hold = hold
+        self._backoff = backoff
         self.limit = limit
         self.running: dict[str, Run] = {}
         self._jobs: dict[str, Job] = {}
@@ -240,7 +240,7 @@ class JobQueue:
         job.stops = 0
         if ending == "failed":
             job.failures += 1
-            job.not_before = run.request.at + self._hold(job.mirror, job.failures)
+            job.not_before = run.request.at + self._backoff(job.mirror, job.failures)
         elif ending == "succeeded":
             job.failures, job.not_before = 0, -math.inf
         if job.waiting is not None and job.backs_off(job.waiting):

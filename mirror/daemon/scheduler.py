@@ -100,7 +100,7 @@ class Scheduler:
         self._members: Mapping[tuple[float, str], Sequence[Mirror]] = {}
         self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
         self._passes: list[Pass] = []
-        self.queue = JobQueue(self._gates, self._hold)
+        self.queue = JobQueue(self._gates, self._backoff)
         self.alive_at = clock.monotonic()
         self._load()
 
@@ -287,9 +287,9 @@ class Scheduler:
         gates = self._workload.gates
         return gates[mirror.source_name], gates["target"]
 
-    def _hold(self, mirror: Mirror, failures: int) -> float:
+    def _backoff(self, mirror: Mirror, failures: int) -> float:
         timetable, _ = self._timetables[mirror.interval]
-        return timetable.hold(failures)
+        return timetable.backoff(failures)
 
     # --- the loop --------------------------------------------------------------------------------
 

@@ -138,13 +138,7 @@ def test_what_is_due_is_done_at_start(age: float | None, first: float) -> None:
     table = Timetable(900.0, None, 30.0)
     success = 0.0 if age is None else just(START) - age
     assert table.first(success, START) == first
-    assert table.due_at_start([just(START), success], START) is (first == 0)
     assert table.ticker(Moment(START, 0), success, 0.0).wait(Moment(START, 0)) == first
-
-
-def test_without_mirrors_nothing_is_due() -> None:
-    """No mirror, nothing to do."""
-    assert not Timetable(900.0).due_at_start([], START)
 
 
 # --- schedules -----------------------------------------------------------------------------------
@@ -206,7 +200,7 @@ def test_what_was_missed_is_done_once_at_start() -> None:
     now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
     assert table.first(just(now - timedelta(hours=7)), now) == 0
     assert table.first(just(now - timedelta(hours=5)), now) == 18 * 3600
-    assert table.due_at_start([0.0], now)
+    assert table.first(0.0, now) == 0
     times = Times(ZoneInfo("UTC"), now)
     assert times.run(table, 20 * 3600, 0.0) == ["21 09:00 UTC", "22 03:00 UTC"]
 
@@ -292,11 +286,11 @@ def test_a_schedule_is_put_off_by_chance_too() -> None:
 
 def test_failures_double_the_time_that_is_waited() -> None:
     """An interval's multiples up to an hour, or the interval; minutes up to an hour by schedule."""
-    holds = [round(Timetable(900.0).hold(n) / 900, 2) for n in range(1, 7)]
+    holds = [round(Timetable(900.0).backoff(n) / 900, 2) for n in range(1, 7)]
     assert holds == [1, 2, 4, 4, 4, 4]
-    assert [round(Timetable(7200.0).hold(n)) for n in (1, 5, 500)] == [7193] * 3
+    assert [round(Timetable(7200.0).backoff(n)) for n in (1, 5, 500)] == [7193] * 3
     line = Timetable(None, "* * * * *")
-    assert [round(line.hold(n) / 60) for n in (1, 2, 3, 6, 7, 500)] == [1, 2, 4, 32, 60, 60]
+    assert [round(line.backoff(n) / 60) for n in (1, 2, 3, 6, 7, 500)] == [1, 2, 4, 32, 60, 60]
 
 
 def test_the_first_tick_after_a_moment_is_told() -> None:
