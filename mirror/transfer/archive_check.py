@@ -44,7 +44,7 @@ async def take_archive(
         pace: Awaited with a chunk's length, for a bandwidth limit.
 
     Raises:
-        ShortRead: It is no whole archive of that form.
+        ShortRead: The archive is incomplete or of another form.
         Unmirrorable: It is larger than ``limit``.
     """
     digest = hashlib.sha256()
@@ -75,7 +75,7 @@ async def take_archive(
             if moved:
                 moved(size)
         if wrong := check.wrong():
-            raise ShortRead(f"what came is no whole {form}: {wrong} (after {size} bytes)")
+            raise ShortRead(f"the downloaded {form} is incomplete: {wrong} (after {size} bytes)")
 
     whole = looked_at()
     try:

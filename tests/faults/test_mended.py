@@ -161,7 +161,7 @@ async def test_an_archive_with_wrong_bytes_is_not_published(tmp_path: Path) -> N
         fault = Fault(kind="corrupt", route="archive-download", match="zip", at_byte=60, times=None)
         world.source.faults.add(fault)
         report = await world.sync()
-        assert "no whole zipball" in only(report).failures[0].error
+        assert "downloaded zipball is incomplete" in only(report).failures[0].error
         assert world.published() == {}
         world.source.faults.clear()
         assert (await world.sync()).status == "ok"
