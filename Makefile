@@ -20,8 +20,8 @@ SLOW += tests/sync/test_spool.py
 # PyGithub sleeps until a time on the monotonic clock, which faketime breaks.
 SLOW += tests/sync/test_independent.py
 # These start many processes or take minutes, and test no dates beyond those of the other tests.
-SLOW += tests/core/test_planner_laws.py tests/daemon/test_service.py tests/daemon/test_zone.py \
-  tests/github/test_client_loops.py tests/notify/test_ways.py tests/sync/test_kill.py \
+SLOW += tests/core/test_planner_laws.py tests/daemon/test_service.py tests/daemon/test_local_zone.py \
+  tests/github/test_client_loops.py tests/notify/test_apprise_sender.py tests/sync/test_kill.py \
   tests/sync/test_large.py tests/sync/test_tags_push.py
 
 # Fake the date but not the monotonic clock, in every process. With faketime's monotonic "fix", waiting

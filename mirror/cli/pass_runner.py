@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from mirror.app import open_app
 from mirror.cli import event_loop, exit_status, startup
 from mirror.cli.exit_status import first_known
 from mirror.cli.graceful_stop import GracefulStop
@@ -26,7 +25,6 @@ from mirror.config import resolve_secrets
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Report
 from mirror.errors import UsageError
-from mirror.notify import Notifications
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from mirror.cli.logs import Level
     from mirror.cli.options import GlobalOptions
     from mirror.config import Config, Secrets
+    from mirror.notify import Notifications
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +107,8 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
     startup.log_secret_warnings(secrets)
     notifications = None
     if options.notifies and (config.notify.urls or config.notify.heartbeat_url is not None):
+        from mirror.notify import Notifications  # noqa: PLC0415 - see _run
+
         notifications = Notifications.of(config, secrets, SystemClock())
     title = "Comparing" if options.command == "verify" else ""
     progress = Progress(time.monotonic)
@@ -124,6 +125,9 @@ async def _run(
     display: AbstractContextManager[object],
     notifications: Notifications | None,
 ) -> PassResult:
+    # Help and configuration errors must not wait for aiohttp to load.
+    from mirror.app import open_app  # noqa: PLC0415
+
     async with open_app(config, secrets, observer=progress) as app:
         stopper = GracefulStop(
             None if options.command == "plan" else app.stop,
