@@ -113,13 +113,13 @@ Reason = Literal[
 ]
 """Why a host refused a request, as far as its answer says; only ``github.protocol`` decides that."""
 
-MOST_TOLD = 500
-"""Most characters of one failure's text: servers may send megabytes, and nobody reads more."""
+MAX_MESSAGE = 500
+"""Maximum length of a failure's text, in characters: servers may send megabytes."""
 
 
-def told(text: str, most: int = MOST_TOLD) -> str:
-    """The beginning of a text that a server had a part in; an ellipsis marks the cut."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def truncate(text: str, limit: int = MAX_MESSAGE) -> str:
+    """The beginning of a text of others; an ellipsis marks the cut."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class MirrorError(Exception):
@@ -131,7 +131,7 @@ class MirrorError(Exception):
     Attributes:
         kind: What kind of failure it is.
         hint: Which advice applies, if not that of the kind.
-        most_told: Most characters of its text; ``None`` where no server has a part in it.
+        max_message: Maximum length of its text; ``None`` if no server contributes to it.
         retryable: The same request may succeed if it is sent again in this pass.
         final: It will fail the same way until something changes at the source, at the target
             or in the settings; it is quarantined instead of being tried in every pass.
@@ -141,7 +141,7 @@ class MirrorError(Exception):
 
     kind: FailureKind = "internal"
     hint: Hint | None = None
-    most_told: ClassVar[int | None] = MOST_TOLD
+    max_message: ClassVar[int | None] = MAX_MESSAGE
     retryable: bool = False
     final: bool = False
     attempts: int = 1
@@ -149,7 +149,9 @@ class MirrorError(Exception):
     def __init__(
         self, message: str = "", *, kind: FailureKind | None = None, hint: Hint | None = None
     ) -> None:
-        super().__init__(message if self.most_told is None else told(message, self.most_told))
+        super().__init__(
+            message if self.max_message is None else truncate(message, self.max_message)
+        )
         if kind:
             self.kind = kind
         if hint:
@@ -160,7 +162,7 @@ class UsageError(MirrorError):
     """The command line asks for something impossible."""
 
     kind = "policy"
-    most_told = None
+    max_message = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class Problem:
 class ConfigError(MirrorError):
     """The configuration file is invalid; all of its mistakes at once."""
 
-    most_told = None
+    max_message = None
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.file = file

@@ -15,7 +15,7 @@ import structlog
 
 from mirror.cli.redaction import redact, redact_value
 from mirror.core.text.sanitise import clean, lines
-from mirror.errors import told
+from mirror.errors import truncate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -132,7 +132,7 @@ def _cut(_logger: object, _name: str, event: Event) -> Event:
     """Shorten values, which servers may make any length, except tracebacks."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception":
-            event[key] = told(value, _LONGEST_VALUE)
+            event[key] = truncate(value, _LONGEST_VALUE)
     return event
 
 

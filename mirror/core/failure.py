@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mirror.core.hints import advice
 from mirror.core.text.sanitise import MOST_NAMED, bound
-from mirror.errors import MOST_TOLD, FailureKind, GitHubError, Hint, MirrorError, told
+from mirror.errors import MAX_MESSAGE, FailureKind, GitHubError, Hint, MirrorError, truncate
 
 State = Literal["failed", "waiting", "blocked", "quarantined"]
 
@@ -55,7 +55,7 @@ class Failure:
     facts: str = ""
 
     def __post_init__(self) -> None:
-        bound(self, detail=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+        bound(self, detail=MAX_MESSAGE, release=MOST_NAMED, asset=MOST_NAMED)
 
     @classmethod
     def of(cls, error: BaseException, action: str = "", **subject: Any) -> Failure:
@@ -102,7 +102,7 @@ class Failure:
     def error(self) -> str:
         """Sentence and particular advice in one text, as the report document holds it."""
         hint = f"; {self.advice}" if self.hint else ""
-        return told(self.sentence, MOST_TOLD - len(hint)) + hint
+        return truncate(self.sentence, MAX_MESSAGE - len(hint)) + hint
 
     @property
     def line(self) -> str:
@@ -135,7 +135,7 @@ class Quarantined:
     kind: FailureKind = "rejected"
 
     def __post_init__(self) -> None:
-        bound(self, error=MOST_TOLD, release=MOST_NAMED, asset=MOST_NAMED)
+        bound(self, error=MAX_MESSAGE, release=MOST_NAMED, asset=MOST_NAMED)
 
     @property
     def failure(self) -> Failure:

@@ -9,7 +9,7 @@ from msgspec import Meta, ValidationError
 
 from mirror.core.domain.release import ADDRESS
 from mirror.core.text.sanitise import clean
-from mirror.errors import told
+from mirror.errors import truncate
 
 LARGEST = 2**63 - 1
 """Hosts store ids and sizes in 64 bits."""
@@ -53,4 +53,4 @@ def mismatch(error: ValidationError, within: str = "") -> str:
     elif " matching regex " in text:
         text = "not in the expected format"
     text = text[:1].lower() + text[1:]
-    return told(clean(f"{path}: {text}" if path else text), _LONGEST)
+    return truncate(clean(f"{path}: {text}" if path else text), _LONGEST)

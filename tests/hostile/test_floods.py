@@ -19,7 +19,7 @@ from mirror.core.reporting.report import (
     Difference,
     RepositoryReport,
 )
-from mirror.errors import MOST_TOLD, GitHubError, MirrorError, TransferError, ValidationFailed
+from mirror.errors import MAX_MESSAGE, GitHubError, MirrorError, TransferError, ValidationFailed
 from mirror.github.protocol.errors import Context, error_of
 from mirror.sync.results import planned_report
 from support.values import NOW, a_ledger, a_release, a_source, a_target, an_asset, planned
@@ -44,7 +44,7 @@ def test_a_long_list_of_errors_is_cut_and_its_codes_are_seen(count: int) -> None
     error = answered(422, document, X_GitHub_Request_Id="ABCD:1234")
     text = str(error)
     assert isinstance(error, ValidationFailed)
-    assert len(text) <= MOST_TOLD
+    assert len(text) <= MAX_MESSAGE
     assert "Validation Failed (Release custom mmm" in text
     assert "…" in text
     assert text.endswith(" [request ABCD:1234]")
@@ -67,7 +67,7 @@ def test_a_long_list_of_errors_is_cut_and_its_codes_are_seen(count: int) -> None
 def test_one_long_text_is_cut(document: dict[str, Any]) -> None:
     """Wherever it is; what came before it is told."""
     error = answered(422, document)
-    assert len(str(error)) <= MOST_TOLD
+    assert len(str(error)) <= MAX_MESSAGE
     assert document["message"][:20] in str(error)
 
 
@@ -92,7 +92,7 @@ def test_no_answer_makes_a_long_failure(
 ) -> None:
     """Whatever is long, the text is one short line without control characters."""
     error = answered(status, {"message": message, "errors": errors}, **headers)
-    assert len(str(error)) <= MOST_TOLD
+    assert len(str(error)) <= MAX_MESSAGE
     assert str(error).isprintable()
     assert len(error.request_id or "") <= 80
 
@@ -101,7 +101,7 @@ def test_every_error_with_a_servers_part_in_it_is_cut() -> None:
     """What is raised with a name or an answer of others in it, and what wraps such an error."""
     for kind in (MirrorError, TransferError, GitHubError):
         text = str(kind(f"the copy of {FLOOD} cannot be read"))
-        assert len(text) == MOST_TOLD
+        assert len(text) == MAX_MESSAGE
         assert text.endswith("…")
 
 
@@ -156,7 +156,7 @@ def test_a_flood_of_a_source_stays_out_of_ledger_and_report(release: Any, tags: 
     quarantine(ledger, work.obstacles, datetime.now(UTC))
     assert len(ledger.encode()) < 10_000
     assert Ledger.decode(ledger.encode()) == ledger
-    assert all(len(text) <= MOST_TOLD for text in (*work.warnings, *work.news))
+    assert all(len(text) <= MAX_MESSAGE for text in (*work.warnings, *work.news))
     for work_on in work.releases:
         for action in work_on.actions():
             body = getattr(action, "fields", {}).get("body", "")

@@ -25,7 +25,7 @@ from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import Index, IndexEntry, PassRecord
 from mirror.core.text.sanitise import MOST_NAMED, clean, shorten
 from mirror.emulator import Answer, RequestRecord, normalise
-from mirror.errors import told
+from mirror.errors import truncate
 from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import MachineClock, VirtualClock
 from support.daemon import daemon, service
@@ -118,7 +118,7 @@ REFUSED = {
 } | {(tag, None) for tag in (TAGS["option"], TAGS["dash"])}
 """Names that no address has room for, and tags that hosts do not take although git does."""
 
-REPORTED = {(tag, name and told(name, MOST_NAMED)) for tag, name in REFUSED}
+REPORTED = {(tag, name and truncate(name, MOST_NAMED)) for tag, name in REFUSED}
 """As a report names them."""
 
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

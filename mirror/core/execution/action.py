@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeGuard
 
-from mirror.errors import told
+from mirror.errors import truncate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -278,8 +278,8 @@ class Plan:
     wake_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "warnings", tuple(map(told, self.warnings)))
-        object.__setattr__(self, "news", tuple(map(told, self.news)))
+        object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
+        object.__setattr__(self, "news", tuple(map(truncate, self.news)))
 
     def actions(self) -> list[tuple[Release | None, Action]]:
         """All actions, each with the release that it belongs to."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.core.text.timestamps import iso
-from mirror.errors import told
+from mirror.errors import truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,7 +115,7 @@ class RepositoryReport:
     stopped: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "warnings", tuple(map(told, self.warnings)))
+        object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
 
     @property
     def differences(self) -> tuple[Difference, ...]:

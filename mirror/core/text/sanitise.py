@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from mirror.errors import told
+from mirror.errors import truncate
 
 MOST_NAMED = 300
 """Characters of a tag or a file name in what people read; hosts allow 255."""
@@ -48,7 +48,7 @@ def bound(record: object, **most: int) -> None:
     for name, limit in most.items():
         text = getattr(record, name)
         if text is not None and len(text) > limit:
-            object.__setattr__(record, name, told(text, limit))
+            object.__setattr__(record, name, truncate(text, limit))
 
 
 def lines(text: object) -> str:

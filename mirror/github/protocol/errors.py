@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mirror.errors import (
-    MOST_TOLD,
+    MAX_MESSAGE,
     AuthError,
     BadAnswer,
     GitHubError,
@@ -25,7 +25,7 @@ from mirror.errors import (
     ServerError,
     Unreachable,
     ValidationFailed,
-    told,
+    truncate,
 )
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.protocol.urls import public, without_secrets
@@ -80,7 +80,7 @@ class Context(NamedTuple):
     @property
     def request(self) -> str:
         """Method and address, as people may see it."""
-        return f"{self.method} {told(public(self.url), _LONGEST_ADDRESS)}"
+        return f"{self.method} {truncate(public(self.url), _LONGEST_ADDRESS)}"
 
 
 def decode_response(
@@ -251,7 +251,7 @@ class _Refusal(NamedTuple):
         came += f" ({details})" if details else ""
         rest = f"; {fact}" if fact else ""
         rest += f" [request {self.request_id}]" if self.request_id else ""
-        return asked + told(came, max(MOST_TOLD - len(asked) - len(rest), 1)) + rest
+        return asked + truncate(came, max(MAX_MESSAGE - len(asked) - len(rest), 1)) + rest
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, context: Context) -> GitHubError:
@@ -309,7 +309,7 @@ def _detail(item: object) -> str:
 
 def _header(headers: Mapping[str, str], name: str) -> str:
     """A header's text for people; empty where there is none."""
-    return told(without_secrets(headers.get(name) or ""), _LONGEST_HEADER)
+    return truncate(without_secrets(headers.get(name) or ""), _LONGEST_HEADER)
 
 
 def _unauthorized(refusal: _Refusal) -> GitHubError:
