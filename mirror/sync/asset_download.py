@@ -1,4 +1,4 @@
-"""Downloads assets to disk and verifies them before anything is uploaded."""
+"""The download side of a copy: spools an asset to disk, whole and verified, before its upload."""
 
 from __future__ import annotations
 
@@ -17,165 +17,145 @@ from mirror.transfer.pipe import pipe
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from mirror.core.clock import Clock
-    from mirror.core.domain.release import Asset, RepoRef
-    from mirror.core.retry import RetryPolicy
-    from mirror.github import ReleaseStore
-    from mirror.storage.spool import Spool, SpoolFile
-    from mirror.transfer.bandwidth import Bandwidth
+    from mirror.core.domain.release import Asset
+    from mirror.storage.spool import SpoolFile
+    from mirror.sync.context import MirrorContext
 
 log = structlog.get_logger()
 
-_ANOTHER = (BadAnswer, DigestMismatch, ShortRead, SourceChanged)
-"""Possible failures of a resumed download whose remainder belongs to another asset."""
+_NOT_A_CONTINUATION = (BadAnswer, DigestMismatch, ShortRead, SourceChanged)
+"""Possible failures when the rest of an asset does not belong to its spooled beginning."""
 
 
 class AssetDownloader:
-    """Downloads assets of one source to disk.
+    """Spools assets of one mirror.
 
     Args:
-        source: The source's host.
-        repo: The repository to read from.
-        whom: Identifies the mirror, so that two mirrors do not share a file.
-        spool: Space on disk.
-        everything: Spool all assets; otherwise only those of unknown size.
-        bandwidth: The limit shared by all transfers.
-        archive_limit: The largest source archive that is of use, in bytes.
+        context: The mirror.
+        archive_limit: Maximum size of a source archive in bytes; ``None`` for no limit.
     """
 
-    def __init__(
-        self,
-        source: ReleaseStore,
-        repo: RepoRef,
-        whom: str,
-        spool: Spool,
-        bandwidth: Bandwidth,
-        *,
-        everything: bool,
-        archive_limit: int | None,
-        clock: Clock,
-        retry: RetryPolicy,
-        stall_timeout: float,
-    ) -> None:
-        self._client = source.client
-        self._repo = repo
-        self._whom = whom
-        self._spool = spool
-        self._bandwidth = bandwidth
-        self._everything = everything
+    def __init__(self, context: MirrorContext, archive_limit: int | None) -> None:
+        self._client = context.source.store.client
+        self._repo = context.mirror.source
+        # Two mirrors do not share a file.
+        self._consumer = f"{context.target.api_url} {context.mirror.key}"
+        self._session = context.session
+        self._stall_timeout = context.source.stall_timeout
         self._archive_limit = archive_limit
-        self._clock = clock
-        self._retry = retry
-        self._stall_timeout = stall_timeout
 
     @asynccontextmanager
-    async def hold(self, asset: Asset) -> AsyncIterator[SpoolFile | None]:
-        """Reserve space for an asset while the block runs; ``None`` if it needs none.
+    async def reserve(self, asset: Asset) -> AsyncIterator[SpoolFile | None]:
+        """Reserve disk space for an asset; ``None`` where it is not spooled.
 
-        After success, and if the asset can never be mirrored as it is, its bytes are deleted; after
-        any other failure they are kept for the next pass.
+        If the block succeeds, or the asset can never arrive as it is, its bytes are deleted; after
+        any other failure they stay for the next pass.
 
         Raises:
-            SpoolError: There is not enough space.
+            SpoolError: There is no space.
         """
         archive = isinstance(asset, SourceArchive)
-        if not (archive or self._everything):
+        if not (archive or self._session.spooled):
             yield None
             return
-        what = (self._client.api_url, self._repo.key, asset.id, self._whom)
+        key = (self._client.api_url, self._repo.key, asset.id, self._consumer)
         size = None if archive else asset.size
-        async with self._spool.hold(what, size, asset.sha256) as held:
+        async with self._session.spool.hold(key, size, asset.sha256) as spooled:
             try:
-                yield held
+                yield spooled
             except MirrorError as error:
                 if error.final or isinstance(error, Waiting):
-                    held.discard()
+                    spooled.discard()
                 raise
-            held.discard()
+            spooled.discard()
 
     async def fetch(
-        self, asset: Asset, held: SpoolFile, moved: Callable[[int], None], *, repeated: bool
+        self, asset: Asset, spooled: SpoolFile, moved: Callable[[int], None], *, repeated: bool
     ) -> None:
-        """Download all bytes of an asset to disk and verify them.
+        """Download all bytes of an asset and verify them.
 
         Args:
-            asset: The source's asset.
-            held: Its file in the spool.
+            asset: The source's.
+            spooled: Where they go.
             moved: Called with the number of bytes that have arrived.
             repeated: An earlier attempt failed.
 
         Raises:
-            DigestMismatch: The bytes do not match the digest of the source.
-            Unmirrorable: It is an archive and too large.
-            SpoolError: It cannot be written to disk.
+            DigestMismatch: The bytes are not those that the source promises.
+            Unmirrorable: It is an archive, and too large.
+            SpoolError: The disk cannot take it.
             MirrorError: The download failed.
         """
         if isinstance(asset, SourceArchive):
-            await self._archive(asset, held, moved, repeated=repeated)
+            await self._archive(asset, spooled, moved, repeated=repeated)
         else:
-            await self._asset(asset, held, moved, repeated=repeated)
+            await self._asset(asset, spooled, moved, repeated=repeated)
 
     async def _asset(
-        self, asset: Asset, held: SpoolFile, moved: Callable[[int], None], *, repeated: bool
+        self, asset: Asset, spooled: SpoolFile, moved: Callable[[int], None], *, repeated: bool
     ) -> None:
+        session = self._session
         while True:
-            origin = AssetSource(self._client, self._repo, asset, etag=held.etag, repeated=repeated)
-            source = await held.continued(origin)
-            here = held.have
-            if here:
-                log.info("asset.continued", asset=asset.name, bytes=here)
+            origin = AssetSource(
+                self._client, self._repo, asset, etag=spooled.etag, repeated=repeated
+            )
+            source = await spooled.continued(origin)
+            present = spooled.have
+            if present:
+                log.info("asset.resumed", asset=asset.name, bytes=present)
             try:
                 piped = await pipe(
                     source,
-                    held,
+                    spooled,
                     sha256=asset.sha256,
-                    clock=self._clock,
-                    retry=self._retry,
+                    clock=session.clock,
+                    retry=session.retry,
                     stall_timeout=self._stall_timeout,
                     response_timeout=self._stall_timeout,
                     moved=moved,
-                    pace=self._pace(here),
-                    piece=self._bandwidth.piece,
+                    pace=self._pace(present),
+                    piece=session.bandwidth.piece,
                 )
-            except _ANOTHER as error:
-                if here or isinstance(error, DigestMismatch | SourceChanged):
-                    await held.restart()
-                if not here:
+            except _NOT_A_CONTINUATION as error:
+                if present or isinstance(error, DigestMismatch | SourceChanged):
+                    await spooled.restart()
+                if not present:
                     raise
-                log.info("asset.begun_again", asset=asset.name, error=str(error))
+                log.info("asset.restarted", asset=asset.name, error=str(error))
                 repeated = True
             else:
-                held.seal(piped.sha256)
+                spooled.seal(piped.sha256)
                 return
 
     async def _archive(
         self,
         archive: SourceArchive,
-        held: SpoolFile,
+        spooled: SpoolFile,
         moved: Callable[[int], None],
         *,
         repeated: bool,
     ) -> None:
-        await held.restart()
+        await spooled.restart()
         opening = open_archive(self._client, self._repo, archive, repeated=repeated)
         async with opening as chunks:
             sha256 = await take_archive(
                 chunks,
-                held.send,
+                spooled.send,
                 archive.form,
                 limit=self._archive_limit,
                 moved=moved,
                 pace=self._pace(0),
             )
-        if archive.form == "zipball" and (wrong := await held.examined(zip_fault)):
-            raise ShortRead(f"the downloaded {archive.form} is incomplete: {wrong}")
-        held.seal(sha256)
+        if archive.form == "zipball" and (problem := await spooled.examined(zip_fault)):
+            raise ShortRead(f"the downloaded {archive.form} is incomplete: {problem}")
+        spooled.seal(sha256)
 
-    def _pace(self, here: int) -> Callable[[int], Awaitable[None]] | None:
-        """Limit the bandwidth, except for the first ``here`` bytes, which are read from disk."""
-        if not self._bandwidth.piece:
+    def _pace(self, present: int) -> Callable[[int], Awaitable[None]] | None:
+        """The bandwidth limit; the first ``present`` bytes come from the disk and are free."""
+        bandwidth = self._session.bandwidth
+        if not bandwidth.piece:
             return None
-        lane, left = self._bandwidth.lane(), here
+        lane, left = bandwidth.lane(), present
 
         async def pace(n: int) -> None:
             nonlocal left

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mirror.core.clock import Clock
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer
     from mirror.core.retry import RetryPolicy
@@ -81,3 +82,19 @@ class SessionContext:
     spooled: bool = False
     full: bool = False
     git: TagPusher | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorContext:
+    """One mirror in a pass.
+
+    Attributes:
+        source: The host of the source.
+        target: The host of the target.
+        session: What all sessions of the pass share.
+    """
+
+    mirror: Mirror
+    source: Endpoint
+    target: Endpoint
+    session: SessionContext

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
 from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease
 from mirror.core.execution.outcome import Outcome
+from mirror.core.execution.settlement import asset_changed, deletion_refused, release_changed
 from mirror.core.failure import Failure
-from mirror.errors import HostStopped, MirrorError, NotFound, NotTried, Waiting
+from mirror.errors import HostStopped, MirrorError, NotFound, NotTried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
-    from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import Place, TagPusher
     from mirror.github import ReleaseStore
     from mirror.sync.asset_copier import AssetCopier
+    from mirror.sync.context import SessionContext
     from mirror.sync.journal import Journal
-    from mirror.sync.stop import Stop
-    from mirror.transfer.priority_queue import TransferSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,7 @@ class ExecutionContext:
         target: The host of the target.
         repo: The target repository.
         copier: Copies one asset.
-        slots: Permissions to transfer an asset, shared by all mirrors.
-        per_release: Transfers into one release at the same time.
-        retry: How often a copy is attempted that meets rate limits.
-        stop: Once it is requested, nothing new is started.
+        session: What all sessions of the pass share.
         record: Called with each outcome as soon as it is known.
         journal: Records in the ledger what is not an outcome yet.
         history: Pushes tags with their history, if that is configured.
@@ -62,11 +57,7 @@ class ExecutionContext:
     target: ReleaseStore
     repo: RepoRef
     copier: AssetCopier
-    slots: TransferSlots
-    per_release: int
-    clock: Clock
-    retry: RetryPolicy
-    stop: Stop
+    session: SessionContext
     record: Callable[[Outcome], Awaitable[None]]
     journal: Journal
     history: History | None = None
@@ -82,31 +73,18 @@ class ExecutionContext:
             if isinstance(action, DeleteRelease):
                 await self._delete_release(action.target)
             else:
-                await self._delete_asset(action.target)
+                await self.confirm(action.target)
+                await self.target.delete_asset(self.repo, action.target.id)
         except NotFound as error:
-            releases = (await self.target.list_releases(self.repo)).releases
-            here = {release.id for release in releases}
-            here |= {asset.id for release in releases for asset in release.assets}
-            if action.target.id in here:
-                raise Waiting(
-                    "permission", f"it cannot be deleted ({error}), although it is there"
-                ) from None
+            listing = await self.target.list_releases(self.repo)
+            if refused := deletion_refused(action.target, error, listing.releases):
+                raise refused from None
 
     async def _delete_release(self, seen: Release) -> None:
         release = await self.target.release(self.repo, seen.id)
-        same = (release.draft, release.tag) == (seen.draft, seen.tag)
-        if not same or (release.draft and release.body != seen.body):
-            raise Waiting("not-ready", f"the release {seen.tag} changed at the target; it was kept")
-        known = {asset.id for asset in seen.assets}
-        if new := [asset.name for asset in release.assets if asset.id not in known]:
-            raise Waiting(
-                "not-ready", f"{new[0]} was attached to {seen.tag} meanwhile; it was kept"
-            )
+        if changed := release_changed(seen, release):
+            raise changed
         await self.target.delete_release(self.repo, seen.id)
-
-    async def _delete_asset(self, seen: Asset) -> None:
-        await self.confirm(seen)
-        await self.target.delete_asset(self.repo, seen.id)
 
     async def confirm(self, seen: Asset) -> None:
         """Read an asset of the target again before it is changed.
@@ -115,11 +93,8 @@ class ExecutionContext:
             NotFound: It is gone.
             Waiting: It is not what the plan saw.
         """
-        asset = await self.target.asset(self.repo, seen.id)
-        if asset is None:
-            raise NotFound(f"the target has no asset {seen.name} ({seen.id})")
-        if _identity(asset) != _identity(seen):
-            raise Waiting("not-ready", f"{seen.name} changed at the target; it was left alone")
+        if changed := asset_changed(seen, await self.target.asset(self.repo, seen.id)):
+            raise changed
 
     async def fail(
         self,
@@ -151,10 +126,6 @@ class ExecutionContext:
         await self.record(Outcome(first, "failed", source, failure=failure))
         for action in others:
             await self.record(Outcome(action, "skipped", source))
-
-
-def _identity(asset: Asset) -> tuple[object, ...]:
-    return asset.name, asset.size, asset.state, asset.created_at
 
 
 def _failure(error: MirrorError, action: Action, source: Release | None, within: int) -> Failure:

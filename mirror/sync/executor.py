@@ -1,4 +1,4 @@
-"""Carries out a plan: repository, tags and drafts, then each release; it decides nothing."""
+"""Carries out a plan: the repository, tags and drafts first, then each release."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import structlog
 
 from mirror.core.execution.action import CreateTag, PushTag
 from mirror.core.execution.outcome import Outcome
-from mirror.errors import GitHubError, HostStopped, MirrorError, ValidationFailed, Waiting
+from mirror.core.execution.settlement import (
+    actions_not_disabled,
+    needs_branch,
+    repository_may_exist,
+)
+from mirror.errors import HostStopped, MirrorError, ValidationFailed
 from mirror.sync.release_executor import ReleaseExecutor
 
 if TYPE_CHECKING:
@@ -22,11 +27,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RELEASES_AT_ONCE = 8
-"""Releases of one mirror that are put together at the same time."""
+"""Maximum number of releases of one mirror that are put together at the same time."""
 
-_ACTIONS_STAY = (
-    "GitHub Actions could not be disabled in the repository that was created: the token may not, or"
-    " the owner decides; disable them, so that no release starts a workflow"
+_ACTIONS_ENABLED = (
+    "GitHub Actions could not be disabled in the repository that was created: the token lacks the"
+    " permission, or its owner sets the policy; disable them, so that no release starts a workflow"
 )
 
 
@@ -34,17 +39,17 @@ class Executor:
     """Carries out the plan of one mirror.
 
     Args:
-        context: What to do it with.
-        default_branch: Of the target repository; empty where it does not exist yet.
+        context: What the executor works with.
+        default_branch: The target repository's; empty where that does not exist yet.
     """
 
     def __init__(self, context: ExecutionContext, default_branch: str) -> None:
-        self._hands = context
+        self._context = context
         self._branch = default_branch
         self._root: tuple[str, str] | None = None
         self._root_lock = asyncio.Lock()
         self._unpushed: dict[str, MirrorError] = {}
-        self._branch_given = False
+        self._branch_pushed = False
 
     async def run(self, plan: Plan) -> None:
         """Carry out everything; a failure stops only what depends on it.
@@ -57,67 +62,58 @@ class Executor:
         releases = await self._push_tags(plan.releases)
         queue = iter(releases)
 
-        async def work_off() -> None:
+        async def worker() -> None:
             for work in queue:
-                if not self._hands.stop.requested:
+                if not self._context.session.stop.requested:
                     await self._release(work)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(RELEASES_AT_ONCE, len(releases))):
-                    group.create_task(work_off())
+                    group.create_task(worker())
         except* HostStopped as stopped:
             raise stopped.exceptions[0] from None
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
-        """Make it, with GitHub Actions off and one commit; whether that succeeded."""
-        context = self._hands
+        """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""
+        context = self._context
         try:
-            if self._branch:  # made by a run that was cut off before the first commit
-                made = await context.target.repository(context.repo)
+            if self._branch:  # a run that was killed before the first commit created it
+                created = await context.target.repository(context.repo)
             else:
-                made = await context.target.create_repository(
+                created = await context.target.create_repository(
                     context.repo, action.visibility, action.description
                 )
-            self._branch = made.default_branch
-            # The commit comes last: a repository that has one is taken as made, whenever a run is
-            # cut off.
-            off = await context.target.disable_actions(context.repo)
-            if action.without_actions and not off:
-                await self._check_actions()
+            self._branch = created.default_branch
+            # The commit comes last: a repository that has one counts as created, whenever a run
+            # is killed.
+            disabled = await context.target.disable_actions(context.repo)
+            if action.without_actions and not disabled:
+                enabled = await context.target.actions_enabled(context.repo)
+                if refused := actions_not_disabled(context.repo, enabled=enabled):
+                    raise refused
             if action.readme:
                 self._root = await context.target.first_commit(
                     context.repo, "README.md", action.readme, f"{action.description}\n"
                 )
         except MirrorError as error:
-            if not (self._branch or (isinstance(error, GitHubError) and error.ambiguous)):
+            if not (self._branch or repository_may_exist(error)):
                 context.journal.repository_refused()
             await context.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False
         log.info("repository.created", target=str(context.repo))
-        warning = "" if off else _ACTIONS_STAY
-        await context.record(Outcome(action, "done", repository_id=made.id, warning=warning))
+        warning = "" if disabled else _ACTIONS_ENABLED
+        await context.record(Outcome(action, "done", repository_id=created.id, warning=warning))
         return True
 
-    async def _check_actions(self) -> None:
-        """Where the server does not let us disable GitHub Actions, they have to be off already."""
-        context = self._hands
-        if await context.target.actions_enabled(context.repo) is not False:
-            raise Waiting(
-                "policy",
-                f'tags = "push" is refused: GitHub Actions could not be disabled at {context.repo},'
-                " which was just created",
-                hint="allow-actions",
-            )
-
     async def _push_tags(self, releases: Sequence[ReleaseWork]) -> Sequence[ReleaseWork]:
-        """Push all tags at once; the releases that can go on.
+        """Push all tags at once; the releases that can continue.
 
-        What is wrong with one tag is told with its release, what is wrong with git once.
+        The failure of one tag is reported with its release, a failure of git once.
         """
-        context = self._hands
+        context = self._context
         waiting = [work for work in releases if isinstance(work.tag, PushTag)]
-        if not waiting or context.history is None or context.stop.requested:
+        if not waiting or context.history is None or context.session.stop.requested:
             return releases
         tags = [work.tag.tag for work in waiting if work.tag]
         try:
@@ -132,8 +128,8 @@ class Executor:
         return releases
 
     async def _release(self, work: ReleaseWork) -> None:
-        """Make what has to be there before assets can arrive; then put the release together."""
-        context, release = self._hands, work.target
+        """Create what assets need, the tag and the draft; then put the release together."""
+        context, release = self._context, work.target
         todo = list(work.actions())
         try:
             if isinstance(work.tag, PushTag):
@@ -156,21 +152,20 @@ class Executor:
             await ReleaseExecutor(work, release, context).run()
 
     async def _create_release(self, action: CreateRelease, tag: str) -> Release:
-        context = self._hands
+        context = self._context
         try:
             return await context.target.create_release(context.repo, action.fields, action.mark)
         except ValidationFailed as error:
-            # A server may call a repository empty that has tags and no branch.
-            if context.history is None or error.reason != "repository-empty":
+            if context.history is None or not needs_branch(error):
                 raise
             async with self._root_lock:
-                if not self._branch_given:
+                if not self._branch_pushed:
                     await context.history.push_branch(self._branch or "main", tag)
-                    self._branch_given = True
+                    self._branch_pushed = True
         return await context.target.create_release(context.repo, action.fields, action.mark)
 
     async def _create_tag(self, tag: CreateTag) -> None:
-        context, commit = self._hands, tag.commit
+        context, commit = self._context, tag.commit
         if commit is None:
             root, tree = await self._placeholder_root()
             commit = await context.target.create_commit(
@@ -179,8 +174,8 @@ class Executor:
         await context.target.create_tag(context.repo, tag.tag, commit)
 
     async def _placeholder_root(self) -> tuple[str, str]:
-        """The commit and the tree that placeholder commits stand on."""
+        """The parent commit of placeholder commits, and its tree."""
         async with self._root_lock:
             if self._root is None:
-                self._root = await self._hands.target.head(self._hands.repo, self._branch)
+                self._root = await self._context.target.head(self._context.repo, self._branch)
             return self._root

@@ -22,6 +22,7 @@ from mirror.errors import HostStopped, Unmirrorable
 from mirror.git.tag_pusher import Place
 from mirror.sync.asset_copier import AssetCopier
 from mirror.sync.asset_download import AssetDownloader
+from mirror.sync.context import MirrorContext
 from mirror.sync.execution_context import ExecutionContext, History
 from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
@@ -257,8 +258,6 @@ class Session:
     ) -> None:
         learn(ledger, work.learned)
         context = self._context
-        source_repo, target_repo = self._mirror.source, self._mirror.target
-
         save = partial(context.ledgers.save, self._mirror.key, ledger)
         journal = Journal(ledger, save, context.clock)
 
@@ -266,30 +265,12 @@ class Session:
             tally.add(outcome)
             journal.done(outcome)
 
-        copier = AssetCopier(
-            self._source.store,
-            self._target.store,
-            source_repo,
-            target_repo,
-            clock=context.clock,
-            retry=context.retry,
-            stall_timeout=min(self._source.stall_timeout, self._target.stall_timeout),
-            response_timeout=self._target.response_timeout,
-            observer=context.observer,
-            mirror_name=self._mirror.name,
-            fetcher=await self._fetcher(),
-            bandwidth=context.bandwidth,
-            workers=context.workers,
-        )
+        mirror = MirrorContext(self._mirror, self._source, self._target, context)
         execution = ExecutionContext(
             target=self._target.store,
-            repo=target_repo,
-            copier=copier,
-            slots=context.slots,
-            per_release=context.transfers_per_release,
-            clock=context.clock,
-            retry=context.retry,
-            stop=context.stop,
+            repo=self._mirror.target,
+            copier=AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit())),
+            session=context,
             record=note,
             journal=journal,
             history=self._history(source, target),
@@ -306,21 +287,11 @@ class Session:
             tally.stopped = Failure.of(error)
         tally.interrupted = context.stop.requested and tally.unfinished
 
-    async def _fetcher(self) -> AssetDownloader:
+    async def _archive_limit(self) -> int | None:
+        """Maximum size of a source archive in bytes; ``None`` for no limit."""
         limits = await self._target.store.client.capabilities()
         sizes = (self._mirror.policy.selection.asset_max_size, limits.max_asset_size)
-        return AssetDownloader(
-            self._source.store,
-            self._mirror.source,
-            f"{self._target.api_url} {self._mirror.key}",
-            self._context.spool,
-            self._context.bandwidth,
-            everything=self._context.spooled,
-            archive_limit=min((size for size in sizes if size is not None), default=None),
-            clock=self._context.clock,
-            retry=self._context.retry,
-            stall_timeout=self._source.stall_timeout,
-        )
+        return min((size for size in sizes if size is not None), default=None)
 
     def _history(self, source: Snapshot, target: Snapshot | None) -> History | None:
         """The way of pushed tags, between the two repositories as they are called now."""

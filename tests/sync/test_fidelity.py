@@ -395,7 +395,7 @@ async def test_a_server_that_takes_no_new_name_gets_the_asset_under_the_old_one(
         world.source.replace_asset("octo/tool", "v0", "a.bin", b"other bytes")
         report = await world.sync()
         assert world.same() == []
-        assert any("uploaded anew" in text for text in only(report).warnings)
+        assert any("uploaded again" in text for text in only(report).warnings)
         assert (await world.sync(full=True)).status == "unchanged"
 
 

@@ -1,0 +1,448 @@
+"""Decides what is found at the target means: (expected, observed) → accept, retry or fail.
+
+Responses get lost, uploads break off, names collide, and people change a target meanwhile. The
+executor reads what is there, asks here what it means, and follows the verdict. Everything here is
+pure: a failure is returned, not raised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+
+from mirror.core.domain.asset_names import forms, is_temporary, may_become, temporary_id
+from mirror.core.execution.action import PublishRelease, RenameAsset, ReplaceAsset
+from mirror.errors import (
+    ConnectionLost,
+    DigestMismatch,
+    GitHubError,
+    MirrorError,
+    NotFound,
+    RateLimited,
+    ShortRead,
+    Unmirrorable,
+    ValidationFailed,
+    Waiting,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from mirror.core.domain.release import Asset, Release, RepoRef
+    from mirror.core.execution.action import ReleaseWork, UploadAsset
+
+
+class NameTaken(Unmirrorable):
+    """The target has another asset under the name that it would give to this one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("name-taken", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The copy is complete.
+
+    Attributes:
+        sha256: SHA-256 of its bytes, where it is known.
+    """
+
+    asset: Asset
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Upload again, once these assets are deleted."""
+
+    remove: tuple[Asset, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Give up for this pass, once these assets are deleted."""
+
+    error: MirrorError
+    remove: tuple[Asset, ...] = ()
+
+
+Verdict: TypeAlias = Accept | Retry | Fail
+
+
+# -- uploads ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an upload goes.
+
+    Attributes:
+        name: The requested name.
+        public: The release is published and the name is not temporary: other people's assets may
+            be there under the same name.
+        claimed: Ids of the release's assets that are known to be other assets. The set grows while
+            other uploads complete.
+        others: Names of the source's other assets of this release.
+    """
+
+    name: str
+    public: bool
+    claimed: Collection[int]
+    others: Collection[str] = ()
+
+    def may_be(self, copy: Asset) -> bool:
+        """Whether an asset of the release may be what was uploaded.
+
+        By name alone: a label may hold anything, including another asset's name. A server may turn
+        special characters into anything; such a name counts only if no other asset may have it.
+        """
+        if (source_id := temporary_id(self.name)) is not None:
+            return temporary_id(copy.name) == source_id
+        if copy.name in forms(self.name):
+            return True
+        others = any(may_become(name, copy.name) for name in self.others)
+        return may_become(self.name, copy.name) and not others
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is known of the bytes of an upload.
+
+    Attributes:
+        size: In bytes.
+        sha256: As the source promises it, hexadecimal; ``None`` where it does not.
+        since: The target's time before the first attempt.
+    """
+
+    size: int
+    sha256: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFailure:
+    """What the failure of an upload says about the target.
+
+    Attributes:
+        name_taken: The target has an asset of this name already.
+        response_lost: All bytes may have been stored; the response did not arrive.
+        sha256: SHA-256 of the bytes, if all were sent.
+    """
+
+    name_taken: bool = False
+    response_lost: bool = False
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, error: MirrorError, source: str) -> UploadFailure | None:
+        """What to look for after a failure; ``None`` if the target need not be read.
+
+        Args:
+            error: The failure.
+            source: The source host's name: its failures leave nothing at the target.
+        """
+        if is_name_taken(error):
+            # What had the name before is not what was sent, however similar it looks.
+            return cls(name_taken=True)
+        if isinstance(error, RateLimited) or not error.retryable:
+            return None
+        if not isinstance(error, GitHubError):
+            return cls()
+        lost = isinstance(error, ConnectionLost) and error.ambiguous and error.host != source
+        return cls(response_lost=lost, sha256=error.sent_sha256)
+
+
+def is_name_taken(error: MirrorError) -> bool:
+    """Whether the target refused a request because another asset has the name."""
+    return isinstance(error, ValidationFailed) and error.reason == "already-exists"
+
+
+def is_conclusive(
+    destination: Destination, failure: UploadFailure, observed: Iterable[Asset]
+) -> bool:
+    """Whether what the target shows is final; lists lag behind for up to 30 seconds.
+
+    After a lost response, or where the target says that the name is taken, something is there or
+    is about to be. An incomplete asset may still become complete after a lost response.
+    """
+    if not (failure.response_lost or failure.name_taken):
+        return True
+    named = [copy for copy in observed if destination.may_be(copy)]
+    free = [copy for copy in named if copy.id not in destination.claimed]
+    if any(copy.uploaded for copy in free):
+        return True
+    return bool(named) and not (free and failure.response_lost)
+
+
+def settle_upload(
+    destination: Destination, sent: Sent, failure: UploadFailure, observed: Iterable[Asset]
+) -> Verdict:
+    """Decide what a failed upload left at the target.
+
+    A failed upload may leave an asset in state ``starter``, which blocks its name.
+    Source: https://docs.github.com/rest/releases/assets#upload-a-release-asset
+    """
+    named = [copy for copy in observed if destination.may_be(copy)]
+    free = [copy for copy in named if copy.id not in destination.claimed]
+    copy = next((copy for copy in free if copy.uploaded), None)
+    if copy is None:
+        if named and not free and failure.name_taken:
+            text = f"the target would name it {named[0].name}, like another asset of this release"
+            return Fail(NameTaken(text))
+        return Retry(tuple(free))
+    if _is_what_was_sent(copy, sent, failure.sha256):
+        return Accept(copy, failure.sha256 or sent.sha256)
+    if destination.public:
+        text = f"the target's release has an asset {copy.name} that this mirror did not create"
+        return Fail(NameTaken(text))
+    return Retry((copy,))
+
+
+def _is_what_was_sent(copy: Asset, sent: Sent, sha256: str | None) -> bool:
+    if copy.size != sent.size:
+        return False
+    if copy.sha256:
+        return copy.sha256 == (sha256 or sent.sha256)
+    return sha256 is not None and copy.created_at is not None and copy.created_at >= sent.since
+
+
+def replaces_in_place(
+    action: UploadAsset | ReplaceAsset, error: ValidationFailed
+) -> TypeGuard[ReplaceAsset]:
+    """Whether a refused upload is retried after the old asset is deleted: the release is full."""
+    return isinstance(action, ReplaceAsset) and error.reason == "too-many-assets"
+
+
+def settle_reply(copy: Asset, size: int, sha256: str) -> Accept | Fail:
+    """Decide whether the answer to an upload describes the bytes that were sent.
+
+    An incomplete asset passes: the release's assets are read again before it is published.
+    """
+    if not copy.uploaded or (copy.size == size and copy.sha256 in {None, sha256}):
+        return Accept(copy, sha256)
+    stored = f"{copy.size} of {size} bytes, SHA-256 {copy.sha256} instead of {sha256}"
+    return Fail(DigestMismatch(f"the target stored other bytes than were sent: {stored}"), (copy,))
+
+
+# -- verification of a release's assets -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A copy that has to be at the target before its release is published.
+
+    Attributes:
+        name: The source's name for it.
+        uploaded_as: The name in the answer to the upload; empty for a copy of an earlier pass.
+    """
+
+    name: str
+    target_id: int
+    size: int
+    sha256: str | None
+    uploaded_as: str = ""
+
+
+def are_complete(expected: Iterable[Expected], observed: Mapping[int, Asset]) -> bool:
+    """Whether the target shows all copies as uploaded; lists lag behind for up to 30 seconds."""
+    found = (observed.get(item.target_id) for item in expected)
+    return all(copy is not None and copy.uploaded for copy in found)
+
+
+def fault(item: Expected, observed: Mapping[int, Asset]) -> MirrorError | None:
+    """What is wrong with a copy as the target shows it now; ``None`` for nothing."""
+    copy = observed.get(item.target_id)
+    if copy is None:
+        return NotFound(f"the target accepted {item.name} and does not list it")
+    if not copy.uploaded:
+        return ShortRead(f"the target accepted {item.name} and lists it as {copy.state}")
+    if copy.size != item.size:
+        return ShortRead(f"the target lists {item.name} with {copy.size} of {item.size} bytes")
+    if item.sha256 and copy.sha256 not in {None, item.sha256}:
+        return DigestMismatch(f"the target lists {item.name} with SHA-256 {copy.sha256}")
+    if item.uploaded_as not in {"", copy.name}:
+        return Waiting("not-ready", f"{item.uploaded_as} was renamed at the target meanwhile")
+    return None
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+def settle_rename(
+    action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset, answer: Asset | ValidationFailed
+) -> Verdict:
+    """Decide what follows from the target's answer to a rename.
+
+    Args:
+        action: Gives the copy its name; an upload has its copy under a temporary name until then.
+        copy: The copy before the rename.
+        answer: The copy after it, or why the target refused.
+    """
+    if isinstance(answer, ValidationFailed):
+        return _settle_refused_rename(action, copy, answer)
+    if _has_name(action, answer):
+        return Accept(answer)
+    if isinstance(action, RenameAsset):
+        return Fail(Waiting("invalid-answer", f"the target still names it {answer.name}"))
+    return Retry((answer,))
+
+
+def _settle_refused_rename(
+    action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset, error: ValidationFailed
+) -> Retry | Fail:
+    name = action.asset.name
+    if is_name_taken(error):
+        text = f"the target has another asset under the name that it would give to {name}"
+        # A temporary name is not for people, and the source has the bytes.
+        return Fail(NameTaken(text), (copy,) if is_temporary(copy.name) else ())
+    if isinstance(action, RenameAsset):
+        return Fail(error)
+    if error.reason == "invalid-name":
+        return Retry((copy,))
+    # The old asset may be deleted already: a quarantine would leave it missing for a day.
+    return Fail(Waiting("rejected", f"{name} could not be renamed ({error})"))
+
+
+def _has_name(action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset) -> bool:
+    """Whether a copy has its name, or what servers make of such a name."""
+    if isinstance(action, RenameAsset):
+        if is_temporary(action.target_name):
+            return is_temporary(copy.name)
+        if copy.name == action.target_name:
+            return True
+    elif isinstance(action, ReplaceAsset) and action.target_name == action.old.name:
+        return copy.name == action.target_name  # the target accepted that very name before
+    return not is_temporary(copy.name) and may_become(action.asset.name, copy.name)
+
+
+# -- before something is deleted or changed ---------------------------------------------------
+
+
+def asset_changed(seen: Asset, now: Asset | None) -> MirrorError | None:
+    """Why an asset must not be deleted or changed: it is not what the plan saw."""
+    if now is None:
+        return NotFound(f"the target has no asset {seen.name} ({seen.id})")
+    if _identity(now) != _identity(seen):
+        return Waiting("not-ready", f"{seen.name} changed at the target; it was left alone")
+    return None
+
+
+def _identity(asset: Asset) -> tuple[object, ...]:
+    return asset.name, asset.size, asset.state, asset.created_at
+
+
+def release_changed(seen: Release, now: Release) -> MirrorError | None:
+    """Why a release must not be deleted: it is not what the plan saw, or somebody added to it."""
+    same = (now.draft, now.tag) == (seen.draft, seen.tag)
+    if not same or (now.draft and now.body != seen.body):
+        return Waiting("not-ready", f"the release {seen.tag} changed at the target; it was kept")
+    known = {asset.id for asset in seen.assets}
+    added = next((asset.name for asset in now.assets if asset.id not in known), None)
+    if added is not None:
+        return Waiting("not-ready", f"{added} was added to {seen.tag} meanwhile; it was kept")
+    return None
+
+
+def deletion_refused(
+    seen: Asset | Release, error: NotFound, releases: Collection[Release]
+) -> MirrorError | None:
+    """Why something was not deleted, where the target answered that it does not exist.
+
+    For a write, 404 can also mean that the token may not write.
+    """
+    ids = {release.id for release in releases}
+    ids |= {asset.id for release in releases for asset in release.assets}
+    if seen.id not in ids:
+        return None
+    return Waiting("permission", f"it cannot be deleted ({error}), although it is there")
+
+
+# -- the release ------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Completeness:
+    """What is missing from a release while it is put together.
+
+    Attributes:
+        pending: Something is missing that may arrive in a later pass.
+        impossible: Something is missing that the target can never take.
+        damaged: What is wrong with a copy of an earlier pass; ``None`` for nothing.
+    """
+
+    pending: bool = False
+    impossible: bool = False
+    damaged: MirrorError | None = None
+
+    def failed(self, error: MirrorError) -> None:
+        """Note that an asset did not arrive."""
+        self.impossible |= error.final
+        self.pending |= not error.final
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Publish or update the release.
+
+    Attributes:
+        remove_incomplete: First delete what uploads left that can never succeed.
+    """
+
+    remove_incomplete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Leave the draft to the next pass."""
+
+
+def settle_release(work: ReleaseWork, found: Completeness) -> Finish | Hold | Fail:
+    """Decide whether a release is published (or updated) with what has arrived.
+
+    A published release is updated although assets are missing: nobody sees less by it.
+    """
+    if found.damaged:
+        return Fail(found.damaged)
+    if not isinstance(work.finish, PublishRelease):
+        return Finish()
+    if found.pending or (found.impossible and not work.publish_incomplete):
+        return Hold()
+    return Finish(remove_incomplete=found.impossible)
+
+
+def publication_refused(error: MirrorError) -> MirrorError:
+    """Why a release was not published: perhaps somebody else published one of this tag."""
+    if not is_name_taken(error):
+        return error
+    return Waiting("not-ready", f"somebody else published this release meanwhile ({error})")
+
+
+# -- the repository ---------------------------------------------------------------------------
+
+
+def actions_not_disabled(repo: RepoRef, *, enabled: bool | None) -> MirrorError | None:
+    """Why no tags are pushed to a new repository in which GitHub Actions could not be disabled.
+
+    Args:
+        repo: The repository.
+        enabled: Whether GitHub Actions are enabled there; ``None`` if the server does not say.
+    """
+    if enabled is False:
+        return None
+    return Waiting(
+        "policy",
+        f'tags = "push" is refused: GitHub Actions could not be disabled at {repo},'
+        " which was just created",
+        hint="allow-actions",
+    )
+
+
+def repository_may_exist(error: MirrorError) -> bool:
+    """Whether a repository may have been created although its creation failed."""
+    return isinstance(error, GitHubError) and error.ambiguous
+
+
+def needs_branch(error: ValidationFailed) -> bool:
+    """Whether a release was refused because a repository has tags and no branch yet."""
+    return error.reason == "repository-empty"

@@ -1,0 +1,154 @@
+"""The upload side of a copy: sends one asset into a release, and settles what a failure left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of
+from mirror.core.execution.settlement import (
+    Accept,
+    Fail,
+    Sent,
+    UploadFailure,
+    is_conclusive,
+    settle_reply,
+    settle_upload,
+)
+from mirror.core.retry import LAG, polling
+from mirror.errors import GitHubError, MirrorError
+from mirror.github import AssetSink, AssetSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mirror.core.domain.release import Asset, Release
+    from mirror.core.execution.settlement import Destination
+    from mirror.storage.spool import SpoolFile
+    from mirror.sync.context import MirrorContext
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """An asset that arrived.
+
+    Attributes:
+        asset: The copy, as the target describes it.
+        sha256: SHA-256 of the bytes that were sent; ``None`` where they were found there.
+        attempts: Attempts made.
+        size: In bytes, where more is known than the source lists.
+    """
+
+    asset: Asset
+    sha256: str | None
+    attempts: int = 1
+    size: int | None = None
+
+
+class AssetUpload:
+    """One asset's way into a release of the target, over all attempts.
+
+    Args:
+        asset: The source's asset.
+        release: The target's release.
+        destination: The name, and what else the release has.
+        context: The mirror.
+        limited: The rate limit that ended an earlier call for the same asset.
+    """
+
+    def __init__(
+        self,
+        asset: Asset,
+        release: Release,
+        destination: Destination,
+        context: MirrorContext,
+        limited: MirrorError | None,
+    ) -> None:
+        client, name = context.target.store.client, destination.name
+        self._release = release
+        self._destination = destination
+        self._context = context
+        self._target = context.target.store
+        self._started_at = client.host_time().replace(microsecond=0)
+        self._sink = AssetSink(
+            client,
+            release.upload_url,
+            name,
+            asset.label if is_temporary(name) else label_of(asset, guessed_name(name)),
+            asset.content_type,
+            repeated=isinstance(limited, GitHubError) and limited.host == client.name,
+        )
+
+    async def send(
+        self, asset: Asset, origin: AssetSource | SpoolFile, moved: Callable[[int], None]
+    ) -> Copied:
+        """Upload the asset once, from its source or from the spool.
+
+        Args:
+            asset: Size and digest, as far as they are known.
+            origin: Where the bytes come from.
+            moved: Called with the number of bytes that the target has accepted.
+
+        Raises:
+            DigestMismatch: The target stored other bytes; they were deleted.
+            MirrorError: The upload failed.
+        """
+        source, target, session = self._context.source, self._context.target, self._context.session
+        spooled = None if isinstance(origin, AssetSource) else origin
+        bandwidth = session.bandwidth
+        piped = await session.workers.pipe(
+            origin,
+            self._sink,
+            sha256=asset.sha256,
+            clock=session.clock,
+            retry=session.retry,
+            stall_timeout=min(source.stall_timeout, target.stall_timeout),
+            response_timeout=target.response_timeout,
+            moved=moved,
+            pace=bandwidth.lane().pace if bandwidth.piece else None,
+            piece=bandwidth.piece,
+            hashed=spooled.sha256 if spooled else None,
+        )
+        verdict = settle_reply(piped.reply, asset.size, piped.sha256)
+        if isinstance(verdict, Fail):
+            await self._delete(verdict.remove)
+            if spooled:
+                spooled.doubt()
+            raise verdict.error
+        return Copied(verdict.asset, piped.sha256, size=piped.size)
+
+    async def settle(self, error: MirrorError, asset: Asset) -> Copied | None:
+        """Read what a failed attempt left at the target, and delete what blocks the next one.
+
+        Args:
+            error: How the attempt failed.
+            asset: Size and digest, as far as they are known.
+
+        Returns:
+            The copy, if it arrived all the same.
+
+        Raises:
+            NameTaken: The target has another asset of this name.
+        """
+        context, destination = self._context, self._destination
+        failure = UploadFailure.of(error, context.source.store.client.name)
+        if failure is None:
+            return None
+        observed = await polling(
+            lambda: self._target.assets(context.mirror.target, self._release.id),
+            lambda assets: is_conclusive(destination, failure, assets),
+            LAG,
+            context.session.clock,
+        )
+        sent = Sent(asset.size, asset.sha256, self._started_at)
+        verdict = settle_upload(destination, sent, failure, observed)
+        if isinstance(verdict, Accept):
+            return Copied(verdict.asset, verdict.sha256, size=asset.size)
+        await self._delete(verdict.remove)
+        if isinstance(verdict, Fail):
+            raise verdict.error from error
+        return None
+
+    async def _delete(self, assets: Sequence[Asset]) -> None:
+        for asset in assets:
+            await self._target.delete_asset(self._context.mirror.target, asset.id)
