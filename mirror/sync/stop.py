@@ -1,10 +1,10 @@
-"""The wish to stop: nothing new is started, what is under way may finish."""
+"""A request to stop: nothing new is started, work in progress may finish."""
 
 from __future__ import annotations
 
 
 class Stop:
-    """Asked for by a signal, looked at before anything new is started."""
+    """Set by a signal, and checked before anything new is started."""
 
     def __init__(self) -> None:
         self.requested = False
