@@ -1,4 +1,4 @@
-"""When each mirror is due: timetables, requests and listings feed the queue; runs are its tasks."""
+"""When each mirror is due: timetables and requests fill the queue; the loop starts the runs."""
 
 from __future__ import annotations
 
@@ -6,57 +6,37 @@ import asyncio
 import math
 import random
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.domain.selection import could_match
-from mirror.core.failure import Failure
-from mirror.core.reporting.report import RepositoryReport
 from mirror.core.timetable import Moment
 from mirror.daemon.job_queue import JobQueue
+from mirror.daemon.listings import Listings, unless_stray
 from mirror.daemon.local_zone import LocalZone
 from mirror.daemon.passes import Pass, Request
-from mirror.sync.discovery import Discovery
 from mirror.sync.mirror_runner import crashed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.job_queue import Ending, Run
     from mirror.daemon.workload import HostGate, Workload
+    from mirror.sync.discovery import Discovery
 
 SLICE = 4.0
 """Longest wait of the loop, seconds: it proves to be alive, and notices a clock that was set."""
 
 _SHORTEST = 0.001
 
-T = TypeVar("T")
-
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, eq=False)
-class _Listing:
-    """An owner's repositories at a source, which patterns are expanded by; never listed twice at once.
-
-    Attributes:
-        source: The name of the source.
-        waiting: The next listing that is requested.
-        running: What the current one was requested for.
-        task: Makes the current one.
-    """
-
-    source: str
-    waiting: Request | None = None
-    running: Request | None = None
-    task: asyncio.Task[None] | None = None
 
 
 class Scheduler:
@@ -94,8 +74,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._stopping = False
         self._timetables: dict[float, tuple[Timetable, Ticker]] = {}
-        self._patterns: dict[float, list[str]] = {}
-        self._listings: dict[str, _Listing] = {}
+        self._listings = Listings(self._listed, self._wake)
         self._mirrors: tuple[Mirror, ...] = ()
         self._members: Mapping[tuple[float, str], Sequence[Mirror]] = {}
         self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
@@ -121,7 +100,7 @@ class Scheduler:
         Mirrors that were removed are not started any more; what waits keeps its place; what is due
         under the new configuration runs at once. Hosts are tried again, failures are forgotten.
         """
-        self._cancel_listings()
+        self._listings.cancel()
         self._workload = workload
         self._revive()
         self._load()
@@ -160,13 +139,9 @@ class Scheduler:
             for mirror in mirrors:
                 self.queue.request(mirror.key, request)
             return True
-        found = [
-            key
-            for key, rules in self._workload.patterns.items()
-            if any(r.source_name == source and could_match(repo, source, r.source) for r in rules)
-        ]
+        found = self._listings.matching(source, repo)
         for key in found:
-            self._listings[key].waiting = request.merged(self._listings[key].waiting)
+            self._listings.request(key, request)
         return bool(found)
 
     def _begin_pass(self, interval: float, request: Request, source: str | None = None) -> bool:
@@ -176,11 +151,7 @@ class Scheduler:
         fixed = self._members.get((interval, ""), ())
         asked = [mirror for mirror in fixed if source in {None, mirror.source_name}]
         self._request_mirrors(opened, asked)
-        listings = [
-            key
-            for key in self._patterns.get(interval, ())
-            if source in {None, self._listings[key].source}
-        ]
+        listings = self._listings.of(interval, source)
         for key in listings:
             self._request_listing(opened, key)
         if asked or listings:
@@ -193,17 +164,16 @@ class Scheduler:
             of.note(mirror.key, self.queue.request(mirror.key, request))
 
     def _request_listing(self, of: Pass, key: str) -> None:
-        listing, request = self._listings[key], of.request
-        before = listing.waiting.passes if listing.waiting else ()
+        request, before = of.request, self._listings.waiting(key)
         earlier = next((one for one in before if one.interval == of.interval), None)
         if earlier is None:
             of.awaited.add(key)
             request = replace(request, passes=(of,))
         else:
             earlier.request = request.merged(earlier.request)
-            closed = self._workload.gates[listing.source].closed_for() > 0
+            closed = self._workload.gates[self._listings.source(key)].closed_for() > 0
             of.skip(max(1, len(self._members.get((of.interval, key), ()))), held=closed)
-        listing.waiting = request.merged(listing.waiting)
+        self._listings.request(key, request)
 
     # --- when ------------------------------------------------------------------------------------
 
@@ -246,15 +216,9 @@ class Scheduler:
         work, moment = self._workload, self._moment()
         self.queue.limit = work.limit
         self._learn(work.mirrors, reloaded=True)
-        self._patterns = defaultdict(list)
-        listings, self._listings = self._listings, {}
-        for key, rules in work.patterns.items():
-            known = key in listings
-            self._listings[key] = listings.pop(key) if known else _Listing(rules[0].source_name)
-            for interval in {rule.interval for rule in rules}:
-                self._patterns[interval].append(key)
+        gone = self._listings.update(work.patterns)
         for one in self._passes:
-            one.awaited.difference_update(listings)
+            one.awaited -= gone
         due = []
         before, self._timetables = self._timetables, {}
         for interval, timetable in work.timetables.items():
@@ -300,7 +264,7 @@ class Scheduler:
         for gate in self._workload.gates.values():
             gate.revive_if_due()
         if self._stopping:
-            self._cancel_listings()
+            self._listings.cancel()
             self._end_passes()
             return bool(self.queue.running)
         moment = self._moment()
@@ -308,13 +272,7 @@ class Scheduler:
             if (at := ticker.turn(moment, self._chance())) is not None:
                 self._begin_pass(interval, Request(at))
         self._end_passes()
-        for key, listing in self._listings.items():
-            closed = self._workload.gates[listing.source].closed_for()
-            if listing.waiting is not None and listing.task is None and not closed:
-                listing.running = request = listing.waiting
-                listing.waiting = None
-                work = self._list(key, listing, request, self._workload)
-                listing.task = tasks.create_task(work)
+        self._listings.start(tasks, self._workload)
         for run in self.queue.start(moment.monotonic):
             tasks.create_task(self._session(run, self._workload))
         return True
@@ -335,25 +293,6 @@ class Scheduler:
             await self._wake.wait()
             sleeper.cancel()
 
-    async def _list(
-        self, key: str, listing: _Listing, request: Request, workload: Workload
-    ) -> None:
-        try:
-            found = await _unless_stray(workload.discover(key, full=request.full))
-        except Exception as error:
-            log.exception("discovery.crashed", source=key)
-            failure = Failure.of(error, "list-repositories")
-            report = RepositoryReport(f"{key}/*", None, "failed", failures=(failure,))
-            found = Discovery((), (report,))
-        if listing.task is not asyncio.current_task():
-            return  # cancelled, and the cancellation was lost
-        listing.running = listing.task = None
-        if found.failed and workload.gates[listing.source].stopped:
-            listing.waiting = request.merged(listing.waiting)  # once more, when it is open
-        else:
-            self._listed(key, request, found)
-        self._wake.set()
-
     def _listed(self, key: str, request: Request, found: Discovery) -> None:
         """Request the mirrors of a listing, and those that it found for the first time."""
         complete = all(report.target is not None for report in found.failed)
@@ -370,7 +309,7 @@ class Scheduler:
     async def _session(self, run: Run, workload: Workload) -> None:
         mirror = run.mirror
         try:
-            report = await _unless_stray(workload.sync(mirror, full=run.request.full))
+            report = await unless_stray(workload.sync(mirror, full=run.request.full))
         except Exception as error:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)
@@ -406,14 +345,6 @@ class Scheduler:
         for gate in self._workload.gates.values():
             gate.revive()
 
-    def _cancel_listings(self) -> None:
-        """Give up the listings in progress; they are still requested."""
-        for listing in self._listings.values():
-            if listing.task is not None and listing.running is not None:
-                listing.task.cancel()
-                listing.waiting = listing.running.merged(listing.waiting)
-                listing.task = listing.running = None
-
 
 def _ending(report: RepositoryReport, *, host_stopped: bool) -> Ending:
     if report.stopped or (report.status == "failed" and host_stopped):
@@ -421,14 +352,3 @@ def _ending(report: RepositoryReport, *, host_stopped: bool) -> Ending:
     if report.status == "interrupted":
         return "interrupted"
     return "failed" if report.status == "failed" and report.failures else "succeeded"
-
-
-async def _unless_stray(work: Awaitable[T]) -> T:
-    """Await work; a cancellation that nobody requested is an error of the work."""
-    try:
-        return await work
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError("it was cancelled from within") from error
