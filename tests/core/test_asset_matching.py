@@ -380,6 +380,15 @@ def test_a_name_that_people_gave_a_copy_is_not_passed_on() -> None:
     assert action.target_name == "f-g.bin"
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_former_copy_is_not_deleted_on_a_guess(follow: bool) -> None:
+    """Not every server makes "a.b.zip" of "a b.zip": the copy of the one stays, the other is tried."""
+    gone, new = an_asset(1, "a.b.zip"), an_asset(2, "a b.zip")
+    copy = an_asset(50, "a.b.zip")
+    found = matched([new], [copy], an_entry(gone, copy), follow=follow)
+    assert (found.actions, found.leftovers, found.warnings) == ([upload(new)], [], [])
+
+
 def test_a_server_keeps_a_plain_name() -> None:
     """A copy that never got its new name still has its old one, however alike they look."""
     copy = an_asset(50, "ba.zip", created_at=NOW)

@@ -157,12 +157,12 @@ class _Matcher:
         }
         source = sorted(source, key=lambda asset: (-asset.size, asset.id))
         self._pairs = Pairing(self._copies.values(), assume=copies.assume).pairs(source)
+        self._former = self._former_copies()
         self._kept = {} if self._follow else self._first_copies(wanted)
         self._owners = {
             copy.asset.id: self._living[number]
             for number, copy in (self._pairs | self._kept).items()
         }
-        self._replaced = self._former_copies()
         needed = {number for number, owner in self._owners.items() if owner.id in self._wanted}
         self._leaving = {number for number in leaving if number not in needed}
         self._used: set[int] = set()  # what an action deletes
@@ -173,10 +173,8 @@ class _Matcher:
         result.records = {n: copy.entry for n, copy in self._copies.items() if copy.entry}
         # Those that cannot have their names first: others may need the names that they have.
         for asset in sorted(self._wanted.values(), key=self._may_move):
-            if copy := self._pairs.get(asset.id):
+            if copy := self._pairs.get(asset.id) or self._kept.get(asset.id):
                 self._keep(asset, copy)
-            elif (copy := self._kept.get(asset.id)) and copy.entry:
-                self._keep_first(asset, copy, copy.entry)
             else:
                 self._bring(asset)
         self._clean_up()
@@ -189,41 +187,40 @@ class _Matcher:
 
     # -- what is there --------------------------------------------------------------------------
 
-    def _first_copies(self, wanted: Iterable[Asset]) -> dict[int, KnownCopy]:
-        """Copies of what was replaced at the source since, by the id of what is there now."""
+    def _former_copies(self) -> dict[int | str, KnownCopy]:
+        """Copies of ours of what was replaced since, by its id or, where that is gone, its name."""
         paired = {copy.asset.id for copy in self._pairs.values()}
-        former: dict[str, KnownCopy] = {}
-        changed: dict[int, KnownCopy] = {}
+        ours = [c for n, c in self._copies.items() if c.entry and c.ours and n not in paired]
         # What people have seen comes before what has a temporary name.
-        for number, copy in sorted(self._copies.items(), key=lambda item: not item[1].temporary):
-            if copy.entry and copy.intact and copy.ours and number not in paired:
-                changed[copy.entry.source_id] = copy
-                if copy.entry.source_id not in self._living:
-                    former[copy.entry.source_name] = copy
+        ours.sort(key=lambda copy: (copy.intact, not copy.temporary))
+        entries = [(copy, copy.entry) for copy in ours if copy.entry]
+        return {
+            e.source_id if e.source_id in self._living else e.source_name: c for c, e in entries
+        }
+
+    def _former_copy(self, asset: Asset) -> KnownCopy | None:
+        return self._former.get(asset.id) or self._former.get(asset.name)
+
+    def _first_copies(self, wanted: Iterable[Asset]) -> dict[int, KnownCopy]:
+        """Copies that stay although their assets were replaced, by the id of what is there now."""
         lacking = [asset for asset in wanted if asset.id not in self._pairs]
-        found = {asset.id: changed.get(asset.id) or former.get(asset.name) for asset in lacking}
-        return {number: copy for number, copy in found.items() if copy}
+        found = {asset.id: self._former_copy(asset) for asset in lacking}
+        return {number: copy for number, copy in found.items() if copy and copy.intact}
 
     def _keep(self, asset: Asset, copy: KnownCopy) -> None:
-        called = copy.is_called(asset)
+        called, first = copy.is_called(asset), asset.id in self._kept
         entry = new_record(asset, copy, called=called, created=self._draft or copy.temporary)
-        self._note(asset, copy, entry)
-        label = label_of(asset, copy.asset.name)
-        if not called:
-            self._move(asset, copy)
-        elif entry.created and copy.asset.label not in {label, asset.label or asset.name}:
-            self._result.actions.append(UpdateAsset(asset, copy.asset, label))
-
-    def _keep_first(self, asset: Asset, copy: KnownCopy, entry: AssetEntry) -> None:
-        """What is known of the first copy stays known, so that each pass warns of it."""
-        self._note(asset, copy, entry)
-        self._warn_kept(asset)
-        if not copy.is_called(asset):
-            self._move(asset, copy)
-
-    def _note(self, asset: Asset, copy: KnownCopy, entry: AssetEntry) -> None:
+        if first and copy.entry:  # what is known of it stays known, so that each pass warns
+            entry = copy.entry
+            self._warn_kept(asset)
         self._result.records[copy.asset.id] = entry
         self._result.present[asset.id] = entry
+        label = label_of(asset, copy.asset.name)
+        fine = first or not entry.created or copy.asset.label in {label, asset.label or asset.name}
+        if not called:
+            self._move(asset, copy)
+        elif not fine:
+            self._result.actions.append(UpdateAsset(asset, copy.asset, label))
 
     def _warn_kept(self, asset: Asset) -> None:
         self._result.warnings.append(
@@ -243,13 +240,14 @@ class _Matcher:
         rename = RenameAsset(asset, copy.asset, name, label_of(asset, guessed_name(name)))
         if state is _Name.TAKEN and holder:
             self._leave(asset, holder, copy.asset.name)
-            self._drop(asset, copy)
+            if copy.temporary and asset.id not in self._kept:  # of a first copy there is no other
+                self._delete(copy)
         elif state is _Name.KEPT:
             self._warn_kept(asset)
             if copy.temporary:
                 self._delete(copy)
-        elif asset.id in self._barred and copy.temporary:
-            self._drop(asset, copy)
+        elif asset.id in self._barred and copy.temporary and asset.id not in self._kept:
+            self._delete(copy)
             self._result.actions.append(UploadAsset(asset))
         elif state is _Name.SUPERSEDED and holder and not self._draft:
             self._replace(asset, holder, copy)
@@ -270,7 +268,7 @@ class _Matcher:
             self._replace(asset, holder, None)
         else:
             self._make_way(state, holder)
-            if old := self._replaced.get(asset.id) or self._replaced.get(asset.name):
+            if old := self._former_copy(asset):
                 self._delete(old)
             if state is _Name.MOVING and holder:
                 upload = replace(upload, after=(holder.asset.id,))
@@ -301,12 +299,6 @@ class _Matcher:
             fresh.asset if fresh else None,
         )
         self._result.actions.append(action)
-
-    def _drop(self, asset: Asset, copy: KnownCopy) -> None:
-        """Delete a copy that cannot have its name, where nobody is to find it under its own."""
-        if copy.temporary and asset.id not in self._kept:  # of a first copy there is no other
-            self._delete(copy)
-            self._result.present.pop(asset.id, None)
 
     def _delete(self, copy: KnownCopy) -> None:
         if copy.asset.id not in self._used:
@@ -369,19 +361,22 @@ class _Matcher:
         holder = self._holder(asset, copy)
         if holder is None:
             return _Name.FREE, None
-        if holder.asset.id in self._leaving:
-            return _Name.MOVING, holder
         owner = self._owners.get(holder.asset.id)
         certain = self._has_name(holder, asset)
         right = owner is not None and holder.is_called(owner)
-        if not holder.ours or right or (holder.spoken_for and not certain):
-            return (_Name.TAKEN, holder) if certain else (_Name.FREE, None)
-        if not holder.asset.uploaded:
-            return _Name.BROKEN, holder
-        if owner and owner.id in self._wanted and (direct or self._may_move(owner)):
-            return _Name.MOVING, holder
-        kept = not self._follow and holder.intact
-        return (_Name.KEPT if kept else _Name.SUPERSEDED), holder
+        if holder.asset.id in self._leaving:
+            state = _Name.MOVING
+        elif not holder.ours or right or (holder.spoken_for and not certain):
+            state = _Name.TAKEN if certain else _Name.FREE
+        elif not holder.asset.uploaded:
+            state = _Name.BROKEN
+        elif owner and owner.id in self._wanted and (direct or self._may_move(owner)):
+            state = _Name.MOVING
+        elif not certain:  # nothing is deleted, and nothing given up, on a guess
+            state = _Name.FREE
+        else:
+            state = _Name.SUPERSEDED if self._follow or not holder.intact else _Name.KEPT
+        return state, holder
 
     def _may_move(self, asset: Asset) -> bool:
         """Whether a wanted asset's copy, if it has a wrong name, gets its own."""
@@ -399,15 +394,6 @@ class _Matcher:
                 return True
             asset = owner  # kept where it is, it keeps this one as well
         return True
-
-    def _former_copies(self) -> dict[int | str, KnownCopy]:
-        """Copies of ours without an owner, by their asset's id or, where that is gone, its name."""
-        found: dict[int | str, KnownCopy] = {}
-        for number, copy in self._copies.items():
-            if copy.entry and copy.ours and number not in self._owners:
-                living = copy.entry.source_id in self._living
-                found[copy.entry.source_id if living else copy.entry.source_name] = copy
-        return found
 
 
 def _mark_collisions(actions: list[AssetAction], names: Iterable[str]) -> None:
