@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from lives.adapter import quiet_logs
@@ -43,6 +42,13 @@ def brief(seed: int) -> Brief:
         tuple(dict.fromkeys(outcome.happened)) or ("none",),
         tuple(outcome.violations),
     )
+
+
+def told(item: Brief) -> Brief:
+    """Tell of a life that failed as soon as it is over: thousands take their time."""
+    if item.violations:
+        print(item.seed, *item.violations[0], file=sys.stderr, flush=True)
+    return item
 
 
 def table(briefs: Sequence[Brief]) -> str:
@@ -113,9 +119,9 @@ def main() -> int:
     started = time.perf_counter()
     if options.jobs > 1:
         with multiprocessing.Pool(options.jobs) as pool:
-            briefs = sorted(pool.imap_unordered(brief, seeds, chunksize=20))
+            briefs = sorted(map(told, pool.imap_unordered(brief, seeds, chunksize=20)))
     else:
-        briefs = list(starmap(brief, ((seed,) for seed in seeds)))
+        briefs = [told(brief(seed)) for seed in seeds]
     seconds = time.perf_counter() - started
     print(failing(briefs, options.show))
     print(table(briefs))

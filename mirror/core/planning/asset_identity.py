@@ -66,16 +66,6 @@ class KnownCopy:
         return is_temporary(self.asset.name)
 
     @property
-    def refuted(self) -> bool:
-        """Whether its bytes were read and were not those that its digest promises."""
-        return self.entry is not None and self.entry.proof == "refuted"
-
-    @property
-    def unknown(self) -> bool:
-        """Whether nothing tells what it is."""
-        return self.asset.uploaded and not (self.entry or self.temporary)
-
-    @property
     def sha256(self) -> str | None:
         """Of its bytes, as the target tells it, else as it was recorded."""
         recorded = self.entry.sha256 if self.entry and self.intact else None
@@ -86,7 +76,7 @@ class KnownCopy:
         name, entry = self.asset.name, self.entry
         if self.temporary:
             return False
-        if entry and name == entry.target_name and entry.source_name == asset.name:
+        if entry and name == entry.target_name and asset.name == entry.source_name:
             return True
         if name == asset.name or entry or self.spoken_for:
             return name == asset.name
@@ -194,9 +184,12 @@ class Pairing:
         for copy in copies:
             if copy.entry and copy.intact:
                 self._recorded[copy.entry.source_id].append(copy)
-            if copy.asset.uploaded and copy.sha256 and not copy.refuted:
+            # What was read and refuted is not what its digest promises.
+            refuted = copy.entry is not None and copy.entry.proof == "refuted"
+            if copy.asset.uploaded and copy.sha256 and not refuted:
                 self._of_digest[copy.sha256].append(copy)
-        self._free = [copy for copy in copies if assume and copy.unknown]
+        unknown = [copy for copy in copies if not (copy.entry or copy.temporary)]
+        self._free = [copy for copy in unknown if assume and copy.asset.uploaded]
         for copy in self._free:
             for name in {copy.asset.name, copy.asset.label}:
                 self._unknown[name].append(copy)
@@ -263,7 +256,6 @@ def _by_own_label(source: Collection[Asset], copies: Collection[KnownCopy]) -> d
         if (asset := assets.get(key(copy.asset)))
         and may_become(asset.name, copy.asset.name)
         and mine[key(asset)] == theirs[key(asset)] == 1
-        and copy.asset.uploaded
         and _alike(asset, copy.asset)
     }
 

@@ -16,12 +16,14 @@ nothing                                of a former copy of ours    replace; ``ke
 nothing                                of ours, bytes contradict   replace
 nothing                                of ours, about to move      upload, after that has moved
 nothing                                of others                   nothing: told as name taken
+nothing                                perhaps what another has    upload: the server will tell
 =====================================  ==========================  ===============================
 
 A copy is ours if the ledger says so, if it is in a draft of ours, or if it has a temporary name of
 ours. In a draft of ours, what neither record nor digest proves is deleted and uploaded again. Into
 a published release everything arrives under a temporary name. A former copy that nobody's name
-needs is left to the settings (:mod:`mirror.core.planning.deletions`).
+needs is left to the settings (:mod:`mirror.core.planning.deletions`). What a server makes of a name
+is known from the record of a copy; a guess of it deletes nothing.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ go round in a circle, one copy gets a temporary name meanwhile.
 
 from __future__ import annotations
 
-from collections import deque
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.asset_names import temporary_name
@@ -26,23 +26,14 @@ def in_order(actions: Sequence[AssetAction]) -> list[AssetAction]:
     """
     renames = {action.target.id: action for action in actions if isinstance(action, RenameAsset)}
     aside = _circles(renames)
-    ordered: list[AssetAction] = [a for a in actions if not isinstance(a, RenameAsset)]
-    ordered.extend(_step_aside(renames[number]) for number in aside)
     # A chain begins with whoever waits for nobody, or for one that stepped aside.
-    begins = []
-    followers: dict[int, list[int]] = {}
-    for number, action in renames.items():
-        holder = next(iter(action.after), None)
-        if holder is None or holder not in renames or holder in aside:
-            begins.append(number)
-        else:
-            followers.setdefault(holder, []).append(number)
-    queue = deque(begins)
-    while queue:
-        number = queue.popleft()
-        ordered.append(renames[number])
-        queue.extend(followers.get(number, ()))
-    return ordered
+    moving = renames.keys() - set(aside)
+    waits = {number: moving.intersection(action.after) for number, action in renames.items()}
+    return [
+        *(action for action in actions if not isinstance(action, RenameAsset)),
+        *(_step_aside(renames[number]) for number in aside),
+        *(renames[number] for number in TopologicalSorter(waits).static_order()),
+    ]
 
 
 def vacated(action: AssetAction) -> int | None:
