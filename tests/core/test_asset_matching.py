@@ -370,6 +370,16 @@ def test_a_copy_whose_renaming_was_not_answered_has_the_name(
     assert action.temporary == (there if moves else None)
 
 
+def test_a_renaming_that_may_have_been_done_is_done_again() -> None:
+    """People called the copy what the server might have made of the new name: it is asked."""
+    copy = an_asset(50, "f.g.zip", created_at=NOW)
+    record = an_entry(OLD, COPY, target_created_at=iso(NOW), new_name="f g.zip")
+    asset = replace(OLD, name="f g.zip")
+    assert matched([asset], [copy], record).actions == [
+        RenameAsset(asset, copy, "f g.zip", "f g.zip")
+    ]
+
+
 def test_a_name_that_people_gave_a_copy_is_not_passed_on() -> None:
     """People renamed a copy, and its asset is replaced: the new one gets what the server makes."""
     asset, newer = an_asset(1, "f g.bin"), an_asset(2, "f g.bin")

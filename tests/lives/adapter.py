@@ -399,8 +399,12 @@ class Disk:
         self.states.append(self.now._replace(listing=text))
 
     def put_back(self, state: Saved) -> None:
-        self._behind = True
+        self.fall_behind()
         self.states.append(state)
+
+    def fall_behind(self) -> None:
+        """There may be something at the target that the documents do not know."""
+        self._behind = True
 
     def catch_up(self) -> None:
         """A pass has looked at everything, and ended."""

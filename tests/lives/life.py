@@ -323,6 +323,7 @@ class Life:
         self.happened.extend(dict.fromkeys(weather.happened))
         if result.status == "killed":
             world.oracle.killed(world.disk.now.at)
+            world.disk.fall_behind()
         elif result.looked:
             world.disk.catch_up()
         self._say(f"  -> {result.status}: {_done(result)}")

@@ -76,10 +76,11 @@ class KnownCopy:
         name, entry = self.asset.name, self.entry
         if self.temporary:
             return False
-        if entry and name == entry.target_name and asset.name == entry.source_name:
-            return True
-        if name == asset.name or entry or self.spoken_for:
+        if name == asset.name or (self.spoken_for and not entry):
             return name == asset.name
+        if entry:
+            known = (entry.source_name, entry.target_name, entry.new_name)
+            return known == (asset.name, name, None)
         # Of a name that the server changed in a way that nobody could guess, the label tells.
         guess = guessed_name(asset.name)
         labelled = guess != asset.name == self.asset.label and may_become(asset.name, name)
@@ -130,7 +131,9 @@ def as_found(entry: AssetEntry, copy: Asset) -> AssetEntry:
     known = not is_temporary(entry.target_name)  # what the server makes of the name before
     for name in (after or "", "" if known else before, copy.label):
         if may_become(name, copy.name) and not (known and name == before):
-            return replace(entry, source_name=name, target_name=copy.name, new_name=None)
+            # Of a name that the server changed, only the answer to another try is certain.
+            after = None if name == copy.name else after
+            return replace(entry, source_name=name, target_name=copy.name, new_name=after)
     return entry
 
 

@@ -236,7 +236,11 @@ class _Matcher:
         if not copy.ours:
             return
         entry, name = copy.entry, asset.name
-        if entry and entry.source_name == name and not is_temporary(entry.target_name):
+        if (
+            entry
+            and entry.source_name == name
+            and not (is_temporary(entry.target_name) or entry.new_name)
+        ):
             name = entry.target_name
         state, holder = self._name_of(asset, copy)
         rename = RenameAsset(asset, copy.asset, name, label_of(asset, guessed_name(name)))
