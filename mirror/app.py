@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,7 @@ from mirror.transfer.workers import Workers
 from mirror.verify.verifier import verify_mirror
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from mirror.config import Config, SecretRef, Secrets
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import Observer, Report
     from mirror.github import Auth, RequestSeen
     from mirror.github.appkey import AppKey
+    from mirror.github.shared_state import SharedState
     from mirror.notify import Notifications
     from mirror.sync.mirror_runner import Work
 
@@ -133,6 +135,7 @@ class App:
         clock: Clock,
         observer: Observer,
         shared: Shared,
+        workers: Workers[Mapping[str, GitHubClient]],
     ) -> None:
         self._config = config
         self._ledgers = ledgers
@@ -142,6 +145,7 @@ class App:
         self._observer = observer
         self.rules = rules_of(config)
         self.shared = shared
+        self._workers = workers
         self._batch: Batch | None = None
         self.stop = Stop()
 
@@ -266,7 +270,7 @@ class App:
             spool=self.shared.spool,
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
-            workers=Workers(),
+            workers=self._workers,
             full=full,
             git=self.shared.pusher,
         )
@@ -301,14 +305,40 @@ async def open_app(
     retry = RetryPolicy(attempts=config.sync.attempts)
     ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
     async with AsyncExitStack() as stack:
-        sides = {}
+        sides, others = {}, {}
+        home = asyncio.get_running_loop()
+
+        def seen_elsewhere(seen: RequestSeen) -> None:
+            if on_request:
+                home.call_soon_threadsafe(on_request, seen)
+
         for name, host in config.hosts.items():
             auth = _auth(name, host, config, secrets, clock)
-            client = _client(name, host, auth, clock, retry, on_request)
-            sides[name] = _side(name, host, auth, await stack.enter_async_context(client))
+            connect = partial(_client, name, host, auth, clock, retry)
+            client = await stack.enter_async_context(connect(on_request))
+            sides[name] = _side(name, host, client)
+            others[name] = partial(connect, seen_elsewhere, client.state)
         target = sides.pop("target")
-        shared = Shared.of(config, clock, before)
-        yield App(config, ledgers, sides, target, clock, observer or NullObserver(), shared)
+        workers = await stack.enter_async_context(Workers(partial(_opened, others)))
+        yield App(
+            config,
+            ledgers,
+            sides,
+            target,
+            clock,
+            observer or NullObserver(),
+            Shared.of(config, clock, before),
+            workers,
+        )
+
+
+@asynccontextmanager
+async def _opened(
+    makers: Mapping[str, Callable[[], GitHubClient]],
+) -> AsyncIterator[Mapping[str, GitHubClient]]:
+    """Open clients of all hosts for another thread, in its event loop."""
+    async with AsyncExitStack() as stack:
+        yield {name: await stack.enter_async_context(make()) for name, make in makers.items()}
 
 
 @asynccontextmanager
@@ -390,6 +420,7 @@ def _client(
     clock: Clock,
     retry: RetryPolicy,
     on_request: Callable[[RequestSeen], None] | None,
+    state: SharedState | None = None,
 ) -> GitHubClient:
     writes = host.writes_per_minute
     if writes is None:
@@ -409,6 +440,7 @@ def _client(
         limits=Limits(host.max_connections, writes, host.rate_limit_reserve),
         retry=retry,
         on_request=on_request,
+        state=state,
     )
 
 
@@ -420,9 +452,9 @@ def _read_secret(secrets: Secrets, ref: SecretRef) -> str:
         return secrets[ref]
 
 
-def _git(name: str, host: Host, auth: Auth, client: GitHubClient) -> GitRemote:
+def _git(name: str, host: Host, client: GitHubClient) -> GitRemote:
     async def authorization(repo: RepoRef) -> str | None:
-        return await auth.header(f"{client.api_url}/repos/{repo}")
+        return await client.authorization(f"{client.api_url}/repos/{repo}")
 
     return GitRemote(
         name,
@@ -436,7 +468,7 @@ def _git(name: str, host: Host, auth: Auth, client: GitHubClient) -> GitRemote:
     )
 
 
-def _side(name: str, host: Host, auth: Auth, client: GitHubClient) -> Endpoint:
+def _side(name: str, host: Host, client: GitHubClient) -> Endpoint:
     return Endpoint(
         name=name,
         url=host.url,
@@ -445,5 +477,5 @@ def _side(name: str, host: Host, auth: Auth, client: GitHubClient) -> Endpoint:
         store=ReleaseStore(client),
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
-        git=_git(name, host, auth, client),
+        git=_git(name, host, client),
     )

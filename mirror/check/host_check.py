@@ -132,14 +132,14 @@ class HostCheck:
     async def _app(self, app: AppAuth) -> list[CheckResult]:
         """The App, and its installation with each owner that is configured."""
         try:
-            results = [self._result("app", "ok", f"{await app.name()} ({app.number})")]
+            results = [self._result("app", "ok", f"{await app.name(self._client)} ({app.number})")]
         except MirrorError as error:
             return [failure(self._side.name, "app", error)]
         for owner in app.owners:
             what = f"installation {owner}".strip()
             try:
-                grant = await app.grant(owner.casefold())
-                account = await app.account(grant.number)
+                grant = await app.grant(self._client, owner.casefold())
+                account = await app.account(self._client, grant.number)
             except MirrorError as error:
                 results.append(failure(self._side.name, what, error))
                 continue

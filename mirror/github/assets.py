@@ -38,8 +38,14 @@ class AssetSource:
     know API tokens, and answers with a login page.
 
     Args:
+        client: Of the host.
+        repo: Where the asset is.
+        asset: As the release's listing has it.
         etag: What an earlier reading of it called :attr:`etag`, to go on where that one ended.
         repeated: An earlier attempt to read it failed.
+
+    Attributes:
+        client: May be replaced between two openings, by another client of the same host.
 
     Source: https://docs.github.com/rest/releases/assets ("Get a release asset": "API clients should
     handle both a 200 or 302 response")
@@ -54,7 +60,7 @@ class AssetSource:
         etag: str = "",
         repeated: bool = False,
     ) -> None:
-        self._client = client
+        self.client = client
         self._asset = asset
         self._path = f"repos/{repo}/releases/assets/{asset.id}"
         self._etag: str | None = etag or None
@@ -95,7 +101,7 @@ class AssetSource:
         for left in reversed(range(_ADDRESSES)):
             try:
                 repeated, self._repeated = self._repeated, True
-                opening = self._client.open_stream(self._path, headers, repeated=repeated)
+                opening = self.client.open_stream(self._path, headers, repeated=repeated)
                 return await stack.enter_async_context(opening)
             except StorageError:
                 if not left:
@@ -116,7 +122,7 @@ class AssetSource:
 
     @property
     def _what(self) -> str:
-        return f"{self._client.name}: asset {self._asset.name!r} ({self._asset.id})"
+        return f"{self.client.name}: asset {self._asset.name!r} ({self._asset.id})"
 
     def _check(self, stream: Stream, offset: int) -> int:
         """Make sure that this is the asset; the place in it where the body begins."""
@@ -139,7 +145,7 @@ class AssetSource:
         if match is None or int(match[1]) != offset:
             raise BadAnswer(
                 f"{self._what}: asked from byte {offset}, answered with another part",
-                host=self._client.name,
+                host=self.client.name,
             )
         if match[3] != "*" and int(match[3]) != self.size:
             raise SourceChanged(f"{self._what} has {match[3]} bytes now instead of {self.size}")
@@ -154,7 +160,7 @@ class AssetSource:
             raise BadAnswer(
                 f"{self._what} came compressed ({coding[:40]}), although it was asked for as it is:"
                 " does a proxy in between compress?",
-                host=self._client.name,
+                host=self.client.name,
             )
         content_type = headers.get("Content-Type", "").lower()
         if not length and content_type == self._asset.content_type.lower():
@@ -163,7 +169,7 @@ class AssetSource:
             raise BadAnswer(
                 f"{self._what}: {content_type[:40]} of {length or 'unknown'} bytes came instead of"
                 f" {expected} bytes: is a login page or a proxy in between?",
-                host=self._client.name,
+                host=self.client.name,
             )
         if length:
             raise SourceChanged(f"{self._what} has {length[:20]} bytes now instead of {expected}")
@@ -230,11 +236,15 @@ class AssetSink:
     The answer's ``name`` is the truth: hosts rename.
 
     Args:
+        client: Of the host.
         upload_url: The release's, as its host gave it.
         name: The name that is asked for.
         label: What people see instead of the name; empty for none.
         content_type: As the source has it; what cannot stand in a header is not passed on.
         repeated: An earlier attempt to send it failed.
+
+    Attributes:
+        client: May be replaced between two sendings, by another client of the same host.
 
     Source: https://docs.github.com/rest/releases/assets ("Upload a release asset")
     """
@@ -249,7 +259,7 @@ class AssetSink:
         *,
         repeated: bool = False,
     ) -> None:
-        self._client = client
+        self.client = client
         self._repeated = repeated
         query = f"name={quote(name, safe='')}" + (
             f"&label={quote(label, safe='')}" if label else ""
@@ -266,11 +276,11 @@ class AssetSink:
                 had been handed over.
         """
         repeated, self._repeated = self._repeated, True
-        reply = await self._client.upload(
+        reply = await self.client.upload(
             self._url, chunks, size, self._content_type, repeated=repeated
         )
         try:
-            found = decode(reply, AssetAnswer, self._client.name)
+            found = decode(reply, AssetAnswer, self.client.name)
         except BadAnswer as error:
             error.ambiguous = True
             raise

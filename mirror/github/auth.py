@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +12,7 @@ import structlog
 from mirror.errors import AuthError, GitHubError, HostStopped, NotFound, ValidationFailed
 from mirror.github.answers import AppAnswer, Installation, InstallationToken, decode, utc
 from mirror.github.protocol.urls import owner_of
+from mirror.github.semaphore import ThreadSafeSemaphore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,7 @@ class Auth(Protocol):
     """What turns a credential into an ``Authorization`` header.
 
     ``address`` is what a request is about: an App has a credential of its own for each owner.
+    ``asker`` is the client that needs it. Clients of several threads may share one.
     """
 
     @property
@@ -56,11 +57,11 @@ class Auth(Protocol):
         """A short text that differs for another credential; nothing can be told from it."""
         ...
 
-    def begin(self, asker: Asker) -> None:
+    def begin(self) -> None:
         """A pass begins: what could not be had in the last one is tried again."""
         ...
 
-    async def header(self, address: str = "") -> str | None:
+    async def header(self, asker: Asker, address: str) -> str | None:
         """The header's value for a request that is sent now; ``None`` for none.
 
         Raises:
@@ -68,7 +69,7 @@ class Auth(Protocol):
         """
         ...
 
-    async def refresh(self, refused: str | None, address: str = "") -> bool:
+    async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
         """Get the credential afresh, after the host refused a header's value.
 
         Returns:
@@ -101,19 +102,19 @@ class TokenAuth:
         """The first 16 hexadecimal digits of SHA-256 over host and token; ``anonymous`` for none."""
         return _fingerprint(self._host, self._token) if self._token else "anonymous"
 
-    def begin(self, asker: Asker) -> None:
+    def begin(self) -> None:
         """Nothing: a token asks for nothing."""
 
-    async def header(self, address: str = "") -> str | None:
+    async def header(self, asker: Asker, address: str) -> str | None:
         """``Bearer`` and the token, or ``None``; the same for every address."""
-        del address
+        del asker, address
         return f"Bearer {self._token}" if self._token else None
 
-    async def refresh(self, refused: str | None, address: str = "") -> bool:
+    async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
         """Read the secret again, unless that was done since; whether it is another one."""
-        if await self.header(address) == refused:
+        if await self.header(asker, address) == refused:
             self._token = self._read() if self._read else ""
-        return await self.header(address) != refused
+        return await self.header(asker, address) != refused
 
 
 @dataclass(slots=True)
@@ -173,11 +174,10 @@ class AppAuth:
         self._clock = clock
         self._host = host
         self._installation = installation
-        self._asker: Asker | None = None
         self._grants: dict[str, Grant] = {}
         self._failed: dict[str, AuthError] = {}
         self._skew = timedelta()
-        self._renewing = asyncio.Lock()
+        self._renewing = ThreadSafeSemaphore(1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.number})"
@@ -190,14 +190,13 @@ class AppAuth:
         """
         return _fingerprint(self._host, f"app {self.number} {self._installation or ''}")
 
-    def begin(self, asker: Asker) -> None:
+    def begin(self) -> None:
         """Ask where it failed before, and renew once more what is refused."""
-        self._asker = asker
         self._failed.clear()
-        for grant in self._grants.values():
+        for grant in list(self._grants.values()):  # another thread may add one meanwhile
             grant.again = False
 
-    async def header(self, address: str = "") -> str | None:
+    async def header(self, asker: Asker, address: str) -> str | None:
         """``Bearer`` and a token that lives for some minutes at least; ``None`` where nobody's is due.
 
         Raises:
@@ -206,9 +205,9 @@ class AppAuth:
             GitHubError: The host cannot be asked for a token now.
         """
         owner = self._owner(address)
-        return None if owner is None else (await self.grant(owner)).header
+        return None if owner is None else (await self.grant(asker, owner)).header
 
-    async def refresh(self, refused: str | None, address: str = "") -> bool:
+    async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
         """Ask for another token, once: a fresh one that is refused again is no better."""
         owner = self._owner(address)
         if owner is None:
@@ -220,30 +219,31 @@ class AppAuth:
             if grant and grant.again:
                 return False
             self._grants.pop(owner, None)
-            await self._obtain(owner, again=True)
+            await self._obtain(asker, owner, again=True)
             return True
 
-    async def grant(self, owner: str) -> Grant:
+    async def grant(self, asker: Asker, owner: str) -> Grant:
         """The token of an owner's installation; see :meth:`header`."""
         if (grant := self._good(owner)) is None:
             async with self._renewing:
-                grant = self._good(owner) or await self._obtain(owner)
+                grant = self._good(owner) or await self._obtain(asker, owner)
         return grant
 
-    async def name(self) -> str:
+    async def name(self, asker: Asker) -> str:
         """The App's name at its host.
 
         Source: https://docs.github.com/rest/apps/apps#get-the-authenticated-app
         """
-        app = await self._ask("GET", "app", AppAnswer)
+        app = await self._ask(asker, "GET", "app", AppAnswer)
         return app.name or app.slug or ""
 
-    async def account(self, installation: int) -> str:
+    async def account(self, asker: Asker, installation: int) -> str:
         """The account that an installation is in.
 
         Source: https://docs.github.com/rest/apps/apps#get-an-installation-for-the-authenticated-app
         """
-        found = await self._ask("GET", f"app/installations/{installation}", Installation)
+        path = f"app/installations/{installation}"
+        found = await self._ask(asker, "GET", path, Installation)
         return (found.account and found.account.login) or ""
 
     def _owner(self, address: str) -> str | None:
@@ -256,7 +256,7 @@ class AppAuth:
         grant = self._grants.get(owner)
         return grant if grant and self._clock.monotonic() < grant.renew_at else None
 
-    async def _obtain(self, owner: str, *, again: bool = False) -> Grant:
+    async def _obtain(self, asker: Asker, owner: str, *, again: bool = False) -> Grant:
         if known := self._failed.get(owner):
             raise HostStopped(
                 f"request not sent, refused earlier in this pass: {known}",
@@ -265,11 +265,10 @@ class AppAuth:
                 hint=known.hint,
             )
         try:
-            number = self._installation or await self._find(owner)
+            number = self._installation or await self._find(asker, owner)
             path = f"app/installations/{number}/access_tokens"
-            grant = self._read(
-                await self._ask("POST", path, InstallationToken), number, again=again
-            )
+            answer = await self._ask(asker, "POST", path, InstallationToken)
+            grant = self._read(answer, asker.host_time(), number, again=again)
         except GitHubError as error:
             error.ambiguous = False  # what was to be sent with the token was not
             refused = isinstance(error, AuthError | NotFound | ValidationFailed)
@@ -281,20 +280,21 @@ class AppAuth:
         log.debug("github.token_granted", app=self.number, installation=number)
         return grant
 
-    async def _find(self, owner: str) -> int:
+    async def _find(self, asker: Asker, owner: str) -> int:
         """The installation in an account, an organization or a user.
 
         Source: https://docs.github.com/rest/apps/apps#get-an-organization-installation-for-the-authenticated-app
         """
         try:
-            found = await self._ask("GET", f"orgs/{owner}/installation", Installation)
+            found = await self._ask(asker, "GET", f"orgs/{owner}/installation", Installation)
         except NotFound:
-            found = await self._ask("GET", f"users/{owner}/installation", Installation)
+            found = await self._ask(asker, "GET", f"users/{owner}/installation", Installation)
         return int(found.id)
 
-    def _read(self, answer: InstallationToken, number: int, *, again: bool) -> Grant:
+    def _read(
+        self, answer: InstallationToken, here: datetime, number: int, *, again: bool
+    ) -> Grant:
         """Read the answer; the token's life is measured by the host's clock, and counted by ours."""
-        here = self._asker.host_time() if self._asker else self._clock.now()
         ends = utc(answer.expires_at) or here + timedelta(hours=1)
         life = max(ends - here, timedelta(minutes=1))
         margin = min(MARGIN, life / 2)
@@ -307,25 +307,23 @@ class AppAuth:
             again,
         )
 
-    async def _ask(self, method: str, path: str, shape: type[T]) -> T:
+    async def _ask(self, asker: Asker, method: str, path: str, shape: type[T]) -> T:
         """Ask as the App itself; once more where the clocks differ, or the key was renewed."""
-        return decode(await self._asked(method, path), shape, self._host)
+        return decode(await self._asked(asker, method, path), shape, self._host)
 
-    async def _asked(self, method: str, path: str) -> Any:
-        if self._asker is None:
-            raise RuntimeError("an AppAuth is used by a GitHubClient")
+    async def _asked(self, asker: Asker, method: str, path: str) -> Any:
         try:
-            return await self._asker.ask_as(self._signed(), method, path)
+            return await asker.ask_as(self._signed(), method, path)
         except AuthError as error:
             if error.status != 401:
                 raise
             if error.reason == "token-time":
-                self._skew = self._asker.host_time() - self._clock.now()
+                self._skew = asker.host_time() - self._clock.now()
                 log.warning("github.clock_differs", seconds=round(self._skew.total_seconds()))
             elif not self._key.reread():
                 raise self._unknown(error) from None
         try:
-            return await self._asker.ask_as(self._signed(), method, path)
+            return await asker.ask_as(self._signed(), method, path)
         except AuthError as error:
             if error.status != 401:
                 raise

@@ -8,18 +8,15 @@ repeats the copy as a whole.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
-from mirror.core.circuit_breaker import CircuitBreaker, Lane
 from mirror.core.domain.capabilities import Capabilities
-from mirror.core.reporting.report import RequestCount
 from mirror.core.retry import LONGEST_WAIT, RetryPolicy
 from mirror.errors import (
     AuthError,
@@ -42,43 +39,41 @@ from mirror.github.protocol.urls import (
     RefusedAddress,
     RefusedRedirect,
     accepted_upload_origins,
+    is_github_dot_com,
     origin,
     public,
 )
 from mirror.github.protocol.urls import api_url as api_url_of
 from mirror.github.repeat import Answer, Call, Repeater
 from mirror.github.settings import Limits, Network, Timeouts
+from mirror.github.shared_state import Server, SharedState
 from mirror.github.streams import StorageError, Streams
-from mirror.github.throttle import Throttle
 from mirror.github.wire import (
     MAX_REDIRECTS,
     MEDIA_TYPE,
     REDIRECTS,
-    Counter,
     RequestSeen,
-    Server,
     Wire,
     request_timeout,
     sent_with,
 )
-from mirror.loops import ask, held
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from types import TracebackType
 
     import aiohttp
 
+    from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.clock import Clock
+    from mirror.core.reporting.report import RequestCount
     from mirror.github.auth import Auth
     from mirror.github.protocol.rate_limit import RateLimit
     from mirror.github.streams import Stream
 
 T = TypeVar("T")
-
-_LANES: tuple[Lane, ...] = get_args(Lane)
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +81,8 @@ log = structlog.get_logger(__name__)
 class GitHubClient:
     """A host, asked with one credential.
 
-    Use as an asynchronous context manager.
+    Use as an asynchronous context manager, in one event loop. Several clients of one host, each in
+    the event loop of its own thread, share a ``state``: together they are as one to the host.
 
     Args:
         name: The host's configured name, for errors and logs.
@@ -100,6 +96,7 @@ class GitHubClient:
         retry: How often a JSON request is sent, and after which waits.
         jitter: A random number from 0 to 1.
         on_request: Called after every request.
+        state: Of another client of the same host and credential; ``limits`` are then that one's.
     """
 
     def __init__(
@@ -116,29 +113,24 @@ class GitHubClient:
         retry: RetryPolicy = RetryPolicy(),
         jitter: Callable[[], float] = random.random,
         on_request: Callable[[RequestSeen], None] | None = None,
+        state: SharedState | None = None,
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self.api_url = (api_url or api_url_of(url)).rstrip("/")
         self.clock = clock
         self.upload_origins = accepted_upload_origins(self.url, self.api_url, network.upload_origin)
-        self._breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
-        self.breaker = self._breakers["api"]
-        self.breaker.half_open()
-        self.throttle = Throttle(
-            clock,
-            name=name,
-            breaker=self.breaker,
-            max_connections=limits.max_connections,
-            writes_per_minute=limits.writes_per_minute,
-            reserve=limits.rate_limit_reserve,
+        self.state = state or SharedState(
+            name, clock, limits, github=is_github_dot_com(self.api_url)
         )
+        self.breaker = self.state.breaker
+        self.throttle = self.state.throttle
         self._auth = auth
         self._wire = Wire(
             name,
             self.api_url,
-            auth,
-            self.throttle,
+            self.authorization,
+            self.state,
             clock,
             network=network,
             on_request=on_request,
@@ -159,9 +151,6 @@ class GitHubClient:
             download=self._timeout,
             upload=request_timeout(timeouts.connect, timeouts.response),
         )
-        self._auth.begin(self)
-        self._probing = asyncio.Lock()
-        self._proving = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
@@ -193,13 +182,12 @@ class GitHubClient:
     @property
     def counts(self) -> RequestCount:
         """Requests to this host since :meth:`reset`; those to storage hosts are not counted."""
-        counter = self._wire.counter
-        return RequestCount(counter.total, counter.not_modified, counter.retried)
+        return self.state.counts
 
     @property
     def rate_limit(self) -> RateLimit | None:
         """What the host said last of its primary limit."""
-        return self._wire.rate_limit
+        return self.state.rate_limit
 
     @property
     def stopped(self) -> MirrorError | None:
@@ -213,21 +201,18 @@ class GitHubClient:
 
     def reset(self) -> None:
         """Begin a new pass: count from 0, and send requests again."""
-        self._wire.counter = Counter()
+        self.state.reset()
         self.revive()
 
     def revive(self) -> None:
         """Send requests again, one alone at first, whatever has failed before."""
-        for breaker in self._breakers.values():
-            if breaker is self.breaker or breaker.is_open:
-                breaker.half_open(afresh=True)
-        self._auth.begin(self)
+        self.state.revive()
+        self._auth.begin()
 
     def revive_if_due(self) -> None:
         """Send requests again if the host was disabled for long enough: for who can wait for it."""
-        if self.stopped and not self.breaker.retry_in(self.clock.monotonic()):
-            self.breaker.half_open()
-            self._auth.begin(self)
+        if self.state.revive_if_due():
+            self._auth.begin()
 
     def closed_for(self) -> float:
         """Seconds until the host takes work again; 0 while it does."""
@@ -236,11 +221,19 @@ class GitHubClient:
 
     def lane(self, lane: Lane) -> CircuitBreaker:
         """The circuit breaker of a lane; who moves the bytes notes there what becomes of them."""
-        return self._breakers[lane]
+        return self.state.breakers[lane]
 
     def count_retry(self) -> None:
         """Count a request that is sent again: every repeat is in the report."""
-        self._wire.counter.retried += 1
+        self.state.count(retried=1)
+
+    async def authorization(self, address: str) -> str | None:
+        """The ``Authorization`` header for what a request is about; ``None`` for none.
+
+        Raises:
+            GitHubError: The credential cannot be had.
+        """
+        return await self._auth.header(self, address)
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, from what an earlier answer told, else from ``GET /meta``.
@@ -248,9 +241,9 @@ class GitHubClient:
         Source: https://docs.github.com/enterprise-server/rest/meta/meta (``installed_version``) and
         the header ``X-GitHub-Enterprise-Version`` of GitHub Enterprise Server's answers.
         """
-        if not (self._wire.server.known or self._wire.server.github):
+        if not (self.state.server.known or self.state.server.github):
             await self._ask_version()
-        server = self._wire.server
+        server = self.state.server
         return Capabilities.of(None if server.github else server.version)
 
     async def _ask_version(self) -> None:
@@ -262,10 +255,10 @@ class GitHubClient:
             if self.stopped:
                 raise
             version = ""  # a server that hides its version is of unknown, hence old, age
-        if self._wire.server.known:  # a header told it meanwhile
+        if self.state.server.known:  # a header told it meanwhile
             return
         text = version if isinstance(version, str) else None
-        self._wire.server = Server(version=text, known=True, github=text is None)
+        self.state.server = Server(version=text, known=True, github=text is None)
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -401,7 +394,7 @@ class GitHubClient:
                     status=status,
                 )
             data = None
-            self._wire.counter.not_modified += 1
+            self.state.count(not_modified=1)
         else:
             data = self._content(call, url, response, content)
         next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
@@ -445,7 +438,7 @@ class GitHubClient:
 
     def host_time(self) -> datetime:
         """The host's time, as its last answer told it; ours, where it told none."""
-        return moment_of(self._wire.date) or self.clock.now()
+        return moment_of(self.state.date) or self.clock.now()
 
     async def _with_credential(
         self,
@@ -470,7 +463,7 @@ class GitHubClient:
         """
         while True:
             tries -= 1
-            used = await self._had(self._auth.header(address))
+            used = await self._had(self.authorization(address))
             try:
                 return await self._proven(send) if proves else await send()
             except RateLimited as error:
@@ -483,7 +476,7 @@ class GitHubClient:
                 if error.status != 401:
                     raise
                 if not await self._renewed(used, address):
-                    self._trip(error)
+                    self.state.trip(error, first=True)
                     raise
                 if not tries:
                     raise ConnectionLost(
@@ -499,7 +492,7 @@ class GitHubClient:
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send; while the circuit is half-open one request alone, until the host answers one."""
         if not self.breaker.is_closed:
-            async with self._proving:
+            async with self.state.proving:
                 self.throttle.check()
                 if not self.breaker.is_closed:  # nobody proved it meanwhile
                     return await self._proof(send)
@@ -510,32 +503,19 @@ class GitHubClient:
             answer = await send()
         except GitHubError as error:
             if not _is_down(error) and error.status not in {None, 401}:
-                self._close()
+                self.state.proven()
             elif _is_down(error) and self.breaker.reason is not None:
-                self.breaker.trip(self.clock.monotonic(), error)  # still as it was
+                self.state.trip(error)  # still as it was
             raise
-        self._close()
+        self.state.proven()
         return answer
-
-    def _close(self) -> None:
-        if self.breaker.state == "half-open":  # else another request has found out otherwise
-            self.breaker.succeeded()
-
-    def _trip(self, error: GitHubError) -> None:
-        """Open the circuit.
-
-        Raises:
-            HostStopped: It is open: one failure is enough for all.
-        """
-        self.throttle.check()
-        self.breaker.trip(self.clock.monotonic(), error)
 
     async def _prove(self, address: str) -> None:
         """Have the credential proven before a stream is sent: by a small request, if at all.
 
         A stream may take hours, and everything that is asked of the host waits for the proof.
         """
-        if self.breaker.is_closed or await self._had(self._auth.header(address)) is None:
+        if self.breaker.is_closed or await self._had(self.authorization(address)) is None:
             return
 
         async def ask_something() -> None:
@@ -556,13 +536,13 @@ class GitHubClient:
             return await credential
         except AuthError as error:
             if error.status == 401:
-                self._trip(error)
+                self.state.trip(error, first=True)
             raise
 
     async def _renewed(self, used: str | None, address: str) -> bool:
         """After a 401: whether there is another credential than the one that was refused."""
         try:
-            return await self._had(self._auth.refresh(used, address))
+            return await self._had(self._auth.refresh(self, used, address))
         except (MirrorError, OSError) as error:
             if isinstance(error, GitHubError):
                 raise
@@ -573,7 +553,7 @@ class GitHubClient:
         """After the last attempt: probe the host, and open its circuit if it is down."""
         if not _is_down(error):
             return
-        async with self._probing:
+        async with self.state.probing:
             if error is self.stopped:  # it did so itself (a certificate, a proxy)
                 return
             self.throttle.check()  # one failure is enough for all
@@ -581,7 +561,7 @@ class GitHubClient:
                 await self._once(Call("GET", self.address("meta")))
             except GitHubError as failure:
                 if _is_down(failure):
-                    self._trip(error)
+                    self.state.trip(error, first=True)
 
     # --- streams ---------------------------------------------------------------------------------
 
@@ -608,13 +588,12 @@ class GitHubClient:
     async def _open_stream(
         self, url: str, headers: Mapping[str, str], *, repeated: bool
     ) -> AsyncIterator[Stream]:
-        async with held(self._wire.home, self.throttle.slot()), AsyncExitStack() as stack:
-
-            async def open_it() -> Stream:
-                # Entered here: it is closed also if this is cancelled before it is handed over.
-                return await stack.enter_async_context(await self._streams.open(url, headers))
-
-            yield await self._admitted(url, open_it, repeated=repeated)
+        async with self.throttle.slot():
+            opened = await self._admitted(
+                url, lambda: self._streams.open(url, headers), repeated=repeated
+            )
+            async with opened as stream:
+                yield stream
 
     async def upload(
         self,
@@ -650,7 +629,7 @@ class GitHubClient:
                 host=self.name,
                 hint="upload-origin",
             )
-        async with held(self._wire.home, self.throttle.slot(write=True)):
+        async with self.throttle.slot(write=True):
             return await self._admitted(
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
@@ -661,23 +640,16 @@ class GitHubClient:
     async def _admitted(
         self,
         address: str,
-        send: Callable[[], Coroutine[Any, Any, T]],
+        send: Callable[[], Awaitable[T]],
         *,
         repeated: bool,
         tries: int = 2,
     ) -> T:
-        """As :meth:`_with_credential`, from any loop: its bytes flow in the one that asks."""
-        here = asyncio.get_running_loop()
-
-        async def admit() -> T:
-            if repeated:
-                self.count_retry()
-            await self._prove(address)
-            return await self._with_credential(
-                address, lambda: ask(here, send), tries=tries, proves=False
-            )
-
-        return await ask(self._wire.home, admit)
+        """As :meth:`_with_credential`, for a stream."""
+        if repeated:
+            self.count_retry()
+        await self._prove(address)
+        return await self._with_credential(address, send, tries=tries, proves=False)
 
 
 def _is_down(error: GitHubError) -> bool:
@@ -685,14 +657,6 @@ def _is_down(error: GitHubError) -> bool:
     if isinstance(error, HostStopped):
         return False
     return isinstance(error, (Unreachable, ConnectionLost)) or error.status == 503
-
-
-def _log_change(breaker: CircuitBreaker) -> None:
-    facts = {"host": breaker.host, "lane": breaker.lane}
-    if breaker.is_open:
-        log.error("circuit.opened", **facts, reason=str(breaker.reason))
-    else:
-        log.info("circuit.closed", **facts)
 
 
 def _json(body: object) -> bytes:

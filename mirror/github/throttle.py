@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import structlog
 from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.retry import LONGEST_WAIT
 from mirror.errors import GitHubError, HostStopped, RateLimited
+from mirror.github.semaphore import ThreadSafeSemaphore
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -29,7 +30,8 @@ log = structlog.get_logger(__name__)
 class Throttle:
     """Admits requests: a limited number at once, none during a pause, writes evenly spaced.
 
-    Requests are refused while the circuit breaker is open.
+    Requests are refused while the circuit breaker is open. It may be used from any thread; a task
+    waits in its own event loop.
 
     Args:
         clock: For every wait.
@@ -58,19 +60,20 @@ class Throttle:
         self.breaker = breaker or CircuitBreaker(name, "api")
         self._clock = clock
         self._name = name
-        self._connections = asyncio.Semaphore(max_connections)
+        self._connections = ThreadSafeSemaphore(max_connections)
+        self._lock = threading.Lock()  # of the two below
         self._write_step = 60.0 / writes_per_minute if writes_per_minute > 0 else 0.0
         self._next_write = float("-inf")
         self._reserve = reserve
         self._longest_wait = longest_wait
-        self._paused_until: datetime | None = None
-        self._pause_ends = 0.0  # the same moment by the monotonic clock
+        # The same moment by the time of day and by the monotonic clock.
+        self._pause: tuple[datetime, float] | None = None
 
     @property
     def paused_until(self) -> datetime | None:
         """When the current pause ends; ``None`` outside of a pause."""
-        until = self._paused_until
-        return until if until is not None and until > self._clock.now() else None
+        pause = self._pause
+        return pause[0] if pause and pause[0] > self._clock.now() else None
 
     def paused_for(self) -> float:
         """Seconds until the current pause ends; 0 outside of a pause.
@@ -78,10 +81,14 @@ class Throttle:
         Wall clock and monotonic clock are both consulted, and the earlier end counts: the time of day
         may be changed.
         """
-        if self._paused_until is None:
+        return self._seconds_left(self._pause)
+
+    def _seconds_left(self, pause: tuple[datetime, float] | None) -> float:
+        if pause is None:
             return 0.0
-        seconds = (self._paused_until - self._clock.now()).total_seconds()
-        return max(0.0, min(seconds, self._pause_ends - self._clock.monotonic()))
+        until, ends = pause
+        seconds = (until - self._clock.now()).total_seconds()
+        return max(0.0, min(seconds, ends - self._clock.monotonic()))
 
     def check(self) -> None:
         """Refuse a request while the circuit breaker is open.
@@ -101,12 +108,13 @@ class Throttle:
 
     def pause(self, until: datetime) -> None:
         """Admit no request before a moment; of several pauses the latest end counts."""
-        before = self._paused_until
-        if before is not None and before >= until:
-            return
         seconds = (until - self._clock.now()).total_seconds()
-        self._paused_until, self._pause_ends = until, self._clock.monotonic() + seconds
-        if before is None or until - before > _NEWS:
+        with self._lock:
+            before = self._pause
+            if before and before[0] >= until:
+                return
+            self._pause = until, self._clock.monotonic() + seconds
+        if before is None or until - before[0] > _NEWS:
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
 
     def has_plenty(self, remaining: str) -> bool:
@@ -148,32 +156,41 @@ class Throttle:
 
     def _open(self) -> bool:
         """Whether requests are admitted: it may have changed while a connection was awaited."""
-        return not self.breaker.is_open and self._paused_until is None
+        return not self.breaker.is_open and self._pause is None
 
     async def _pass(self) -> None:
         """Wait for the end of a pause, in slices, to notice when the breaker opens."""
         while True:
             self.check()
-            if self._paused_until is None:
+            pause = self._pause
+            if pause is None:
                 return
-            seconds = self.paused_for()
+            seconds = self._seconds_left(pause)
             if seconds <= 0:
-                self._paused_until = None
-                log.info("github.throttle_ended", host=self._name)
+                self._end(pause)
                 return
             if seconds > self._longest_wait:
                 raise RateLimited(
                     f"{self._name}: the host accepts no requests before"
-                    f" {self._paused_until:%Y-%m-%dT%H:%M:%SZ}, which is too long to wait for",
-                    retry_at=self._paused_until,
+                    f" {pause[0]:%Y-%m-%dT%H:%M:%SZ}, which is too long to wait for",
+                    retry_at=pause[0],
                     host=self._name,
                 )
             await self._clock.sleep(min(seconds, _SLICE))
 
+    def _end(self, pause: tuple[datetime, float]) -> None:
+        """End a pause, unless another thread extended it meanwhile."""
+        with self._lock:
+            if self._pause is not pause:
+                return
+            self._pause = None
+        log.info("github.throttle_ended", host=self._name)
+
     async def _in_step(self) -> None:
-        now = self._clock.monotonic()
-        turn = max(now, self._next_write)
-        self._next_write = turn + self._write_step
+        with self._lock:
+            now = self._clock.monotonic()
+            turn = max(now, self._next_write)
+            self._next_write = turn + self._write_step
         if turn > now:
             await self._clock.sleep(turn - now)
 

@@ -6,10 +6,6 @@ here; :meth:`Wire.redirected` says where one leads, if it may be followed at all
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urljoin
 
@@ -18,24 +14,15 @@ from yarl import URL
 
 from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
 from mirror.github.connection import Proxies, network_error, open_session, trust
-from mirror.github.protocol.rate_limit import RateLimit
-from mirror.github.protocol.urls import (
-    RefusedRedirect,
-    is_github_dot_com,
-    is_loopback,
-    origin,
-    public,
-)
-from mirror.loops import ask, finish, tell
+from mirror.github.protocol.urls import RefusedRedirect, is_loopback, origin, public
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from mirror.core.clock import Clock
-    from mirror.github.auth import Auth
     from mirror.github.settings import Network
-    from mirror.github.throttle import Throttle
+    from mirror.github.shared_state import SharedState
 
 API_VERSION = "2022-11-28"
 """The REST API's version that github.com and GHE.com are asked for.
@@ -53,13 +40,6 @@ releases have texts of at most 125,000 characters, and assets of about 2 kB each
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-DISTRUST = 60.0
-"""Seconds for which no connection is kept after one broke.
-
-Something in between may drop what was kept without a word. A request that meets such a connection is
-sent again, and would meet the next one, which was kept of looking whether it was carried out.
-"""
-
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _REPEATED_WRITES = frozenset({301, 307, 308})
 
@@ -71,30 +51,6 @@ class RequestSeen(NamedTuple):
     method: str
     status: int | None
     seconds: float
-
-
-@dataclass(slots=True)
-class Counter:
-    """Requests since a pass began; those to storage hosts are not counted."""
-
-    total: int = 0
-    not_modified: int = 0
-    retried: int = 0
-
-
-@dataclass(slots=True)
-class Server:
-    """What the host told of itself so far.
-
-    Attributes:
-        version: Of GitHub Enterprise Server, as it says so.
-        known: It told its version, or that it has none.
-        github: It is github.com or GHE.com, or behaves like them.
-    """
-
-    version: str | None = None
-    known: bool = False
-    github: bool = False
 
 
 def request_timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
@@ -113,7 +69,7 @@ def sent_with(response: aiohttp.ClientResponse) -> tuple[str, ...]:
 
 
 class _Sessions:
-    """The connections of one event loop."""
+    """A session that keeps connections for the next request, and one that does not."""
 
     def __init__(self, tls: ssl.SSLContext | Literal[True]) -> None:
         self.kept = open_session(tls)
@@ -132,19 +88,19 @@ class Wire:
     Args:
         name: The host's configured name.
         api_url: Its API address: only that origin gets the token unless told otherwise.
-        auth: The credential.
-        throttle: Told of limits; its circuit opens where no certificate can be trusted.
+        credential: The ``Authorization`` header for an address; ``None`` for none.
+        shared: What responses say of the host is noted there.
         clock: For the time that requests take.
         network: The way to the host.
-        on_request: Told of every request.
+        on_request: Called after every request.
     """
 
     def __init__(
         self,
         name: str,
         api_url: str,
-        auth: Auth,
-        throttle: Throttle,
+        credential: Callable[[str], Awaitable[str | None]],
+        shared: SharedState,
         clock: Clock,
         *,
         network: Network,
@@ -153,32 +109,14 @@ class Wire:
         self.name = name
         self.origin = origin(api_url)
         self._beginning = f"{api_url.rstrip('/')}/"
-        self.counter = Counter()
-        self.server = Server(github=is_github_dot_com(api_url))
-        self.date = ""  # of the last answer, as it came
-        self._limits: Mapping[str, str] | None = None
-        self._auth = auth
-        self._throttle = throttle
+        self._credential = credential
+        self._shared = shared
         self._clock = clock
         self._proxies = Proxies(network.proxy)
         self._ca_file = network.ca_file
         self._allow_plaintext = network.allow_plaintext
         self._on_request = on_request
-        self._tls: ssl.SSLContext | Literal[True] = True
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._sessions: dict[asyncio.AbstractEventLoop, _Sessions] = {}
-        self._broke_at: float | None = None
-
-    @property
-    def home(self) -> asyncio.AbstractEventLoop:
-        """The loop that it was opened in.
-
-        Raises:
-            RuntimeError: It was not, or is closed by now.
-        """
-        if self._home is None:
-            raise RuntimeError("a GitHubClient is used inside its `async with` block")
-        return self._home
+        self._sessions: _Sessions | None = None
 
     def open(self) -> None:
         """Get ready to send.
@@ -186,16 +124,13 @@ class Wire:
         Raises:
             ConfigError: ``ca_file`` holds no certificates.
         """
-        self._tls = trust(self._ca_file)
-        self._home = asyncio.get_running_loop()
+        self._sessions = _Sessions(trust(self._ca_file))
 
     async def close(self) -> None:
         """Close all connections."""
-        self._home = None
-        async with AsyncExitStack() as stack:  # all of them, whatever happens to one
-            while self._sessions:
-                loop, sessions = self._sessions.popitem()
-                stack.push_async_callback(finish, loop, sessions.close)
+        sessions, self._sessions = self._sessions, None
+        if sessions is not None:
+            await sessions.close()
 
     async def send(
         self,
@@ -216,14 +151,13 @@ class Wire:
         the credential is chosen by, where that is not ``url``: where a page or a redirect came
         from. ``authorization`` is sent instead of it; limits that are told then are another's.
         """
-        home = self.home
-        session = self._session_here()
+        session = self._session()
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
         own: dict[str, str] = {}
         if ours:
-            own = await ask(home, partial(self._admit, url, about or url, authorization))
+            own = await self._admit(url, about or url, authorization)
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
         started, status = self._clock.monotonic() if self._on_request else 0.0, None
@@ -245,20 +179,20 @@ class Wire:
         finally:
             if self._on_request is not None:
                 seconds = self._clock.monotonic() - started
-                tell(home, self._on_request, RequestSeen(self.name, method, status, seconds))
+                self._on_request(RequestSeen(self.name, method, status, seconds))
         if ours:
-            tell(home, self._learn, response.headers, authorization is None)
+            self._shared.learn(response.headers, limits=authorization is None)
         return response
 
-    def _session_here(self) -> aiohttp.ClientSession:
-        """The session of the loop that runs; one that keeps nothing while a break is recent."""
-        loop = asyncio.get_running_loop()
-        sessions = self._sessions.get(loop)
-        if sessions is None:
-            sessions = self._sessions[loop] = _Sessions(self._tls)
-        if self._broke_at is None or self._clock.monotonic() - self._broke_at >= DISTRUST:
-            return sessions.kept
-        return sessions.unkept
+    def _session(self) -> aiohttp.ClientSession:
+        """The session to use now; one that keeps no connection while a break is recent.
+
+        Raises:
+            RuntimeError: The client is not open, or is closed by now.
+        """
+        if self._sessions is None:
+            raise RuntimeError("a GitHubClient is used inside its `async with` block")
+        return self._sessions.kept if self._shared.keeps_connections else self._sessions.unkept
 
     def _place(self, url: str) -> str:
         """The origin of an address; of the API's own without taking it apart each time."""
@@ -266,8 +200,8 @@ class Wire:
 
     async def _admit(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
         """Count a request to the host itself; what only it is told: who asks, and by which version."""
-        headers = {"X-GitHub-Api-Version": API_VERSION} if self.server.github else {}
-        authorization = authorization or await self._auth.header(about)
+        headers = {"X-GitHub-Api-Version": API_VERSION} if self._shared.server.github else {}
+        authorization = authorization or await self._credential(about)
         if authorization is not None:
             if url.startswith("http:") and not (self._allow_plaintext or is_loopback(url)):
                 raise AuthError(
@@ -276,7 +210,7 @@ class Wire:
                     host=self.name,
                 )
             headers["Authorization"] = authorization
-        self.counter.total += 1
+        self._shared.count(total=1)
         return headers
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
@@ -285,30 +219,11 @@ class Wire:
         After a connection broke, none is kept for a while.
         """
         failure = network_error(error, self.name, url, proxy)
-        if self._home is not None:
-            tell(self._home, self._heed, failure, url)
-        return failure
-
-    def _heed(self, failure: GitHubError, url: str) -> None:
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
-            self._throttle.breaker.trip(self._clock.monotonic(), failure)
+            self._shared.trip(failure)
         if isinstance(failure, (ConnectionLost, BadAnswer)):
-            self._broke_at = self._clock.monotonic()
-
-    def _learn(self, headers: Mapping[str, str], limits: bool) -> None:
-        """Heed what every answer tells besides what was asked."""
-        self.date = headers.get("Date", "")
-        if version := headers.get("X-GitHub-Enterprise-Version"):
-            self.server = Server(version=version, known=True)
-        if limits and (remaining := headers.get("X-RateLimit-Remaining")) is not None:
-            self._limits = headers
-            if not self._throttle.has_plenty(remaining):
-                self._throttle.learn(RateLimit.parse(headers))
-
-    @property
-    def rate_limit(self) -> RateLimit | None:
-        """What the host said last of its primary limit."""
-        return RateLimit.parse(self._limits) if self._limits is not None else None
+            self._shared.connection_broke()
+        return failure
 
     async def read(
         self, response: aiohttp.ClientResponse, url: str, limit: int | None = None

@@ -20,10 +20,11 @@ from mirror.errors import GitHubError, MirrorError
 from mirror.github import AssetSink, AssetSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
+    from mirror.github import GitHubClient
     from mirror.storage.spool import SpoolFile
     from mirror.sync.context import MirrorContext
 
@@ -96,6 +97,12 @@ class AssetUpload:
         source, target, session = self._context.source, self._context.target, self._context.session
         spooled = None if isinstance(origin, AssetSource) else origin
         bandwidth = session.bandwidth
+
+        def move(clients: Mapping[str, GitHubClient]) -> None:
+            if isinstance(origin, AssetSource):
+                origin.client = clients[origin.client.name]
+            self._sink.client = clients[self._sink.client.name]
+
         piped = await session.workers.pipe(
             origin,
             self._sink,
@@ -108,6 +115,7 @@ class AssetUpload:
             pace=bandwidth.lane().pace if bandwidth.piece else None,
             piece=bandwidth.piece,
             hashed=spooled.sha256 if spooled else None,
+            move=move,
         )
         verdict = settle_reply(piped.reply, asset.size, piped.sha256)
         if isinstance(verdict, Fail):

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer
     from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import GitRemote, TagPusher
-    from mirror.github import ReleaseStore
+    from mirror.github import GitHubClient, ReleaseStore
     from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
     from mirror.transfer.bandwidth import Bandwidth
@@ -61,7 +63,7 @@ class SessionContext:
         audit_interval: Seconds after which both sides are compared although nothing changed.
         spool: Disk space for assets in flight.
         bandwidth: The limit for all transfers together.
-        workers: Threads that move the bytes of assets.
+        workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
         full: Trust no stored ETag and no quarantine.
         git: Pushes tags; ``None`` if git is not available.
@@ -78,7 +80,7 @@ class SessionContext:
     audit_interval: float
     spool: Spool
     bandwidth: Bandwidth
-    workers: Workers
+    workers: Workers[Mapping[str, GitHubClient]]
     spooled: bool = False
     full: bool = False
     git: TagPusher | None = None

@@ -13,14 +13,16 @@ import atexit
 import os
 import threading
 import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from mirror.loops import ask, tell
+from mirror.transfer.event_loops import ask, finish
 from mirror.transfer.pipe import Piped, pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from mirror.core.clock import Clock
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mirror.core.stream import ByteSink, ByteSource
 
 Reply = TypeVar("Reply")
+Clients = TypeVar("Clients")
 
 LARGE = 8 * 1024**2
 """Bytes from which an asset goes through a worker; below, the way there costs more than it saves."""
@@ -38,20 +41,44 @@ OFTEN = 0.1
 """Seconds between two words of a transfer's progress: each wakes the other loop, which costs both."""
 
 
-class Workers:
-    """Copies assets: large ones in the loops of other threads, small ones where it is asked.
+@asynccontextmanager
+async def _none() -> AsyncIterator[Any]:
+    yield None
 
-    The threads are started by the first large asset, and shared by the whole process.
+
+class Workers(Generic[Clients]):
+    """Copies assets: large ones in the loops of other threads, small ones in the caller's.
+
+    The threads are started by the first large asset, and shared by the whole process. In each, the
+    first one opens clients of its own, which are closed at the end of the ``async with`` block.
 
     Args:
-        large: Bytes from which an asset is large; as :data:`LARGE` unless told.
-        threads: How many; 0 keeps everything where it is asked.
+        clients: Opens the clients of one thread, in its event loop.
+        large: Bytes from which an asset is large; :data:`LARGE` by default.
+        threads: How many; 0 keeps everything in the caller's loop.
     """
 
-    def __init__(self, *, large: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        clients: Callable[[], AbstractAsyncContextManager[Clients]] = _none,
+        *,
+        large: int | None = None,
+        threads: int | None = None,
+    ) -> None:
         self._large = LARGE if large is None else large
         # With one core there is nothing to win.
         self._threads = (THREADS if _cores() > 1 else 0) if threads is None else threads
+        self._clients = clients
+        self._opened: dict[_Worker, _Opened[Clients]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with AsyncExitStack() as stack:  # every one, also if closing another fails
+            while self._opened:
+                worker, opened = self._opened.popitem()
+                stack.push_async_callback(finish, worker.loop, opened.close)
 
     async def pipe(
         self,
@@ -67,12 +94,14 @@ class Workers:
         pace: Callable[[int], Awaitable[None]] | None = None,
         piece: int = 0,
         hashed: str | None = None,
+        move: Callable[[Clients], None] = lambda _: None,
     ) -> Piped[Reply]:
         """As :func:`~mirror.transfer.pipe.pipe`.
 
-        ``clock`` and ``moved`` are used in the loop that asks, source and sink in the one that the
-        bytes flow in. Where a bandwidth limits (``pace``), and for what comes from the disk
-        (``hashed``), one loop is quick enough.
+        ``clock`` and ``moved`` are used in the caller's loop, source and sink in the one that the
+        bytes flow in. If that is another thread's, ``move`` makes them use that thread's clients
+        first. Under a bandwidth limit (``pace``), and for bytes from the disk (``hashed``), one
+        loop is quick enough.
         """
         copy = partial(
             pipe,
@@ -89,21 +118,22 @@ class Workers:
         here = asyncio.get_running_loop()
         pool = _pool(type(here), self._threads)
         worker = min(pool, key=lambda worker: worker.busy)
+        opened = self._opened.setdefault(worker, _Opened(self._clients))
 
         def core_left() -> bool:
             return sum(worker.busy for worker in pool) < _cores()
 
+        async def copy_there() -> Piped[Reply]:
+            move(await opened.clients())
+            return await copy(
+                clock=_ClockOf(here, clock),
+                moved=_Teller(here, moved, source.size),
+                beside=core_left,
+            )
+
         worker.busy += 1
         try:
-            return await ask(
-                worker.loop,
-                partial(
-                    copy,
-                    clock=_ClockOf(here, clock),
-                    moved=_Teller(here, moved, source.size),
-                    beside=core_left,
-                ),
-            )
+            return await ask(worker.loop, copy_there)
         finally:
             worker.busy -= 1
 
@@ -132,6 +162,25 @@ class _Worker:
             self.loop.close()
 
 
+class _Opened(Generic[Clients]):
+    """The clients of one thread, opened when they are needed first; used in its loop alone."""
+
+    def __init__(self, open_them: Callable[[], AbstractAsyncContextManager[Clients]]) -> None:
+        self._open = open_them
+        self._opening = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._clients: list[Clients] = []
+
+    async def clients(self) -> Clients:
+        async with self._opening:
+            if not self._clients:
+                self._clients.append(await self._stack.enter_async_context(self._open()))
+            return self._clients[0]
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
 class _Teller:
     """Tells another loop how many bytes have moved, so often that people see it move."""
 
@@ -147,7 +196,7 @@ class _Teller:
         now = time.monotonic()
         if handed == self._size or now - self._told_at >= OFTEN:
             self._told_at = now
-            tell(self._loop, self._moved, handed)
+            self._loop.call_soon_threadsafe(self._moved, handed)
 
 
 class _ClockOf:

@@ -346,8 +346,8 @@ async def test_a_token_is_not_shown() -> None:
     async with place.client():
         pass
     auth = place.auth()
-    async with place.client(auth):
-        grant = await auth.grant("octo")
+    async with place.client(auth) as client:
+        grant = await auth.grant(client, "octo")
     assert "ghs_" not in repr(grant)
     assert grant.expires_at - place.clock.now() == timedelta(hours=1)
 

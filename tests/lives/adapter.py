@@ -351,9 +351,7 @@ class SimulatedClient(GitHubClient):
         self._line = Line(host, name, weather)
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._wire._home = loop
-        self._wire._sessions[loop] = self._line  # type: ignore[assignment]
+        self._wire._sessions = self._line  # type: ignore[assignment]
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import threading
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -12,7 +13,7 @@ START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 class VirtualClock:
     """A virtual clock: when all tasks sleep, it advances to the next wake-up.
 
-    ``slept`` records every requested wait, in order.
+    ``slept`` records every requested wait, in order. Tasks of several threads may sleep.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -20,6 +21,7 @@ class VirtualClock:
         self.seconds = 0.0
         self.slept: list[float] = []
         self._wakes: list[float] = []
+        self._lock = threading.Lock()
 
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.seconds)
@@ -35,9 +37,10 @@ class VirtualClock:
         self.seconds += seconds
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        wake = self.seconds + max(0.0, seconds)
-        heapq.heappush(self._wakes, wake)
+        with self._lock:
+            self.slept.append(seconds)
+            wake = self.seconds + max(0.0, seconds)
+            heapq.heappush(self._wakes, wake)
         try:
             # Give other tasks a few turns to start shorter sleeps or to wake up first.
             for _ in range(5):
@@ -46,8 +49,9 @@ class VirtualClock:
                 await asyncio.sleep(0)
             self.seconds = max(self.seconds, wake)
         finally:
-            self._wakes.remove(wake)
-            heapq.heapify(self._wakes)
+            with self._lock:
+                self._wakes.remove(wake)
+                heapq.heapify(self._wakes)
 
 
 class MachineClock(VirtualClock):

@@ -174,7 +174,7 @@ class Run(Protocol):
 
 @pytest.fixture(params=["here", "there"])
 def run(request: pytest.FixtureRequest) -> Run:
-    workers = Workers(large=0, threads=2 if request.param == "there" else 0)
+    workers: Workers[None] = Workers(large=0, threads=2 if request.param == "there" else 0)
 
     async def copy(source: HttpSource, sink: HttpSink, **options: Any) -> Piped[int]:
         options = {

@@ -17,7 +17,6 @@ import uvloop
 
 from mirror.core.retry import RetryPolicy
 from mirror.errors import ConnectionLost, NotFound, ValidationFailed
-from mirror.loops import tell
 from mirror.transfer.pipe import Piped
 from mirror.transfer.workers import LARGE, OFTEN, Workers
 from support.clock import VirtualClock
@@ -52,12 +51,12 @@ class Gate:
     async def wait(self) -> None:
         opened = asyncio.Event()
         self._waiting.append((asyncio.get_running_loop(), opened))
-        tell(self._home, self.reached.set)
+        self._home.call_soon_threadsafe(self.reached.set)
         await opened.wait()
 
     def open(self) -> None:
         for loop, opened in self._waiting:
-            tell(loop, opened.set)
+            loop.call_soon_threadsafe(opened.set)
 
 
 @dataclass
@@ -131,7 +130,7 @@ class Clock(VirtualClock):
 
 
 async def copy(
-    workers: Workers, source: Source, sink: Sink | None = None, **options: Any
+    workers: Workers[Any], source: Source, sink: Sink | None = None, **options: Any
 ) -> Piped[int]:
     options = {
         "sha256": None,
@@ -219,7 +218,7 @@ async def test_the_least_busy_is_asked() -> None:
 
 async def test_nobody_stays_busy_for_what_ended() -> None:
     """However a transfer ends, its error comes as it is, and its thread counts as idle again."""
-    workers = Workers(large=1, threads=2)
+    workers: Workers[None] = Workers(large=1, threads=2)
     gone, refused = NotFound("gone"), ValidationFailed("no", status=422)
     for source, sink, error in (
         (Source(error=gone), Sink(), gone),

@@ -1,0 +1,188 @@
+"""What all clients of a host share, also when each runs in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+import structlog
+
+from mirror.core.circuit_breaker import CircuitBreaker, Lane
+from mirror.core.reporting.report import RequestCount
+from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.semaphore import ThreadSafeSemaphore
+from mirror.github.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mirror.core.clock import Clock
+    from mirror.errors import MirrorError
+    from mirror.github.settings import Limits
+
+_LANES: tuple[Lane, ...] = get_args(Lane)
+
+DISTRUST = 60.0
+"""Seconds for which no connection is kept after one broke.
+
+A proxy or firewall may drop idle connections silently. A request on such a connection is sent
+again, and would otherwise meet the next one, which was kept while its result was checked.
+"""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the host said about itself so far.
+
+    Attributes:
+        version: Of GitHub Enterprise Server, as it says so.
+        known: It named its version, or that it has none.
+        github: It is github.com or GHE.com, or behaves like them.
+    """
+
+    version: str | None = None
+    known: bool = False
+    github: bool = False
+
+
+class SharedState:
+    """Limits, circuit breakers, counters, and what the host's responses said of it.
+
+    Methods may be called from any thread and never block for longer than an assignment takes;
+    attributes are replaced as a whole.
+
+    Args:
+        name: The host's configured name.
+        clock: For every wait.
+        limits: How much is sent to the host, by all clients together.
+        github: Whether the host is github.com or GHE.com.
+
+    Attributes:
+        lock: Held while the API's circuit breaker changes.
+        breakers: By lane.
+        throttle: Every request passes it.
+        probing: Held by the one request that finds out whether the host is down.
+        proving: Held by the one request that proves the credential.
+        server: What the host is.
+        date: Of the last response, as it came.
+    """
+
+    def __init__(self, name: str, clock: Clock, limits: Limits, *, github: bool) -> None:
+        self.lock = threading.RLock()
+        self.breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
+        self.breaker = self.breakers["api"]
+        self.breaker.half_open()
+        self.throttle = Throttle(
+            clock,
+            name=name,
+            breaker=self.breaker,
+            max_connections=limits.max_connections,
+            writes_per_minute=limits.writes_per_minute,
+            reserve=limits.rate_limit_reserve,
+        )
+        self.probing = ThreadSafeSemaphore(1)
+        self.proving = ThreadSafeSemaphore(1)
+        self.server = Server(github=github)
+        self.date = ""
+        self._clock = clock
+        self._counts = RequestCount(0, 0, 0)
+        self._rate_limit: Mapping[str, str] | None = None
+        self._broke_at: float | None = None
+
+    @property
+    def counts(self) -> RequestCount:
+        """Requests since :meth:`reset`; those to storage hosts are not counted."""
+        return self._counts
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The primary rate limit according to the last response."""
+        headers = self._rate_limit
+        return RateLimit.parse(headers) if headers is not None else None
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Whether a connection may serve more than one request: not soon after one broke."""
+        broke_at = self._broke_at
+        return broke_at is None or self._clock.monotonic() - broke_at >= DISTRUST
+
+    def count(self, *, total: int = 0, not_modified: int = 0, retried: int = 0) -> None:
+        """Add to the counters."""
+        with self.lock:
+            before = self._counts
+            self._counts = RequestCount(
+                before.total + total,
+                before.not_modified + not_modified,
+                before.retried + retried,
+            )
+
+    def reset(self) -> None:
+        """Count from 0."""
+        with self.lock:
+            self._counts = RequestCount(0, 0, 0)
+
+    def learn(self, headers: Mapping[str, str], *, limits: bool) -> None:
+        """Note what every response says besides its content.
+
+        Args:
+            headers: The response's.
+            limits: Whether its rate limit is that of the credential.
+        """
+        self.date = headers.get("Date", "")
+        if version := headers.get("X-GitHub-Enterprise-Version"):
+            self.server = Server(version=version, known=True)
+        if limits and (remaining := headers.get("X-RateLimit-Remaining")) is not None:
+            self._rate_limit = headers
+            if not self.throttle.has_plenty(remaining):
+                self.throttle.learn(RateLimit.parse(headers))
+
+    def connection_broke(self) -> None:
+        """Keep no connection for a while."""
+        self._broke_at = self._clock.monotonic()
+
+    def trip(self, error: MirrorError, *, first: bool = False) -> None:
+        """Open the API's circuit.
+
+        Args:
+            error: Why.
+            first: Raise if it is open already.
+
+        Raises:
+            HostStopped: It is open: one failure is enough for all.
+        """
+        with self.lock:
+            if first:
+                self.throttle.check()
+            self.breaker.trip(self._clock.monotonic(), error)
+
+    def proven(self) -> None:
+        """Close the API's circuit, unless another request found out otherwise."""
+        with self.lock:
+            if self.breaker.state == "half-open":
+                self.breaker.succeeded()
+
+    def revive(self) -> None:
+        """Let the next request find out whether the host is there, whatever has failed before."""
+        with self.lock:
+            for breaker in self.breakers.values():
+                if breaker is self.breaker or breaker.is_open:
+                    breaker.half_open(afresh=True)
+
+    def revive_if_due(self) -> bool:
+        """As :meth:`revive` for the API, once its cool-down is over; whether it was."""
+        with self.lock:
+            due = self.breaker.is_open and not self.breaker.retry_in(self._clock.monotonic())
+            if due:
+                self.breaker.half_open()
+            return due
+
+
+def _log_change(breaker: CircuitBreaker) -> None:
+    facts = {"host": breaker.host, "lane": breaker.lane}
+    if breaker.is_open:
+        log.error("circuit.opened", **facts, reason=str(breaker.reason))
+    else:
+        log.info("circuit.closed", **facts)
