@@ -22,7 +22,9 @@ from mirror.github import AppAuth, GitHubClient, ReleaseStore
 from mirror.github.appkey import AppKey
 from mirror.github.protocol.urls import owner_of
 from mirror.github.settings import Network
+from mirror.transfer.event_loops import ask, finish
 from support.clock import VirtualClock
+from support.threads import there
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -174,6 +176,39 @@ async def test_one_renewal_at_a_time() -> None:
         await many()
         assert place.granted() == 3
         assert client.stopped is None
+
+
+async def test_one_renewal_for_all_threads() -> None:
+    """Clients in two threads that need a token at once cause one request for it."""
+    place = Place()
+    auth = place.auth()
+
+    async def many(client: GitHubClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(client.get("repos/octo/tool"))
+
+    with there() as loop:
+        async with place.client(auth) as here:
+            away = GitHubClient(
+                "ghe",
+                here.url,
+                here.api_url,
+                auth,
+                place.clock,
+                network=Network(proxy=""),
+                state=here.state,
+            )
+            await ask(loop, away.__aenter__)
+            try:
+                for times in range(1, 4):
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(many(here))
+                        group.create_task(ask(loop, lambda: many(away)))
+                    assert place.granted() == times
+                    place.clock.advance(3600)
+            finally:
+                await finish(loop, lambda: away.__aexit__(None, None, None))
 
 
 async def test_a_401_renews_once_and_then_stops() -> None:

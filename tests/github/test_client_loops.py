@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from support.grouped import grouped
 from support.threads import there
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from mirror.github.wire import RequestSeen
 
@@ -200,6 +201,125 @@ async def test_after_a_connection_broke_none_is_kept() -> None:
                     await ask(loop, lambda: read(away, "x"))
                     await read(ghe, "x")
                 assert len({*connections}) == before + 6
+
+
+@asynccontextmanager
+async def several(url: str, threads: int, **settings: Any) -> AsyncIterator[Crowd]:
+    """A client here, and one in each of several other threads; they work at once."""
+    with ExitStack() as loops:
+        async with AsyncExitStack() as stack:
+            settings = {"clock": VirtualClock(), "auth": TokenAuth(lambda: "secret"), **settings}
+            ghe = await stack.enter_async_context(client(url, **settings))
+            away = []
+            for _ in range(threads):
+                loop = loops.enter_context(there())
+                settings["state"] = ghe.state
+                other = client(url, **settings)
+                await ask(loop, other.__aenter__)
+                stack.push_async_callback(finish, loop, partial(other.__aexit__, None, None, None))
+                away.append((loop, other))
+            yield Crowd(ghe, away)
+
+
+@dataclass
+class Crowd:
+    """Clients of one host, in as many threads."""
+
+    here: GitHubClient
+    away: list[tuple[asyncio.AbstractEventLoop, GitHubClient]]
+
+    async def all(self, work: Callable[[GitHubClient], Coroutine[Any, Any, Any]]) -> None:
+        """Do some work with every client, all at once."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work(self.here))
+            for loop, ghe in self.away:
+                group.create_task(ask(loop, partial(work, ghe)))
+
+
+async def test_together_they_never_have_more_connections() -> None:
+    """At no moment do all clients of a host together send more than ``max_connections`` requests.
+
+    Each is counted exactly once, and so is each repetition.
+    """
+    now, most = 0, 0
+
+    async def handler(_: web.Request) -> web.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _turn in range(20):
+            await asyncio.sleep(0)
+        now -= 1
+        return web.Response(body=PART)
+
+    async def work(ghe: GitHubClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(30):
+                group.create_task(take(ghe, repeated=number % 3 == 0))
+
+    async def take(ghe: GitHubClient, *, repeated: bool) -> None:
+        async with ghe.open_stream("a", repeated=repeated) as stream:
+            assert b"".join([chunk async for chunk in stream.chunks]) == PART
+
+    async with (
+        fake_host(handler, trusting=True) as host,
+        several(host.url, 3, max_connections=4) as crowd,
+    ):
+        await crowd.all(work)
+        assert most == 4
+        assert len(host.seen) == 120
+        proofs = 1  # GET /meta
+        assert crowd.here.counts.total == 120 + proofs
+        assert crowd.here.counts.retried == 40
+        for _ in range(4):
+            await asyncio.wait_for(crowd.here.throttle.take(write=False), 10)  # all are free
+
+
+class Standing(VirtualClock):
+    """A clock that stands still, and notes the waits."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_together_they_never_write_more() -> None:
+    """All clients of a host together begin ``writes_per_minute`` writes a minute, evenly spaced."""
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"size": len(await request.read())}, status=201)
+
+    async with fake_host(handler, trusting=True) as host:
+        clock = Standing()
+        async with several(host.url, 3, clock=clock, writes_per_minute=30) as crowd:
+
+            async def work(ghe: GitHubClient) -> None:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(20):
+                        group.create_task(upload(ghe, host.url, 1, set()))
+
+            await crowd.all(work)
+        assert len(host.seen) == 80
+    assert sorted(clock.slept) == [2.0 * turn for turn in range(1, 80)]
+
+
+async def test_one_request_proves_the_credential_of_all() -> None:
+    """Streams that are begun in several threads at once wait for one proof."""
+    proofs = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal proofs
+        if request.path.endswith("/meta"):
+            proofs += 1
+            return web.json_response({})
+        return web.Response(body=PART)
+
+    async with fake_host(handler) as host, several(host.url, 3) as crowd:
+        await crowd.all(lambda ghe: read(ghe, "a"))
+        assert proofs == 1
+        crowd.here.reset()
+        await crowd.all(lambda ghe: read(ghe, "a"))
+    assert proofs == 2
 
 
 async def test_it_is_used_while_it_is_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ from support.world import World, only
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from mirror.github import RequestSeen
 
 KEY = rsa.generate_private_key(65537, 2048)
 NUMBERS = (KEY.public_key().public_numbers().n, KEY.public_key().public_numbers().e)
@@ -142,6 +145,26 @@ async def test_the_check_shows_the_app(world: World) -> None:
     assert "Administration: write" in found["target", "permissions mirrors"].detail
     assert found["target", "installation others"].status == "failed"
     assert found["github", "download"].status == "ok"
+
+
+@pytest.mark.usefixtures("everything_large")
+async def test_requests_of_all_threads_are_seen_here(world: World) -> None:
+    """One token for each installation, and every request is reported in the thread of the app."""
+    config = load_config(world.config_file, world.environ)
+    seen: list[tuple[str, RequestSeen]] = []
+
+    def on_request(request: RequestSeen) -> None:
+        seen.append((threading.current_thread().name, request))
+
+    secrets = resolve_secrets(config, world.environ)
+    async with open_app(config, secrets, clock=world.clock, on_request=on_request) as app:
+        report = await app.sync()
+    assert report.status == "ok"
+    assert {thread for thread, _ in seen} == {threading.current_thread().name}
+    for host, state, downloads in (("github", world.source, 4), ("target", world.target, 0)):
+        assert state.count(route="create-installation-token") == 2
+        assert sum(request.host == host for _, request in seen) == state.count()
+        assert report.requests[host].total == state.count() - downloads  # from a storage host
 
 
 async def test_a_file_that_is_no_key(world: World, tmp_path: Path) -> None:

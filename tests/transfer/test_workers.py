@@ -270,6 +270,34 @@ async def test_whoever_asks_is_told_where_it_is() -> None:
     assert len(words) <= seconds / OFTEN + 2
 
 
+async def test_each_thread_has_clients_of_its_own() -> None:
+    """They are opened there by its first large asset, once, and closed there at the end."""
+    opened, closed, moved = list[str](), list[str](), list[tuple[str, str]]()
+
+    @asynccontextmanager
+    async def clients() -> AsyncIterator[str]:
+        opened.append(name())
+        await asyncio.sleep(0)  # another asset may come meanwhile
+        yield f"of {name()}"
+        closed.append(name())
+
+    def move(what: str) -> None:
+        moved.append((name(), what))
+
+    async with Workers(clients, large=CHUNK, threads=2) as workers:
+        await copy(workers, Source(CHUNK - 1), move=move)
+        assert not opened
+        for _ in range(2):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(6):
+                    group.create_task(copy(workers, Source(), move=move))
+        assert sorted(opened) == ["bytes-1", "bytes-2"]
+        assert not closed
+    assert sorted(closed) == ["bytes-1", "bytes-2"]
+    assert len(moved) == 12
+    assert {*moved} == {("bytes-1", "of bytes-1"), ("bytes-2", "of bytes-2")}
+
+
 class Loop(asyncio.SelectorEventLoop):
     """A loop that counts what it gives to other threads."""
 
