@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import structlog
 
@@ -15,6 +15,7 @@ from mirror.github.semaphore import ThreadSafeSemaphore
 from mirror.github.throttle import Throttle
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from mirror.core.clock import Clock
@@ -68,6 +69,8 @@ class SharedState:
         proving: Held by the one request that proves the credential.
         server: What the host is.
         date: Of the last response, as it came.
+        tls: What is trusted, once a client was open: loading certificates takes time, and their file
+            may be gone when another thread begins.
     """
 
     def __init__(self, name: str, clock: Clock, limits: Limits, *, github: bool) -> None:
@@ -87,6 +90,7 @@ class SharedState:
         self.proving = ThreadSafeSemaphore(1)
         self.server = Server(github=github)
         self.date = ""
+        self.tls: ssl.SSLContext | Literal[True] | None = None
         self._clock = clock
         self._counts = RequestCount(0, 0, 0)
         self._rate_limit: Mapping[str, str] | None = None

@@ -124,7 +124,9 @@ class Wire:
         Raises:
             ConfigError: ``ca_file`` holds no certificates.
         """
-        self._sessions = _Sessions(trust(self._ca_file))
+        if self._shared.tls is None:
+            self._shared.tls = trust(self._ca_file)
+        self._sessions = _Sessions(self._shared.tls)
 
     async def close(self) -> None:
         """Close all connections."""
