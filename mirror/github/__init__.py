@@ -1,15 +1,15 @@
 """GitHub's REST API, for hosts of every kind: github.com, GHE.com, GitHub Enterprise Server."""
 
-from mirror.github.assets import AssetSink, AssetSource
 from mirror.github.auth import AppAuth, Auth, TokenAuth
 from mirror.github.client import GitHubClient
+from mirror.github.endpoints.assets import AssetSink, AssetSource
+from mirror.github.endpoints.releases import Listing, OwnerListing, ReleaseStore, Visibility
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.protocol.urls import RefusedAddress, accepted_upload_origins, api_url
-from mirror.github.releases import Listing, OwnerListing, ReleaseStore, Visibility
+from mirror.github.rate_limiter import RateLimiter
 from mirror.github.repeat import Answer
 from mirror.github.streams import StorageError, Stream
-from mirror.github.throttle import Throttle
-from mirror.github.wire import RequestSeen
+from mirror.github.transport import RequestSeen
 
 __all__ = [
     "Answer",
@@ -21,12 +21,12 @@ __all__ = [
     "Listing",
     "OwnerListing",
     "RateLimit",
+    "RateLimiter",
     "RefusedAddress",
     "ReleaseStore",
     "RequestSeen",
     "StorageError",
     "Stream",
-    "Throttle",
     "TokenAuth",
     "Visibility",
     "accepted_upload_origins",

@@ -1,6 +1,6 @@
 """A host, asked with one credential: the shell around the protocol.
 
-The story of a request: the throttle lets it through, the credential is put on, it is sent, its
+The story of a request: the rate limiter admits it, the credential is added, it is sent, its
 redirects are followed by hand, and its answer is decoded. What fails is repeated by one policy;
 what concerns the whole host opens its circuit breaker. Streams are sent once: who copies an asset
 repeats the copy as a whole.
@@ -48,12 +48,12 @@ from mirror.github.repeat import Answer, Call, Repeater
 from mirror.github.settings import Limits, Network, Timeouts
 from mirror.github.shared_state import Server, SharedState
 from mirror.github.streams import StorageError, Streams
-from mirror.github.wire import (
+from mirror.github.transport import (
     MAX_REDIRECTS,
     MEDIA_TYPE,
     REDIRECTS,
     RequestSeen,
-    Wire,
+    Transport,
     request_timeout,
     sent_with,
 )
@@ -124,9 +124,9 @@ class GitHubClient:
             name, clock, limits, github=is_github_dot_com(self.api_url)
         )
         self.breaker = self.state.breaker
-        self.throttle = self.state.throttle
+        self.rate_limiter = self.state.rate_limiter
         self._auth = auth
-        self._wire = Wire(
+        self._transport = Transport(
             name,
             self.api_url,
             self.authorization,
@@ -146,7 +146,7 @@ class GitHubClient:
         )
         self._timeout = request_timeout(timeouts.connect, timeouts.stall)
         self._streams = Streams(
-            self._wire,
+            self._transport,
             clock,
             download=self._timeout,
             upload=request_timeout(timeouts.connect, timeouts.response),
@@ -156,7 +156,7 @@ class GitHubClient:
         return f"{type(self).__name__}({self.name!r}, {self.api_url!r})"
 
     async def __aenter__(self) -> Self:
-        self._wire.open()
+        self._transport.open()
         return self
 
     async def __aexit__(
@@ -165,7 +165,7 @@ class GitHubClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._wire.close()
+        await self._transport.close()
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class GitHubClient:
     @property
     def paused_until(self) -> datetime | None:
         """Before when the host wants no requests, or ``None``."""
-        return self.throttle.paused_until
+        return self.rate_limiter.paused_until
 
     def reset(self) -> None:
         """Begin a new pass: count from 0, and send requests again."""
@@ -217,7 +217,7 @@ class GitHubClient:
     def closed_for(self) -> float:
         """Seconds until the host takes work again; 0 while it does."""
         retry_in = self.breaker.retry_in(self.clock.monotonic())
-        return max(retry_in, self.throttle.paused_for())
+        return max(retry_in, self.rate_limiter.paused_for())
 
     def lane(self, lane: Lane) -> CircuitBreaker:
         """The circuit breaker of a lane; who moves the bytes notes there what becomes of them."""
@@ -352,7 +352,7 @@ class GitHubClient:
             raise
 
     async def _once(self, call: Call) -> Answer:
-        async with self.throttle.slot(write=call.method != "GET"):
+        async with self.rate_limiter.slot(write=call.method != "GET"):
             return await self._with_credential(call.about or call.url, lambda: self._exchange(call))
 
     async def _exchange(self, call: Call, authorization: str | None = None) -> Answer:
@@ -364,7 +364,7 @@ class GitHubClient:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._wire.send(
+            response = await self._transport.send(
                 call.method,
                 url,
                 headers,
@@ -373,10 +373,10 @@ class GitHubClient:
                 about=about,
                 authorization=authorization,
             )
-            content = await self._wire.read(response, url)
+            content = await self._transport.read(response, url)
             if response.status not in REDIRECTS:
                 return self._decode(call, url, response, content)
-            url = self._wire.redirected(call.method, url, response)
+            url = self._transport.redirected(call.method, url, response)
         raise RefusedRedirect(
             f"{self.name}: {public(call.url)} redirects more than {MAX_REDIRECTS} times",
             host=self.name,
@@ -410,7 +410,7 @@ class GitHubClient:
             data = decode_response(status, response.headers, content, context)
             return data if call.shape is None else decode(data, call.shape, self.name)
         except AuthError as error:
-            if origin(url) == self._wire.origin:
+            if origin(url) == self._transport.origin:
                 raise
             raise RefusedRedirect(str(error), host=self.name, status=status) from None
         except BadAnswer as error:
@@ -427,12 +427,12 @@ class GitHubClient:
         Raises:
             GitHubError: It failed.
         """
-        self.throttle.check()
+        self.rate_limiter.check()
         body = _json({}) if method == "POST" else None
         try:
             answer = await self._exchange(Call(method, self.address(path), body), authorization)
         except RateLimited as error:
-            self.throttle.pause(error.retry_at)
+            self.rate_limiter.pause(error.retry_at)
             raise
         return answer.data
 
@@ -467,7 +467,7 @@ class GitHubClient:
             try:
                 return await self._proven(send) if proves else await send()
             except RateLimited as error:
-                self.throttle.pause(error.retry_at)
+                self.rate_limiter.pause(error.retry_at)
                 raise
             except ServerError as error:
                 self._heed_maintenance(error)
@@ -487,13 +487,13 @@ class GitHubClient:
         """A host that says when it is back is asked nothing before, by anyone."""
         if error.status == 503 and error.retry_at and not isinstance(error, StorageError):
             latest = self.clock.now() + timedelta(seconds=LONGEST_WAIT)
-            self.throttle.pause(min(error.retry_at, latest))
+            self.rate_limiter.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send; while the circuit is half-open one request alone, until the host answers one."""
         if not self.breaker.is_closed:
             async with self.state.proving:
-                self.throttle.check()
+                self.rate_limiter.check()
                 if not self.breaker.is_closed:  # nobody proved it meanwhile
                     return await self._proof(send)
         return await send()
@@ -556,7 +556,7 @@ class GitHubClient:
         async with self.state.probing:
             if error is self.stopped:  # it did so itself (a certificate, a proxy)
                 return
-            self.throttle.check()  # one failure is enough for all
+            self.rate_limiter.check()  # one failure is enough for all
             try:
                 await self._once(Call("GET", self.address("meta")))
             except GitHubError as failure:
@@ -588,7 +588,7 @@ class GitHubClient:
     async def _open_stream(
         self, url: str, headers: Mapping[str, str], *, repeated: bool
     ) -> AsyncIterator[Stream]:
-        async with self.throttle.slot():
+        async with self.rate_limiter.slot():
             opened = await self._admitted(
                 url, lambda: self._streams.open(url, headers), repeated=repeated
             )
@@ -629,7 +629,7 @@ class GitHubClient:
                 host=self.name,
                 hint="upload-origin",
             )
-        async with self.throttle.slot(write=True):
+        async with self.rate_limiter.slot(write=True):
             return await self._admitted(
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),

@@ -29,7 +29,7 @@ def open_session(
     """A session that verifies every certificate, keeps no cookie and reads no ``.netrc``.
 
     It has no ``Authorization`` of its own, so that no redirect can carry one elsewhere, and no
-    limit of connections: that is the throttle's.
+    limit of connections: that is the rate limiter's.
 
     Args:
         tls: What is trusted: :func:`trust`.

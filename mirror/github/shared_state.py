@@ -11,8 +11,8 @@ import structlog
 from mirror.core.circuit_breaker import CircuitBreaker, Lane
 from mirror.core.reporting.report import RequestCount
 from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.rate_limiter import RateLimiter
 from mirror.github.semaphore import ThreadSafeSemaphore
-from mirror.github.throttle import Throttle
 
 if TYPE_CHECKING:
     import ssl
@@ -64,7 +64,7 @@ class SharedState:
     Attributes:
         lock: Held while the API's circuit breaker changes.
         breakers: By lane.
-        throttle: Every request passes it.
+        rate_limiter: Every request passes it.
         probing: Held by the one request that finds out whether the host is down.
         proving: Held by the one request that proves the credential.
         server: What the host is.
@@ -78,7 +78,7 @@ class SharedState:
         self.breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
         self.breaker = self.breakers["api"]
         self.breaker.half_open()
-        self.throttle = Throttle(
+        self.rate_limiter = RateLimiter(
             clock,
             name=name,
             breaker=self.breaker,
@@ -140,8 +140,8 @@ class SharedState:
             self.server = Server(version=version, known=True)
         if limits and (remaining := headers.get("X-RateLimit-Remaining")) is not None:
             self._rate_limit = headers
-            if not self.throttle.has_plenty(remaining):
-                self.throttle.learn(RateLimit.parse(headers))
+            if not self.rate_limiter.has_plenty(remaining):
+                self.rate_limiter.learn(RateLimit.parse(headers))
 
     def connection_broke(self) -> None:
         """Keep no connection for a while."""
@@ -159,7 +159,7 @@ class SharedState:
         """
         with self.lock:
             if first:
-                self.throttle.check()
+                self.rate_limiter.check()
             self.breaker.trip(self._clock.monotonic(), error)
 
     def proven(self) -> None:

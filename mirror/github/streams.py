@@ -14,14 +14,14 @@ import aiohttp
 from mirror.errors import BadAnswer, GitHubError, MirrorError, ServerError, ShortRead, Stalled
 from mirror.github.protocol.errors import Context, decode_response
 from mirror.github.protocol.urls import RefusedRedirect, origin
-from mirror.github.wire import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS, sent_with
+from mirror.github.transport import MAX_REDIRECTS, MEDIA_TYPE, REDIRECTS, sent_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.clock import Clock
-    from mirror.github.wire import Wire
+    from mirror.github.transport import Transport
 
 _STREAMED = frozenset({200, 206, 416})
 _LONGEST_ERROR = 64 * 1024
@@ -144,10 +144,10 @@ class Body:
 
 
 class Streams:
-    """Downloads and uploads over a wire, each sent once.
+    """Downloads and uploads, each sent once.
 
     Args:
-        wire: To the host.
+        transport: To the host.
         clock: For errors that name a time.
         download: Time-outs of a download.
         upload: Time-outs of an upload; the one for its answer begins after its last byte.
@@ -155,13 +155,13 @@ class Streams:
 
     def __init__(
         self,
-        wire: Wire,
+        transport: Transport,
         clock: Clock,
         *,
         download: aiohttp.ClientTimeout,
         upload: aiohttp.ClientTimeout,
     ) -> None:
-        self._wire = wire
+        self._transport = transport
         self._clock = clock
         self._download = download
         self._upload = upload
@@ -178,18 +178,18 @@ class Streams:
         headers = {"Accept": "application/octet-stream", **headers, "Accept-Encoding": "identity"}
         about = url
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._wire.send(
+            response = await self._transport.send(
                 "GET", url, headers, timeout=self._download, decompress=False, about=about
             )
             if response.status in _STREAMED:
                 return self._opened(response, url)
-            content = await self._wire.read(response, url, _LONGEST_ERROR)
+            content = await self._transport.read(response, url, _LONGEST_ERROR)
             if response.status not in REDIRECTS:
                 raise self._refused(url, response, content)
-            url = self._wire.redirected("GET", url, response)
+            url = self._transport.redirected("GET", url, response)
         raise RefusedRedirect(
-            f"{self._wire.name}: a download redirects more than {MAX_REDIRECTS} times",
-            host=self._wire.name,
+            f"{self._transport.name}: a download redirects more than {MAX_REDIRECTS} times",
+            host=self._transport.name,
         )
 
     @asynccontextmanager
@@ -205,14 +205,14 @@ class Streams:
     def _broke(self, url: str, error: Exception) -> MirrorError:
         if isinstance(error, TimeoutError):
             return Stalled(
-                f"{self._wire.name}: {origin(url)} sent no byte for"
+                f"{self._transport.name}: {origin(url)} sent no byte for"
                 f" {self._download.sock_read or 0:g} s"
             )
-        return self._wire.failed(error, url, None)
+        return self._transport.failed(error, url, None)
 
     def _refused(self, url: str, response: aiohttp.ClientResponse, content: bytes) -> GitHubError:
-        name, status = self._wire.name, response.status
-        if origin(url) != self._wire.origin:
+        name, status = self._transport.name, response.status
+        if origin(url) != self._transport.origin:
             return StorageError(
                 f"{name}: the storage host {urlsplit(url).hostname} answered {status}",
                 host=name,
@@ -253,12 +253,12 @@ class Streams:
         }
         body = Body(chunks, size)
         try:
-            response = await self._wire.send(
+            response = await self._transport.send(
                 "POST", url, headers, body=body, timeout=self._upload, trusted=trusted
             )
-            content = await self._wire.read(response, url)
+            content = await self._transport.read(response, url)
             sent = sent_with(response)
-            context = Context(self._wire.name, "POST", url, self._clock.now(), sent)
+            context = Context(self._transport.name, "POST", url, self._clock.now(), sent)
             return decode_response(response.status, response.headers, content, context)
         except GitHubError as error:
             if body.failure is not None:

@@ -99,7 +99,7 @@ class AssetCopier:
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):
             return 0.0
-        seconds = max(client.throttle.paused_for() for client in clients)
+        seconds = max(client.rate_limiter.paused_for() for client in clients)
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
     async def _copy(

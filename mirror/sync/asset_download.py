@@ -10,7 +10,7 @@ import structlog
 from mirror.core.domain.source_archives import SourceArchive
 from mirror.errors import BadAnswer, DigestMismatch, MirrorError, ShortRead, SourceChanged, Waiting
 from mirror.github import AssetSource
-from mirror.github.assets import open_archive
+from mirror.github.endpoints.assets import open_archive
 from mirror.transfer.archive_check import take_archive, zip_fault
 from mirror.transfer.pipe import pipe
 

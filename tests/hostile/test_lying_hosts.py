@@ -19,7 +19,7 @@ from mirror.errors import BadAnswer, GitHubError, MirrorError
 from mirror.github import AssetSink, AssetSource, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.pages import MOST_PAGES
 from mirror.github.settings import Network
-from mirror.github.wire import LARGEST_ANSWER
+from mirror.github.transport import LARGEST_ANSWER
 from support.clock import VirtualClock
 from support.fakehost import FakeHost, Handler, fake_host
 

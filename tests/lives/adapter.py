@@ -351,7 +351,7 @@ class SimulatedClient(GitHubClient):
         self._line = Line(host, name, weather)
 
     async def __aenter__(self) -> Self:
-        self._wire._sessions = self._line  # type: ignore[assignment]
+        self._transport._sessions = self._line  # type: ignore[assignment]
         return self
 
 

@@ -10,7 +10,7 @@ from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef, Repository
 from mirror.core.ledger.index import Index
 from mirror.errors import ServerError
-from mirror.github.releases import OwnerListing
+from mirror.github.endpoints.releases import OwnerListing
 from mirror.sync.context import Endpoint
 from mirror.sync.discovery import Catalogue
 

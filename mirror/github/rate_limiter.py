@@ -27,7 +27,7 @@ _NEWS = timedelta(seconds=5)
 log = structlog.get_logger(__name__)
 
 
-class Throttle:
+class RateLimiter:
     """Admits requests: a limited number at once, none during a pause, writes evenly spaced.
 
     Requests are refused while the circuit breaker is open. It may be used from any thread; a task
@@ -198,14 +198,14 @@ class Throttle:
 class _Slot:
     """One connection, held. A class instead of a generator, for speed: every request needs one."""
 
-    __slots__ = ("_throttle", "_write")
+    __slots__ = ("_rate_limiter", "_write")
 
-    def __init__(self, throttle: Throttle, *, write: bool) -> None:
-        self._throttle = throttle
+    def __init__(self, rate_limiter: RateLimiter, *, write: bool) -> None:
+        self._rate_limiter = rate_limiter
         self._write = write
 
     async def __aenter__(self) -> None:
-        await self._throttle.take(write=self._write)
+        await self._rate_limiter.take(write=self._write)
 
     async def __aexit__(self, *_: object) -> None:
-        self._throttle.give_back()
+        self._rate_limiter.give_back()

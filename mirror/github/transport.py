@@ -1,7 +1,7 @@
-"""One request over the wire: who may be told what, through which proxy, and what answers tell.
+"""Sends one request: with a token or not, through which proxy, and what the response says of the host.
 
 The token goes to the origins that are trusted with it and nowhere else. Redirects are not followed
-here; :meth:`Wire.redirected` says where one leads, if it may be followed at all.
+here; :meth:`Transport.redirected` returns where one leads, if it may be followed at all.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Sessions:
             await self.unkept.close()
 
 
-class Wire:
+class Transport:
     """The connections to a host, and to where it redirects.
 
     Args:

@@ -11,7 +11,7 @@ from mirror.errors import BadAnswer, NotFound, ShortRead, SourceChanged
 from mirror.github.answers import AssetAnswer, decode
 from mirror.github.protocol.headers import etag_of
 from mirror.github.streams import StorageError
-from mirror.github.wire import MEDIA_TYPE
+from mirror.github.transport import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping

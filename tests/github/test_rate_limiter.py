@@ -7,18 +7,18 @@ import pytest
 import structlog.testing
 
 from mirror.errors import AuthError, HostStopped, RateLimited
-from mirror.github import RateLimit, Throttle
+from mirror.github import RateLimit, RateLimiter
 from support.clock import START, VirtualClock
 
 
 async def test_no_more_connections_than_allowed() -> None:
     """So many requests at once, and the others one after the other."""
-    throttle = Throttle(VirtualClock(), max_connections=3)
+    rate_limiter = RateLimiter(VirtualClock(), max_connections=3)
     now = most = 0
 
     async def request() -> None:
         nonlocal now, most
-        async with throttle.slot():
+        async with rate_limiter.slot():
             now += 1
             most = max(most, now)
             await asyncio.sleep(0)
@@ -33,11 +33,11 @@ async def test_no_more_connections_than_allowed() -> None:
 async def test_writes_are_evenly_spaced() -> None:
     """80 a minute are one each 0.75 s, not 80 at once; reads do not wait for them."""
     clock = VirtualClock()
-    throttle = Throttle(clock, writes_per_minute=80)
+    rate_limiter = RateLimiter(clock, writes_per_minute=80)
     starts: list[float] = []
 
     async def write() -> None:
-        async with throttle.slot(write=True):
+        async with rate_limiter.slot(write=True):
             starts.append(clock.monotonic())
 
     async with asyncio.TaskGroup() as group:
@@ -47,20 +47,20 @@ async def test_writes_are_evenly_spaced() -> None:
     clock.advance(100)
     await write()
     assert starts[-1] == 103  # what was not used is not saved up
-    async with throttle.slot():
+    async with rate_limiter.slot():
         assert clock.monotonic() == 103
 
 
 async def test_a_pause_holds_everyone() -> None:
     """One answer with a limit is enough: all requests of the host wait for its end."""
     clock = VirtualClock()
-    throttle = Throttle(clock)
-    throttle.pause(START + timedelta(seconds=100))
-    throttle.pause(START + timedelta(seconds=40))
+    rate_limiter = RateLimiter(clock)
+    rate_limiter.pause(START + timedelta(seconds=100))
+    rate_limiter.pause(START + timedelta(seconds=40))
     times: list[float] = []
 
     async def request() -> None:
-        async with throttle.slot():
+        async with rate_limiter.slot():
             times.append(clock.monotonic())
 
     async with asyncio.TaskGroup() as group:
@@ -72,10 +72,10 @@ async def test_a_pause_holds_everyone() -> None:
 async def test_a_limit_is_not_waited_for_longer_than_an_hour_and_a_bit() -> None:
     """A wait has an end: what lasts longer is raised at once."""
     clock = VirtualClock()
-    throttle = Throttle(clock, name="github")
-    throttle.pause(START + timedelta(hours=2))
+    rate_limiter = RateLimiter(clock, name="github")
+    rate_limiter.pause(START + timedelta(hours=2))
     with pytest.raises(RateLimited) as caught:
-        async with throttle.slot():
+        async with rate_limiter.slot():
             pass
     assert caught.value.retry_at == START + timedelta(hours=2)
     assert clock.slept == []
@@ -84,40 +84,40 @@ async def test_a_limit_is_not_waited_for_longer_than_an_hour_and_a_bit() -> None
 async def test_the_seconds_until_a_pause_ends() -> None:
     """A later limit prolongs it; an earlier one does not shorten it."""
     clock = VirtualClock()
-    throttle = Throttle(clock)
-    assert throttle.paused_for() == 0
-    throttle.pause(START + timedelta(seconds=100))
+    rate_limiter = RateLimiter(clock)
+    assert rate_limiter.paused_for() == 0
+    rate_limiter.pause(START + timedelta(seconds=100))
     clock.advance(60)
-    assert throttle.paused_for() == 40
-    throttle.pause(START + timedelta(seconds=80))
-    assert throttle.paused_for() == 40
-    throttle.pause(START + timedelta(seconds=660))
-    assert throttle.paused_for() == 600
+    assert rate_limiter.paused_for() == 40
+    rate_limiter.pause(START + timedelta(seconds=80))
+    assert rate_limiter.paused_for() == 40
+    rate_limiter.pause(START + timedelta(seconds=660))
+    assert rate_limiter.paused_for() == 600
     clock.advance(601)
-    assert throttle.paused_for() == 0
-    assert throttle.paused_until is None
+    assert rate_limiter.paused_for() == 0
+    assert rate_limiter.paused_until is None
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(days=400)])
 async def test_a_clock_that_is_set_does_not_prolong_a_pause(jump: timedelta) -> None:
     """The end of a limit is a time of day, but nobody waits longer than when it was announced."""
     clock = VirtualClock()
-    throttle = Throttle(clock)
-    throttle.pause(clock.now() + timedelta(seconds=100))
+    rate_limiter = RateLimiter(clock)
+    rate_limiter.pause(clock.now() + timedelta(seconds=100))
     clock.start += jump
-    assert throttle.paused_for() == (100 if jump < timedelta(0) else 0)
-    async with throttle.slot():
+    assert rate_limiter.paused_for() == (100 if jump < timedelta(0) else 0)
+    async with rate_limiter.slot():
         assert clock.monotonic() == (100 if jump < timedelta(0) else 0)
 
 
 async def test_a_pause_is_logged_when_it_begins_and_when_it_ends() -> None:
     """Not for each request that waits."""
-    throttle = Throttle(VirtualClock(), name="github")
+    rate_limiter = RateLimiter(VirtualClock(), name="github")
     with structlog.testing.capture_logs() as logs:
         for seconds in (100, 101, 102):
-            throttle.pause(START + timedelta(seconds=seconds))
+            rate_limiter.pause(START + timedelta(seconds=seconds))
         for _ in range(3):
-            async with throttle.slot():
+            async with rate_limiter.slot():
                 pass
     assert [(line["event"], line["host"]) for line in logs] == [
         ("github.throttled", "github"),
@@ -132,59 +132,59 @@ async def test_a_pause_is_logged_when_it_begins_and_when_it_ends() -> None:
 async def test_the_reserve_is_left_for_others(reserve: int, remaining: int, *, waits: bool) -> None:
     """No more than the reserve left: wait for the next window instead of using it up."""
     clock = VirtualClock()
-    throttle = Throttle(clock, reserve=reserve)
-    throttle.learn(RateLimit(5000, remaining, int(START.timestamp()) + 900))
-    async with throttle.slot():
+    rate_limiter = RateLimiter(clock, reserve=reserve)
+    rate_limiter.learn(RateLimit(5000, remaining, int(START.timestamp()) + 900))
+    async with rate_limiter.slot():
         assert clock.monotonic() == pytest.approx(901 if waits else 0)
 
 
 async def test_absent_limits_pause_nothing() -> None:
     """Servers without limits say nothing."""
     clock = VirtualClock()
-    throttle = Throttle(clock, reserve=50)
-    throttle.learn(RateLimit())
-    throttle.learn(RateLimit(remaining=0))
-    async with throttle.slot():
+    rate_limiter = RateLimiter(clock, reserve=50)
+    rate_limiter.learn(RateLimit())
+    rate_limiter.learn(RateLimit(remaining=0))
+    async with rate_limiter.slot():
         assert clock.monotonic() == 0
 
 
 async def test_nothing_passes_while_the_circuit_is_open() -> None:
     """The error names the first reason; once it is half-open, requests pass."""
-    throttle = Throttle(VirtualClock(), name="target")
-    throttle.breaker.trip(0, AuthError("target: bad credentials", status=401))
-    throttle.breaker.trip(0, AuthError("another"))
+    rate_limiter = RateLimiter(VirtualClock(), name="target")
+    rate_limiter.breaker.trip(0, AuthError("target: bad credentials", status=401))
+    rate_limiter.breaker.trip(0, AuthError("another"))
     with pytest.raises(HostStopped, match="bad credentials") as caught:
-        async with throttle.slot():
+        async with rate_limiter.slot():
             pass
     assert caught.value.status == 401
     assert not caught.value.retryable
-    throttle.breaker.half_open()
-    async with throttle.slot():
+    rate_limiter.breaker.half_open()
+    async with rate_limiter.slot():
         pass
 
 
 async def test_what_waits_notices_that_the_host_was_stopped() -> None:
     """Neither a long pause nor the wait for a connection hides it."""
     clock = VirtualClock()
-    throttle = Throttle(clock, max_connections=1)
+    rate_limiter = RateLimiter(clock, max_connections=1)
     outcomes: list[str] = []
 
     async def request() -> None:
         try:
-            async with throttle.slot():
+            async with rate_limiter.slot():
                 outcomes.append("sent")
         except HostStopped:
             outcomes.append("stopped")
 
-    async with asyncio.TaskGroup() as group, throttle.slot():
+    async with asyncio.TaskGroup() as group, rate_limiter.slot():
         group.create_task(request())
         await asyncio.sleep(0)
-        throttle.breaker.trip(0, AuthError("no"))
-    throttle.breaker.half_open()
-    throttle.pause(START + timedelta(hours=1))
+        rate_limiter.breaker.trip(0, AuthError("no"))
+    rate_limiter.breaker.half_open()
+    rate_limiter.pause(START + timedelta(hours=1))
     async with asyncio.TaskGroup() as group:
         group.create_task(request())
         await asyncio.sleep(0)
-        throttle.breaker.trip(0, AuthError("no"))
+        rate_limiter.breaker.trip(0, AuthError("no"))
     assert outcomes == ["stopped", "stopped"]
     assert clock.monotonic() <= 60

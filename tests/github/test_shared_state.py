@@ -25,7 +25,7 @@ from support.threads import there
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from mirror.github.wire import RequestSeen
+    from mirror.github.transport import RequestSeen
 
 PART = b"0123456789" * 1000
 
@@ -272,7 +272,7 @@ async def test_together_they_never_have_more_connections() -> None:
         assert crowd.here.counts.total == 120 + proofs
         assert crowd.here.counts.retried == 40
         for _ in range(4):
-            await asyncio.wait_for(crowd.here.throttle.take(write=False), 10)  # all are free
+            await asyncio.wait_for(crowd.here.rate_limiter.take(write=False), 10)  # all are free
 
 
 class Standing(VirtualClock):
@@ -387,7 +387,7 @@ async def test_cancelled_at_any_moment() -> None:
                 gc.collect()
                 await until(lambda: not host.open)
                 assert host.served > 50
-                async with ghe.throttle.slot(), ghe.throttle.slot():  # all are free
+                async with ghe.rate_limiter.slot(), ghe.rate_limiter.slot():  # all are free
                     pass
 
 

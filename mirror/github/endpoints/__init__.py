@@ -1,0 +1,1 @@
+"""The REST endpoints that a mirror needs."""
