@@ -1,4 +1,4 @@
-"""Copies one asset from source to target: circuit breakers, retries, and the spool if needed."""
+"""Copies one asset from source to target: transfer slots, circuit breakers, retries, the spool."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mirror.core.execution.transfer_failures import (
     not_tried,
     settle_gone,
 )
-from mirror.core.retry import LONGEST_WAIT, retrying
-from mirror.errors import MirrorError
+from mirror.core.retry import LONGEST_WAIT, is_transient, retrying
+from mirror.errors import MirrorError, RateLimited
 from mirror.github import AssetSource
 from mirror.sync.asset_upload import AssetUpload, Copied
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from mirror.sync.context import MirrorContext
 
 log = structlog.get_logger()
+
+POLL_INTERVAL = 5.0
+"""Seconds between checks for a disabled host or a requested stop during a pause."""
 
 _numbers = itertools.count(1)
 
@@ -57,25 +60,66 @@ class AssetCopier:
         release: Release,
         asset: Asset,
         destination: Destination,
+        rank: int,
         *,
-        limited: MirrorError | None = None,
+        despite_stop: bool = False,
+    ) -> Copied | None:
+        """Copy an asset into a release of the target when a transfer slot is free.
+
+        A rate limit gives the slot back, so that assets of other hosts can be transferred.
+
+        Args:
+            release: The target's release.
+            asset: The source's asset.
+            destination: The name to request, and what else the release has.
+            rank: The release's place, the newest first; then the largest asset is first.
+            despite_stop: Start the copy although a stop was requested.
+
+        Returns:
+            The copy; ``None`` if a stop was requested before it started.
+
+        Raises:
+            Unmirrorable: The target can never accept it.
+            Waiting: It vanished or changed at the source; the next pass looks again.
+            SpoolError: It has to be spooled, and there is no space on disk.
+            NotTried: The circuit breaker of one of its lanes is open.
+            MirrorError: The last attempt failed.
+        """
+        session = self._session
+        limits: list[MirrorError] = []
+
+        async def with_slot() -> Copied | None:
+            while True:
+                while (seconds := self._paused_for()) and not session.stop.requested:
+                    await session.clock.sleep(min(seconds, POLL_INTERVAL))
+                async with session.slots.take((rank, -asset.size)):
+                    if session.stop.requested and not despite_stop:
+                        return None
+                    if self._paused_for() and not session.stop.requested:
+                        continue  # paused while this waited for the slot
+                    limited = limits[-1] if limits else None
+                    return await self._copy_now(release, asset, destination, limited)
+
+        def is_limited(error: MirrorError) -> bool:
+            return isinstance(error, RateLimited) and is_transient(error, session.clock.now())
+
+        def note(error: MirrorError) -> None:
+            limits.append(error)
+            log.info("asset.retried", asset=asset.name, attempts=len(limits), error=str(error))
+
+        copied = await retrying(with_slot, session.retry, session.clock, is_limited, on_retry=note)
+        return copied and replace(copied, attempts=copied.attempts + len(limits))
+
+    async def _copy_now(
+        self, release: Release, asset: Asset, destination: Destination, limited: MirrorError | None
     ) -> Copied:
-        """Copy an asset into a release of the target.
+        """Copy an asset, unless its lanes are suspended; their circuit breakers learn the result.
 
         Args:
             release: The target's release.
             asset: The source's asset.
             destination: The name to request, and what else the release has.
             limited: The rate limit that ended an earlier call for the same asset.
-
-        Raises:
-            Unmirrorable: The target can never take it.
-            Waiting: It vanished or changed at the source; the next pass will know more.
-            SpoolError: It has to be spooled, and the disk cannot take it.
-            NotTried: The circuit breaker of one of its lanes is open.
-            RateLimited: A host accepts no more requests. The caller retries, since no transfer
-                slot is to be held meanwhile.
-            MirrorError: The last attempt failed.
         """
         clock = self._session.clock
         breakers = (self._breaker(download_lane(asset)), self._breaker("upload"))
@@ -94,7 +138,7 @@ class AssetCopier:
             breaker.succeeded()
         return copied
 
-    def paused_for(self) -> float:
+    def _paused_for(self) -> float:
         """Seconds until both hosts accept requests; 0 if they do, or if that takes too long."""
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):

@@ -14,7 +14,8 @@ from mirror.core.execution.settlement import (
     needs_branch,
     repository_may_exist,
 )
-from mirror.errors import HostStopped, MirrorError, ValidationFailed
+from mirror.errors import MirrorError, ValidationFailed
+from mirror.sync.concurrency import run_each
 from mirror.sync.release_executor import ReleaseExecutor
 
 if TYPE_CHECKING:
@@ -60,19 +61,7 @@ class Executor:
         if plan.repository and not await self._create_repository(plan.repository, plan):
             return
         releases = await self._push_tags(plan.releases)
-        queue = iter(releases)
-
-        async def worker() -> None:
-            for work in queue:
-                if not self._context.session.stop.requested:
-                    await self._release(work)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(RELEASES_AT_ONCE, len(releases))):
-                    group.create_task(worker())
-        except* HostStopped as stopped:
-            raise stopped.exceptions[0] from None
+        await run_each(releases, RELEASES_AT_ONCE, self._release)
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""
@@ -130,6 +119,8 @@ class Executor:
     async def _release(self, work: ReleaseWork) -> None:
         """Create what assets need, the tag and the draft; then put the release together."""
         context, release = self._context, work.target
+        if context.session.stop.requested:
+            return
         todo = list(work.actions())
         try:
             if isinstance(work.tag, PushTag):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,8 +36,9 @@ from mirror.core.execution.settlement import (
     settle_rename,
 )
 from mirror.core.planning.renames import vacated
-from mirror.core.retry import LAG, is_transient, polling, retrying
-from mirror.errors import HostStopped, MirrorError, RateLimited, ValidationFailed
+from mirror.core.retry import LAG, polling
+from mirror.errors import MirrorError, ValidationFailed
+from mirror.sync.concurrency import run_each
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from mirror.sync.execution_context import ExecutionContext
 
 log = structlog.get_logger()
-
-POLL_INTERVAL = 5.0
-"""Seconds between checks for a disabled host or a requested stop during a pause."""
 
 _REPLACED_IN_PLACE = (
     "the release is full: {name} was deleted before its replacement was uploaded, and was missing"
@@ -94,9 +91,9 @@ class ReleaseExecutor:
         """
         order = AssetOrder.of(self._work.assets)
         await self._change_all(order.before)
-        await self._run_together(order.uploads, self._bring)
+        await self._run(order.uploads, self._bring)
         for action in order.colliding:
-            await self._run_together([action], self._bring)
+            await self._run([action], self._bring)
         if self._arrived:
             await self._verify()
         await self._change_all([a for a in order.after if self._can_be_named(a)])
@@ -108,27 +105,18 @@ class ReleaseExecutor:
         copied = self._arrived.get(action.asset.id)
         return copied is not None and is_temporary(copied.asset.name)
 
-    async def _run_together(
+    async def _run(
         self, actions: Iterable[AssetAction], do: Callable[[AssetAction], Awaitable[None]]
     ) -> None:
-        """Run something for each action, as many at a time as one release may have."""
-        room = asyncio.Semaphore(self._session.transfers_per_release)
+        """Carry out actions, as many at a time as one release may have; record what fails."""
 
         async def run(action: AssetAction) -> None:
             try:
                 await do(action)
             except MirrorError as error:
                 await self._fail(action, error)
-            finally:
-                room.release()
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for action in actions:
-                    await room.acquire()
-                    group.create_task(run(action))
-        except* HostStopped as stopped:
-            raise stopped.exceptions[0] from None
+        await run_each(actions, self._session.transfers_per_release, run)
 
     # -- assets arrive --------------------------------------------------------------------------
 
@@ -158,7 +146,9 @@ class ReleaseExecutor:
             # After a crash, only the ledger can tell that the asset of this name is ours.
             await journal.replacing_in_place(source, name)
         try:
-            copied = await self._copy(asset, destination, despite_stop=despite_stop)
+            copied = await self._context.copier.copy(
+                self._release, asset, destination, self._work.rank, despite_stop=despite_stop
+            )
         except NameTaken:
             journal.not_in_place(source, name)
             raise
@@ -182,38 +172,6 @@ class ReleaseExecutor:
         await self._delete(action.old)
         self._warnings[action.asset.id] = _REPLACED_IN_PLACE.format(name=action.target_name)
         await self._upload(action, action.target_name, despite_stop=True)
-
-    async def _copy(
-        self, asset: Asset, destination: Destination, *, despite_stop: bool
-    ) -> Copied | None:
-        """Copy an asset when a transfer slot is free; ``None`` if a stop was requested first.
-
-        A rate limit gives the slot back, so that assets of other hosts can be transferred.
-        """
-        session, copier = self._session, self._context.copier
-        limits: list[MirrorError] = []
-
-        async def with_slot() -> Copied | None:
-            while True:
-                while (seconds := copier.paused_for()) and not session.stop.requested:
-                    await session.clock.sleep(min(seconds, POLL_INTERVAL))
-                async with session.slots.take((self._work.rank, -asset.size)):
-                    if session.stop.requested and not despite_stop:
-                        return None
-                    if copier.paused_for() and not session.stop.requested:
-                        continue  # paused while this waited for the slot
-                    limited = limits[-1] if limits else None
-                    return await copier.copy(self._release, asset, destination, limited=limited)
-
-        def is_limited(error: MirrorError) -> bool:
-            return isinstance(error, RateLimited) and is_transient(error, session.clock.now())
-
-        def note(error: MirrorError) -> None:
-            limits.append(error)
-            log.info("asset.retried", asset=asset.name, attempts=len(limits), error=str(error))
-
-        copied = await retrying(with_slot, session.retry, session.clock, is_limited, on_retry=note)
-        return copied and replace(copied, attempts=copied.attempts + len(limits))
 
     # -- assets are verified --------------------------------------------------------------------
 
@@ -273,7 +231,7 @@ class ReleaseExecutor:
         while ready := [action for action in pending if self._may_change(action)]:
             started = set(map(id, ready))
             pending = [action for action in pending if id(action) not in started]
-            await self._run_together(ready, self._change)
+            await self._run(ready, self._change)
         for action in pending:
             self._found.pending = True
             reason = "another asset still has the name"

@@ -23,12 +23,13 @@ from mirror.core.reporting.report import Difference, RepositoryReport, Verified
 from mirror.core.retry import retrying
 from mirror.errors import HostStopped, MirrorError, ShortRead, SourceChanged
 from mirror.github import AssetSource
+from mirror.sync.concurrency import run_each
 from mirror.sync.results import planned_report
 from mirror.sync.session import Session
 from mirror.transfer.pipe import pipe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Asset, RepoRef, Snapshot
@@ -182,30 +183,23 @@ class Verifier:
             else:
                 self._note(pair, same=same)
         self._context.observer.bytes_planned(sum(map(_bytes, to_read)))
-        queue = iter(to_read)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(AT_ONCE, len(to_read))):
-                    group.create_task(self._work_off(queue))
-        except* HostStopped as stopped:
-            raise stopped.exceptions[0] from None
+        await run_each(to_read, AT_ONCE, self._read_pair)
 
-    async def _work_off(self, queue: Iterator[Pair]) -> None:
-        for pair in queue:
-            async with self._context.slots.take((pair.rank, -pair.copy.size)):
-                if self._context.stop.requested:
-                    self._unfinished = True
-                    return
-                try:
-                    same = await self._same_bytes(pair)
-                except HostStopped:
-                    raise
-                except MirrorError as error:
-                    self._failures.append(_failure(pair, error))
-                else:
-                    self._read += 1
-                    self._proven.append((pair, same))
-                    self._note(pair, same=same)
+    async def _read_pair(self, pair: Pair) -> None:
+        async with self._context.slots.take((pair.rank, -pair.copy.size)):
+            if self._context.stop.requested:
+                self._unfinished = True
+                return
+            try:
+                same = await self._same_bytes(pair)
+            except HostStopped:
+                raise
+            except MirrorError as error:
+                self._failures.append(_failure(pair, error))
+            else:
+                self._read += 1
+                self._proven.append((pair, same))
+                self._note(pair, same=same)
 
     def _note(self, pair: Pair, *, same: bool) -> None:
         self._compared += 1
@@ -237,23 +231,26 @@ class Verifier:
         try:
             async with asyncio.TaskGroup() as group:
                 copy = group.create_task(self._digest_of_copy(pair, moved(0)))
-                if pair.against_source:
-                    original = group.create_task(self._digest_of_source(asset, moved(1)))
+                original = (
+                    group.create_task(self._digest_of_source(asset, moved(1)))
+                    if pair.against_source
+                    else None
+                )
             good = True
         except* MirrorError as failed:
             raise failed.exceptions[0] from None
         finally:
             observer.transfer_finished(number, good=good)
-        there = self._target_digests[pair.copy.id] = copy.result()
-        if not pair.against_source:
-            return there == pair.recorded
-        here = self._source_digests[asset.id] = original.result()
-        if here != there and pair.recorded in {here, there}:
-            who = "the target's" if pair.recorded == here else "the source's"
+        self._target_digests[pair.copy.id] = copy.result()
+        if original:
+            self._source_digests[asset.id] = original.result()
+        result = pair.compare(copy.result(), original.result() if original else None)
+        if result.changed:
             self._warnings.append(
-                f"{tag}: {who} bytes of {asset.name} are no longer those that were mirrored"
+                f"{tag}: the {result.changed}'s bytes of {asset.name} are no longer those that were"
+                " mirrored"
             )
-        return here == there or (pair.keep and there == pair.recorded)
+        return result.same
 
     async def _digest_of_source(self, asset: Asset, moved: Callable[[int], None]) -> str:
         """The SHA-256 of what the source gives; bytes that are not what it promises are an error."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import (
@@ -74,6 +74,34 @@ class Pair:
         if source != copy:
             return False
         return True if recorded in {None, source} else None
+
+    def compare(self, copy: str, original: str | None) -> Compared:
+        """Decide by the bytes that were read.
+
+        Args:
+            copy: SHA-256 of the copy's bytes.
+            original: SHA-256 of the source's bytes; ``None`` unless :attr:`against_source`.
+        """
+        recorded = self.recorded
+        if original is None:
+            return Compared(copy == recorded)
+        changed: Literal["source", "target"] | None = None
+        if original != copy and recorded in {original, copy}:
+            changed = "target" if recorded == original else "source"
+        return Compared(original == copy or (self.keep and copy == recorded), changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What reading an asset and its copy has shown.
+
+    Attributes:
+        same: The copy has the bytes that it should have.
+        changed: The side whose bytes are no longer those that were mirrored, if one is known.
+    """
+
+    same: bool
+    changed: Literal["source", "target"] | None = None
 
 
 @dataclass(slots=True)
