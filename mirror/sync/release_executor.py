@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import ReleaseWork
-    from mirror.core.execution.settlement import Verdict
     from mirror.sync.asset_upload import Copied
     from mirror.sync.execution_context import ExecutionContext
 
@@ -81,7 +80,7 @@ class ReleaseExecutor:
         self._arrived: dict[int, Copied] = {}  # by the source asset's id
         self._renamed: dict[int, Asset] = {}  # copies as they are now, by their id
         self._warnings: dict[int, str] = {}  # by the source asset's id
-        self._found = Completeness()
+        self._completeness = Completeness()
 
     async def run(self) -> None:
         """Upload and verify the assets, name them, and publish or update the release.
@@ -91,9 +90,9 @@ class ReleaseExecutor:
         """
         order = AssetOrder.of(self._work.assets)
         await self._change_all(order.before)
-        await self._run(order.uploads, self._bring)
+        await self._run(order.uploads, self._transfer)
         for action in order.colliding:
-            await self._run([action], self._bring)
+            await self._run([action], self._transfer)
         if self._arrived:
             await self._verify()
         await self._change_all([a for a in order.after if self._can_be_named(a)])
@@ -120,10 +119,10 @@ class ReleaseExecutor:
 
     # -- assets arrive --------------------------------------------------------------------------
 
-    async def _bring(self, action: AssetAction) -> None:
+    async def _transfer(self, action: AssetAction) -> None:
         assert moves_bytes(action)  # noqa: S101 - no other action is an upload
         if self._session.stop.requested:
-            self._found.pending = True
+            self._completeness.pending = True
             return
         name = action.temporary_name
         if isinstance(action, ReplaceAsset) and not name:
@@ -153,7 +152,7 @@ class ReleaseExecutor:
             journal.not_in_place(source, name)
             raise
         if copied is None:
-            self._found.pending = True
+            self._completeness.pending = True
             return None
         self._claimed.add(copied.asset.id)
         if copied.asset.uploaded:
@@ -202,7 +201,7 @@ class ReleaseExecutor:
             if not is_temporary(asset.name):
                 await self._record_upload(action, asset, copied.sha256)
         faults = (fault(item, observed) for item in others)
-        self._found.damaged = next((problem for problem in faults if problem), None)
+        self._completeness.damaged = next((problem for problem in faults if problem), None)
 
     async def _read_assets(self, expected: Sequence[Expected]) -> Mapping[int, Asset]:
         """The release's assets by id, read until the expected ones are complete."""
@@ -220,7 +219,7 @@ class ReleaseExecutor:
     async def _change_all(self, actions: Sequence[AssetAction]) -> None:
         """Delete, rename and label, each after those that have to give its name up first."""
         pending = [a for a in actions if moves_bytes(a) or not self._session.stop.requested]
-        self._found.pending |= len(pending) < len(actions)
+        self._completeness.pending |= len(pending) < len(actions)
         for action in pending:
             match action:
                 case RenameAsset(target=copy) | ReplaceAsset(temporary=copy) if copy:
@@ -233,7 +232,7 @@ class ReleaseExecutor:
             pending = [action for action in pending if id(action) not in started]
             await self._run(ready, self._change)
         for action in pending:
-            self._found.pending = True
+            self._completeness.pending = True
             reason = "another asset still has the name"
             await self._context.record(Outcome(action, "skipped", self._work.source, later=reason))
 
@@ -259,9 +258,8 @@ class ReleaseExecutor:
     async def _rename(self, action: RenameAsset) -> None:
         copy = self._renamed.get(action.target.id, action.target)
         await self._context.confirm(copy)
-        verdict = await self._patch_name(action, copy, action.target_name, action.label)
-        if isinstance(verdict, Accept):
-            await self._record(action, asset=verdict.asset)
+        renamed = await self._patch_name(action, copy, action.target_name, action.label)
+        await self._record(action, asset=renamed)
 
     async def _name_upload(self, action: UploadAsset | ReplaceAsset) -> None:
         """Give a copy that arrived under a temporary name its own.
@@ -274,12 +272,10 @@ class ReleaseExecutor:
             copy, name = copy or action.temporary, action.target_name
             await self._delete(action.old)
         assert copy is not None  # noqa: S101 - only what is at the target is named
-        verdict = await self._patch_name(action, copy, name, label_of(asset, guessed_name(name)))
-        if isinstance(verdict, Accept):
-            named = verdict.asset
-        else:
-            named = await self._upload_again(action, name)
-            copied = self._arrived[asset.id]
+        label = label_of(asset, guessed_name(name))
+        named = await self._patch_name(action, copy, name, label)
+        named = named or await self._upload_again(action, name)
+        copied = self._arrived.get(asset.id)
         await self._record_upload(action, named, copied.sha256 if copied else None)
 
     async def _patch_name(
@@ -288,8 +284,8 @@ class ReleaseExecutor:
         copy: Asset,
         name: str,
         label: str | None,
-    ) -> Verdict:
-        """Rename a copy, and delete it where its verdict says so.
+    ) -> Asset | None:
+        """Rename a copy; ``None`` if it was deleted, and is to be uploaded under its own name.
 
         Raises:
             MirrorError: It cannot have the name.
@@ -302,12 +298,12 @@ class ReleaseExecutor:
             answer = error
         verdict = settle_rename(action, copy, answer)
         if isinstance(verdict, Accept):
-            return verdict
+            return verdict.asset
         for asset in verdict.remove:
             await self._delete(asset)
         if isinstance(verdict, Fail):
             raise verdict.error
-        return verdict
+        return None
 
     async def _patch(
         self, copy: Asset, *, name: str | None = None, label: str | None = None
@@ -332,7 +328,7 @@ class ReleaseExecutor:
         finish, context = self._work.finish, self._context
         if finish is None:
             return
-        verdict = settle_release(self._work, self._found)
+        verdict = settle_release(self._work, self._completeness)
         if isinstance(verdict, Hold):
             await context.record(Outcome(finish, "skipped", self._work.source, self._release))
             return
@@ -392,7 +388,7 @@ class ReleaseExecutor:
 
     async def _fail(self, action: AssetAction, error: MirrorError) -> None:
         self._arrived.pop(action.asset.id if moves_bytes(action) else 0, None)
-        self._found.failed(error)
+        self._completeness.failed(error)
         await self._context.fail([action], self._work.source, error, within=self._release.id)
 
 

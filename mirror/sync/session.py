@@ -1,4 +1,4 @@
-"""The story of one mirror: snapshot, plan, execute, record, report."""
+"""One mirror in a pass: snapshot, plan, execute, record, report."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 from mirror.core.domain.selection import select
 from mirror.core.failure import Failure
 from mirror.core.ledger.document import IndexEntry, Ledger
+from mirror.core.ledger.trust import is_audit_due, mismatch
 from mirror.core.ledger.updates import learn, note_commits, quarantine
 from mirror.core.planning.effort import is_heavy
 from mirror.core.planning.estimate import requests_of
@@ -67,22 +68,22 @@ class Session:
             return self._unchanged(listing)
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
-        source, target, ledger = await self._look(listing, write=True)
+        source, target, ledger = await self._read_state(listing, write=True)
         work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
-        tally = Results(self._mirror.name, str(self._mirror.target), work)
+        results = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
         try:
-            await self._execute(work, ledger, tally, source, target)
+            await self._execute(work, ledger, results, source, target)
         finally:
-            await self._record(work, ledger, tally, listing)
-        return tally.report(ledger)
+            await self._record(work, ledger, results, listing)
+        return results.report(ledger)
 
     async def preview(self) -> RepositoryReport:
-        """Tell what :meth:`sync` would do; nothing is written anywhere."""
+        """Report what :meth:`sync` would do; nothing is written."""
         listing = await self._list_source()
         if listing.unchanged:
             return self._unchanged(listing)
-        source, target, ledger = await self._look(listing, write=False)
+        source, target, ledger = await self._read_state(listing, write=False)
         work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
         cost = requests_of(work)
         requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
@@ -90,14 +91,14 @@ class Session:
 
     # -- for a verification -------------------------------------------------------------------
 
-    async def look(self, *, write: bool) -> tuple[Snapshot, Snapshot | None, Ledger]:
-        """Both sides in full, whatever is known, and the ledger.
+    async def read_state(self, *, write: bool) -> tuple[Snapshot, Snapshot | None, Ledger]:
+        """Both sides in full, whatever the index proves, and the ledger.
 
         Args:
-            write: A document that belongs elsewhere is set aside; else it is only not believed.
+            write: Set a document aside that does not describe this mirror; otherwise ignore it.
         """
         listing = await self._source.store.list_releases(self._mirror.source)
-        return await self._look(listing, write=write)
+        return await self._read_state(listing, write=write)
 
     async def plan(
         self,
@@ -109,8 +110,8 @@ class Session:
         retry: bool = False,
     ) -> Plan:
         """Plan; what is quarantined stays so unless it is to be tried again."""
-        about = await self._about(retry=retry)
-        make = partial(plan, source, target, ledger, policy, about)
+        context = await self._plan_context(retry=retry)
+        make = partial(plan, source, target, ledger, policy, context)
         return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
     async def save(self, ledger: Ledger) -> None:
@@ -126,17 +127,19 @@ class Session:
         self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
     ) -> Results:
         """Carry out a part of a plan: it proves nothing of the rest, so that the next pass looks."""
-        tally = Results(self._mirror.name, str(self._mirror.target), work)
+        results = Results(self._mirror.name, str(self._mirror.target), work)
         if self._entry.pages:
             self._entry.pages = ()
             await self._context.ledgers.save_index(self._context.index)
         try:
-            await self._execute(work, ledger, tally, source, target)
+            await self._execute(work, ledger, results, source, target)
         finally:
             await self.save(ledger)
         known = ledger.quarantined
-        tally.fresh = [o for o in tally.all_failures() if (o.release_id, o.asset_id) not in known]
-        return tally
+        results.fresh = [
+            o for o in results.all_failures() if (o.release_id, o.asset_id) not in known
+        ]
+        return results
 
     # -- what is there ------------------------------------------------------------------------
 
@@ -146,17 +149,14 @@ class Session:
         return await self._source.store.list_releases(self._mirror.source, proofs)
 
     def _audit_due(self) -> bool:
-        """Whether nothing that was stored is to be trusted, and both sides are to be looked at."""
-        entry, context = self._entry, self._context
-        age = self._started.timestamp() - entry.audited_at
-        return (
-            context.full
-            or not 0 <= age < context.audit_interval
-            or 0 < entry.wake_at <= self._started.timestamp()
-            or entry.source != self._mirror.name
-            or entry.settings != self._mirror.settings
-            or entry.credential != self._source.credential
-            or entry.target_url != self._target.api_url
+        context = self._context
+        return context.full or is_audit_due(
+            self._entry,
+            self._mirror,
+            credential=self._source.credential,
+            target_url=self._target.api_url,
+            interval=context.audit_interval,
+            now=self._started.timestamp(),
         )
 
     def _unchanged(self, listing: Listing) -> RepositoryReport:
@@ -173,19 +173,26 @@ class Session:
             quarantined=entry.quarantined,
         )
 
-    async def _look(
+    async def _read_state(
         self, listing: Listing, *, write: bool
     ) -> tuple[Snapshot, Snapshot | None, Ledger]:
-        """Both sides as they are now, and what is known of them.
+        """Both sides as they are now, and the ledger.
 
-        A document that belongs elsewhere is not believed: the target's own state is the truth.
+        A document that does not describe this mirror is ignored: the target's own state is the
+        truth.
+
+        Raises:
+            Unmirrorable: The source's name belongs to another repository now.
         """
         fresh = Ledger(self._mirror.name, str(self._mirror.target), self._target.api_url)
         ledger = await self._context.ledgers.load(self._mirror.key) or fresh
         snapshots = Snapshots(self._mirror, self._source, self._target)
         if ledger.target_url == self._target.api_url:
             source, target = await snapshots.take(listing, ledger, self._started, audit=self._audit)
-            reason = self._elsewhere(ledger, source, target)
+            here = target.repository if target else None
+            reason = mismatch(ledger, self._mirror, source.repository, here)
+            if isinstance(reason, Unmirrorable):
+                raise reason
         else:
             reason = f"it is of another target, {ledger.target_url}"
         if reason:
@@ -204,26 +211,7 @@ class Session:
         note_commits(ledger, source.tags)
         return source, target, ledger
 
-    def _elsewhere(self, ledger: Ledger, source: Snapshot, target: Snapshot | None) -> str:
-        """Why a document is not of this mirror; empty where it is.
-
-        Raises:
-            Unmirrorable: The source's name belongs to another repository now.
-        """
-        if target and ledger.target_id not in {0, target.repository.id}:
-            return f"{self._mirror.target} is another repository now"
-        known = ledger.source_id
-        if ledger.source != self._mirror.name and known != source.repository.id:
-            return f"it is of another source, {ledger.source}"
-        if known not in {0, source.repository.id}:
-            raise Unmirrorable(
-                "identity",
-                f"{self._mirror.source} is another repository now (number {source.repository.id}"
-                f" instead of {known}); its releases are not mixed with those of the former one",
-            )
-        return ""
-
-    async def _about(self, *, retry: bool) -> PlanContext:
+    async def _plan_context(self, *, retry: bool) -> PlanContext:
         return PlanContext(
             source_url=self._source.url,
             source_address=f"{self._source.url}/{self._mirror.source}",
@@ -252,7 +240,7 @@ class Session:
         self,
         work: Plan,
         ledger: Ledger,
-        tally: Results,
+        results: Results,
         source: Snapshot,
         target: Snapshot | None,
     ) -> None:
@@ -262,7 +250,7 @@ class Session:
         journal = Journal(ledger, save, context.clock)
 
         async def note(outcome: Outcome) -> None:
-            tally.add(outcome)
+            results.add(outcome)
             journal.done(outcome)
 
         mirror = MirrorContext(self._mirror, self._source, self._target, context)
@@ -276,7 +264,7 @@ class Session:
             history=self._history(source, target),
         )
         branch = target.repository.default_branch if target else ""
-        context.observer.bytes_planned(tally.planned_bytes)
+        context.observer.bytes_planned(results.planned_bytes)
         try:
             if work.actions():
                 now = self._target.store.client.host_time()
@@ -284,8 +272,8 @@ class Session:
             async with journal.kept():
                 await Executor(execution, branch).run(work)
         except HostStopped as error:
-            tally.stopped = Failure.of(error)
-        tally.interrupted = context.stop.requested and tally.unfinished
+            results.stopped = Failure.of(error)
+        results.interrupted = context.stop.requested and results.unfinished
 
     async def _archive_limit(self) -> int | None:
         """Maximum size of a source archive in bytes; ``None`` for no limit."""
@@ -301,13 +289,13 @@ class Session:
         repo = target.repository.ref if target else self._mirror.target
         return History(git, Place(there, source.repository.ref), Place(here, repo))
 
-    async def _record(self, work: Plan, ledger: Ledger, tally: Results, listing: Listing) -> None:
+    async def _record(self, work: Plan, ledger: Ledger, results: Results, listing: Listing) -> None:
         """Save the document, then what the next pass may trust: nothing, if anything is undone."""
         now = self._context.clock.now()
-        if not tally.unfinished:
-            tally.fresh = quarantine(ledger, tally.all_failures(), now)
+        if not results.unfinished:
+            results.fresh = quarantine(ledger, results.all_failures(), now)
         note_commits(ledger, self._commits)
-        undone = tally.undone
+        undone = results.undone
         if not undone:
             ledger.settle()
         await self._context.ledgers.save(self._mirror.key, ledger)
@@ -323,7 +311,7 @@ class Session:
             target_url=self._target.api_url,
             source_id=ledger.source_id,
             pages=() if undone else listing.pages,
-            failure=tally.failure,
+            failure=results.failure,
             releases=releases,
             assets=assets,
             bytes=size,
@@ -338,9 +326,9 @@ class Session:
         if not undone:
             entry.succeeded_at = self._started.timestamp()
         if self._audit:
-            entry.audited_at = 0.0 if tally.unfinished else self._started.timestamp()
+            entry.audited_at = 0.0 if results.unfinished else self._started.timestamp()
         self._entry = self._context.index.mirrors[self._mirror.key] = entry
-        counts = tally.summary()
+        counts = results.summary()
         tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
         tell("mirror.synced", source=self._mirror.name, **counts)
 

@@ -111,7 +111,7 @@ class Verifier:
             HostStopped: The host or its credential was given up.
             MirrorError: The mirror cannot be looked at.
         """
-        source, target, ledger = await self._session.look(write=self._repair)
+        source, target, ledger = await self._session.read_state(write=self._repair)
         policy = self._mirror.policy
         plan = await self._session.plan(source, target, ledger, verifying(policy))
         found = compare(plan, source, target, ledger, policy, self._context.clock.now())
@@ -312,8 +312,8 @@ class Verifier:
         seen_target = doctored(target, self._target_digests) if target else None
         policy = verifying(self._mirror.policy)
         plan = await self._session.plan(seen_source, seen_target, ledger, policy)
-        tally = await self._session.repair(repairs(plan, damaged), ledger, source, target)
-        arrived = [_as_sent(outcome) for outcome in tally.arrived()]
+        results = await self._session.repair(repairs(plan, damaged), ledger, source, target)
+        arrived = [_as_sent(outcome) for outcome in results.arrived()]
         before, compared, read = len(self._differing), self._compared, self._read
         await self._compare(pair for pair in arrived if pair is not None)
         await self._keep_proofs(ledger)
@@ -326,7 +326,7 @@ class Verifier:
             for pair in arrived
             if pair and (pair.release.tag, pair.asset.name) not in failed
         }
-        return tally.report(ledger), (mended - still) | tally.renamed()
+        return results.report(ledger), (mended - still) | results.renamed()
 
     async def _keep_proofs(self, ledger: Ledger) -> None:
         """Note what was read; only a repair holds the lock that writing takes."""
