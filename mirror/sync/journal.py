@@ -1,4 +1,4 @@
-"""Keeps the ledger's document in step with what is done at the target."""
+"""Records in the ledger what is done at the target, and saves it while a plan is carried out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ most a quarter of the time goes into saving, and small documents delay no public
 
 
 class Journal:
-    """Notes each answered write at once, and saves the document within a second.
+    """Records each answered write at once, and saves the document within a second.
 
     Args:
         ledger: The document.
@@ -45,12 +45,12 @@ class Journal:
         self._saving = asyncio.Lock()
 
     def done(self, outcome: Outcome) -> None:
-        """An action was carried out, or failed."""
+        """Record the outcome of an action."""
         record.record(self._ledger, outcome, self._clock.now())
         self._noted.set()
 
     def arrived(self, source: Release, asset: Asset, copy: Asset, sha256: str | None) -> None:
-        """An upload was answered; nothing of it is verified yet.
+        """Record that an upload was answered; nothing is verified yet.
 
         Args:
             source: The source's release.
@@ -62,55 +62,55 @@ class Journal:
         self._noted.set()
 
     def deleted(self, source: Release, copy: Asset) -> None:
-        """An asset of the target is gone."""
+        """Record that an asset of the target was deleted."""
         record.forget_asset(self._ledger, source, copy)
         self._noted.set()
 
     def renaming(self, source: Release, asset: Asset, copy: Asset) -> None:
-        """A copy is about to get an asset's name."""
+        """Record that a copy is about to be renamed to an asset's name."""
         record.record_renaming(self._ledger, source, asset, copy)
         self._noted.set()
 
     async def replacing_in_place(self, source: Release, name: str) -> None:
-        """An asset is about to be deleted and uploaded anew under its name."""
+        """Record that an asset is about to be uploaded under a public name; saved on return."""
         record.record_in_place(self._ledger, source, name)
         self._noted.set()
         await self.checkpoint()
 
     def not_in_place(self, source: Release, name: str) -> None:
-        """What has a name is another asset, and not of ours."""
+        """Record that the asset under a public name is not this mirror's."""
         record.forget_in_place(self._ledger, source, name)
         self._noted.set()
 
     def repository_refused(self) -> None:
-        """The target repository was not created: the next one of its name may be anybody's."""
+        """Record that the target repository was not created: a later one of its name may be anybody's."""
         self._ledger.creating_repository = False
         self._noted.set()
 
     async def begin(self, host_time: datetime, *, creating_repository: bool) -> None:
-        """The target is about to be changed.
+        """Record that the target is about to be changed; saved on return.
 
         Args:
             host_time: The target's.
             creating_repository: Its repository is about to be created.
         """
-        # What an earlier run that was killed may have left is still to be found.
+        # Keep the time of an earlier run that was killed: its leftovers are still to be found.
         self._ledger.working_since = self._ledger.working_since or iso(host_time)
         self._ledger.creating_repository |= creating_repository
         self._noted.set()
         await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Return once everything noted so far is saved; one save serves all callers."""
+        """Return once everything recorded so far is saved; one save serves all callers."""
         async with self._saving:
             if not self._noted.is_set():
                 return
             await self._rest(min(SAVE_EVERY, REST_FACTOR * self._save_seconds))
             self._noted.clear()
-            begun = self._clock.monotonic()
+            started_at = self._clock.monotonic()
             await self._save()
             self._saved_at = self._clock.monotonic()
-            self._save_seconds = self._saved_at - begun
+            self._save_seconds = self._saved_at - started_at
 
     async def _rest(self, seconds: float) -> None:
         """Sleep until ``seconds`` have passed since the last save ended."""
@@ -120,10 +120,10 @@ class Journal:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Save what is noted while the block runs; at its end the last of it may be unsaved.
+        """Save in the background while the block runs; at its end the latest records may be unsaved.
 
         Raises:
-            LedgerError: It could not be saved; the block was cancelled.
+            LedgerError: A save failed; the block was cancelled.
         """
         try:
             async with asyncio.TaskGroup() as group:

@@ -104,6 +104,11 @@ class Destination:
         others = any(may_become(name, copy.name) for name in self.others)
         return may_become(self.name, copy.name) and not others
 
+    def candidates(self, observed: Iterable[Asset]) -> tuple[list[Asset], list[Asset]]:
+        """Assets that may be what was uploaded, and those of them that are not another asset."""
+        named = [copy for copy in observed if self.may_be(copy)]
+        return named, [copy for copy in named if copy.id not in self.claimed]
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -168,8 +173,7 @@ def is_conclusive(
     """
     if not (failure.response_lost or failure.name_taken):
         return True
-    named = [copy for copy in observed if destination.may_be(copy)]
-    free = [copy for copy in named if copy.id not in destination.claimed]
+    named, free = destination.candidates(observed)
     if any(copy.uploaded for copy in free):
         return True
     return bool(named) and not (free and failure.response_lost)
@@ -183,8 +187,7 @@ def settle_upload(
     A failed upload may leave an asset in state ``starter``, which blocks its name.
     Source: https://docs.github.com/rest/releases/assets#upload-a-release-asset
     """
-    named = [copy for copy in observed if destination.may_be(copy)]
-    free = [copy for copy in named if copy.id not in destination.claimed]
+    named, free = destination.candidates(observed)
     copy = next((copy for copy in free if copy.uploaded), None)
     if copy is None:
         if named and not free and failure.name_taken:
