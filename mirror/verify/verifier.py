@@ -1,4 +1,4 @@
-"""Compare what was mirrored with its source, byte by byte where digests do not settle it."""
+"""Compares copies with their sources: by digest, or byte by byte where digests do not decide."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 AT_ONCE = 32
-"""Comparisons of one mirror that are begun; how many of them read bytes is up to the slots."""
+"""Maximum comparisons of one mirror in progress; those that read bytes also need a transfer slot."""
 
 UNREADABLE = "0" * 64
-"""Stands for the digest of a copy that cannot be read to its end: no bytes have it."""
+"""The digest of a copy that cannot be read to its end: no bytes have it."""
 
 _numbers = itertools.count(-1, -1)  # those of copies are above 0
 
@@ -70,7 +70,7 @@ async def verify_mirror(
 
 
 class Verifier:
-    """One mirror, compared once.
+    """Compares one mirror once.
 
     Args:
         mirror: Which.
@@ -105,7 +105,7 @@ class Verifier:
         self._unfinished = False
 
     async def run(self) -> RepositoryReport:
-        """Compare, and mend if that was asked for.
+        """Compare, and repair if configured.
 
         Raises:
             HostStopped: The host or its credential was given up.
@@ -125,21 +125,23 @@ class Verifier:
         }
         await self._keep_proofs(ledger)
         if self._repair and damaged and not self._unfinished:
-            report, mended = await self._mend(source, target, ledger, damaged)
+            report, repaired = await self._repair_damaged(source, target, ledger, damaged)
         else:
             nothing = replace(plan, repository=None, releases=())
-            report, mended = planned_report(name, repo, nothing, ledger, {}), set()
-        return self._report(report, found, mended)
+            report, repaired = planned_report(name, repo, nothing, ledger, {}), set()
+        return self._report(report, found, repaired)
 
     def _report(
-        self, report: RepositoryReport, found: Comparison, mended: Collection[int]
+        self, report: RepositoryReport, found: Comparison, repaired: Collection[int]
     ) -> RepositoryReport:
         differences = [
             Difference(release.tag, asset.name, "missing")
             for release, asset in found.missing
-            if asset.id not in mended
+            if asset.id not in repaired
         ]
-        differences += [pair.difference for pair in self._differing if pair.asset.id not in mended]
+        differences += [
+            pair.difference for pair in self._differing if pair.asset.id not in repaired
+        ]
         differences += found.extra
         failures = (*report.failures, *self._failures)
         status = report.status
@@ -155,7 +157,7 @@ class Verifier:
             compared=self._compared,
             read=self._read,
             differences=len(differences),
-            repaired=len(mended),
+            repaired=len(repaired),
             failures=len(failures),
         )
         return replace(
@@ -174,7 +176,7 @@ class Verifier:
     # -- comparing ----------------------------------------------------------------------------
 
     async def _compare(self, pairs: Iterable[Pair]) -> None:
-        """Compare all pairs: what the hosts say first, then what has to be read."""
+        """Compare all pairs, first by the digests of the hosts, then by reading bytes."""
         to_read = []
         for pair in pairs:
             same = pair.verdict(full=self._context.full)
@@ -213,7 +215,7 @@ class Verifier:
             )
 
     async def _same_bytes(self, pair: Pair) -> bool:
-        """Read both sides to their ends; nothing is kept but two digests."""
+        """Read both sides completely, and compare their digests."""
         number, done = next(_numbers), [0, 0]
         observer = self._context.observer
         asset, tag = pair.asset, pair.release.tag
@@ -253,7 +255,7 @@ class Verifier:
         return result.same
 
     async def _digest_of_source(self, asset: Asset, moved: Callable[[int], None]) -> str:
-        """The SHA-256 of what the source gives; bytes that are not what it promises are an error."""
+        """The SHA-256 of the source's bytes; a mismatch with its own digest is an error."""
         return await self._digest(self._source, self._mirror.source, asset, asset.sha256, moved)
 
     async def _digest_of_copy(self, pair: Pair, moved: Callable[[int], None]) -> str:
@@ -280,7 +282,7 @@ class Verifier:
         async def attempt() -> str:
             piped = await pipe(
                 source,
-                _Nowhere(),
+                _Discard(),
                 sha256=sha256,
                 clock=context.clock,
                 retry=context.retry,
@@ -294,16 +296,16 @@ class Verifier:
 
         return await retrying(attempt, context.retry, context.clock, lambda error: error.retryable)
 
-    # -- mending ------------------------------------------------------------------------------
+    # -- repairing ----------------------------------------------------------------------------
 
-    async def _mend(
+    async def _repair_damaged(
         self,
         source: Snapshot,
         target: Snapshot | None,
         ledger: Ledger,
         damaged: Collection[int],
     ) -> tuple[RepositoryReport, set[int]]:
-        """Send again what differs, as a pass would that saw it; what was mended is read once more.
+        """Upload again what differs, as a pass would that knew; then read and compare it again.
 
         The planner is shown the digests that were found by reading, and so comes to replace what
         it would have believed.
@@ -321,15 +323,15 @@ class Verifier:
         del self._differing[before:]
         self._compared, self._read = compared, read
         failed = {(failure.release, failure.asset) for failure in self._failures}
-        mended = {
+        repaired = {
             pair.asset.id
             for pair in arrived
             if pair and (pair.release.tag, pair.asset.name) not in failed
         }
-        return results.report(ledger), (mended - still) | results.renamed()
+        return results.report(ledger), (repaired - still) | results.renamed()
 
     async def _keep_proofs(self, ledger: Ledger) -> None:
-        """Note what was read; only a repair holds the lock that writing takes."""
+        """Record what was read; only a repair holds the lock for writing."""
         if not self._repair:
             return
         for pair, same in self._proven:
@@ -338,8 +340,8 @@ class Verifier:
         await self._session.save(ledger)
 
 
-class _Nowhere:
-    """Takes an asset and keeps nothing of it."""
+class _Discard:
+    """A sink that discards the bytes."""
 
     async def send(self, chunks: AsyncIterator[bytes], size: int) -> None:
         """Take all chunks."""
@@ -349,7 +351,7 @@ class _Nowhere:
 
 
 def _as_sent(outcome: Outcome) -> Pair | None:
-    """What was sent again, to be held against the digest of the bytes that went through."""
+    """An asset that was uploaded again, to be compared with the digest of the bytes sent."""
     asset, release = getattr(outcome.action, "asset", None), outcome.source
     if asset is None or release is None or outcome.asset is None:
         return None
