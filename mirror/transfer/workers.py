@@ -1,9 +1,8 @@
-"""Event loops in threads of their own, for the bytes of large assets.
+"""Event loops in separate threads, which transfer the bytes of large assets.
 
-One loop moves and hashes about as many bytes a second as one core does. What takes the time
-(``recv``, ``send``, TLS, SHA-256) lets other threads run meanwhile, so that a second loop nearly
-doubles that; more than two get in each other's way. And the loop that everything else runs in stays
-free for it.
+One event loop transfers and hashes as many bytes per second as one core can. Most of that time is
+spent in ``recv``, ``send``, TLS and SHA-256, which release the GIL, so a second loop nearly doubles
+the throughput; more than two contend for the GIL. The main loop stays responsive meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from mirror.transfer.pipe import Piped, pipe
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
-    from datetime import datetime
 
     from mirror.core.clock import Clock
     from mirror.core.retry import RetryPolicy
@@ -33,12 +31,12 @@ Reply = TypeVar("Reply")
 Clients = TypeVar("Clients")
 
 LARGE = 8 * 1024**2
-"""Bytes from which an asset goes through a worker; below, the way there costs more than it saves."""
+"""Bytes from which a worker transfers an asset; for smaller ones the handover costs more than it saves."""
 
 THREADS = 2
 
 OFTEN = 0.1
-"""Seconds between two words of a transfer's progress: each wakes the other loop, which costs both."""
+"""Seconds between two reports of a transfer's progress: each wakes the caller's loop."""
 
 
 @asynccontextmanager
@@ -66,7 +64,7 @@ class Workers(Generic[Clients]):
         threads: int | None = None,
     ) -> None:
         self._large = LARGE if large is None else large
-        # With one core there is nothing to win.
+        # With one core there is nothing to gain.
         self._threads = (THREADS if _cores() > 1 else 0) if threads is None else threads
         self._clients = clients
         self._opened: dict[_Worker, _Opened[Clients]] = {}
@@ -98,10 +96,10 @@ class Workers(Generic[Clients]):
     ) -> Piped[Reply]:
         """As :func:`~mirror.transfer.pipe.pipe`.
 
-        ``clock`` and ``moved`` are used in the caller's loop, source and sink in the one that the
-        bytes flow in. If that is another thread's, ``move`` makes them use that thread's clients
-        first. Under a bandwidth limit (``pace``), and for bytes from the disk (``hashed``), one
-        loop is quick enough.
+        ``moved`` is called in the caller's loop; source, sink and clock are used in the one that
+        transfers the bytes. If that is another thread's, ``move`` makes source and sink use that
+        thread's clients first. Under a bandwidth limit (``pace``), and for bytes from the disk
+        (``hashed``), one loop is fast enough.
         """
         copy = partial(
             pipe,
@@ -126,8 +124,8 @@ class Workers(Generic[Clients]):
         async def copy_there() -> Piped[Reply]:
             move(await opened.clients())
             return await copy(
-                clock=_ClockOf(here, clock),
-                moved=_Teller(here, moved, source.size),
+                clock=clock,
+                moved=_Progress(here, moved, source.size),
                 beside=core_left,
             )
 
@@ -148,7 +146,7 @@ class _Worker:
     def __init__(self, number: int, kind: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.busy = 0
         self.loop = kind()
-        # A process that is told to end at once does not wait for it.
+        # A daemon thread: a process that has to exit at once does not wait for it.
         self._thread = threading.Thread(
             target=self.loop.run_forever, name=f"bytes-{number}", daemon=True
         )
@@ -181,8 +179,8 @@ class _Opened(Generic[Clients]):
         await self._stack.aclose()
 
 
-class _Teller:
-    """Tells another loop how many bytes have moved, so often that people see it move."""
+class _Progress:
+    """Reports progress to the caller's loop, often enough for a progress bar."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, moved: Callable[[int], None], size: int
@@ -190,40 +188,20 @@ class _Teller:
         self._loop = loop
         self._moved = moved
         self._size = size
-        self._told_at = float("-inf")
+        self._reported_at = float("-inf")
 
     def __call__(self, handed: int) -> None:
         now = time.monotonic()
-        if handed == self._size or now - self._told_at >= OFTEN:
-            self._told_at = now
+        if handed == self._size or now - self._reported_at >= OFTEN:
+            self._reported_at = now
             self._loop.call_soon_threadsafe(self._moved, handed)
-
-
-class _ClockOf:
-    """A clock whose waits belong to another loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
-        self._loop = loop
-        self._clock = clock
-
-    def now(self) -> datetime:
-        return self._clock.now()
-
-    def monotonic(self) -> float:
-        return self._clock.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        async def wait() -> None:
-            await self._clock.sleep(seconds)
-
-        await ask(self._loop, wait)
 
 
 _pools: dict[tuple[type, int], tuple[_Worker, ...]] = {}
 
 
 def _pool(kind: type[asyncio.AbstractEventLoop], threads: int) -> tuple[_Worker, ...]:
-    """Workers with loops of a kind: where uvloop is in use, it is used for the bytes as well."""
+    """The workers for one kind of event loop: if uvloop is in use, the workers use it too."""
     key = (kind, threads)
     if key not in _pools:
         _pools[key] = tuple(_Worker(number, kind) for number in range(1, threads + 1))
