@@ -1,4 +1,4 @@
-"""Who we are to a host: a token, a GitHub App, or nobody."""
+"""Credentials of a host: a token, a GitHub App, or none."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MARGIN = timedelta(minutes=5)
-"""An installation's token is renewed so long before it ends: what is sent then still arrives."""
+"""How long before its end an installation's token is renewed, so that it is valid on arrival."""
 
 
 class Asker(Protocol):
-    """Where a credential's own requests go: the client of its host."""
+    """Sends a credential's own requests: the client that needs it."""
 
     async def ask_as(self, authorization: str, method: str, path: str) -> Any:
-        """Send a request once, with another ``Authorization``; the answer's JSON.
+        """Send a request once, with another ``Authorization``, and return the response's JSON.
 
         Raises:
             GitHubError: It failed.
@@ -41,39 +41,39 @@ class Asker(Protocol):
         ...
 
     def host_time(self) -> datetime:
-        """The host's time, as its last answer told it; ours, where it told none."""
+        """The host's time according to its last response; otherwise the local time."""
         ...
 
 
 class Auth(Protocol):
-    """What turns a credential into an ``Authorization`` header.
+    """Turns a credential into an ``Authorization`` header.
 
-    ``address`` is what a request is about: an App has a credential of its own for each owner.
-    ``asker`` is the client that needs it. Clients of several threads may share one.
+    ``address`` is what a request is about: an App has a separate credential for each owner. ``asker``
+    is the client that needs it. Clients in several threads may share one ``Auth``.
     """
 
     @property
     def fingerprint(self) -> str:
-        """A short text that differs for another credential; nothing can be told from it."""
+        """A short text that differs for another credential and reveals nothing of it."""
         ...
 
     def begin(self) -> None:
-        """A pass begins: what could not be had in the last one is tried again."""
+        """A pass begins: retry what failed in the last one."""
         ...
 
     async def header(self, asker: Asker, address: str) -> str | None:
         """The header's value for a request that is sent now; ``None`` for none.
 
         Raises:
-            GitHubError: The credential cannot be had.
+            GitHubError: The credential cannot be obtained.
         """
         ...
 
     async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
-        """Get the credential afresh, after the host refused a header's value.
+        """Renew the credential after the host refused a header's value.
 
         Returns:
-            Whether there is another one now, so that asking again makes sense.
+            Whether it is another one now, so that the request is worth a retry.
         """
         ...
 
@@ -81,11 +81,11 @@ class Auth(Protocol):
 class TokenAuth:
     """A token: personal (classic or fine-grained) or of an installation.
 
-    ``Bearer`` is taken for all of them.
+    ``Bearer`` is accepted for all of them.
     Source: https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
 
     Args:
-        read: Reads the secret afresh each time; ``None`` for requests without a token.
+        read: Reads the secret, again each time; ``None`` for requests without a token.
         host: The host's address: the same token at another host is another credential.
     """
 
@@ -103,7 +103,7 @@ class TokenAuth:
         return _fingerprint(self._host, self._token) if self._token else "anonymous"
 
     def begin(self) -> None:
-        """Nothing: a token asks for nothing."""
+        """Do nothing: a token has nothing to retry."""
 
     async def header(self, asker: Asker, address: str) -> str | None:
         """``Bearer`` and the token, or ``None``; the same for every address."""
@@ -111,7 +111,7 @@ class TokenAuth:
         return f"Bearer {self._token}" if self._token else None
 
     async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
-        """Read the secret again, unless that was done since; whether it is another one."""
+        """Read the secret again, unless another request did so; whether it is another one."""
         if await self.header(asker, address) == refused:
             self._token = self._read() if self._read else ""
         return await self.header(asker, address) != refused
@@ -123,11 +123,11 @@ class Grant:
 
     Attributes:
         header: The header's value; never shown.
-        number: The installation's.
-        renew_at: When another one is asked for, in seconds of the monotonic clock.
-        expires_at: When it ends, by the host's clock.
+        number: The installation's id.
+        renew_at: When it is renewed, in seconds of the monotonic clock.
+        expires_at: When it expires, by the host's clock.
         permissions: What it may do (``contents`` → ``write``).
-        again: It was asked for because the one before was refused.
+        again: It was requested because the previous one was refused.
     """
 
     header: str = field(repr=False)
@@ -139,12 +139,12 @@ class Grant:
 
 
 class AppAuth:
-    """A GitHub App: its key signs for some minutes, and so gets a token of an installation.
+    """A GitHub App: signs a short-lived JSON Web Token to obtain the token of an installation.
 
-    An App has an installation in each account that took it in, and a token is good for one. So
-    the credential depends on the owner of what is asked for, unless one installation is given.
-    Tokens live for an hour, are asked for when a request is sent, one at a time, and are kept in
-    memory alone.
+    An App has an installation in each account that installed it, and a token is valid for one of
+    them. So the credential depends on the owner of what is requested, unless one installation is
+    configured. Tokens are valid for an hour, are obtained when a request needs them, one at a time,
+    and are kept only in memory.
 
     Source: https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app
 
@@ -153,9 +153,9 @@ class AppAuth:
         key: Signs for it.
         clock: Ours.
         host: The host's address.
-        installation: The one to use for everything; found by owner where it is not given.
-        owners: Accounts that will be asked for; the first one's installation also asks what
-            belongs to no account.
+        installation: The one to use for everything; by default it is looked up by owner.
+        owners: Accounts of the configured mirrors; the first one's installation is also used for
+            requests that belong to no account.
     """
 
     def __init__(
@@ -186,29 +186,29 @@ class AppAuth:
     def fingerprint(self) -> str:
         """Of host, App and installation: the tokens change every hour, what they may see does not.
 
-        An ETag of another token is no longer good; the same content is recognised all the same.
+        An ETag is no longer valid with another token, but unchanged content is recognised anyway.
         """
         return _fingerprint(self._host, f"app {self.number} {self._installation or ''}")
 
     def begin(self) -> None:
-        """Ask where it failed before, and renew once more what is refused."""
+        """Retry installations that failed, and renew once more what is refused."""
         self._failed.clear()
         for grant in list(self._grants.values()):  # another thread may add one meanwhile
             grant.again = False
 
     async def header(self, asker: Asker, address: str) -> str | None:
-        """``Bearer`` and a token that lives for some minutes at least; ``None`` where nobody's is due.
+        """``Bearer`` and a token that is valid for some minutes at least; ``None`` without an owner.
 
         Raises:
             AuthError: The host refuses the App (401), or it has no installation there.
-            HostStopped: That was told before in this pass.
-            GitHubError: The host cannot be asked for a token now.
+            HostStopped: It failed so before in this pass.
+            GitHubError: The request for a token failed.
         """
         owner = self._owner(address)
         return None if owner is None else (await self.grant(asker, owner)).header
 
     async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
-        """Ask for another token, once: a fresh one that is refused again is no better."""
+        """Obtain another token, once: if a new one is refused too, another will not help."""
         owner = self._owner(address)
         if owner is None:
             return False
@@ -247,7 +247,7 @@ class AppAuth:
         return (found.account and found.account.login) or ""
 
     def _owner(self, address: str) -> str | None:
-        """Whose installation a request needs; empty for the one that was given."""
+        """Whose installation a request needs; empty for the configured one."""
         if self._installation:
             return ""
         return owner_of(address).casefold() or next((o.casefold() for o in self.owners), None)
@@ -294,7 +294,7 @@ class AppAuth:
     def _read(
         self, answer: InstallationToken, here: datetime, number: int, *, again: bool
     ) -> Grant:
-        """Read the answer; the token's life is measured by the host's clock, and counted by ours."""
+        """Read a response; ``here`` is the host's time, by which the token's lifetime is computed."""
         ends = utc(answer.expires_at) or here + timedelta(hours=1)
         life = max(ends - here, timedelta(minutes=1))
         margin = min(MARGIN, life / 2)
@@ -308,7 +308,7 @@ class AppAuth:
         )
 
     async def _ask(self, asker: Asker, method: str, path: str, shape: type[T]) -> T:
-        """Ask as the App itself; once more where the clocks differ, or the key was renewed."""
+        """Send a request as the App itself; once more if the clocks differ or the key was renewed."""
         return decode(await self._asked(asker, method, path), shape, self._host)
 
     async def _asked(self, asker: Asker, method: str, path: str) -> Any:

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 API_VERSION = "2022-11-28"
 """The REST API's version that github.com and GHE.com are asked for.
 
-A GitHub Enterprise Server answers 400 to a version that it does not know, so that it is not told
-one. Source: https://docs.github.com/rest/about-the-rest-api/api-versions
+GitHub Enterprise Server responds with 400 to a version that it does not know, so none is sent there.
+Source: https://docs.github.com/rest/about-the-rest-api/api-versions
 """
 
 MEDIA_TYPE = "application/vnd.github+json"
 MAX_REDIRECTS = 5
 
 LARGEST_ANSWER = 128 * 1024**2
-"""Bytes of one answer in JSON, decompressed: the largest pages are of a tenth of that. A hundred
-releases have texts of at most 125,000 characters, and assets of about 2 kB each."""
+"""Maximum bytes of one JSON response, decompressed; the largest pages have a tenth of that. A page
+has a hundred releases, with texts of at most 125,000 characters, and assets of about 2 kB each."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -45,7 +45,7 @@ _REPEATED_WRITES = frozenset({301, 307, 308})
 
 
 class RequestSeen(NamedTuple):
-    """One request, for whoever counts them; ``status`` is ``None`` where no answer came."""
+    """One request, for metrics; ``status`` is ``None`` if there was no response."""
 
     host: str
     method: str
@@ -54,16 +54,16 @@ class RequestSeen(NamedTuple):
 
 
 def request_timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
-    """Seconds until a connection stands, and without a byte of the answer.
+    """Time-outs in seconds: to connect, and without a byte of the response.
 
-    The latter begins when the request's body was handed over. There is no limit in total: what
-    moves may go on.
+    The latter starts when the request's body has been sent. There is no total limit: a transfer that
+    makes progress may continue.
     """
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
 def sent_with(response: aiohttp.ClientResponse) -> tuple[str, ...]:
-    """The headers with credentials that an answer's request had."""
+    """The credentials in the headers of the request that a response belongs to."""
     headers = response.request_info.headers
     return tuple(str(headers[name]) for name in _CREDENTIALS if name in headers)
 
@@ -89,7 +89,7 @@ class Transport:
         name: The host's configured name.
         api_url: Its API address: only that origin gets the token unless told otherwise.
         credential: The ``Authorization`` header for an address; ``None`` for none.
-        shared: What responses say of the host is noted there.
+        shared: Records what responses say about the host.
         clock: For the time that requests take.
         network: The way to the host.
         on_request: Called after every request.
@@ -147,11 +147,24 @@ class Transport:
         about: str = "",
         authorization: str | None = None,
     ) -> aiohttp.ClientResponse:
-        """Send one request; the answer's headers are there, its body is not.
+        """Send one request and return when the response's headers have arrived.
 
-        ``trusted`` are the origins that get the token; the API's unless told. ``about`` is what
-        the credential is chosen by, where that is not ``url``: where a page or a redirect came
-        from. ``authorization`` is sent instead of it; limits that are told then are another's.
+        Args:
+            method: Of HTTP.
+            url: Where to.
+            headers: In addition to the client's own.
+            timeout: See :func:`request_timeout`.
+            body: Sent as it is.
+            trusted: Origins that get the token; by default only the API's.
+            decompress: Whether the response's body is decompressed.
+            about: The address that selects the credential, if not ``url``: the first page, or what
+                redirected here.
+            authorization: Sent instead of the credential. The response's rate limit is then ignored,
+                since it belongs to something else.
+
+        Raises:
+            AuthError: The token would be sent unencrypted.
+            GitHubError: The credential cannot be had, or the connection failed.
         """
         session = self._session()
         place = self._place(url)
@@ -187,21 +200,21 @@ class Transport:
         return response
 
     def _session(self) -> aiohttp.ClientSession:
-        """The session to use now; one that keeps no connection while a break is recent.
+        """The session to use now: soon after a connection broke, one that keeps none.
 
         Raises:
-            RuntimeError: The client is not open, or is closed by now.
+            RuntimeError: The client is not open.
         """
         if self._sessions is None:
             raise RuntimeError("a GitHubClient is used inside its `async with` block")
         return self._sessions.kept if self._shared.keeps_connections else self._sessions.unkept
 
     def _place(self, url: str) -> str:
-        """The origin of an address; of the API's own without taking it apart each time."""
+        """The origin of an address; the API's own addresses are recognised without parsing."""
         return self.origin if url.startswith(self._beginning) else origin(url)
 
     async def _admit(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
-        """Count a request to the host itself; what only it is told: who asks, and by which version."""
+        """Count a request to the host itself; the headers that only the host gets."""
         headers = {"X-GitHub-Api-Version": API_VERSION} if self._shared.server.github else {}
         authorization = authorization or await self._credential(about)
         if authorization is not None:
@@ -216,9 +229,10 @@ class Transport:
         return headers
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
-        """What a failure below HTTP means; no trust in a certificate stops the host.
+        """Translate a failure below HTTP.
 
-        After a connection broke, none is kept for a while.
+        An untrusted certificate opens the host's circuit; after a broken connection none is kept for
+        a while.
         """
         failure = network_error(error, self.name, url, proxy)
         if isinstance(failure, Unreachable) and failure.permanent and origin(url) == self.origin:
@@ -230,7 +244,7 @@ class Transport:
     async def read(
         self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
     ) -> bytes:
-        """Read an answer's body to its end (or the first ``limit`` bytes) and give it back."""
+        """Read a response's body to its end, or its first ``limit`` bytes, and release it."""
         if response.status == 304:  # which never has one
             response.release()
             return b""
@@ -243,7 +257,7 @@ class Transport:
             raise self.failed(error, url, None) from None
 
     async def _whole(self, response: aiohttp.ClientResponse, url: str) -> bytes:
-        """A body to its end, which has to come before the memory's."""
+        """The whole body, unless it is so large that it endangers memory."""
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             chunks.append(chunk)
@@ -258,7 +272,7 @@ class Transport:
         return b"".join(chunks)
 
     def redirected(self, method: str, url: str, response: aiohttp.ClientResponse) -> str:
-        """Where a redirect leads, if it may be followed.
+        """Return where a redirect leads, if it may be followed.
 
         Repositories that were renamed answer reads with 301 and writes with 307.
 

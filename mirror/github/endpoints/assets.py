@@ -1,4 +1,4 @@
-"""The bytes of one asset: read from any place of it, and sent once."""
+"""The bytes of one asset: read from any offset, and sent once."""
 
 from __future__ import annotations
 
