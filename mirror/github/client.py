@@ -1,9 +1,8 @@
-"""A host, asked with one credential: the shell around the protocol.
+"""The client of a host: sends requests with one credential.
 
-The story of a request: the rate limiter admits it, the credential is added, it is sent, its
-redirects are followed by hand, and its answer is decoded. What fails is repeated by one policy;
-what concerns the whole host opens its circuit breaker. Streams are sent once: who copies an asset
-repeats the copy as a whole.
+A request is admitted by the rate limiter, gets the credential, is sent, its redirects are followed
+here, and the response is decoded. One policy decides what is retried; a failure of the whole host
+opens its circuit breaker. Streams are sent once: an asset's copy is retried as a whole.
 """
 
 from __future__ import annotations
@@ -79,10 +78,10 @@ log = structlog.get_logger(__name__)
 
 
 class GitHubClient:
-    """A host, asked with one credential.
+    """Sends requests to a host, with one credential.
 
-    Use as an asynchronous context manager, in one event loop. Several clients of one host, each in
-    the event loop of its own thread, share a ``state``: together they are as one to the host.
+    Use as an asynchronous context manager, in one event loop. Clients of one host in the event loops
+    of several threads share a ``state``: its limits apply to all of them together.
 
     Args:
         name: The host's configured name, for errors and logs.
@@ -90,13 +89,13 @@ class GitHubClient:
         api_url: Its API address, where it does not follow from ``url``.
         auth: The credential.
         clock: The time, and every wait.
-        network: How it is reached.
-        timeouts: How long is waited.
+        network: How the host is reached.
+        timeouts: How long to wait for it.
         limits: How much is sent to it.
-        retry: How often a JSON request is sent, and after which waits.
+        retry: Maximum attempts of a JSON request, and the waits between them.
         jitter: A random number from 0 to 1.
         on_request: Called after every request.
-        state: Of another client of the same host and credential; ``limits`` are then that one's.
+        state: Shared with another client of the same host and credential; replaces ``limits``.
     """
 
     def __init__(
@@ -167,16 +166,16 @@ class GitHubClient:
     ) -> None:
         await self._transport.close()
 
-    # --- what is known ---------------------------------------------------------------------------
+    # --- state -----------------------------------------------------------------------------------
 
     @property
     def fingerprint(self) -> str:
-        """The credential's: what an ETag is worth depends on it."""
+        """The credential's: an ETag is valid only with the credential that it was received with."""
         return self._auth.fingerprint
 
     @property
     def app(self) -> AppAuth | None:
-        """The GitHub App that the host is asked as, if it is one."""
+        """The credential, if it is a GitHub App."""
         return self._auth if isinstance(self._auth, AppAuth) else None
 
     @property
@@ -186,7 +185,7 @@ class GitHubClient:
 
     @property
     def rate_limit(self) -> RateLimit | None:
-        """What the host said last of its primary limit."""
+        """The primary rate limit according to the last response."""
         return self.state.rate_limit
 
     @property
@@ -196,7 +195,7 @@ class GitHubClient:
 
     @property
     def paused_until(self) -> datetime | None:
-        """Before when the host wants no requests, or ``None``."""
+        """When the current pause ends; ``None`` outside of a pause."""
         return self.rate_limiter.paused_until
 
     def reset(self) -> None:
@@ -205,38 +204,38 @@ class GitHubClient:
         self.revive()
 
     def revive(self) -> None:
-        """Send requests again, one alone at first, whatever has failed before."""
+        """Send requests again, at first a single one, whatever failed before."""
         self.state.revive()
         self._auth.begin()
 
     def revive_if_due(self) -> None:
-        """Send requests again if the host was disabled for long enough: for who can wait for it."""
+        """Send requests again if the cool-down of a disabled host is over."""
         if self.state.revive_if_due():
             self._auth.begin()
 
     def closed_for(self) -> float:
-        """Seconds until the host takes work again; 0 while it does."""
+        """Seconds until requests are sent again; 0 while they are."""
         retry_in = self.breaker.retry_in(self.clock.monotonic())
         return max(retry_in, self.rate_limiter.paused_for())
 
     def lane(self, lane: Lane) -> CircuitBreaker:
-        """The circuit breaker of a lane; who moves the bytes notes there what becomes of them."""
+        """The circuit breaker of a lane; transfers report their results to it."""
         return self.state.breakers[lane]
 
     def count_retry(self) -> None:
-        """Count a request that is sent again: every repeat is in the report."""
+        """Count a retry: the report shows every one."""
         self.state.count(retried=1)
 
     async def authorization(self, address: str) -> str | None:
         """The ``Authorization`` header for what a request is about; ``None`` for none.
 
         Raises:
-            GitHubError: The credential cannot be had.
+            GitHubError: The credential cannot be obtained.
         """
         return await self._auth.header(self, address)
 
     async def capabilities(self) -> Capabilities:
-        """What the host can do, from what an earlier answer told, else from ``GET /meta``.
+        """What the host can do, according to an earlier response or to ``GET /meta``.
 
         Source: https://docs.github.com/enterprise-server/rest/meta/meta (``installed_version``) and
         the header ``X-GitHub-Enterprise-Version`` of GitHub Enterprise Server's answers.
@@ -254,8 +253,8 @@ class GitHubClient:
         except (NotFound, AuthError):
             if self.stopped:
                 raise
-            version = ""  # a server that hides its version is of unknown, hence old, age
-        if self.state.server.known:  # a header told it meanwhile
+            version = ""  # a server that hides its version is treated as old
+        if self.state.server.known:  # from a header meanwhile
             return
         text = version if isinstance(version, str) else None
         self.state.server = Server(version=text, known=True, github=text is None)
@@ -387,7 +386,7 @@ class GitHubClient:
     ) -> Answer:
         status, headers = response.status, response.headers
         if status == 304:
-            if not call.etag:  # taken for an empty list, it would say that everything is gone
+            if not call.etag:  # as an empty list it would mean that everything was deleted
                 raise BadAnswer(
                     f"{self.name}: {public(url)} answered 304 to a request without a condition",
                     host=self.name,
@@ -417,12 +416,12 @@ class GitHubClient:
             error.ambiguous = error.ambiguous or status < 300
             raise
 
-    # --- giving up -------------------------------------------------------------------------------
+    # --- failures --------------------------------------------------------------------------------
 
     async def ask_as(self, authorization: str, method: str, path: str) -> Any:
-        """Send a request of the credential itself, once; the answer's JSON.
+        """Send a request of the credential itself, once, and return the response's JSON.
 
-        Whoever needs the credential holds a connection already.
+        The request that needs the credential holds a connection already.
 
         Raises:
             GitHubError: It failed.
@@ -448,15 +447,15 @@ class GitHubClient:
         tries: int = 2,
         proves: bool = True,
     ) -> T:
-        """Send; after a 401 once more if there is another credential by now, else stop.
+        """Send; after a 401 retry with a renewed credential, else open the circuit.
 
-        Several refusals would make the host refuse good credentials, too.
+        After several refusals, hosts refuse valid credentials too.
 
         Args:
-            address: What is asked for.
-            send: Sends.
-            tries: How often.
-            proves: Its answer may prove the credential to those who wait for that.
+            address: What the request is about.
+            send: Sends it.
+            tries: Maximum attempts.
+            proves: Whether its response may prove the credential.
 
         Source: https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
         ("Failed login limit")
@@ -484,17 +483,17 @@ class GitHubClient:
                     ) from None
 
     def _heed_maintenance(self, error: ServerError) -> None:
-        """A host that says when it is back is asked nothing before, by anyone."""
+        """Pause all requests until the end of a maintenance that the host announced."""
         if error.status == 503 and error.retry_at and not isinstance(error, StorageError):
             latest = self.clock.now() + timedelta(seconds=LONGEST_WAIT)
             self.rate_limiter.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send; while the circuit is half-open one request alone, until the host answers one."""
+        """Send; while the circuit is half-open one request at a time, until one succeeds."""
         if not self.breaker.is_closed:
             async with self.state.proving:
                 self.rate_limiter.check()
-                if not self.breaker.is_closed:  # nobody proved it meanwhile
+                if not self.breaker.is_closed:  # no other request proved it meanwhile
                     return await self._proof(send)
         return await send()
 
@@ -511,9 +510,9 @@ class GitHubClient:
         return answer
 
     async def _prove(self, address: str) -> None:
-        """Have the credential proven before a stream is sent: by a small request, if at all.
+        """Prove the credential by a small request before a stream is sent, if it is unproven.
 
-        A stream may take hours, and everything that is asked of the host waits for the proof.
+        A stream may take hours, and all other requests to the host wait for the proof.
         """
         if self.breaker.is_closed or await self._had(self.authorization(address)) is None:
             return
@@ -531,7 +530,7 @@ class GitHubClient:
                 raise
 
     async def _had(self, credential: Awaitable[T]) -> T:
-        """Await a credential; where the host refuses what it is got by, nobody else tries."""
+        """Await a credential; if the host refuses the App itself, open the circuit."""
         try:
             return await credential
         except AuthError as error:
@@ -540,7 +539,7 @@ class GitHubClient:
             raise
 
     async def _renewed(self, used: str | None, address: str) -> bool:
-        """After a 401: whether there is another credential than the one that was refused."""
+        """After a 401: whether the credential was renewed."""
         try:
             return await self._had(self._auth.refresh(self, used, address))
         except (MirrorError, OSError) as error:
@@ -554,7 +553,7 @@ class GitHubClient:
         if not _is_down(error):
             return
         async with self.state.probing:
-            if error is self.stopped:  # it did so itself (a certificate, a proxy)
+            if error is self.stopped:  # it opened the circuit itself (a certificate, a proxy)
                 return
             self.rate_limiter.check()  # one failure is enough for all
             try:
@@ -568,9 +567,9 @@ class GitHubClient:
     def open_stream(
         self, url: str, headers: Mapping[str, str] | None = None, *, repeated: bool = False
     ) -> AbstractAsyncContextManager[Stream]:
-        """Open a download, following redirects by hand; only the API's own origin gets the token.
+        """Open a download and follow its redirects; only the API's origin gets the token.
 
-        It is opened once: no retries here. While it is open it holds one of the host's connections.
+        It is not retried here. While it is open it holds one of the host's connections.
 
         Args:
             url: As ``path`` of :meth:`get`.
@@ -633,7 +632,7 @@ class GitHubClient:
             return await self._admitted(
                 url,
                 lambda: self._streams.upload(url, chunks, size, content_type, self.upload_origins),
-                tries=1,  # the chunks are gone by then
+                tries=1,  # the chunks cannot be sent twice
                 repeated=repeated,
             )
 

@@ -1,4 +1,4 @@
-"""What all clients of a host share, also when each runs in a thread of its own."""
+"""What all clients of a host share, each of which may run in its own thread."""
 
 from __future__ import annotations
 
@@ -50,10 +50,9 @@ class Server:
 
 
 class SharedState:
-    """Limits, circuit breakers, counters, and what the host's responses said of it.
+    """Limits, circuit breakers, counters, and what the host's responses say about it.
 
-    Methods may be called from any thread and never block for longer than an assignment takes;
-    attributes are replaced as a whole.
+    Thread-safe: methods hold the lock only for assignments, and attributes are replaced as a whole.
 
     Args:
         name: The host's configured name.
