@@ -20,19 +20,21 @@ from mirror.core.execution.action import (
 )
 from mirror.core.execution.asset_order import AssetOrder
 from mirror.core.execution.outcome import Outcome
+from mirror.core.execution.publication import (
+    Completeness,
+    Hold,
+    publication_refused,
+    settle_release,
+)
 from mirror.core.execution.settlement import (
     Accept,
-    Completeness,
     Destination,
     Expected,
     Fail,
-    Hold,
     NameTaken,
     are_complete,
     fault,
-    publication_refused,
     replaces_in_place,
-    settle_release,
     settle_rename,
 )
 from mirror.core.planning.renames import vacated

@@ -10,21 +10,15 @@ import pytest
 
 from mirror.core.domain.asset_names import temporary_name
 from mirror.core.execution.action import (
-    PublishRelease,
-    ReleaseWork,
     RenameAsset,
     ReplaceAsset,
-    UpdateRelease,
     UploadAsset,
 )
 from mirror.core.execution.settlement import (
     Accept,
-    Completeness,
     Destination,
     Expected,
     Fail,
-    Finish,
-    Hold,
     NameTaken,
     Retry,
     Sent,
@@ -36,11 +30,9 @@ from mirror.core.execution.settlement import (
     fault,
     is_conclusive,
     needs_branch,
-    publication_refused,
     release_changed,
     replaces_in_place,
     repository_may_exist,
-    settle_release,
     settle_rename,
     settle_reply,
     settle_upload,
@@ -56,7 +48,6 @@ from mirror.errors import (
     ServerError,
     ShortRead,
     SourceChanged,
-    Unmirrorable,
     ValidationFailed,
     Waiting,
 )
@@ -425,55 +416,6 @@ def test_a_404_for_what_is_listed_is_a_missing_permission() -> None:
         problem = deletion_refused(seen, error, [DRAFT])
         assert problem is not None
         assert problem.kind == "permission"
-
-
-# -- the release ------------------------------------------------------------------------------
-
-PUBLISH, UPDATE = PublishRelease({"tag_name": "v1"}), UpdateRelease({"tag_name": "v1"})
-DAMAGED = DigestMismatch("other bytes")
-
-
-@pytest.mark.parametrize(
-    ("finish", "found", "incomplete_too", "expected"),
-    [
-        (PUBLISH, Completeness(), True, Finish()),
-        (PUBLISH, Completeness(pending=True), True, Hold()),
-        (PUBLISH, Completeness(pending=True, impossible=True), True, Hold()),
-        (PUBLISH, Completeness(impossible=True), True, Finish(remove_incomplete=True)),
-        (PUBLISH, Completeness(impossible=True), False, Hold()),
-        (PUBLISH, Completeness(damaged=DAMAGED), True, Fail(DAMAGED)),
-        (UPDATE, Completeness(), True, Finish()),
-        (UPDATE, Completeness(pending=True), False, Finish()),
-        (UPDATE, Completeness(impossible=True), False, Finish()),
-        (UPDATE, Completeness(damaged=DAMAGED), True, Fail(DAMAGED)),
-    ],
-)
-def test_a_release_is_published_once_nothing_more_can_arrive(
-    finish: PublishRelease | UpdateRelease,
-    found: Completeness,
-    incomplete_too: bool,
-    expected: object,
-) -> None:
-    """What may still arrive holds a draft back; what can never arrive does so if configured."""
-    release = a_release()
-    work = ReleaseWork(0, release, None, finish=finish, publish_incomplete=incomplete_too)
-    assert settle_release(work, found) == expected
-
-
-def test_a_final_failure_is_impossible_and_any_other_is_pending() -> None:
-    """A host that understood and refused will refuse again; anything else may pass."""
-    found = Completeness()
-    found.failed(Unmirrorable("too-large", "no"))
-    assert found == Completeness(impossible=True)
-    found.failed(ServerError("502", status=502))
-    assert found == Completeness(pending=True, impossible=True)
-
-
-def test_a_tag_that_was_published_meanwhile_is_left_to_the_next_pass() -> None:
-    """It is not quarantined: the next pass sees the other release and follows the policy."""
-    assert isinstance(publication_refused(refused("already-exists")), Waiting)
-    for error in (refused("text-too-long"), ServerError("502", status=502)):
-        assert publication_refused(error) is error
 
 
 # -- the repository ---------------------------------------------------------------------------
