@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future
 
 
 class ThreadSafeSemaphore:
@@ -18,37 +17,57 @@ class ThreadSafeSemaphore:
     def __init__(self, value: int) -> None:
         self._lock = threading.Lock()
         self._free = value
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[_Turn] = deque()
 
     async def acquire(self) -> None:
-        """Wait for a turn; whoever is cancelled meanwhile holds nothing."""
+        """Wait for a turn; a task that is cancelled while it waits holds nothing."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
-            turn: Future[None] = Future()
+            turn = _Turn()
             self._waiting.append(turn)
         try:
-            await asyncio.wrap_future(turn)
+            await turn.begun
         except asyncio.CancelledError:
-            if not turn.cancel():  # it came in the same moment
+            with self._lock:
+                if waiting := turn in self._waiting:
+                    self._waiting.remove(turn)
+            if not waiting:  # the turn came at the same moment
                 self.release()
             raise
 
     def release(self) -> None:
-        """Hand over to whoever waits longest."""
+        """Hand over to the task that has waited longest."""
         with self._lock:
-            while self._waiting:
-                turn = self._waiting.popleft()
-                if turn.set_running_or_notify_cancel():
-                    break
-            else:
+            if not self._waiting:
                 self._free += 1
                 return
-        turn.set_result(None)
+            turn = self._waiting.popleft()
+        turn.begin()
 
     async def __aenter__(self) -> None:
         await self.acquire()
 
     async def __aexit__(self, *_: object) -> None:
         self.release()
+
+
+class _Turn:
+    """What one task waits for."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.begun: asyncio.Future[None] = self._loop.create_future()
+
+    def begin(self) -> None:
+        """Wake the task, from any thread."""
+        if self._thread == threading.get_ident():  # spares the loop a wake-up through its socket
+            self._wake()
+        else:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)

@@ -91,14 +91,15 @@ class SharedState:
         self.date = ""
         self.tls: ssl.SSLContext | Literal[True] | None = None
         self._clock = clock
-        self._counts = RequestCount(0, 0, 0)
+        self._total = self._not_modified = self._retried = 0
         self._rate_limit: Mapping[str, str] | None = None
         self._broke_at: float | None = None
 
     @property
     def counts(self) -> RequestCount:
         """Requests since :meth:`reset`; those to storage hosts are not counted."""
-        return self._counts
+        with self.lock:
+            return RequestCount(self._total, self._not_modified, self._retried)
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -115,17 +116,14 @@ class SharedState:
     def count(self, *, total: int = 0, not_modified: int = 0, retried: int = 0) -> None:
         """Add to the counters."""
         with self.lock:
-            before = self._counts
-            self._counts = RequestCount(
-                before.total + total,
-                before.not_modified + not_modified,
-                before.retried + retried,
-            )
+            self._total += total
+            self._not_modified += not_modified
+            self._retried += retried
 
     def reset(self) -> None:
         """Count from 0."""
         with self.lock:
-            self._counts = RequestCount(0, 0, 0)
+            self._total = self._not_modified = self._retried = 0
 
     def learn(self, headers: Mapping[str, str], *, limits: bool) -> None:
         """Note what every response says besides its content.
