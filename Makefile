@@ -11,8 +11,9 @@ LOCK ?=
 BENCH_ARGS ?=
 
 # Fast tests that depend on the time or the date, for `make test-dates`.
-QUICK := tests/config tests/core tests/daemon tests/emulator tests/faults/test_mended.py \
-  tests/faults/test_network.py tests/github tests/notify tests/page tests/storage tests/sync
+QUICK := tests/check tests/config tests/core tests/daemon tests/emulator tests/faults/test_mended.py \
+  tests/faults/test_network.py tests/github tests/notify tests/page tests/storage tests/sync \
+  tests/test_app.py tests/verify
 # Under faketime, browsers, systemd-analyze and promtool fail to start or use another clock.
 SLOW := tests/page/test_browser.py tests/daemon/test_alerts.py tests/daemon/test_units.py
 # Files carry the machine's real dates, so remains of a killed run would look a year old.
@@ -20,8 +21,8 @@ SLOW += tests/sync/test_spool.py
 # PyGithub sleeps until a time on the monotonic clock, which faketime breaks.
 SLOW += tests/sync/test_independent.py
 # These start many processes or take minutes, and test no dates beyond those of the other tests.
-SLOW += tests/core/test_planner_laws.py tests/daemon/test_service.py tests/daemon/test_local_zone.py \
-  tests/github/test_client_loops.py tests/notify/test_apprise_sender.py tests/sync/test_kill.py \
+SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
+  tests/daemon/test_local_zone.py tests/notify/test_apprise_sender.py tests/sync/test_kill.py \
   tests/sync/test_large.py tests/sync/test_tags_push.py
 
 # Fake the date but not the monotonic clock, in every process. With faketime's monotonic "fix", waiting

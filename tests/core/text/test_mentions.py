@@ -11,7 +11,7 @@ from mirror.core.text import mentions
 from mirror.core.text.mentions import ZERO_WIDTH, escape_mentions
 from support.markdown import Page, a_text
 
-TOP = Path(__file__).resolve().parents[2]
+TOP = Path(__file__).resolve().parents[3]
 PROSE = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")])
 AT = f"@{ZERO_WIDTH}"
 
