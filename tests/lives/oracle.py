@@ -105,6 +105,8 @@ class Oracle:
         self._touched_in_pass: set[str] = set()
         self._touched_ever: set[str] = set()
         self._meddled: set[int] = set()
+        self._temporaries: set[int] = set()
+        self._taken_over: set[int] = set()
         self._followed: set[int] = set()
         self._given: set[int] = set()
         self._adopted = False
@@ -129,6 +131,9 @@ class Oracle:
             self._touched_ever.add(change.release.tag)
             if change.asset:
                 self._meddled.add(change.asset.id)
+                # Where the ledger does not know it, its temporary name was all that told of us.
+                if change.asset.id in self._temporaries and not _temporary(change.asset):
+                    self._taken_over.add(change.asset.id)
             self._theirs = self._now_theirs()
         else:
             self._check_theirs(change)
@@ -276,6 +281,8 @@ class Oracle:
                 self._say("half visible", f"published with {problem}")
 
     def _note_shown(self) -> None:
+        releases = self._target.releases.values()
+        self._temporaries = {a.id for r in releases for a in r.assets.values() if _temporary(a)}
         self._shown = {
             (release.id, asset.name): asset.data
             for release in self._target.releases.values()
@@ -424,7 +431,7 @@ class Oracle:
         for other in copy.assets.values():
             if other.name.casefold() not in names or other.data == asset.data:
                 continue
-            if other.by == PEOPLE:
+            if other.by == PEOPLE or other.id in self._taken_over:
                 return f"others' file #{other.id} has its name"
             # A copy of something that is gone, or not selected any more, and kept.
             if self._kept(release.tag, other, asset):
@@ -599,8 +606,11 @@ class Oracle:
     def _is_theirs(self, copy: Release, asset: Asset) -> bool:
         """Whether a file of others has an asset's name: it proves nothing that it is as large."""
         names = {name.casefold() for name in self._names(asset.name)}
-        others = (other for other in copy.assets.values() if other.by == PEOPLE)
-        return any(other.name.casefold() in names for other in others)
+        return any(
+            other.name.casefold() in names
+            for other in copy.assets.values()
+            if other.by == PEOPLE or other.id in self._taken_over
+        )
 
     def _leftovers(self) -> Iterator[str]:
         """What nobody needs."""

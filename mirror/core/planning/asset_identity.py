@@ -83,8 +83,8 @@ class KnownCopy:
             return known == (asset.name, name, None)
         # Of a name that the server changed in a way that nobody could guess, the label tells.
         guess = guessed_name(asset.name)
-        labelled = guess != asset.name == self.asset.label and may_become(asset.name, name)
-        return name == guess or labelled
+        labelled = self.asset.label in {asset.name, asset.label or asset.name}
+        return name == guess or (labelled and may_become(asset.name, name))
 
 
 def examine(copies: Copies, living: Mapping[int, Asset]) -> dict[int, KnownCopy]:

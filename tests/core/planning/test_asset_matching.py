@@ -466,6 +466,16 @@ def test_a_label_tells_a_copy_whose_name_nobody_could_guess() -> None:
     assert matched(two, [copy], assume=True).present == {}
 
 
+def test_the_name_of_a_copy_that_its_label_tells_is_known() -> None:
+    """After a lost ledger: names that are exchanged later are, in an order that can be done."""
+    first, second = an_asset(1, "ä.zip", label="Linux", sha256=A), an_asset(2, "b.zip", sha256=B)
+    here = [an_asset(50, "ae.zip", label="Linux", sha256=A), an_asset(60, "b.zip", sha256=B)]
+    records = matched([first, second], here, assume=True).present.values()
+    swapped = [replace(first, name="b.zip"), replace(second, name="ä.zip")]
+    found = matched(swapped, here, *records, followed=True)
+    assert [type(action) for action in found.actions] == [RenameAsset] * 3
+
+
 def test_no_copy_is_taken_for_another_s() -> None:
     """Of two names that the server makes one of, the copy's label tells whose it is."""
     spaced, dotted = an_asset(1, "a b.zip", 20), an_asset(2, "a.b.zip", 10)
