@@ -94,6 +94,7 @@ class Oracle:
         self.violations: list[Violation] = []
         self.forgotten: set[int] = set()
         self.forgotten_releases: set[int] = set()
+        self.forgotten_names: set[int] = set()
         self.forgetful = False
         self._source = source
         self._target = target
@@ -513,6 +514,9 @@ class Oracle:
             for asset in release.assets.values():
                 if asset.by == MIRROR and asset.created > since - 3:
                     self.forgotten.add(asset.id)
+                # A copy that was renamed later is known, but perhaps not whose name it has.
+                if asset.by == MIRROR and asset.updated > since - 3:
+                    self.forgotten_names.add(asset.id)
         for release in self._target.releases.values():  # ours within theirs
             if release.by == PEOPLE:
                 self.forgotten |= {a.id for a in release.assets.values() if a.created > since - 3}
@@ -581,7 +585,8 @@ class Oracle:
         for problem in problems:
             if self._unknowable(problem):
                 continue
-            lost = problem.shown is not None and problem.shown.id in self.forgotten
+            forgotten = self.forgotten | self.forgotten_names
+            lost = problem.shown is not None and problem.shown.id in forgotten
             if not (problem.blocked or lost):
                 told = f"{problem}; the report is {last.status!r}: {_told(last)}"
                 self._say("not converged", told)
