@@ -148,6 +148,7 @@ class CircuitBreaker:
         """
         self.state = "half-open"
         self._cooled_down = True
+        self._refused = 0  # so that the next one is sent, however many were refused before
         if afresh:
             self._openings = 0
 

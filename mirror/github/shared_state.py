@@ -169,7 +169,7 @@ class SharedState:
         """Let the next request find out whether the host is there, whatever has failed before."""
         with self.lock:
             for breaker in self.breakers.values():
-                if breaker is self.breaker or breaker.is_open:
+                if breaker is self.breaker or not breaker.is_closed:
                     breaker.half_open(afresh=True)
 
     def revive_if_due(self) -> bool:

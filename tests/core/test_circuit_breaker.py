@@ -195,6 +195,18 @@ def test_an_open_circuit_lets_through_less_and_less() -> None:
     assert sum(breaker.allows(1) for _ in range(100)) == 100
 
 
+@pytest.mark.parametrize("refused", range(9))
+def test_a_pass_begins_with_a_probe(refused: int) -> None:
+    """However many requests the last pass was refused, the first one of the next is sent."""
+    breaker = a_breaker("open")
+    for number in range(refused):
+        if breaker.allows(1):
+            breaker.failed(1, number, DOWN)
+    breaker.half_open(afresh=True)
+    assert breaker.allows(2)
+    assert not breaker.is_closed
+
+
 def test_probes_that_fail_before_the_cool_down_do_not_prolong_it() -> None:
     """Of a thousand requests ten are probes also where each of them fails at once."""
     breaker = a_breaker("open")

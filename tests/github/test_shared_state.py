@@ -16,6 +16,8 @@ from aiohttp import web
 from mirror.core.retry import RetryPolicy
 from mirror.errors import AuthError, ConnectionLost, HostStopped, RateLimited, ShortRead, Stalled
 from mirror.github import GitHubClient, TokenAuth
+from mirror.github.settings import Limits
+from mirror.github.shared_state import SharedState
 from mirror.transfer.event_loops import ask, finish
 from support.clock import VirtualClock
 from support.fakehost import fake_host
@@ -452,3 +454,17 @@ async def test_either_way_comes_to_the_same(ways: str) -> None:
         hold.set()
         assert type(error) is Stalled
         assert got == 2 * PART
+
+
+@pytest.mark.parametrize("state", ["open", "half-open"])
+def test_a_new_pass_tries_every_lane(state: str) -> None:
+    """The last pass may have ended while a probe was in flight, with many transfers refused."""
+    shared = SharedState("ghe", VirtualClock(), Limits(), github=False)
+    lane = shared.breakers["download"]
+    lane.trip(0, ConnectionLost("down"))
+    assert sum(lane.allows(1) for _ in range(20)) == 5
+    if state == "open":
+        lane.trip(1, ConnectionLost("still down"))
+    assert lane.state == state
+    shared.revive()
+    assert lane.allows(1)
