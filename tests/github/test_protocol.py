@@ -487,6 +487,21 @@ def test_a_422_for_spam_is_a_limit() -> None:
     assert isinstance(error(422, {"message": "endpoint has been spammed."}), RateLimited)
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        "was submitted too quickly",
+        {"resource": "Release", "code": "custom", "message": "was submitted too quickly"},
+        {"code": "unprocessable", "field": "data", "message": "was submitted too quickly"},
+    ],
+)
+def test_an_item_of_a_422_may_be_a_limit(item: object) -> None:
+    """What passes by itself is not quarantined because the answer names a field."""
+    caught = error(422, {"message": "Validation Failed", "errors": [{"code": "invalid"}, item]})
+    assert isinstance(caught, RateLimited)
+    assert not caught.final
+
+
 def test_maintenance_may_say_when_it_ends() -> None:
     """Retry-After of a 503 is kept."""
     caught = error(503, b"", Retry_After="120")

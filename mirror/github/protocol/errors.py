@@ -159,7 +159,10 @@ def _is_page(body: bytes) -> bool:
 
 # Messages of GitHub for what neither a status, nor a code, nor a field tells; in lower case.
 
-LIMIT_MESSAGES = ("rate limit", "abuse detection", "submitted too quickly", "spammed")
+QUICK_MESSAGE = "submitted too quickly"
+"""Of a 422 that is a secondary limit, or of one of its items, where a model's validations end up."""
+
+LIMIT_MESSAGES = ("rate limit", "abuse detection", QUICK_MESSAGE, "spammed")
 """Of a 403 or a 422 that is a secondary limit. Source:
 https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
 and the description of 422 in GitHub's OpenAPI ("or the endpoint has been spammed")."""
@@ -379,7 +382,8 @@ def _absent(refusal: _Refusal) -> GitHubError:
 
 
 def _unprocessable(refusal: _Refusal) -> GitHubError:
-    return (_limited if refusal.says(*LIMIT_MESSAGES) else _not_taken)(refusal)
+    quick = any(QUICK_MESSAGE in _detail(item).lower() for item in refusal.errors)
+    return (_limited if quick or refusal.says(*LIMIT_MESSAGES) else _not_taken)(refusal)
 
 
 def _not_taken(refusal: _Refusal) -> GitHubError:
