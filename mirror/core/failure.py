@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mirror.core.hints import advice
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.errors import MAX_MESSAGE, FailureKind, GitHubError, Hint, MirrorError, truncate
+
+if TYPE_CHECKING:
+    StoredKind = FailureKind
+    StoredHint = Hint
+else:
+    # Any text is read: one word of other code must not cost a document of the ledger.
+    StoredKind = StoredHint = str
 
 State = Literal["failed", "waiting", "blocked", "quarantined"]
 
@@ -17,8 +24,16 @@ _BLOCKED = frozenset({"credential", "permission", "archived"})
 _WAITING = frozenset({"not-ready", "tag-missing", "name-taken", "policy"})
 """It may succeed once something else has happened."""
 
+_KINDS = frozenset(get_args(FailureKind))
+_HINTS = frozenset(get_args(Hint))
+
 _NAMED: frozenset[State] = frozenset({"waiting", "blocked"})
 """States that a sentence begins with; the others are told by the heading above it."""
+
+
+def known_kind(kind: StoredKind) -> FailureKind:
+    """The kind itself, or ``internal`` if other code stored one that this one does not know."""
+    return kind if kind in _KINDS else "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +41,13 @@ class Failure:
     """What could not be done, known before anything was tried or learnt on the way.
 
     Attributes:
-        kind: One of those of the report's contract.
+        kind: One of those of the report's contract; ``internal`` for any other.
         detail: The facts: what was attempted, what was found, what a host answered.
         action: The action's name, or what was read (``list-releases``).
         release, asset: What it is about; ``None`` for the mirror as a whole.
         status_code: The HTTP status, where a host answered.
         attempts: Attempts that were made; 0 for what was known beforehand.
-        hint: Which advice applies, if not that of the kind.
+        hint: Which advice applies, if not that of the kind; an unknown one is dropped.
         final: It stays so until something changes: it is quarantined.
         next_attempt: When it is tried again (ISO 8601, UTC); ``None`` for the next pass.
         release_id: The source's release, ``0`` for the mirror as a whole.
@@ -40,14 +55,14 @@ class Failure:
         facts: A fingerprint of what failed for good; while it is the same, it is not tried again.
     """
 
-    kind: FailureKind
+    kind: StoredKind
     detail: str
     action: str = ""
     release: str | None = None
     asset: str | None = None
     status_code: int | None = None
     attempts: int = 0
-    hint: Hint | None = None
+    hint: StoredHint | None = None
     final: bool = False
     next_attempt: str | None = None
     release_id: int = 0
@@ -56,6 +71,9 @@ class Failure:
 
     def __post_init__(self) -> None:
         bound(self, detail=MAX_MESSAGE, release=MOST_NAMED, asset=MOST_NAMED)
+        object.__setattr__(self, "kind", known_kind(self.kind))
+        if self.hint not in _HINTS:
+            object.__setattr__(self, "hint", None)
 
     @classmethod
     def of(cls, error: BaseException, action: str = "", **subject: Any) -> Failure:
@@ -132,10 +150,11 @@ class Quarantined:
     since: str
     release: str | None = None
     asset: str | None = None
-    kind: FailureKind = "rejected"
+    kind: StoredKind = "rejected"
 
     def __post_init__(self) -> None:
         bound(self, error=MAX_MESSAGE, release=MOST_NAMED, asset=MOST_NAMED)
+        object.__setattr__(self, "kind", known_kind(self.kind))
 
     @property
     def failure(self) -> Failure:

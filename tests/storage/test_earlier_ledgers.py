@@ -292,6 +292,29 @@ async def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
     assert index.mirrors["mirrors/tool"] == INDEX.mirrors["mirrors/tool"]
 
 
+async def test_an_unknown_kind_of_failure_is_internal(tmp_path: Path) -> None:
+    """A word that other code stored costs its own meaning, and not the document."""
+    store = open_copy(tmp_path, 2)
+    ledger, index = TOOL.encode(), INDEX.encode()
+    document = json.loads(ledger)
+    document["quarantined"][0]["kind"] = "novel"
+    (tmp_path / "ledger" / "mirrors/tool.json").write_text(json.dumps(document))
+    document = json.loads(index)
+    entry = document["mirrors"]["mirrors/tool"]
+    entry["failure"] = {"kind": "novel", "hint": "novel", "detail": "it failed"}
+    entry["quarantined"] = [{"error": "no", "since": "2026-01-01", "kind": "novel"}]
+    (tmp_path / "ledger" / "index.json").write_text(json.dumps(document))
+
+    found = await store.load("mirrors/tool")
+    assert found
+    assert next(iter(found.quarantined.values())).kind == "internal"
+    assert found.releases == TOOL.releases
+    entry = (await store.load_index()).mirrors["mirrors/tool"]
+    assert entry.failure == Failure("internal", "it failed")
+    assert [item.kind for item in entry.quarantined] == ["internal"]
+    assert entry.pages == INDEX.mirrors["mirrors/tool"].pages
+
+
 def _with_more(node: Any, name: str = "") -> Any:
     if isinstance(node, list):
         return [_with_more(item) for item in node]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct, field
 
-from mirror.core.failure import Quarantined
+from mirror.core.failure import Quarantined, StoredKind, known_kind
 from mirror.core.json_types import Count, RepositoryName, WholeNumber
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.ledger.index import (
@@ -22,7 +22,6 @@ from mirror.core.ledger.index import (
     PageProof,
     ProofCounts,
 )
-from mirror.errors import FailureKind
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -97,7 +96,8 @@ class QuarantineEntry(Struct):
         asset_id: The source asset's id, ``0`` if the release itself failed.
         facts: A fingerprint of what failed; anything else is tried again.
         since: When it failed first (ISO 8601, UTC).
-        kind: What kind of failure it is; documents of before do not say.
+        kind: What kind of failure it is; ``internal`` if it is unknown, and ``rejected`` in
+            documents stored before this was recorded.
     """
 
     release_id: WholeNumber
@@ -107,7 +107,10 @@ class QuarantineEntry(Struct):
     since: str
     release: str
     asset: str | None = None
-    kind: FailureKind = "rejected"
+    kind: StoredKind = "rejected"
+
+    def __post_init__(self) -> None:
+        self.kind = known_kind(self.kind)
 
     def report(self) -> Quarantined:
         """As reports show it."""
