@@ -140,11 +140,11 @@ class RateLimiter:
 
     async def take(self, *, write: bool) -> None:
         """Acquire a connection; see :meth:`slot`."""
-        if write and self._write_step:
-            await self._in_step()
         while True:
             if not self._open():
                 await self._pass()
+            if write and self._write_step:  # after a pause, so that no burst follows it
+                await self._in_step()
             await self._connections.acquire()
             if self._open():
                 return

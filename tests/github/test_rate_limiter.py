@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 import structlog.testing
@@ -49,6 +50,29 @@ async def test_writes_are_evenly_spaced() -> None:
     assert starts[-1] == 103  # what was not used is not saved up
     async with rate_limiter.slot():
         assert clock.monotonic() == 103
+
+
+@pytest.mark.parametrize("paused_at", [0.0, 2.5])
+async def test_writes_are_evenly_spaced_after_a_pause(paused_at: float) -> None:
+    """What waited for the end of a pause does not begin with a burst, which would cause the next."""
+    clock = VirtualClock()
+    rate_limiter = RateLimiter(clock, writes_per_minute=60)
+    started: list[float] = []
+
+    async def pause() -> None:
+        await clock.sleep(paused_at)
+        rate_limiter.pause(clock.now() + timedelta(seconds=60))
+
+    async def write() -> None:
+        async with rate_limiter.slot(write=True):
+            started.append(clock.monotonic())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pause())
+        for _ in range(6):
+            group.create_task(write())
+    assert len(started) == 6
+    assert all(later - earlier >= 1 for earlier, later in pairwise(started))
 
 
 async def test_a_pause_holds_everyone() -> None:
