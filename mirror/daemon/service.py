@@ -381,7 +381,7 @@ class Service:
             reports,
             requests=self._traffic.take_counts(),
         )
-        self._index.remember(report)
+        self._index.remember(report.pass_record())
         self._metrics.on_pass(reports, ended.seconds)
         totals = report.totals()
         done = sum(action.status == "done" for repo in reports for action in repo.actions)

@@ -110,5 +110,5 @@ class Batch:
             return
         self._saved_at = self._context.clock.monotonic()
         if ended:
-            self._context.index.remember(self.report())
+            self._context.index.remember(self.report().pass_record())
         await self._context.ledgers.save_index(self._context.index)

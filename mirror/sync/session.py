@@ -10,10 +10,10 @@ import msgspec
 import structlog
 
 from mirror.core.domain.selection import select
+from mirror.core.execution.ledger_updates import learn, note_commits, quarantine
 from mirror.core.failure import Failure
 from mirror.core.ledger.document import IndexEntry, Ledger
 from mirror.core.ledger.trust import is_audit_due, mismatch
-from mirror.core.ledger.updates import learn, note_commits, quarantine
 from mirror.core.planning.effort import is_heavy
 from mirror.core.planning.estimate import requests_of
 from mirror.core.planning.planner import PlanContext, plan

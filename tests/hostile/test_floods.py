@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from mirror.core.execution.ledger_updates import quarantine
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.document import Ledger
-from mirror.core.ledger.updates import quarantine
 from mirror.core.reporting.report import (
     ActionReport,
     Difference,

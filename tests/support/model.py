@@ -31,9 +31,15 @@ from mirror.core.execution.action import (
     UploadAsset,
     moves_bytes,
 )
+from mirror.core.execution.ledger_updates import (
+    learn,
+    quarantine,
+    record,
+    record_arrival,
+    record_in_place,
+)
 from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
-from mirror.core.ledger.updates import learn, quarantine, record, record_arrival, record_in_place
 from mirror.core.planning.planner import PlanContext, plan, tags_needed
 from mirror.core.planning.renames import vacated as vacated_by
 from mirror.core.text.timestamps import iso

@@ -301,3 +301,18 @@ def same_content(entry: AssetEntry, asset: Asset) -> bool:
     if asset.sha256 and known:
         return asset.sha256 == known
     return asset.id == entry.source_id
+
+
+def proof_of(entry: AssetEntry | None, copy: Asset, sha256: str | None) -> Proof:
+    """What is known of a copy's bytes.
+
+    Args:
+        entry: What was recorded before.
+        copy: The copy as the target shows it now.
+        sha256: Of the bytes that it should hold, where that is known.
+    """
+    if sha256 is not None and copy.sha256 == sha256:
+        return "bytes"
+    if entry is not None and entry.proof == "bytes":
+        return "bytes"
+    return "sent" if sha256 is not None and entry is not None and entry.created else "assumed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -12,9 +12,6 @@ from mirror.core.failure import Failure, Quarantined
 from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.errors import LedgerCorrupt
-
-if TYPE_CHECKING:
-    from mirror.core.reporting.report import Report
 
 MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
 """``NAME:OWNER/REPO``."""
@@ -121,20 +118,6 @@ class PassRecord(Struct, frozen=True):
     bytes: WholeNumber = 0
     requests: WholeNumber = 0
 
-    @classmethod
-    def of(cls, report: Report) -> PassRecord:
-        """Summarize a report."""
-        totals = report.totals()
-        return cls(
-            started_at=round(report.started_at.timestamp(), 3),
-            seconds=round((report.finished_at - report.started_at).total_seconds(), 3),
-            mirrors=totals["repositories"],
-            unchanged=totals["unchanged"],
-            failed=sum(repo.status == "failed" for repo in report.repositories),
-            bytes=totals["bytes_uploaded"],
-            requests=sum(count.total for count in report.requests.values()),
-        )
-
 
 class Told(Struct, frozen=True):
     """A failure notification that was sent for something without an entry in the index.
@@ -181,10 +164,10 @@ class Index(Struct):
     passes: tuple[PassRecord, ...] = ()
     told: tuple[Told, ...] = ()
 
-    def remember(self, report: Report) -> None:
+    def remember(self, record: PassRecord) -> None:
         """Record a pass that ended."""
-        self.finished_at = report.finished_at.timestamp()
-        self.passes = (*self.passes, PassRecord.of(report))[-PASSES_KEPT:]
+        self.finished_at = record.started_at + record.seconds
+        self.passes = (*self.passes, record)[-PASSES_KEPT:]
 
     @classmethod
     def decode(cls, content: bytes) -> Index:

@@ -10,14 +10,13 @@ from msgspec.structs import replace
 
 from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of, may_become
 from mirror.core.domain.source_archives import is_archive
-from mirror.core.ledger.document import AssetEntry, same_content
+from mirror.core.ledger.document import AssetEntry, proof_of, same_content
 from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mirror.core.domain.release import Asset
-    from mirror.core.ledger.document import Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,18 +297,3 @@ def new_record(asset: Asset, copy: KnownCopy, *, called: bool, created: bool) ->
         proof=proof_of(entry, here, sha256),
         new_name=entry.new_name if entry and not called else None,
     )
-
-
-def proof_of(entry: AssetEntry | None, copy: Asset, sha256: str | None) -> Proof:
-    """What is known of a copy's bytes.
-
-    Args:
-        entry: What was recorded before.
-        copy: The copy as the target shows it now.
-        sha256: Of the bytes that it should hold, where that is known.
-    """
-    if sha256 is not None and copy.sha256 == sha256:
-        return "bytes"
-    if entry is not None and entry.proof == "bytes":
-        return "bytes"
-    return "sent" if sha256 is not None and entry is not None and entry.created else "assumed"

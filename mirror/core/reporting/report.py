@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mirror.core.ledger.index import PassRecord
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.core.text.timestamps import iso
 from mirror.errors import truncate
@@ -248,6 +249,19 @@ class Report:
             for repository in document["repositories"]:
                 repository.setdefault("differences", [])  # it could not be verified
         return document
+
+    def pass_record(self) -> PassRecord:
+        """Summarize the pass for the history on the status page."""
+        totals = self.totals()
+        return PassRecord(
+            started_at=round(self.started_at.timestamp(), 3),
+            seconds=round((self.finished_at - self.started_at).total_seconds(), 3),
+            mirrors=totals["repositories"],
+            unchanged=totals["unchanged"],
+            failed=sum(repo.status == "failed" for repo in self.repositories),
+            bytes=totals["bytes_uploaded"],
+            requests=sum(count.total for count in self.requests.values()),
+        )
 
     def estimated_requests(self) -> dict[str, int]:
         """What ``sync`` would add to the requests that planning used, by host."""

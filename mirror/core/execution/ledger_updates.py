@@ -16,8 +16,7 @@ from mirror.core.execution.action import (
     UpdateRelease,
     UploadAsset,
 )
-from mirror.core.ledger.document import AssetEntry, QuarantineEntry, ReleaseEntry
-from mirror.core.planning.asset_identity import proof_of
+from mirror.core.ledger.document import AssetEntry, QuarantineEntry, ReleaseEntry, proof_of
 from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:

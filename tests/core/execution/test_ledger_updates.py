@@ -16,9 +16,9 @@ from mirror.core.execution.action import (
     ReplaceAsset,
     UploadAsset,
 )
+from mirror.core.execution.ledger_updates import learn, quarantine, record, record_arrival
 from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
-from mirror.core.ledger.updates import learn, quarantine, record, record_arrival
 from mirror.core.text.timestamps import iso
 from support.values import NOW, a_ledger, a_record, a_release, an_asset, an_entry
 
