@@ -502,6 +502,17 @@ def test_an_item_of_a_422_may_be_a_limit(item: object) -> None:
     assert not caught.final
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"Retry_After": "0"}, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1"}],
+)
+def test_a_limit_that_is_over_is_waited_for_all_the_same(headers: dict[str, str]) -> None:
+    """A moment at least: otherwise all attempts are spent at once, and the limit is hit again."""
+    caught = error(429, {"message": "slow down"}, **headers)
+    assert isinstance(caught, RateLimited)
+    assert caught.retry_at == NOW + timedelta(seconds=1)
+
+
 def test_maintenance_may_say_when_it_ends() -> None:
     """Retry-After of a 503 is kept."""
     caught = error(503, b"", Retry_After="120")

@@ -43,6 +43,9 @@ SECONDARY_WAIT = 60.0
 Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
 
+_SHORTEST_WAIT = timedelta(seconds=1)
+"""After a limit that is over already: not all attempts are made in the same moment."""
+
 _LONGEST_ADDRESS = 160
 _LONGEST_HEADER = 80
 """Characters of an address, and of a header, in a sentence of at most 500."""
@@ -371,6 +374,7 @@ def _limited(refusal: _Refusal) -> GitHubError:
         retry_at = limit.resets_at(now)
     if retry_at is None:
         retry_at = now + timedelta(seconds=SECONDARY_WAIT)
+    retry_at = max(retry_at, now + _SHORTEST_WAIT)
     fact = f"the host accepts requests again at {retry_at:%Y-%m-%dT%H:%M:%SZ}"
     return RateLimited(refusal.sentence(fact), retry_at=retry_at, **refusal.facts)
 
