@@ -291,12 +291,20 @@ class _Reader:
             again,
             self._retry,
             self._clock,
-            lambda failure: failure.retryable and isinstance(failure, _MAY_PASS),
+            lambda failure: (
+                failure.retryable and isinstance(failure, _MAY_PASS) and self._is_soon(failure)
+            ),
             failed=error,
             made=self._failures,
             sleep=lambda seconds: self.patiently(partial(self._clock.sleep, seconds)),
             jitter=self._jitter,
         )
+
+    def _is_soon(self, error: MirrorError) -> bool:
+        """Whether its host is back before the target's gives up the upload that is in flight."""
+        retry_at = getattr(error, "retry_at", None)
+        wait = (retry_at - self._clock.now()).total_seconds() if retry_at else 0.0
+        return wait <= self._stall_timeout
 
     async def _failed(self) -> None:
         self._failures += 1

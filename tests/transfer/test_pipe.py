@@ -6,6 +6,7 @@ import hashlib
 import random
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -273,6 +274,24 @@ async def test_failures_in_a_row_are_bounded() -> None:
         await run(source, Sink(), clock=clock, jitter=lambda: 1.0)
     assert source.opened == [0, BIG, BIG]
     assert clock.slept == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(3600, [1.0]), (5, [1.0, 4.0])])
+async def test_an_upload_does_not_wait_for_a_maintenance(
+    seconds: float, waited: list[float]
+) -> None:
+    """Its host would not wait either: what the source announces as long ends the upload at once."""
+    clock = VirtualClock()
+    back = clock.now() + timedelta(seconds=seconds)
+    errors: dict[int, Exception | str] = {1: ServerError("maintenance", retry_at=back)}
+    source = Source(faults={0: (BIG, ConnectionLost("cut"))}, refusals=errors)
+    running = run(source, Sink(), clock=clock, stall_timeout=30, jitter=lambda: 1.0)
+    if seconds < 30:
+        assert (await running).resumed == 2
+    else:
+        with pytest.raises(ServerError, match="maintenance"):
+            await running
+    assert clock.slept == pytest.approx(waited)
 
 
 async def test_progress_starts_the_count_anew() -> None:
