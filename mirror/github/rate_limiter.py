@@ -111,7 +111,7 @@ class RateLimiter:
         seconds = (until - self._clock.now()).total_seconds()
         with self._lock:
             before = self._pause
-            if before and before[0] >= until:
+            if self._seconds_left(before) >= seconds:
                 return
             self._pause = until, self._clock.monotonic() + seconds
         if before is None or until - before[0] > _NEWS:

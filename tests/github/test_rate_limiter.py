@@ -134,6 +134,19 @@ async def test_a_clock_that_is_set_does_not_prolong_a_pause(jump: timedelta) -> 
         assert clock.monotonic() == (100 if jump < timedelta(0) else 0)
 
 
+@pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(0), timedelta(days=400)])
+async def test_a_clock_that_is_set_hides_no_later_pause(jump: timedelta) -> None:
+    """The pause that ends last counts, also if its time of day is before that of an earlier one."""
+    clock = VirtualClock()
+    rate_limiter = RateLimiter(clock)
+    rate_limiter.pause(clock.now() + timedelta(seconds=100))
+    clock.start += jump
+    rate_limiter.pause(clock.now() + timedelta(seconds=300))
+    rate_limiter.pause(clock.now() + timedelta(seconds=200))
+    async with rate_limiter.slot():
+        assert clock.monotonic() == 300
+
+
 async def test_a_pause_is_logged_when_it_begins_and_when_it_ends() -> None:
     """Not for each request that waits."""
     rate_limiter = RateLimiter(VirtualClock(), name="github")
