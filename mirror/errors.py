@@ -76,6 +76,7 @@ Hint = Literal[
     "app-settings",
     "app-suspended",
     "authorize-sso",
+    "create-owner",
     "delete-tag",
     "dns",
     "exclude-release",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mirror.check.git_check import GitCheck
 from mirror.check.host_check import CheckResult, HostCheck, State, failure
 from mirror.core.ledger.document import Index
+from mirror.core.text.wording import count
 from mirror.errors import MirrorError, NotFound
 from mirror.github.answers import RateLimits, ReleaseAnswer, RepositoryAnswer
 from mirror.sync.discovery import discover
@@ -109,7 +110,10 @@ class Checker:
         mirrors = sum(mirror.source_name == name for mirror in self._mirrors)
         status: State = "ok" if mirrors or not entries else "warning"
         return CheckResult(
-            name, "mirrors", status, f"{mirrors} found by {entries} [[mirrors]] entries"
+            name,
+            "mirrors",
+            status,
+            f"{mirrors} found by {count(entries, '[[mirrors]] entry', '[[mirrors]] entries')}",
         )
 
     # -- sources ------------------------------------------------------------------------------
@@ -135,7 +139,12 @@ class Checker:
                 len(mirrors) > len(looked)
             )
             results.append(
-                CheckResult(side.name, "releases", "ok", f"read in {good} repositories{more}")
+                CheckResult(
+                    side.name,
+                    "releases",
+                    "ok",
+                    f"readable in {count(good, 'repository', 'repositories')}{more}",
+                )
             )
         results.append(await self._one_byte(side, asset))
         return results
@@ -151,9 +160,7 @@ class Checker:
         self, side: Endpoint, asset: tuple[RepoRef, int, str] | None
     ) -> CheckResult:
         if asset is None:
-            return CheckResult(
-                side.name, "download", "unknown", "no asset was found to try it with"
-            )
+            return CheckResult(side.name, "download", "unknown", "no asset found to test with")
         repo, number, name = asset
         path = f"repos/{repo}/releases/assets/{number}"
         try:
@@ -161,7 +168,7 @@ class Checker:
                 place = urlsplit(stream.url).netloc
                 async for chunk in stream.chunks:
                     if chunk:
-                        detail = f"one byte of {name} of {repo} came from {place}"
+                        detail = f"read one byte of {name} of {repo} from {place}"
                         return CheckResult(side.name, "download", "ok", detail)
         except MirrorError as error:
             return failure(side.name, "download", error)
@@ -177,7 +184,7 @@ class Checker:
         results = []
         for owner, answer in zip(owners, answers, strict=True):
             if isinstance(answer, NotFound):
-                detail = "does not exist there; create this organization"
+                detail = "does not exist; create this organization"
                 results.append(CheckResult("target", f"owner {owner}", "failed", detail))
             elif isinstance(answer, MirrorError):
                 results.append(failure("target", f"owner {owner}", answer))
@@ -195,7 +202,7 @@ class Checker:
             if isinstance(answer, NotFound):
                 counts["to be created"] += mirror.policy.create_repository
                 if not mirror.policy.create_repository:
-                    detail = "does not exist (or the token may not see it), and create_repository"
+                    detail = "does not exist or is not visible to the token, and create_repository"
                     detail += " is false"
                     results.append(CheckResult("target", str(mirror.target), "failed", detail))
             elif isinstance(answer, MirrorError):
@@ -203,7 +210,7 @@ class Checker:
             elif trouble := _trouble(answer.data):
                 results.append(CheckResult("target", str(mirror.target), "failed", trouble))
             else:
-                counts["may be written"] += 1
+                counts["writable"] += 1
         if len(self._mirrors) > len(looked):
             counts["not looked at"] = len(self._mirrors) - len(looked)
         said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
@@ -223,7 +230,7 @@ class Checker:
         except MirrorError as error:
             return failure(side.name, "rate limit", error, status="unknown")
         limit = answer.data.resources.core.limit
-        detail = f"{limit} requests an hour; passes in which nothing changed need about {needed}"
+        detail = f"{limit} requests per hour; passes without changes need about {needed}"
         if needed > limit:
             return CheckResult(
                 side.name, "rate limit", "warning", f"{detail}: use a longer interval, or a token"
@@ -246,21 +253,21 @@ _UNPROVEN = CheckResult(
     "target",
     "writing",
     "unknown",
-    "nothing was written: that repositories, tags and releases may be created and assets uploaded"
-    " is proven by the first sync alone; plan tells what it would do",
+    "not tested: check writes nothing, so only the first sync proves that repositories, tags and"
+    " releases can be created and assets uploaded; plan shows what sync would do",
 )
 
 
 def _not_tried(host: str, what: str) -> CheckResult:
-    return CheckResult(host, what, "unknown", "not tried, because of the failure above")
+    return CheckResult(host, what, "unknown", "skipped because of the failure above")
 
 
 def _trouble(repository: RepositoryAnswer) -> str:
     """What prevents writing to a repository that exists; empty for nothing."""
     if repository.archived:
-        return "is archived, so that nothing can be written; unarchive it"
+        return "is archived and read-only; unarchive it"
     if repository.permissions and not repository.permissions.push:
-        return "the token may not write there; give it write access"
+        return "the token has no write access; grant it"
     return ""
 
 

@@ -50,7 +50,7 @@ class CheckResult:
 def failure(host: str, what: str, error: MirrorError, *, status: State = "failed") -> CheckResult:
     """What could not be looked at; ``unknown`` where the host had been given up before."""
     if isinstance(error, HostStopped):
-        return CheckResult(host, what, "unknown", "not tried, because of the failure above")
+        return CheckResult(host, what, "unknown", "skipped because of the failure above")
     return CheckResult(host, what, status, Failure.of(error).error)
 
 
@@ -90,7 +90,7 @@ class HostCheck:
             what = "certificate" if error.permanent else "reachable"
             return [failure(self._side.name, what, error)]
         except (AuthError, NotFound):
-            kind = "it does not tell its version without a valid token"
+            kind = "unknown: the host reports its version only to a valid token"
         except MirrorError as error:
             return [failure(self._side.name, "reachable", error)]
         return [
@@ -103,8 +103,12 @@ class HostCheck:
         if self._side.api_url.startswith("https:"):
             return self._result("certificate", "ok", "trusted")
         if is_loopback(self._side.api_url):
-            return self._result("certificate", "ok", "none: plain http on this machine")
-        return self._result("certificate", "warning", "none: plain http, which anyone may read")
+            return self._result(
+                "certificate", "ok", "not needed: plain HTTP on the loopback interface"
+            )
+        return self._result(
+            "certificate", "warning", "none: plain HTTP, which anyone on the network can read"
+        )
 
     def _kind(self, text: str) -> CheckResult:
         return self._result("version", "ok", text)
@@ -120,11 +124,11 @@ class HostCheck:
             answer = await self._client.get("user", shape=User)
         except MirrorError as error:
             if isinstance(error, AuthError) and error.status != 401:
-                text = "it belongs to no user (an App's installation?): its owner cannot be seen"
+                text = "belongs to no user (perhaps to an App installation); its owner cannot be determined"
                 return [self._result("token", "unknown", text)]
             return [failure(self._side.name, "token", error)]
         return [
-            self._result("token", "ok", f"valid, of {answer.data.login}"),
+            self._result("token", "ok", f"valid, belongs to {answer.data.login}"),
             self._permissions(answer),
             self._expiry(answer),
         ]
@@ -143,16 +147,16 @@ class HostCheck:
             except MirrorError as error:
                 results.append(failure(self._side.name, what, error))
                 continue
-            detail = f"{grant.number}, in {account}; its token ends {grant.expires_at:%H:%M:%S} UTC"
-            results.append(self._result(what, "ok", f"{detail} and is renewed before"))
+            detail = f"{grant.number}, in {account}; its token expires at {grant.expires_at:%H:%M:%S} UTC"
+            results.append(self._result(what, "ok", f"{detail} and is renewed before that"))
             status, detail = app_verdict(grant.permissions, writes=self._writes)
             results.append(self._result(f"permissions {owner}".strip(), status, detail))
         return results
 
     def _anonymous(self) -> CheckResult:
         if self._writes:
-            return self._result("token", "failed", "none is set, so that nothing can be written")
-        return self._result("token", "ok", "none: public repositories only, and fewer requests")
+            return self._result("token", "failed", "no token is set; writing requires one")
+        return self._result("token", "ok", "none: public repositories only, at a lower rate limit")
 
     def _permissions(self, answer: Answer) -> CheckResult:
         status, detail = scopes_verdict(answer.headers, writes=self._writes)
@@ -165,7 +169,7 @@ class HostCheck:
 
 def _kind(version: tuple[int, ...] | None) -> str:
     if version is None:
-        return "github.com or GHE.com (or one like it)"
+        return "github.com or GHE.com"
     return f"GitHub Enterprise Server {'.'.join(map(str, version))}"
 
 
@@ -176,13 +180,13 @@ def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, 
     """
     text = headers.get("X-OAuth-Scopes")
     if text is None:
-        needed = "Contents: write, and Administration: write where repositories are to be created"
+        needed = "Contents: write, and Administration: write to create repositories"
         return "unknown", (
-            "a fine-grained token's cannot be seen; it needs"
+            "a fine-grained token does not list its permissions; it needs"
             f" {needed if writes else 'Contents: read for private repositories'}"
         )
     scopes = {scope.strip() for scope in text.split(",") if scope.strip()}
-    said = f"scopes {', '.join(sorted(scopes))}" if scopes else "no scope at all"
+    said = f"scopes {', '.join(sorted(scopes))}" if scopes else "no scopes"
     if "repo" not in scopes:
         if writes and "public_repo" not in scopes:
             return "failed", f"{said}; give the token the scope repo"
@@ -191,7 +195,7 @@ def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, 
         return "ok", f"{said}; public repositories only"
     if writes and "workflow" not in scopes:
         return "warning", (
-            f"{said}; without the scope workflow a tag is refused where its commit changes workflows"
+            f"{said}; without the scope workflow, tags whose commits change workflows are refused"
         )
     return "ok", said
 
@@ -217,10 +221,10 @@ def expiry_verdict(headers: Mapping[str, str], now: datetime) -> tuple[State, st
     """Judge when the token expires, where the host tells."""
     text = headers.get(_EXPIRY)
     if text is None:
-        return "ok", "the host tells no date"
+        return "ok", "the host reports no expiry date"
     moment = parse_expiry(text)
     if moment is None:
-        return "unknown", f"the host tells a date that cannot be read: {text[:60]}"
+        return "unknown", f"the host reports an invalid expiry date: {text[:60]}"
     left = moment - now
     said = f"{moment:%Y-%m-%d} (in {left.days} days)"
     if left < SOON:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirror.config.lines import label
 from mirror.config.messages import quote
 from mirror.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mirror.config.model import Config
     from mirror.config.secret_refs import SecretRef
@@ -142,7 +144,7 @@ class Secrets:
 def resolve_secrets(
     config: Config, environ: Mapping[str, str], *, only: Collection[str] | None = None
 ) -> Secrets:
-    """Read the secrets that a configuration refers to.
+    """Read the secrets that a configuration refers to, and check that each ``ca_file`` is usable.
 
     Args:
         config: The configuration.
@@ -151,7 +153,7 @@ def resolve_secrets(
             default: all.
 
     Raises:
-        ConfigError: Some cannot be read; it lists each with its key.
+        ConfigError: Some cannot be read, or a ``ca_file`` cannot; it lists each with its key.
     """
     resolver = SecretResolver(environ, config.file.absolute().parent)
     values: dict[SecretRef, str] = {}
@@ -163,9 +165,29 @@ def resolve_secrets(
             values[use.ref] = resolver.read(use.ref, multiline=use.multiline)
         except ConfigError as error:
             problems += [Problem(use.key, found.message, use.line) for found in error.problems]
+    problems += _unusable_certificates(config)
     if problems:
-        raise ConfigError(str(config.file), problems)
+        raise ConfigError(str(config.file), sorted(problems, key=lambda problem: problem.line or 0))
     return Secrets(resolver, values)
+
+
+def _unusable_certificates(config: Config) -> Iterator[Problem]:
+    hosts = {("target",): config.target}
+    hosts |= {("sources", name): host for name, host in config.sources.items()}
+    for table, host in hosts.items():
+        if host.ca_file is None:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=host.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            reason = (
+                "holds no certificates in PEM format"
+                if isinstance(error, ssl.SSLError)
+                else f"cannot be read: {error.strerror}"
+            )
+            path = (*table, "ca_file")
+            message = f"the file {quote(str(host.ca_file))} {reason}"
+            yield Problem(label(path), message, config.lines.find(path))
 
 
 class _Unusable(Exception):

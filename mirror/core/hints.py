@@ -11,9 +11,9 @@ _RETRIED = "nothing to do: the next pass tries again"
 _EXCLUDE = "exclude it with assets.exclude"
 
 _BY_KIND: dict[FailureKind, str] = {
-    "credential": "renew the token of this host",
-    "permission": "grant the token the permission that the host names (see release-mirror check)",
-    "not-found": "check the spelling, and what the token may read (see release-mirror check)",
+    "credential": "renew the token of this host, and check that it was copied completely",
+    "permission": "grant the token the missing permission (see release-mirror check)",
+    "not-found": "check the spelling, and that the token can read it (see release-mirror check)",
     "rate-limit": _RETRIED,
     "unavailable": _RETRIED,
     "invalid-answer": _RETRIED,
@@ -51,6 +51,9 @@ _BY_HINT: dict[Hint, str] = {
     "app-key": "check that app.id is the App's and that app.private_key is a key of that App",
     "app-settings": "check app.installation_id and the App's settings",
     "app-suspended": "unsuspend the installation in the settings of that account",
+    "create-owner": (
+        "create the organization, or give the token permission to create repositories in it"
+    ),
     "authorize-sso": "authorize the token for single sign-on of the organization",
     "delete-tag": "delete the tag at the target, or exclude the release",
     "dns": "check the address and DNS",
@@ -62,7 +65,7 @@ _BY_HINT: dict[Hint, str] = {
     "proxy-allow": "check that the proxy allows this host",
     "proxy-login": "set HTTPS_PROXY with a user and a password",
     "push-tag": "push the tag to the target",
-    "reachability": "check the address, the proxy, and that a firewall lets it through",
+    "reachability": "check the address, the proxy and the firewall",
     "storage-host": "check that firewall and proxy let that storage host through",
     "tls": "check that the address is https, and that no proxy intercepts TLS",
     "trust-ca": "if an authority of your own signed it, set ca_file to its certificate",

@@ -81,8 +81,8 @@ def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
         [((), present.moved)],
     )
     moving = [((), present.in_flight)]
-    yield _gauge("transfers_in_flight", "Assets whose bytes move now.", (), moving)
-    yield _gauge("ready", "Whether /readyz says so: 1 or 0.", (), [((), int(present.ready))])
+    yield _gauge("transfers_in_flight", "Assets in transfer.", (), moving)
+    yield _gauge("ready", "Whether /readyz answers 200: 1 or 0.", (), [((), int(present.ready))])
     if present.interval:
         text = "Time between passes; none with a schedule."
         yield _gauge("interval_seconds", text, (), [((), present.interval)])
@@ -90,7 +90,7 @@ def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
     yield from _of_mirrors(present.statuses, present.now)
     reported = {**dict.fromkeys((one.source for one in present.statuses), 0), **failures}
     rows = (((source,), number) for source, number in reported.items())
-    yield _counter("failures", "Failures that were reported.", ("source",), rows)
+    yield _counter("failures", "Failures reported.", ("source",), rows)
 
 
 def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:
@@ -99,11 +99,13 @@ def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:
     yield _gauge("host_up", "0 while a host is disabled, else 1.", labels, up)
     limits = [((host.name,), host.limit or RateLimit()) for host in hosts]
     most = ((key, limit.limit) for key, limit in limits)
-    yield _gauge("rate_limit_limit", "Requests of a window.", labels, most)
+    yield _gauge("rate_limit_limit", "Requests allowed per rate limit window.", labels, most)
     left = ((key, limit.remaining) for key, limit in limits)
-    yield _gauge("rate_limit_remaining", "Requests left in this window.", labels, left)
+    yield _gauge(
+        "rate_limit_remaining", "Requests left in the current rate limit window.", labels, left
+    )
     reset = ((key, limit.reset) for key, limit in limits)
-    text = "When a window ends, by the host's clock."
+    text = "When the rate limit window ends, by the host's clock."
     yield _gauge("rate_limit_reset_timestamp_seconds", text, labels, reset)
     retried = (((host.name,), host.retried) for host in hosts)
     yield _counter("retries", "Requests that were sent again after a failure.", labels, retried)
@@ -124,12 +126,14 @@ def _of_mirrors(statuses: Sequence[MirrorStatus], now: datetime) -> Iterator[Met
     yield _gauge("last_success_timestamp_seconds", text, labels, times)
     lags = ((key, one.lag(now)) for key, one in mirrors)
     seconds = ((key, None if lag is None else lag.total_seconds()) for key, lag in lags)
-    text = "How long the newest release took, or has been waited for."
+    text = (
+        "Time from publication of the newest release to its arrival, or until now if it is pending."
+    )
     yield _gauge("lag_seconds", text, labels, seconds)
     failed = ((key, int(one.failure is not None)) for key, one in mirrors)
     yield _gauge("mirror_failed", "Whether the last pass failed for it: 1 or 0.", labels, failed)
     quarantined = ((key, len(one.quarantined)) for key, one in mirrors)
-    yield _gauge("quarantined", "What failed for good.", labels, quarantined)
+    yield _gauge("quarantined", "Quarantined items.", labels, quarantined)
 
 
 def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:

@@ -99,7 +99,7 @@ class RateLimiter:
         if self.breaker.is_open:
             reason = self.breaker.reason
             raise HostStopped(
-                f"{self._name}: request not sent, the host is disabled for now: {reason}",
+                f"request not sent, {self._name} is disabled for now: {reason}",
                 host=self._name,
                 status=reason.status if isinstance(reason, GitHubError) else None,
                 kind=reason.kind if reason else None,

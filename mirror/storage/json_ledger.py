@@ -331,7 +331,8 @@ def _locked(content: bytes) -> LedgerLocked:
     text = content.strip()
     pid = int(text) if text.isdigit() else None
     who = "" if pid is None else f" (process {pid})"
-    return LedgerLocked(f"another run holds the ledger{who}", pid=pid)
+    advice = "try again when it has finished, or let sync wait for it with --wait SECONDS"
+    return LedgerLocked(f"another run holds the ledger{who}; {advice}", pid=pid)
 
 
 def _folder(owner: str) -> str:

@@ -63,6 +63,7 @@ class Batch:
         for host in self._runner.hosts.values():
             host.store.client.reset()
         context = self._context
+        context.interrupted.clear()
         found = await discover(
             self._rules, self._patterns, self._runner.sources, context.index, full=context.full
         )
@@ -83,6 +84,7 @@ class Batch:
             *self._undiscovered,
             *(
                 self._reports.get(mirror.key)
+                or self._context.interrupted.get(mirror.key)
                 or RepositoryReport(mirror.name, str(mirror.target), "interrupted")
                 for mirror in (*self._begun, *self._queue)
             ),

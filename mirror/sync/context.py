@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
     from mirror.core.ledger.document import Index, LedgerStore
-    from mirror.core.reporting.report import Observer
+    from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import GitRemote, TagPusher
     from mirror.github import GitHubClient, ReleaseStore
@@ -67,6 +67,7 @@ class SessionContext:
         spooled: Every asset goes through the spool, not only those of unknown length.
         full: Trust no stored ETag and no quarantine.
         git: Pushes tags; ``None`` if git is not available.
+        interrupted: What cancelled sessions had done, by the mirror's key.
     """
 
     ledgers: LedgerStore
@@ -84,6 +85,7 @@ class SessionContext:
     spooled: bool = False
     full: bool = False
     git: TagPusher | None = None
+    interrupted: dict[str, RepositoryReport] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,10 @@ class Session:
         await self._forget_proof(work)
         try:
             await self._execute(work, ledger, results, source, target)
+        except asyncio.CancelledError:
+            results.interrupted = True
+            self._context.interrupted[self._mirror.key] = results.report(ledger)
+            raise
         finally:
             await self._record(work, ledger, results, listing)
         return results.report(ledger)
@@ -330,7 +334,8 @@ class Session:
         self._entry = self._context.index.mirrors[self._mirror.key] = entry
         counts = results.summary()
         tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
-        tell("mirror.synced", source=self._mirror.name, **counts)
+        event = "mirror.interrupted" if results.interrupted else "mirror.finished"
+        tell(event, source=self._mirror.name, **counts)
 
 
 async def sync_mirror(

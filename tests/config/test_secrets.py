@@ -200,6 +200,22 @@ def test_all_secrets_that_are_missing_are_told_at_once(load: Load) -> None:
     assert caught.value.file == str(config.file)
 
 
+def test_secrets_and_certificates_are_told_at_once(load: Load, tmp_path: Path) -> None:
+    """An unusable `ca_file` is reported with its key and line, together with missing secrets."""
+    (tmp_path / "empty.pem").write_text("no certificate")
+    hosts = (
+        "[target]\nurl = 'https://ghe.example.com'\ntoken = 'env:NOPE'\nca_file = 'gone.pem'\n"
+        "[sources.github]\nurl = 'https://github.com'\nca_file = 'empty.pem'\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        resolve_secrets(load("", hosts=hosts), {})
+    found = [(problem.line, problem.key) for problem in caught.value.problems]
+    assert found == [(3, "target.token"), (4, "target.ca_file"), (7, "sources.github.ca_file")]
+    told = str(caught.value)
+    assert "No such file" in told
+    assert "holds no certificates" in told
+
+
 def test_only_what_is_needed_is_read(load: Load) -> None:
     """A command that needs no secret of a table does not ask for it."""
     config = load('token = "env:NOT"\n')

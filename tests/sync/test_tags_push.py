@@ -346,7 +346,7 @@ async def test_placeholders_are_told_once_a_repository(tmp_path: Path) -> None:
         report = await world.sync()
         assert report.status == "ok"
         (warning,) = only(report).warnings
-        assert warning.startswith("3 tags stand at placeholder commits")
+        assert warning.startswith("3 tags point to placeholder commits")
         assert world.source.count(origin="web") == 0
 
 

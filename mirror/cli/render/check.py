@@ -35,7 +35,7 @@ def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
         text = f"{count(failed, 'check')} failed"
         style = STYLES["failed"]
     else:
-        text, style = "Good", STYLES["ok"]
+        text, style = "All checks passed", STYLES["ok"]
     if warned:
         text += f", {count(warned, 'warning')}"
     return [table, Padding(Text(text, style=style), (1, 0, 0, 0))]

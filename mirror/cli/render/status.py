@@ -56,7 +56,7 @@ def _lag(item: MirrorStatus, now: datetime) -> Text:
     if lag is None:
         return Text("-")
     text = " ".join(duration(lag.total_seconds()).split()[:2])
-    return Text(text) if item.visible else Text(f"{text} …", style=STYLES["failed"])
+    return Text(text) if item.visible else Text(f"> {text}", style=STYLES["failed"])
 
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:

@@ -125,7 +125,8 @@ def _last_line(report: Report) -> RenderableType:
         changed.append(f"{count(uploaded, 'asset')} {sent} ({size(moved)}{speed})")
     if totals["failures"]:
         changed.append(count(totals["failures"], "failure"))
-    none = "nothing changed" if report.status in {"failed", "interrupted"} else "nothing to do"
+    nothing = {"failed": "nothing changed", "interrupted": "nothing completed"}
+    none = nothing.get(report.status, "nothing to do")
     changes = ", ".join(text for text in changed if text) or none
     word = {"ok": "In sync", "unchanged": "In sync", "failed": "Failed"}.get(
         report.status, "Interrupted"

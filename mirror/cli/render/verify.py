@@ -89,7 +89,7 @@ def _totals(report: Report, repaired: int) -> Text:
         word, style = "Interrupted", "interrupted"
     compared = count(totals["assets_compared"], "asset") + " compared"
     if totals["assets_read"]:
-        read = f"{totals['assets_read']:,} by reading {size(totals['bytes_read'])}"
+        read = f"{totals['assets_read']:,} downloaded ({size(totals['bytes_read'])})"
         compared += f", {read}"
     parts = [compared, count(totals["differences"], "difference")]
     if repaired:

@@ -217,8 +217,8 @@ def _untakeable(asset: Asset, limits: Capabilities) -> tuple[FailureKind, str] |
     if is_archive(asset.id):
         return None  # its size is known only once it was fetched
     if asset.size == 0:
-        return "empty", "it has 0 bytes, which no host accepts"
+        return "empty", "the asset is empty (0 bytes), which GitHub does not accept"
     if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
         most = limits.max_asset_size
-        return "too-large", f"it has {asset.size} bytes; the target accepts at most {most}"
+        return "too-large", f"the asset has {asset.size} bytes; the target accepts at most {most}"
     return None

@@ -120,7 +120,7 @@ class _Planner:
         if draft.placeholders:
             count = draft.placeholders
             draft.news.append(
-                f"{count} {'tag stands at a placeholder commit' if count == 1 else 'tags stand at placeholder commits'},"
+                f"{count} {'tag points to a placeholder commit' if count == 1 else 'tags point to placeholder commits'},"
                 " because the target does not have the source's commits"
             )
         create = None

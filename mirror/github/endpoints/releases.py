@@ -426,6 +426,7 @@ class ReleaseStore:
                 host=error.host,
                 status=error.status,
                 request_id=error.request_id,
+                hint=error.hint or "create-owner",
             ) from None
 
     async def disable_actions(self, repo: RepoRef) -> bool:

@@ -46,7 +46,7 @@ async def test_1_a_difference_and_its_repair(mirrored: World) -> None:
     assert "v1.0.0" in found.out
     assert "tool.txt" in found.out
     assert "different content" in found.out
-    assert "2 by reading 800.0 kB, 1 difference" in found.out
+    assert "2 downloaded (800.0 kB), 1 difference" in found.out
     told = await run(mirrored, "verify", "--full", "--json", "octo/*")
     assert told.status == 1
     document = told.json()
