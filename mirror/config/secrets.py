@@ -15,7 +15,7 @@ from mirror.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from mirror.config.model import Config
+    from mirror.config.model import Config, Host
     from mirror.config.secret_refs import SecretRef
 
 _LARGEST_SECRET = 64 * 1024
@@ -172,7 +172,7 @@ def resolve_secrets(
 
 
 def _unusable_certificates(config: Config) -> Iterator[Problem]:
-    hosts = {("target",): config.target}
+    hosts: dict[tuple[str, ...], Host] = {("target",): config.target}
     hosts |= {("sources", name): host for name, host in config.sources.items()}
     for table, host in hosts.items():
         if host.ca_file is None:

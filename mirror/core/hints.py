@@ -11,7 +11,7 @@ _RETRIED = "nothing to do: the next pass tries again"
 _EXCLUDE = "exclude it with assets.exclude"
 
 _BY_KIND: dict[FailureKind, str] = {
-    "credential": "renew the token of this host, and check that it was copied completely",
+    "credential": "check that the token of this host is complete, or renew the token",
     "permission": "grant the token the missing permission (see release-mirror check)",
     "not-found": "check the spelling, and that the token can read it (see release-mirror check)",
     "rate-limit": _RETRIED,
