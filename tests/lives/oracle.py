@@ -670,7 +670,8 @@ class Oracle:
             return False
         if any(self._may_be(a.name, asset.name) for a in self.wanted(original)):
             return False
-        if any(a.data == asset.data and self._is_theirs(copy, a) for a in self.wanted(original)):
+        same = [a for a in self.wanted(original) if a.data == asset.data]
+        if any(self._is_theirs(copy, a) or self._blocked(original, copy, a) for a in same):
             return False  # it waits for its name, as the report says
         # Its name is no wanted asset's. It may be kept as the copy of one that is gone, or that
         # is no longer selected.

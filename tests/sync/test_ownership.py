@@ -479,3 +479,15 @@ async def test_a_copy_that_people_rename_while_it_gets_its_name(tmp_path: Path) 
         report = await world.sync(full=True)
         assert not report.failed, texts(report)
         nothing(amiss(world))
+
+
+async def test_a_release_that_is_made_again_and_deselected(tmp_path: Path) -> None:
+    """What has its tag now is not wanted either: the former copy is deleted as deselected."""
+    async with world_of(tmp_path, settings=SETTINGS["deselected"]) as world:
+        await mirrored(world, a_bin=b"a")
+        world.source.delete_release(SOURCE, TAG)
+        world.source.add_release(SOURCE, TAG, assets={"b.bin": OURS})
+        world.source.add_release(SOURCE, "v2", assets={"a.bin": b"a2"})
+        report = await world.sync()
+        assert not report.failed, texts(report)
+        assert set(world.published()) == {"v2"}

@@ -328,7 +328,7 @@ class _Matcher:
             if copy.temporary and not self._draft:
                 if owner is None and entry and entry.source_name not in names:
                     owner = Asset(entry.source_id, entry.source_name, entry.size)
-                if owner and self._holder(owner, copy) is None:
+                if owner and entry and self._holder(owner, copy) is None:
                     self._move(owner, copy)
                 else:
                     self._delete(copy)

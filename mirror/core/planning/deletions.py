@@ -95,7 +95,7 @@ def deletions(
     found = Deletions()
     if target is None or not source.complete or not target.complete:
         return found
-    chooser = _Chooser(source, target, policy, copies, now)
+    chooser = _Chooser(source, target, ledger, policy, copies, now)
     for entry in list(ledger.releases.values()):
         chooser.consider(entry, found)
     count = len(found.releases) + sum(map(len, found.assets.values()))
@@ -114,11 +114,15 @@ class _Chooser:
         self,
         source: Snapshot,
         target: Snapshot,
+        ledger: Ledger,
         policy: Policy,
         copies: Copies,
         now: datetime,
     ) -> None:
         self._source = {release.id: release for release in source.releases}
+        # Of what was deleted and made again under its tag, the former copy is the copy.
+        new = (release for release in source.releases if release.id not in ledger.releases)
+        self._made_again = {release.tag: release for release in new}
         deletes = policy.on_delete == "delete"
         self._gone_releases = source.gone_releases if deletes else frozenset()
         self._gone_assets = source.gone_assets if deletes else frozenset()
@@ -137,7 +141,7 @@ class _Chooser:
     def consider(self, entry: ReleaseEntry, found: Deletions) -> None:
         """One release that this mirror once copied."""
         copy = self._target.get(entry.target_id)
-        release = self._source.get(entry.source_id)
+        release = self._source.get(entry.source_id) or self._made_again.get(entry.tag)
         if copy is None or not entry.created or not is_recorded(entry, copy, release):
             return
         if release is None:

@@ -557,6 +557,14 @@ def test_a_temporary_whose_asset_is_gone_goes() -> None:
     ]
 
 
+def test_a_temporary_that_nothing_records_gets_no_name_that_is_not_wanted() -> None:
+    """Without a record nobody could tell later that it is ours: it is deleted."""
+    asset = replace(OLD, sha256=A)
+    fresh = an_asset(51, temporary_name(asset), sha256=A)
+    found = matched([asset], [fresh], wanted=[])
+    assert (found.actions, found.leftovers) == ([], [DeleteAsset(fresh)])
+
+
 def test_an_exchange_that_is_not_wanted_any_more_goes() -> None:
     """It was cut off, and now the first copy is kept: what was to replace it is deleted."""
     newest = an_asset(3, "a.zip")
