@@ -139,7 +139,9 @@ async def test_the_check_shows_the_app(world: World) -> None:
     async with open_app(config, secrets, clock=world.clock) as app:
         found = {(r.host, r.what): r for r in await app.check()}
     assert found["github", "app"].detail == "app-7 (7)"
-    assert "in octo; its token expires at 10:00:00 UTC" in found["github", "installation octo"].detail
+    assert (
+        "in octo; its token expires at 10:00:00 UTC" in found["github", "installation octo"].detail
+    )
     assert found["github", "permissions acme"].detail == "contents: read, metadata: read"
     assert found["target", "permissions mirrors"].status == "warning"
     assert "Administration: write" in found["target", "permissions mirrors"].detail
