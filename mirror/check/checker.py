@@ -92,7 +92,7 @@ class Checker:
         return sorted(results, key=lambda result: order.index(result.host))
 
     async def _expand(self) -> list[CheckResult]:
-        """Find the mirrors; a listing that fails is told."""
+        """Expand the configured mirrors; return a result for each listing that failed."""
         expanded = await discover(self._rules, (), self._sources, Index(), full=True)
         self._mirrors = expanded.mirrors
         results: list[CheckResult] = []

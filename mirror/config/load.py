@@ -265,7 +265,7 @@ class _Reader:
     def _mirror(
         self, position: int, table: object, defaults: dict[str, Any], names: Sequence[str]
     ) -> Mirror | None:
-        """Validate a mirror by itself, so that its mistakes are its own, then with the defaults."""
+        """Validate a mirror alone, to report its own mistakes only, then merged with the defaults."""
         path = ("mirrors", position)
         own = self._table(path, Mirror, table)
         if isinstance(table, dict):

@@ -100,8 +100,8 @@ class CircuitBreaker:
         """Whether a request may be sent; one that may while the circuit is open is a probe.
 
         Probes are sent after each cool-down, and instead of the first, second, fourth, eighth …
-        request that would be refused: what is wrong may concern the first subjects alone, and
-        nothing waits for ever behind them.
+        request that would be refused: the fault may lie with the first subjects alone, and must not
+        block the others for ever.
         """
         if self.is_closed:
             return True

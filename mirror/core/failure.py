@@ -28,7 +28,7 @@ _KINDS = frozenset(get_args(FailureKind))
 _HINTS = frozenset(get_args(Hint))
 
 _NAMED: frozenset[State] = frozenset({"waiting", "blocked"})
-"""States that a sentence begins with; the others are told by the heading above it."""
+"""States that begin the sentence; the heading above it shows the others."""
 
 
 def known_kind(kind: StoredKind) -> FailureKind:

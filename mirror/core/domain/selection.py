@@ -30,8 +30,8 @@ class Selection:
         versions: A specifier such as ``>=1.2,<3``; a tag without a version does not match one.
         since: Releases published before this moment are not wanted.
         latest: Only the newest so many of what the other filters leave.
-        min_age: Releases are not wanted before so long after the later of their publication and
-            their newest asset.
+        min_age: How long to wait after a release's publication or its newest asset, whichever is
+            later.
         asset_max_size: In bytes, inclusive.
         asset_latest: Assets only of the newest so many releases; older ones get none.
         source_archives: The archives of the tag belong to the assets; the filters of names and

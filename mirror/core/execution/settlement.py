@@ -1,8 +1,8 @@
-"""Decides what is found at the target means: (expected, observed) → accept, retry or fail.
+"""Decides how to treat what is found at the target: (expected, observed) → accept, retry or fail.
 
 Responses get lost, uploads break off, names collide, and people change a target meanwhile. The
-executor reads what is there, asks here what it means, and follows the verdict. Everything here is
-pure: a failure is returned, not raised.
+executor reads the target's state, calls a function of this module, and follows the verdict. All
+functions are pure: they return failures instead of raising them.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ def _examine(
 def as_found(entry: AssetEntry, copy: Asset) -> AssetEntry:
     """A record with the names that its copy has now.
 
-    The answer to a renaming may have been lost, or the ledger may be an older one. Which of the
-    source's names the copy has is told by what was about to be done, or by a label of ours.
+    The response to a rename may have been lost, or the ledger restored from a backup. The recorded
+    intent, or a label set by this program, shows which of the source's names the copy has.
     """
     if copy.name == entry.target_name:
         return entry

@@ -187,7 +187,7 @@ class _Matcher:
             _mark_collisions(result.actions, [c.name for c in there if c.id not in moving])
         return result
 
-    # -- what is there --------------------------------------------------------------------------
+    # -- existing copies ------------------------------------------------------------------------
 
     def _former_copies(self) -> dict[int | str, KnownCopy]:
         """Copies of ours of what was replaced since, by its id or, where that is gone, its name."""
@@ -204,7 +204,7 @@ class _Matcher:
         return self._former.get(asset.id) or self._former.get(asset.name)
 
     def _first_copies(self, wanted: Iterable[Asset]) -> dict[int, KnownCopy]:
-        """Copies that stay although their assets were replaced, by the id of what is there now."""
+        """Copies kept although their assets were replaced, by the id of the replacing asset."""
         lacking = [asset for asset in wanted if asset.id not in self._pairs]
         found = {asset.id: self._former_copy(asset) for asset in lacking}
         return {number: copy for number, copy in found.items() if copy and copy.intact}

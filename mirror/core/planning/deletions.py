@@ -48,11 +48,11 @@ class Deletions:
 
 
 def vanished(source: Snapshot, ledger: Ledger, policy: Policy) -> tuple[list[int], list[int]]:
-    """Releases and assets of which the source's list says nothing any more.
+    """Recorded releases and assets that the source no longer lists.
 
-    A list that shifts while its pages are read can miss what is there: each of these is asked for
-    by its id before it is deleted (:attr:`Snapshot.gone_releases`). More than may be deleted are not asked
-    for: nothing will be deleted then.
+    A list that shifts while its pages are read can omit existing items, so each of these is requested
+    by its id before it is deleted (:attr:`Snapshot.gone_releases`). If there are more than may be
+    deleted, none is requested, because none will be deleted.
 
     Returns:
         Ids of releases, and ids of assets, that this mirror copied.

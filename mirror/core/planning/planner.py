@@ -191,7 +191,7 @@ class _Planner:
         if needs_tag(release, copy):
             tag = tag_for(release, self._source, self._target, self._policy, self._about)
         if isinstance(tag, Failure):
-            if tag not in self._draft.tags:  # what holds all of them is told once
+            if tag not in self._draft.tags:  # report a failure common to all releases once
                 self._draft.tags.add(tag)
                 self._draft.obstacles.append(tag)
             return
