@@ -15,7 +15,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
-from mirror.github.connection import Proxies
+from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
 from mirror.storage.json_ledger import FileLedgerStore
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import Observer, Report
     from mirror.github import Auth, RequestSeen
-    from mirror.github.appkey import AppKey
+    from mirror.github.app_key import AppKey
     from mirror.github.shared_state import SharedState
     from mirror.notify import Notifications
     from mirror.sync.mirror_runner import Work
@@ -374,7 +374,7 @@ def check_keys(config: Config, secrets: Secrets) -> None:
 
 def _key(name: str, app: AppSettings, config: Config, secrets: Secrets) -> AppKey:
     # Importing cryptography takes a sixth of the start-up time, and few configurations have an App.
-    from mirror.github.appkey import AppKey  # noqa: PLC0415
+    from mirror.github.app_key import AppKey  # noqa: PLC0415
 
     try:
         return AppKey(app.id, partial(_read_secret, secrets, app.private_key))

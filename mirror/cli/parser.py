@@ -20,7 +20,7 @@ from mirror.cli.options import (
     LogLevelOption,
     Version,
 )
-from mirror.cli.render.errors import print_error
+from mirror.cli.render.error_text import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ from mirror.cli import event_loop, exit_status, startup
 from mirror.cli.exit_status import first_known
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.output import is_terminal, print_text
-from mirror.cli.render.errors import print_error, sentence
-from mirror.cli.render.plan import plan_tables
-from mirror.cli.render.progress import live_display
-from mirror.cli.render.summary import news, summary
+from mirror.cli.render.error_text import print_error, sentence
+from mirror.cli.render.plan_text import plan_tables
+from mirror.cli.render.progress_bars import live_display
+from mirror.cli.render.sync_text import news, summary
 from mirror.cli.render.terminal import show
-from mirror.cli.render.verify import verify_tables
+from mirror.cli.render.verify_text import verify_tables
 from mirror.config import resolve_secrets
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Report

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from mirror.config.host_urls import is_loopback
 from mirror.config.lines import label
 from mirror.config.messages import alternatives, quote
 from mirror.config.repository_names import SOURCE_NAME_PATTERN
-from mirror.config.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

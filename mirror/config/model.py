@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from mirror.config import repository_names
+from mirror.config.host_urls import Address
 from mirror.config.lines import Lines, label
 from mirror.config.secret_refs import SecretRef
 from mirror.config.types import (
@@ -50,7 +51,6 @@ from mirror.config.types import (
     Versions,
     WebUrl,
 )
-from mirror.config.urls import Address
 
 
 class Settings(BaseModel):

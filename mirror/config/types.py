@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, Strict, ValidationInfo, WithJsonSchema
 
-from mirror.config import repository_names, urls, values
+from mirror.config import host_urls, repository_names, values
 from mirror.config.secret_refs import SECRET_PATTERN, SecretRef
 
 
@@ -40,31 +40,33 @@ Day = Annotated[
 ]
 WebUrl = Annotated[
     str,
-    PlainValidator(urls.parse_web_url),
+    PlainValidator(host_urls.parse_web_url),
     _typed("URL", "https://ghe.example.com", pattern=_HTTP),
 ]
 Url = Annotated[
     str,
-    PlainValidator(urls.parse_url),
+    PlainValidator(host_urls.parse_url),
     _typed("URL", "https://ghe.example.com/api/v3", pattern=_HTTP),
 ]
 Origin = Annotated[
     str,
-    PlainValidator(urls.parse_origin),
+    PlainValidator(host_urls.parse_origin),
     _typed("URL", "https://uploads.ghe.example.com", pattern=_HTTP),
 ]
 Proxy = Annotated[
     str,
-    PlainValidator(urls.parse_proxy),
+    PlainValidator(host_urls.parse_proxy),
     _typed("URL", "http://proxy.example.com:3128", pattern=f"^$|{_HTTP}"),
 ]
 Listen = Annotated[
-    urls.Address | None,
-    PlainValidator(urls.parse_listen),
+    host_urls.Address | None,
+    PlainValidator(host_urls.parse_listen),
     _typed("HOST:PORT", "127.0.0.1:8321"),
 ]
 HostName = Annotated[
-    str, PlainValidator(urls.parse_host), _typed("host name", "mirror.example.com", minLength=1)
+    str,
+    PlainValidator(host_urls.parse_host),
+    _typed("host name", "mirror.example.com", minLength=1),
 ]
 Secret = Annotated[
     SecretRef,

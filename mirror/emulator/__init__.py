@@ -10,9 +10,9 @@ from __future__ import annotations
 from mirror.emulator.faults.fault import KINDS, Fault
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.model.accounts import Token
-from mirror.emulator.model.asset_names import normalise
+from mirror.emulator.model.asset_renaming import normalise
 from mirror.emulator.model.content import Content, Generated
-from mirror.emulator.model.releases import Asset, Release
+from mirror.emulator.model.release_records import Asset, Release
 from mirror.emulator.model.repository import PushRule, Repository
 from mirror.emulator.model.request_log import RequestRecord
 from mirror.emulator.model.seed import Seed, SeedError, apply_seed, load_seed, parse_seed

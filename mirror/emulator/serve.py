@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mirror.emulator.model.options import Kind
+    from mirror.emulator.model.host_options import Kind
 
 
 def _print_violation(sentence: str) -> None:

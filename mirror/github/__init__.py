@@ -7,7 +7,7 @@ from mirror.github.endpoints.releases import Listing, OwnerListing, ReleaseStore
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.protocol.urls import RefusedAddress, accepted_upload_origins, api_url
 from mirror.github.rate_limiter import RateLimiter
-from mirror.github.repeat import Answer
+from mirror.github.request_retry import Answer
 from mirror.github.streams import StorageError, Stream
 from mirror.github.transport import RequestSeen
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.errors import Hint
-    from mirror.github.appkey import AppKey
+    from mirror.github.app_key import AppKey
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -43,7 +43,7 @@ from mirror.github.protocol.urls import (
     public,
 )
 from mirror.github.protocol.urls import api_url as api_url_of
-from mirror.github.repeat import Answer, Call, Repeater
+from mirror.github.request_retry import Answer, Call, Repeater
 from mirror.github.settings import Limits, Network, Timeouts
 from mirror.github.shared_state import Server, SharedState
 from mirror.github.streams import StorageError, Streams

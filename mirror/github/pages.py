@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mirror.github.answers import Valued
     from mirror.github.client import GitHubClient
-    from mirror.github.repeat import Answer
+    from mirror.github.request_retry import Answer
 
 T = TypeVar("T")
 

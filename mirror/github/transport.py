@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
-from mirror.github.connection import Proxies, network_error, open_session, trust
+from mirror.github.connector import Proxies, network_error, open_session, trust
 from mirror.github.protocol.urls import RefusedRedirect, is_loopback, origin, public
 
 if TYPE_CHECKING:

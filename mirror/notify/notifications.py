@@ -12,7 +12,7 @@ from mirror.core.domain.selection import could_match
 from mirror.core.reporting.notices import as_known, find_news, forget, mark, without_entry
 from mirror.core.retry import RetryPolicy, retrying
 from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
-from mirror.github.connection import Proxies
+from mirror.github.connector import Proxies
 from mirror.notify.apprise_sender import INSTALL, Address, AppriseSender, is_installed
 from mirror.notify.heartbeat import Heartbeat, usable
 

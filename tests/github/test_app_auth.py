@@ -19,7 +19,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.emulator import Emulator, Fault, GitHubState
 from mirror.errors import AuthError, HostStopped, ServerError
 from mirror.github import AppAuth, GitHubClient, ReleaseStore
-from mirror.github.appkey import AppKey
+from mirror.github.app_key import AppKey
 from mirror.github.protocol.urls import owner_of
 from mirror.github.settings import Network
 from mirror.transfer.event_loops import ask, finish

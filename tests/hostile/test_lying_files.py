@@ -31,7 +31,7 @@ from hostile.lies import (
     tries,
     values,
 )
-from mirror.cli.render.errors import config_lines, sentence
+from mirror.cli.render.error_text import config_lines, sentence
 from mirror.config import load_config
 from mirror.config.messages import quote
 from mirror.core.domain.mirror import Rule

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from mirror.github.connection import Proxies
+from mirror.github.connector import Proxies
 from mirror.notify.heartbeat import RETRY, Heartbeat, usable
 from support.bell import Bell
 from support.clock import VirtualClock

@@ -16,7 +16,7 @@ from mirror.cli import event_loop, exit_status, startup
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import Json
 from mirror.cli.output import print_error_line, print_text
-from mirror.cli.render.check import check_tables
+from mirror.cli.render.check_text import check_tables
 from mirror.cli.render.terminal import show
 from mirror.config import resolve_secrets
 from mirror.core.text.sanitise import clean

@@ -20,8 +20,8 @@ from mirror.cli.demo_source import fill
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import NoProgress
 from mirror.cli.output import is_terminal, print_error_line, print_text
-from mirror.cli.render.progress import live_display
-from mirror.cli.render.summary import summary
+from mirror.cli.render.progress_bars import live_display
+from mirror.cli.render.sync_text import summary
 from mirror.cli.render.tables import requests
 from mirror.cli.render.terminal import show
 from mirror.config import load_config, resolve_secrets

@@ -6,7 +6,7 @@ import json
 
 from mirror.cli import exit_status
 from mirror.cli.output import print_text
-from mirror.config.document import schema as schema_of_the_file
+from mirror.config.reference import schema as schema_of_the_file
 
 
 def schema() -> int:

@@ -15,7 +15,7 @@ from mirror.cli import exit_status, startup
 from mirror.cli.atomic_write import write_atomically
 from mirror.cli.options import Json, Patterns
 from mirror.cli.output import print_bytes, print_text
-from mirror.cli.render.status import status_tables
+from mirror.cli.render.status_text import status_tables
 from mirror.cli.render.terminal import show
 from mirror.errors import UsageError
 from mirror.overview import read_overview

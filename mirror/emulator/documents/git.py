@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirror.emulator.documents.accounts import account
+from mirror.emulator.documents.account_json import account
 from mirror.emulator.documents.shared import Document, node_id, repository_url, web_url
 
 if TYPE_CHECKING:

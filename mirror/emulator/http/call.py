@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from mirror.emulator.documents.shared import dumps
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import ApiError, not_found
+from mirror.emulator.http.error_responses import ApiError, not_found
 from mirror.emulator.http.permissions import require
 
 if TYPE_CHECKING:

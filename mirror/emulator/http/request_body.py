@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.http.connection import TICK, paced, reset
-from mirror.emulator.http.errors import ApiError, bad_request
+from mirror.emulator.http.error_responses import ApiError, bad_request
 from mirror.emulator.model.content import CHUNK
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from mirror.emulator.model.timestamps import iso, seconds
+from mirror.emulator.model.iso_time import iso, seconds
 
 BLOB_MODE = "100644"
 TREE_MODE = "40000"

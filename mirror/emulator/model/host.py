@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from mirror.emulator.faults.script import Faults
 from mirror.emulator.model.content_store import ContentStore
 from mirror.emulator.model.git_directory import GitDirectories
+from mirror.emulator.model.host_options import HostOptions
 from mirror.emulator.model.invariants import Change, Expected, Invariants
-from mirror.emulator.model.options import HostOptions
+from mirror.emulator.model.iso_time import iso
 from mirror.emulator.model.rate_limits import RateLimits
 from mirror.emulator.model.request_log import BytesHook, RequestHook, RequestLog, RequestRecord
-from mirror.emulator.model.timestamps import iso
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection
 
     from mirror.emulator.model.accounts import Account, App, Token
-    from mirror.emulator.model.releases import Asset, Release
+    from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
 

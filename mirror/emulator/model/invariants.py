@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.emulator.model.releases import UPLOADED
+from mirror.emulator.model.release_records import UPLOADED
 
 if TYPE_CHECKING:
-    from mirror.emulator.model.releases import Asset, Release
+    from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
 Expected = Mapping[str, str | Collection[str] | None]

@@ -9,7 +9,7 @@ from mirror.emulator.model.git_objects import Objects
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account
-    from mirror.emulator.model.releases import Release
+    from mirror.emulator.model.release_records import Release
 
 _WORKFLOWS = ".github/workflows"
 

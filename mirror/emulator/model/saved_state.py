@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.model.accounts import Account, Token
 from mirror.emulator.model.content import Content, DiscardedContent, FileContent, Generated
-from mirror.emulator.model.releases import Asset, Release
+from mirror.emulator.model.release_records import Asset, Release
 from mirror.emulator.model.repository import Repository
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.model.content import Content, MemoryContent
 from mirror.emulator.model.invariants import Change
-from mirror.emulator.model.releases import UPLOADED, Asset, Release
+from mirror.emulator.model.release_records import UPLOADED, Asset, Release
 from mirror.emulator.model.repository_host import RepositoryHost
 
 if TYPE_CHECKING:

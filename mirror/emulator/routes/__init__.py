@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from mirror.emulator.http.routing import RouteTable
 from mirror.emulator.routes import (
-    accounts,
-    apps,
+    account_routes,
+    app_routes,
     archives,
-    assets,
-    contents,
+    asset_routes,
+    content_routes,
     control,
     git_http,
-    git_objects,
+    git_object_routes,
     meta,
     refs,
-    releases,
-    repositories,
+    release_routes,
+    repository_routes,
     storage,
     uploads,
-    web,
+    web_routes,
 )
 
 ROUTE_TABLE = RouteTable(
     [
-        accounts.routes,
-        apps.routes,
+        account_routes.routes,
+        app_routes.routes,
         archives.routes,
         archives.storage_routes,
-        assets.routes,
-        contents.routes,
+        asset_routes.routes,
+        content_routes.routes,
         control.routes,
         git_http.routes,
-        git_objects.routes,
+        git_object_routes.routes,
         meta.routes,
         refs.routes,
-        releases.routes,
-        repositories.routes,
+        release_routes.routes,
+        repository_routes.routes,
         storage.routes,
         uploads.routes,
-        web.routes,
+        web_routes.routes,
     ]
 )
 

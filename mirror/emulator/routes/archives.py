@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import not_found
+from mirror.emulator.http.error_responses import not_found
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.content import MemoryContent, chunks
-from mirror.emulator.model.timestamps import seconds
-from mirror.emulator.routes.repositories import REPOSITORY
+from mirror.emulator.model.iso_time import seconds
+from mirror.emulator.routes.repository_routes import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.model.timestamps import iso
+from mirror.emulator.model.iso_time import iso
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
     from mirror.emulator.model.host import Host
-    from mirror.emulator.model.releases import Asset, Release
+    from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

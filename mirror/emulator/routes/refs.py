@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents import git as documents
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import conflict, not_found, unprocessable
+from mirror.emulator.http.error_responses import conflict, not_found, unprocessable
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.git_objects import valid_ref
-from mirror.emulator.routes.repositories import REPOSITORY
+from mirror.emulator.routes.repository_routes import REPOSITORY
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.http.errors import Item, invalid, item, unprocessable
+from mirror.emulator.http.error_responses import Item, invalid, item, unprocessable
 from mirror.emulator.model.git_objects import valid_ref
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account
-    from mirror.emulator.model.releases import Release
+    from mirror.emulator.model.release_records import Release
     from mirror.emulator.model.repository import Repository
     from mirror.emulator.model.state import GitHubState
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.model.releases import UPLOADED
+from mirror.emulator.model.release_records import UPLOADED
 from mirror.emulator.routes.downloads import bytes_of, is_signed, storage_error
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.releases import asset_json
+from mirror.emulator.documents.release_json import asset_json
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import (
+from mirror.emulator.http.error_responses import (
     ApiError,
     bad_request,
     invalid,
@@ -18,15 +18,15 @@ from mirror.emulator.http.errors import (
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import drain, receive
 from mirror.emulator.http.routing import OCTETS, Routes
-from mirror.emulator.model.asset_names import normalise
-from mirror.emulator.model.releases import STARTER, UPLOADED
+from mirror.emulator.model.asset_renaming import normalise
+from mirror.emulator.model.release_records import STARTER, UPLOADED
 from mirror.emulator.model.state import AssetSpec
-from mirror.emulator.routes.releases import RELEASES, numbered_release
+from mirror.emulator.routes.release_routes import RELEASES, numbered_release
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
     from mirror.emulator.model.content import Content
-    from mirror.emulator.model.releases import Release
+    from mirror.emulator.model.release_records import Release
 
 LONGEST_DRAIN = 1 << 23
 """A refused upload of at most so many bytes is read before it is answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.cli.render.summary import summary
+from mirror.cli.render.sync_text import summary
 from mirror.core.failure import Failure
 from support.reports import repo, report, text
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.config import load_config
-from mirror.config.document import reference, schema
+from mirror.config.reference import reference, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def uncommented() -> str:
 def test_the_reference_page_is_what_the_model_says() -> None:
     """The committed page is the generated one.
 
-    To renew it: python -m mirror.config.document > docs/reference/configuration.md
+    To renew it: python -m mirror.config.reference > docs/reference/configuration.md
     """
     assert (ROOT / "docs" / "reference" / "configuration.md").read_text() == reference()
 
@@ -105,7 +105,7 @@ def test_the_reference_page_is_what_the_model_says() -> None:
 def test_the_page_can_be_made_by_hand() -> None:
     """The module prints the page when it is run."""
     done = subprocess.run(
-        [sys.executable, "-m", "mirror.config.document"],
+        [sys.executable, "-m", "mirror.config.reference"],
         capture_output=True,
         text=True,
         check=True,
@@ -181,7 +181,7 @@ def test_nothing_heavy_is_imported_to_load_a_file() -> None:
     code = (
         "import sys; from pathlib import Path; from mirror.config import load_config\n"
         f"load_config(Path({str(MINIMAL)!r}), {{}})\n"
-        "heavy = {'cronsim', 'packaging', 'mirror.config.document', 'aiohttp',"
+        "heavy = {'cronsim', 'packaging', 'mirror.config.reference', 'aiohttp',"
         " 'asyncio'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.documents.contents import content_entry, content_file
+from mirror.emulator.documents.content_json import content_entry, content_file
 from mirror.emulator.documents.git import git_commit
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import conflict, not_found
+from mirror.emulator.http.error_responses import conflict, not_found
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.git_objects import BLOB_MODE, TREE_MODE, TreeEntry
-from mirror.emulator.routes.git_objects import decoded, identity, missing
-from mirror.emulator.routes.repositories import REPOSITORY
+from mirror.emulator.routes.git_object_routes import decoded, identity, missing
+from mirror.emulator.routes.repository_routes import REPOSITORY
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.cli.render.status import status_tables
+from mirror.cli.render.status_text import status_tables
 from mirror.core.ledger.index import ProofCounts
 from mirror.core.reporting.status import MirrorStatus
 from support.reports import START, text

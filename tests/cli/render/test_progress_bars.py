@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mirror.cli.render.progress import SHOWN, draw
+from mirror.cli.render.progress_bars import SHOWN, draw
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import RepositoryReport
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.cli.render.plan import LINES, plan_tables
-from mirror.cli.render.summary import news
+from mirror.cli.render.plan_text import LINES, plan_tables
+from mirror.cli.render.sync_text import news
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import (
     ActionReport,

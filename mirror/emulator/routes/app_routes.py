@@ -6,10 +6,10 @@ import secrets
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents import apps as documents
+from mirror.emulator.documents import app_json as documents
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.authentication import calling_app
-from mirror.emulator.http.errors import forbidden, not_found
+from mirror.emulator.http.error_responses import forbidden, not_found
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import Token

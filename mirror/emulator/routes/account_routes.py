@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents import accounts as documents
-from mirror.emulator.documents.repositories import repository
+from mirror.emulator.documents import account_json as documents
+from mirror.emulator.documents.repository_json import repository
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import not_found
+from mirror.emulator.http.error_responses import not_found
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.routing import Routes
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mirror.emulator.documents import git as documents
 from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import ApiError, invalid, item, not_found, unprocessable
+from mirror.emulator.http.error_responses import ApiError, invalid, item, not_found, unprocessable
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.git_objects import BLOB_MODE, Identity, valid_ref
-from mirror.emulator.model.timestamps import iso, seconds
+from mirror.emulator.model.iso_time import iso, seconds
 from mirror.emulator.routes.refs import GIT, any_object, git_repository
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirror.emulator.documents.accounts import account_json
+from mirror.emulator.documents.account_json import account_json
 from mirror.emulator.documents.shared import Document, dumps, node_id, repository_url, web_url
-from mirror.emulator.model.releases import UPLOADED
+from mirror.emulator.model.release_records import UPLOADED
 
 if TYPE_CHECKING:
     from mirror.emulator.model.host import Host
-    from mirror.emulator.model.releases import Asset, Release
+    from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.config import urls
+from mirror.config import host_urls as urls
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.model.timestamps import iso
+from mirror.emulator.model.iso_time import iso
 
 if TYPE_CHECKING:
     from mirror.emulator.documents.shared import Document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.accounts import account
+from mirror.emulator.documents.account_json import account
 from mirror.emulator.documents.shared import Document, node_id, repository_url, web_url
 from mirror.emulator.model.accounts import allows
 

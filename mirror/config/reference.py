@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from mirror.config.host_urls import Address
 from mirror.config.messages import alternatives
 from mirror.config.model import File, Settings
-from mirror.config.urls import Address
 from mirror.config.values import format_duration
 
 if TYPE_CHECKING:

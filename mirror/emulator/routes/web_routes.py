@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import not_found
+from mirror.emulator.http.error_responses import not_found
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.model.releases import UPLOADED
+from mirror.emulator.model.release_records import UPLOADED
 from mirror.emulator.routes.downloads import count_download, storage_address
 
 if TYPE_CHECKING:

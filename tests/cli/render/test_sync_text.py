@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.cli.render.summary import news, summary
-from mirror.cli.render.verify import verify_tables
+from mirror.cli.render.sync_text import news, summary
+from mirror.cli.render.verify_text import verify_tables
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.reporting.report import (
     ActionReport,

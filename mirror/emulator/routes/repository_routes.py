@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.documents.repositories import repository as document_of
+from mirror.emulator.documents.repository_json import repository as document_of
 from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import invalid, item
+from mirror.emulator.http.error_responses import invalid, item
 from mirror.emulator.http.permissions import require_creation, require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.routes.accounts import named
+from mirror.emulator.routes.account_routes import named
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call

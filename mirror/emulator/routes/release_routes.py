@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.releases import release_json, release_with
+from mirror.emulator.documents.release_json import release_json, release_with
 from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import not_found, unprocessable
+from mirror.emulator.http.error_responses import not_found, unprocessable
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
@@ -15,7 +15,7 @@ from mirror.emulator.routes import release_changes
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
-    from mirror.emulator.model.releases import Release
+    from mirror.emulator.model.release_records import Release
     from mirror.emulator.model.repository import Repository
 
 RELEASES = "/repos/{owner}/{repo}/releases"

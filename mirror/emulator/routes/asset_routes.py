@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.releases import asset_json
+from mirror.emulator.documents.release_json import asset_json
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.errors import not_found, unprocessable
+from mirror.emulator.http.error_responses import not_found, unprocessable
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.model.asset_names import normalise
+from mirror.emulator.model.asset_renaming import normalise
 from mirror.emulator.model.invariants import Change
-from mirror.emulator.model.releases import UPLOADED, Asset, Release
+from mirror.emulator.model.release_records import UPLOADED, Asset, Release
 from mirror.emulator.routes.downloads import bytes_of, count_download, storage_address
-from mirror.emulator.routes.releases import RELEASES, numbered_release
+from mirror.emulator.routes.release_routes import RELEASES, numbered_release
 from mirror.emulator.routes.uploads import refuse_taken_name
 
 if TYPE_CHECKING:
