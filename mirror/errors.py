@@ -86,6 +86,7 @@ Hint = Literal[
     "proxy-address",
     "proxy-allow",
     "proxy-login",
+    "push-refused",
     "push-tag",
     "reachability",
     "storage-host",

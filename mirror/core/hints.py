@@ -64,6 +64,7 @@ _BY_HINT: dict[Hint, str] = {
     "proxy-address": "check proxy, HTTPS_PROXY and NO_PROXY",
     "proxy-allow": "check that the proxy allows this host",
     "proxy-login": "set HTTPS_PROXY with a user and a password",
+    "push-refused": "change the rule or hook at the target, or exclude the release",
     "push-tag": "push the tag to the target",
     "reachability": "check the address, the proxy and the firewall",
     "storage-host": "check that firewall and proxy let that storage host through",

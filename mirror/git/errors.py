@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 _LONGEST = 500
 _NOISE = re.compile(r"^(?:To |Done$|\s|hint:|.*\b\d{1,3}% \(|.*, done\.$|remote:\s*$)")
+_PROGRESS = re.compile(r"remote:\s*(?:$|.*\b\d{1,3}% \(\d+/\d+\)|.*, done\.\s*$)")
 _SECRET = re.compile(r"(https?://)[^\s/@\"'<>]*@")
+_TOKEN = re.compile(
+    r"\b(?:gh[opsur]_|github_pat_)\w{8,}|(?<=\bbearer )\S{8,}|(?<=\bbasic )\S{8,}", re.IGNORECASE
+)
 _UPDATE = re.compile(r"\[(?:remote )?rejected\] \((?P<reason>.*)\)$")
 
 
@@ -34,9 +38,10 @@ _WORKFLOW = (
 
 
 def plain(text: str) -> str:
-    """A text for people: one line, bounded, no control characters, no user of an address."""
+    """A text for people: one line, bounded, no control characters, no secrets."""
     text = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST])
-    return _SECRET.sub(r"\1", " ".join(text.split()))[:_LONGEST]
+    text = _SECRET.sub(r"\1", " ".join(text.split()))
+    return _TOKEN.sub("[hidden]", text)[:_LONGEST]
 
 
 def reason_of(errors: str) -> str:
@@ -175,10 +180,20 @@ def refused(line: str, tag: str, errors: str) -> str:
     reason = plain(found["reason"] if found else line)
     if "workflow" in reason and "refusing" in reason:
         return f"the tag {tag} was refused: {_WORKFLOW} ({reason})"
+    said = printed_by_server(errors)
+    return f"the tag {tag} was refused: {reason}" + (f" ({said})" if said else "")
+
+
+def printed_by_server(errors: str) -> str:
+    """What the server and its hooks printed during a push, without git's progress, as one line.
+
+    Source: https://git-scm.com/docs/git-receive-pack ("pre-receive hook", "update hook": standard
+    error is forwarded to the client, which shows each line after ``remote:``)
+    """
+    lines = re.split(r"[\r\n]+", errors)
     said = [
-        plain(text.removeprefix("remote:"))
-        for text in re.split(r"[\r\n]+", errors)
-        if text.startswith("remote:") and "error" in text.lower()
+        line.removeprefix("remote:").strip()
+        for line in lines
+        if line.startswith("remote:") and not _PROGRESS.match(line)
     ]
-    detail = "; ".join(dict.fromkeys(part for part in said if part))
-    return f"the tag {tag} was refused: {reason}" + (f" ({detail[:_LONGEST]})" if detail else "")
+    return plain(" ".join(dict.fromkeys(said)))

@@ -317,7 +317,8 @@ class TagPusher:
             if "already exists" in line:
                 failures[tag] = _conflict(tag)
             else:
-                failures[tag] = GitError(f"{target.remote.name}: {refused(line, tag, errors)}")
+                text = f"{target.remote.name}: {refused(line, tag, errors)}"
+                failures[tag] = GitError(text, hint="push-refused")
         return failures
 
     async def _push(
