@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mirror.check.checker import Checker, CheckResult
 from mirror.config.to_domain import rules_of
-from mirror.core.reporting.report import NullObserver
+from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
 from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
@@ -326,7 +326,7 @@ async def open_app(
             sides,
             target,
             clock,
-            observer or NullObserver(),
+            observer or Observers(),
             Shared.of(config, clock, before),
             workers,
         )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from mirror.core.reporting.report import RepositoryReport
+    from mirror.core.reporting.report import Observer, RepositoryReport
 
 
 Answer = Literal["queued", "running", "busy", "held"]
@@ -33,6 +33,11 @@ class Request:
     explicit: bool = False
     urgent: bool = False
     passes: tuple[Pass, ...] = ()
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Who watches the run, for the clients that wait for it."""
+        return tuple(one.observer for one in self.passes if one.observer)
 
     def merged(self, other: Request | None) -> Request:
         """One request that satisfies both."""
@@ -62,6 +67,7 @@ class Pass:
         late: Keys of the mirrors that were running already when it began.
         reports: Of its runs, and of what could not be listed.
         asked: Mirrors that it is about.
+        observer: Watches its runs for the client that waits for it; ``None`` if no client does.
         held: Of these, those left out because they back off after failures, or because their host
             is closed and an earlier pass waits for them.
         busy: Of these, those that were running already, or that an earlier pass waits for.
@@ -79,6 +85,7 @@ class Pass:
     asked: int = 0
     held: int = 0
     busy: int = 0
+    observer: Observer | None = None
 
     @property
     def good(self) -> bool:

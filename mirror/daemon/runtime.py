@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
+    from mirror.daemon.passes import Request
     from mirror.github import GitHubClient, RequestSeen
     from mirror.storage.json_ledger import FileLedgerStore
 
@@ -188,10 +189,15 @@ class Runtime:
             failed = await self._catalogue.relist(listing, full=full)
         return Discovery(self._catalogue.mirrors, failed + self._catalogue.impossible)
 
-    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
-        """Bring one mirror up to date."""
+    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
+        """Bring one mirror up to date, as requested."""
         with self._used():
-            return await self._runner.run(mirror, full=full)
+            return await self._runner.run(
+                mirror,
+                full=request.full,
+                explicit=request.explicit,
+                observers=request.observers,
+            )
 
     def _timetables(self) -> dict[float, Timetable]:
         daemon = self.config.daemon

@@ -309,7 +309,7 @@ class Scheduler:
     async def _session(self, run: Run, workload: Workload) -> None:
         mirror = run.mirror
         try:
-            report = await unless_stray(workload.sync(mirror, full=run.request.full))
+            report = await unless_stray(workload.sync(mirror, run.request))
         except Exception as error:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Timetable
+    from mirror.daemon.passes import Request
     from mirror.errors import MirrorError
     from mirror.sync.discovery import Discovery
 
@@ -59,5 +60,5 @@ class Workload(Protocol):
     async def discover(self, listing: str, *, full: bool) -> Discovery:
         """List an owner's repositories; all mirrors that there are then, and what failed."""
 
-    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
-        """Bring one mirror up to date."""
+    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
+        """Bring one mirror up to date, as requested."""

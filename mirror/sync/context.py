@@ -66,6 +66,7 @@ class SessionContext:
         workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
         full: Trust no stored ETag and no quarantine.
+        explicit: Somebody asked for these mirrors: what backs off after failures is tried at once.
         git: Pushes tags; ``None`` if git is not available.
         interrupted: What cancelled sessions had done, by the mirror's key.
     """
@@ -84,6 +85,7 @@ class SessionContext:
     workers: Workers[Mapping[str, GitHubClient]]
     spooled: bool = False
     full: bool = False
+    explicit: bool = False
     git: TagPusher | None = None
     interrupted: dict[str, RepositoryReport] = field(default_factory=dict)
 

@@ -9,13 +9,14 @@ import structlog
 
 from mirror.core.failure import Failure
 from mirror.core.ledger.document import IndexEntry
-from mirror.core.reporting.report import RepositoryReport
+from mirror.core.reporting.report import Observers, RepositoryReport
 from mirror.errors import HostStopped, MirrorError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mirror.core.domain.mirror import Mirror
+    from mirror.core.reporting.report import Observer
     from mirror.sync.context import Endpoint, SessionContext
 
     Work = Callable[[Mirror, Endpoint, Endpoint, SessionContext], Awaitable[RepositoryReport]]
@@ -49,14 +50,30 @@ class MirrorRunner:
         self._target = target
         self._work = work
 
-    async def run(self, mirror: Mirror, *, full: bool = False) -> RepositoryReport:
+    async def run(
+        self,
+        mirror: Mirror,
+        *,
+        full: bool = False,
+        explicit: bool = False,
+        observers: Sequence[Observer] = (),
+    ) -> RepositoryReport:
         """Run one mirror; a failure of any kind is part of the report, only cancellation is raised.
 
         Args:
             mirror: Which.
             full: Trust no stored ETag and no quarantine, whatever the context says.
+            explicit: Somebody asked for this mirror.
+            observers: Watch this run, besides the context's observer.
         """
-        context = replace(self.context, full=True) if full else self.context
+        context = self.context
+        if full or explicit or observers:
+            context = replace(
+                context,
+                full=full or context.full,
+                explicit=explicit or context.explicit,
+                observer=Observers(context.observer, *observers),
+            )
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)
         report = await self._attempt(mirror, context)

@@ -26,7 +26,7 @@ from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.selection import Selection
 from mirror.core.ledger.document import Index, Ledger
-from mirror.core.reporting.report import NullObserver
+from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
 from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.settings import Network, Timeouts
@@ -542,7 +542,7 @@ def _context(
         index=index,
         slots=TransferSlots(4),
         clock=clock,
-        observer=NullObserver(),
+        observer=Observers(),
         stop=process.stop,
         retry=RetryPolicy(attempts=6),
         transfers_per_release=3,

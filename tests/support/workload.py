@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.timetable import Timetable
-    from mirror.daemon.passes import Pass
+    from mirror.daemon.passes import Pass, Request
     from mirror.daemon.workload import HostGate
     from mirror.errors import MirrorError
 
@@ -179,8 +179,8 @@ class FakeWorkload:
             await self.listing(source)
         return Discovery(tuple(self.found), self.failed)
 
-    async def sync(self, mirror: Mirror, *, full: bool) -> RepositoryReport:
-        self.sessions.append(Session(mirror.key, self.clock.monotonic(), full))
+    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
+        self.sessions.append(Session(mirror.key, self.clock.monotonic(), request.full))
         hosts = [self.clients[name].breaker for name in (mirror.source_name, "target")]
         probed = [breaker for breaker in hosts if breaker.state == "half-open"]
         for key in (mirror.key, ""):

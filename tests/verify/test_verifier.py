@@ -9,7 +9,7 @@ import pytest
 
 from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
-from mirror.core.reporting.report import NullObserver
+from mirror.core.reporting.report import Observers
 from mirror.emulator import Fault, Generated, GitHubState
 from mirror.emulator.model.content import MemoryContent
 from mirror.errors import LedgerLocked
@@ -83,10 +83,11 @@ def files(directory: Path) -> dict[str, str]:
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
 
 
-class Watcher(NullObserver):
+class Watcher(Observers):
     """Counts the bytes that are announced, and what is read at the same time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.planned = self.now = self.most = self.good = 0
 
     def bytes_planned(self, count: int) -> None:

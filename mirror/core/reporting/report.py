@@ -302,28 +302,49 @@ class Observer(Protocol):
         """No more bytes move."""
 
 
-class NullObserver:
-    """Nobody watches."""
+class Observers:
+    """Any number of observers as one; without any, nobody watches.
+
+    Args:
+        observers: Each is told everything.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
 
     def mirrors_found(self, count: int) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.mirrors_found(count)
 
     def mirror_started(self, source: str) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.mirror_started(source)
 
     def mirror_finished(self, report: RepositoryReport) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.mirror_finished(report)
 
     def bytes_planned(self, count: int) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.bytes_planned(count)
 
     def transfer_started(
         self, number: int, source: str, release: str, asset: str, size: int
     ) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.transfer_started(number, source, release, asset, size)
 
     def transfer_moved(self, number: int, done: int) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.transfer_moved(number, done)
 
     def transfer_finished(self, number: int, *, good: bool) -> None:
-        """Ignore."""
+        """Pass it on."""
+        for observer in self._observers:
+            observer.transfer_finished(number, good=good)
