@@ -122,7 +122,7 @@ def _of_mirrors(statuses: Sequence[MirrorStatus], now: datetime) -> Iterator[Met
     mirrors = [((one.source, one.target), one) for one in statuses]
     successes = ((key, one.last_success) for key, one in mirrors)
     times = ((key, when.timestamp() if when else None) for key, when in successes)
-    text = "When a pass last left nothing undone; none before the first."
+    text = "When a pass last left nothing failed, blocked, waiting or quarantined."
     yield _gauge("last_success_timestamp_seconds", text, labels, times)
     lags = ((key, one.lag(now)) for key, one in mirrors)
     seconds = ((key, None if lag is None else lag.total_seconds()) for key, lag in lags)

@@ -171,7 +171,7 @@ class Runtime:
         return self._catalogue.mirrors
 
     def last_success(self, interval: float) -> float:
-        """When the mirror of a timetable that is most behind last succeeded (epoch; 0 for never).
+        """When the mirror of a timetable that is most behind was last settled (epoch; 0 for never).
 
         A mirror without proof was in the middle of something when the service last stopped.
         """
@@ -180,8 +180,8 @@ class Runtime:
             for mirror in self._catalogue.mirrors
             if mirror.interval == interval
         )
-        successes = (entry.succeeded_at if entry and entry.pages else 0.0 for entry in entries)
-        return min(successes, default=0.0)
+        settled = (entry.settled_at if entry and entry.pages else 0.0 for entry in entries)
+        return min(settled, default=0.0)
 
     async def discover(self, listing: str, *, full: bool) -> Discovery:
         """List an owner's repositories; all mirrors that there are then, and what failed."""

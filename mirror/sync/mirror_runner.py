@@ -77,6 +77,8 @@ class MirrorRunner:
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)
         report = await self._attempt(mirror, context)
+        if report.target_checked_at is None and (entry := context.index.mirrors.get(mirror.key)):
+            report = replace(report, target_checked_at=entry.checked)
         self._log_change(report, before, self._trouble(mirror))
         context.observer.mirror_finished(report)
         return report

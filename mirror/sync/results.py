@@ -132,6 +132,7 @@ class Results:
             actions=tuple(map(_action_report, self._outcomes)),
             failures=failures,
             warnings=warnings,
+            notes=self._plan.notes,
             quarantined=quarantined,
             stopped=self.stopped.detail if self.stopped else "",
         )
@@ -158,6 +159,7 @@ def planned_report(
         actions=actions,
         failures=failures,
         warnings=(*plan.warnings, *plan.news),
+        notes=plan.notes,
         quarantined=quarantined,
         estimated_requests=requests,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,11 @@ log = structlog.get_logger()
 
 
 class Session:
-    """One mirror, once."""
+    """One mirror, once.
+
+    Attributes:
+        checked: When the target was last read; ``None`` for never.
+    """
 
     def __init__(
         self, mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
@@ -60,6 +65,7 @@ class Session:
         )
         self._audit = self._audit_due()
         self._commits: Mapping[str, str] = {}
+        self.checked = self._entry.checked
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
@@ -80,7 +86,7 @@ class Session:
             raise
         finally:
             await self._record(work, ledger, results, listing)
-        return results.report(ledger)
+        return replace(results.report(ledger), target_checked_at=self.checked)
 
     async def preview(self) -> RepositoryReport:
         """Report what :meth:`sync` would do; nothing is written."""
@@ -91,7 +97,9 @@ class Session:
         work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
         cost = requests_of(work)
         requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
-        return planned_report(self._mirror.name, str(self._mirror.target), work, ledger, requests)
+        name, repo = self._mirror.name, str(self._mirror.target)
+        report = planned_report(name, repo, work, ledger, requests)
+        return replace(report, target_checked_at=self.checked)
 
     # -- for a verification -------------------------------------------------------------------
 
@@ -164,17 +172,19 @@ class Session:
         )
 
     def _unchanged(self, listing: Listing) -> RepositoryReport:
-        self._entry.pages = listing.pages
-        self._entry.succeeded_at = self._started.timestamp()
-        entry = self._entry
+        entry, now = self._entry, self._started.timestamp()
+        entry.pages = listing.pages
+        entry.settled_at = now
         if not entry.quarantined:
             entry.failure = None  # what kept the last pass from looking is over
+            entry.succeeded_at = now
         return RepositoryReport(
             self._mirror.name,
             str(self._mirror.target),
             "failed" if entry.quarantined else "unchanged",
             warnings=entry.warnings,
             quarantined=entry.quarantined,
+            target_checked_at=entry.checked,
         )
 
     async def _read_state(
@@ -205,6 +215,7 @@ class Session:
                 await self._context.ledgers.set_aside(self._mirror.key, reason)
             ledger = fresh
             source, target = await snapshots.take(listing, fresh, self._started, audit=False)
+        self.checked = self._started
         ledger.source = self._mirror.name
         ledger.source_id = source.repository.id
         ledger.target_id = target.repository.id if target else 0
@@ -320,7 +331,9 @@ class Session:
             assets=assets,
             bytes=size,
             proof=ledger.proofs(),
+            target_checked_at=self.checked.timestamp() if self.checked else 0.0,
             newest=iso(newest.published_at) if newest and newest.published_at else None,
+            newest_tag=newest.tag if newest else None,
             newest_visible=shown.published if shown else None,
             since=self._entry.since or self._started.timestamp(),
             wake_at=work.wake_at.timestamp() if work.wake_at else 0.0,
@@ -328,7 +341,9 @@ class Session:
             quarantined=tuple(item.report() for item in ledger.quarantined.values()),
         )
         if not undone:
-            entry.succeeded_at = self._started.timestamp()
+            entry.settled_at = self._started.timestamp()
+            if not entry.quarantined:
+                entry.succeeded_at = entry.settled_at
         if self._audit:
             entry.audited_at = 0.0 if results.unfinished else self._started.timestamp()
         self._entry = self._context.index.mirrors[self._mirror.key] = entry

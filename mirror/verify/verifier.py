@@ -165,6 +165,7 @@ class Verifier:
             status=status,
             failures=failures,
             warnings=(*report.warnings, *self._warnings),
+            target_checked_at=self._session.checked,
             verified=Verified(
                 tuple(sorted(differences, key=lambda d: (d.release, d.asset, d.kind))),
                 self._compared,

@@ -82,7 +82,7 @@ def _table(repositories: Sequence[RepositoryReport]) -> RenderableType:
         if kinds["create-repository"]:
             name.append(" (new)", style="dim")
         numbers = (
-            kinds["create-release"],
+            kinds["publish-release"],
             kinds["update-release"],
             kinds["delete-release"] + kinds["delete-asset"],
             kinds["upload-asset"] + kinds["replace-asset"],

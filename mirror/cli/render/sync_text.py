@@ -93,7 +93,7 @@ def _changes(repositories: Sequence[RepositoryReport]) -> Table:
             name.append(" (not finished)", style=STYLES["interrupted"])
         table.add_row(
             name,
-            _number(done["create-release"]),
+            _number(done["publish-release"]),
             _number(done["update-release"]),
             _number(uploaded),
             size(moved) if uploaded else "-",

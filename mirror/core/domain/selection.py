@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mirror.core.domain.release import newest_first
+from mirror.core.text.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,6 +97,28 @@ def next_ripe(releases: Iterable[Release], selection: Selection, now: datetime) 
     """When the next release that is too young will be old enough; ``None`` if none is."""
     moments = (ripe_at(r, selection) for r in releases if _release_wanted(r, selection))
     return min((moment for moment in moments if moment and moment > now), default=None)
+
+
+def filters_that_select_nothing(releases: Iterable[Release], selection: Selection) -> list[str]:
+    """A sentence where filters leave nothing of what is there: probably a mistake in a pattern.
+
+    Drafts do not count: most tokens do not see them. ``latest = 0`` asks for nothing.
+    """
+    if selection.latest == 0:
+        return []
+    published = [release for release in releases if not release.draft]
+    chosen = select(published, selection)
+    if published and not chosen:
+        return [
+            f"the release filters select none of the source's {count(len(published), 'release')}"
+        ]
+    chosen = chosen[: selection.asset_latest]
+    there = sum(len(wanted.release.assets) for wanted in chosen)
+    if there and not (selection.source_archives or any(wanted.assets for wanted in chosen)):
+        return [
+            f"the asset filters select none of the {count(there, 'asset')} of the selected releases"
+        ]
+    return []
 
 
 def _release_wanted(release: Release, selection: Selection) -> bool:

@@ -265,6 +265,7 @@ class Plan:
         obstacles: What cannot be done.
         warnings: What an operator should know for as long as it is so: every report repeats it.
         news: What an operator should know of this plan's work: told once.
+        notes: What is normal, but good to know of this plan's work.
         wake_at: When there will be more to do although nothing changes.
     """
 
@@ -275,11 +276,13 @@ class Plan:
     obstacles: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     news: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     wake_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
         object.__setattr__(self, "news", tuple(map(truncate, self.news)))
+        object.__setattr__(self, "notes", tuple(map(truncate, self.notes)))
 
     def actions(self) -> list[tuple[Release | None, Action]]:
         """All actions, each with the release that it belongs to."""

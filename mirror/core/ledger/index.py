@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -60,12 +61,17 @@ class IndexEntry(Struct):
         target_url: The target host's API address.
         pages: The source's listing when a pass last left nothing undone; empty for no proof.
         audited_at: When both sides were last read (seconds since the epoch).
-        succeeded_at: When a pass last left nothing undone (seconds since the epoch).
+        settled_at: When a pass last left nothing undone; what is quarantined is settled (seconds
+            since the epoch).
+        succeeded_at: When a pass last left nothing failed, blocked, waiting or quarantined (seconds
+            since the epoch).
+        target_checked_at: When the target was last read (seconds since the epoch).
         failure: What made the last pass fail; ``None`` if it did not.
         error: The same in the form that former code reads; only :class:`Index` uses it.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets; refuted ones are not counted.
         newest: When the newest selected release was published at the source (ISO 8601).
+        newest_tag: Its tag.
         newest_visible: When it was seen published at the target; ``None`` until then.
         since: When the mirror was first synced (seconds since the epoch).
         wake_at: When a release that is too young now will be old enough (seconds since the
@@ -82,7 +88,9 @@ class IndexEntry(Struct):
     source_id: WholeNumber = 0
     pages: tuple[PageProof, ...] = ()
     audited_at: Moment = 0.0
+    settled_at: Moment = 0.0
     succeeded_at: Moment = 0.0
+    target_checked_at: Moment = 0.0
     error: str = ""
     failure: Failure | None = None
     releases: WholeNumber = 0
@@ -90,12 +98,20 @@ class IndexEntry(Struct):
     bytes: WholeNumber = 0
     proof: ProofCounts = NO_PROOF
     newest: str | None = None
+    newest_tag: str | None = None
     newest_visible: str | None = None
     since: Moment = 0.0
     wake_at: Moment = 0.0
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     told: bool = False
+
+    @property
+    def checked(self) -> datetime | None:
+        """When the target was last read; ``None`` for never."""
+        return (
+            datetime.fromtimestamp(self.target_checked_at, UTC) if self.target_checked_at else None
+        )
 
 
 class PassRecord(Struct, frozen=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.asset_names import forms
-from mirror.core.domain.selection import Wanted, next_ripe, select
+from mirror.core.domain.selection import Wanted, filters_that_select_nothing, next_ripe, select
 from mirror.core.domain.source_archives import archives_of, with_archives
 from mirror.core.execution.action import (
     CreateRepository,
@@ -71,6 +71,7 @@ class _Draft:
     tags: set[Failure] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     placeholders: int = 0
     made_again: bool = False
 
@@ -103,6 +104,7 @@ class _Planner:
         # One that is too young belongs to the mirror all the same.
         selected = {item.release.id for item in select(self._source.releases, selection)}
         texts = Texts(self._source, self._target, self._policy, self._about, selected)
+        self._draft.warnings.extend(filters_that_select_nothing(self._source.releases, selection))
         for rank, item in enumerate(wanted):
             self._release(rank, item, texts)
         self._delete_releases()
@@ -119,7 +121,7 @@ class _Planner:
             )
         if draft.placeholders:
             count = draft.placeholders
-            draft.news.append(
+            draft.notes.append(
                 f"{count} {'tag points to a placeholder commit' if count == 1 else 'tags point to placeholder commits'},"
                 " because the target does not have the source's commits"
             )
@@ -145,6 +147,7 @@ class _Planner:
             obstacles=tuple(draft.obstacles),
             warnings=tuple(dict.fromkeys(draft.warnings)),
             news=tuple(dict.fromkeys(draft.news)),
+            notes=tuple(dict.fromkeys(draft.notes)),
             # What a release that was made again no longer has is seen once it is known as its copy.
             wake_at=now
             if draft.made_again and self._policy.on_delete == "delete"

@@ -100,6 +100,8 @@ class RepositoryReport:
         target: ``OWNER/REPO``, or ``None`` for a wildcard whose listing failed.
         estimated_requests: In a plan: what ``sync`` would add, by host.
         verified: By ``verify`` only.
+        notes: What is normal, but good to know.
+        target_checked_at: When the target was last looked at; ``None`` for never.
         stopped: Why its host was given up meanwhile; empty where it was not. No part of the JSON:
             the failure itself is reported once.
     """
@@ -114,9 +116,12 @@ class RepositoryReport:
     estimated_requests: Mapping[str, int] = field(default_factory=dict)
     verified: Verified | None = None
     stopped: str = ""
+    notes: tuple[str, ...] = ()
+    target_checked_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
+        object.__setattr__(self, "notes", tuple(map(truncate, self.notes)))
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -132,7 +137,9 @@ class RepositoryReport:
             "actions": [action.to_json() for action in self.actions],
             "failures": [failure.to_json() for failure in self.failures],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "quarantined": [item.to_json() for item in self.quarantined],
+            "target_checked_at": iso(self.target_checked_at) if self.target_checked_at else None,
         }
         if self.verified:
             document["differences"] = [item.to_json() for item in self.differences]
@@ -157,7 +164,8 @@ class RequestCount:
 
 
 _TOTALS = {
-    "create-release": "releases_created",
+    # A release is new when it is published; a draft may be one that an interrupted pass made.
+    "publish-release": "releases_created",
     "update-release": "releases_updated",
     "delete-release": "releases_deleted",
     "upload-asset": "assets_uploaded",

@@ -27,10 +27,12 @@ class MirrorStatus:
         source: ``NAME:OWNER/REPO``.
         state: ``ok``, ``failed`` (the last pass left something undone, or something is
             quarantined), or ``never`` (no pass has finished it yet).
-        last_success: When a pass last left nothing undone.
+        last_success: When a pass last left nothing failed, blocked, waiting or quarantined.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets.
         newest: When the newest selected release was published at the source.
+        newest_tag: Its tag.
+        checked: When the target was last read.
         visible: When it was seen published at the target; ``None`` while it is not.
         since: When the mirror was first looked at.
         failure: What made the last pass fail; ``None`` if it did not.
@@ -50,6 +52,8 @@ class MirrorStatus:
     visible: datetime | None = None
     since: datetime | None = None
     proof: ProofCounts = NO_PROOF
+    newest_tag: str | None = None
+    checked: datetime | None = None
 
     def lag(self, now: datetime) -> timedelta | None:
         """How long the newest release took to be seen at the target; it grows while it is not.
@@ -73,6 +77,8 @@ class MirrorStatus:
             "assets": self.assets,
             "bytes": self.bytes,
             "proof": self.proof._asdict(),
+            "target_checked_at": iso(self.checked) if self.checked else None,
+            "newest_tag": self.newest_tag,
             "newest_published_at": iso(self.newest) if self.newest else None,
             "newest_visible_at": iso(self.visible) if self.visible else None,
             "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
@@ -139,6 +145,8 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         visible=_moment(entry.newest_visible),
         since=datetime.fromtimestamp(entry.since, UTC) if entry.since else None,
         proof=entry.proof,
+        newest_tag=entry.newest_tag,
+        checked=entry.checked,
     )
 
 

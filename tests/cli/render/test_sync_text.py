@@ -19,7 +19,7 @@ OLD = Quarantined("too large", "2026-01-01T00:00:00Z", "v1", "big.iso")
 def test_many_unchanged_are_one_line() -> None:
     """118 unchanged mirrors take one line, the one that changed has its own."""
     actions = (
-        ActionReport("create-release", "done", "v1"),
+        ActionReport("publish-release", "done", "v1"),
         ActionReport("upload-asset", "done", "v1", "a.zip", bytes=5_000_000),
     )
     shown = text(summary(report(*map(repo, range(118)), repo(200, "ok", actions=actions))))

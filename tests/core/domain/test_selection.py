@@ -14,6 +14,7 @@ from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import (
     Selection,
     could_match,
+    filters_that_select_nothing,
     is_glob,
     matches_source,
     passes,
@@ -103,6 +104,29 @@ def test_older_releases_may_get_no_assets() -> None:
     releases = [a_release(n, f"v{n}", an_asset(n)) for n in (1, 2, 3)]
     found = select(releases, Selection(asset_latest=2))
     assert [(w.release.id, len(w.assets)) for w in found] == [(3, 1), (2, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "told"),
+    [
+        ({"include": ("w*",)}, "the release filters select none of the source's 3 releases"),
+        ({"asset_include": ("*.rpm",)}, "the asset filters select none of the 6 assets"),
+        ({"asset_max_size": 1, "asset_latest": 1}, "the asset filters select none of the 2 assets"),
+        ({"asset_include": ("*.rpm",), "source_archives": True}, ""),
+        ({"asset_include": ("a*",)}, ""),
+        ({"asset_latest": 0}, ""),
+        ({"latest": 0}, ""),
+        ({}, ""),
+    ],
+)
+def test_filters_that_leave_nothing_are_told(selection: dict[str, Any], told: str) -> None:
+    """A filter that leaves nothing of what is there is told; what asks for nothing is not."""
+    assets = (an_asset(1, "a.zip", 5), an_asset(2, "b.zip", 7))
+    releases = [a_release(number, f"v{number}", *assets) for number in (1, 2, 3)]
+    draft = a_release(9, "draft", *assets, draft=True)
+    found = filters_that_select_nothing([*releases, draft], Selection(**selection))
+    assert [text.startswith(told) for text in found] == [True] * bool(told)
+    assert filters_that_select_nothing([draft], Selection(**selection)) == []
 
 
 def test_a_draft_has_no_date_to_be_too_old() -> None:

@@ -134,7 +134,7 @@ def test_a_repository_that_is_missing_is_made_first() -> None:
     assert work.repository
     assert work.repository.visibility == "internal"
     assert f"{SOURCE_URL}/{SOURCE}" in work.repository.readme
-    assert "placeholder" in work.news[0]
+    assert "placeholder" in work.notes[0]
 
 
 def test_no_repository_is_made_for_nothing() -> None:
@@ -452,7 +452,7 @@ def test_a_placeholder_names_what_it_stands_for() -> None:
     assert isinstance(tag, CreateTag)
     assert tag.date == V1.created_at
     assert all(t in tag.message for t in (f"{SOURCE_URL}/{SOURCE}", "v1", commit_of("v1")))
-    assert "placeholder" in work.news[0]
+    assert "placeholder" in work.notes[0]
 
 
 def test_no_placeholder_in_a_repository_of_others() -> None:

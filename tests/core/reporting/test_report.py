@@ -37,6 +37,16 @@ def a_repository(status: Any = "ok", **facts: Any) -> RepositoryReport:
     return RepositoryReport("github:cli/cli", "mirrors/cli", status, **facts)
 
 
+def test_a_release_is_new_when_it_is_published() -> None:
+    """A draft is no new release; it is one in the pass that publishes it, whoever made the draft."""
+    draft, published = (
+        a_report(a_repository(actions=(ActionReport(name, "done", "v1"),)))
+        for name in ("create-release", "publish-release")
+    )
+    assert draft.totals()["releases_created"] == 0
+    assert published.totals()["releases_created"] == 1
+
+
 def test_the_document_is_the_contract_s() -> None:
     """Every key, in its order, and no other."""
     requests = {"github": RequestCount(3), "target": RequestCount(9, retried=1)}
@@ -46,6 +56,8 @@ def test_the_document_is_the_contract_s() -> None:
             actions=DONE,
             failures=(Failure("rejected", "no", "upload-asset", "v1.0.0", "b", 502, 6),),
             warnings=("careful",),
+            notes=("placeholder",),
+            target_checked_at=START,
             quarantined=(Quarantined("never", "2026-11-20T09:00:00Z", "v0", "x", "too-large"),),
         ),
         requests=requests,
@@ -63,7 +75,7 @@ def test_the_document_is_the_contract_s() -> None:
         "finished_at": "2026-11-21T09:00:03Z",
         "totals": {
             "repositories": 1, "unchanged": 0, "failures": 1,
-            "releases_created": 1, "releases_updated": 0, "releases_deleted": 0,
+            "releases_created": 0, "releases_updated": 0, "releases_deleted": 0,
             "assets_uploaded": 1, "assets_replaced": 1, "assets_deleted": 0,
             "bytes_uploaded": 73400400,
         },
@@ -99,12 +111,14 @@ def test_the_document_is_the_contract_s() -> None:
                     }
                 ],
                 "warnings": ["careful"],
+                "notes": ["placeholder"],
                 "quarantined": [
                     {
                         "release": "v0", "asset": "x", "kind": "too-large", "error": "never",
                         "since": "2026-11-20T09:00:00Z", "next_attempt": None,
                     }
                 ],
+                "target_checked_at": "2026-11-21T09:00:00Z",
             }
         ],
     }  # fmt: skip

@@ -1,0 +1,67 @@
+"""What a session remembers of a mirror: when it succeeded, and when the target was looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirror.core.ledger.index import Index
+from support.world import World, only
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.core.ledger.index import IndexEntry
+
+
+def entry(world: World) -> IndexEntry:
+    """What the index on disk holds of the mirror."""
+    return Index.decode((world.ledger / "index.json").read_bytes()).mirrors["mirrors/tool"]
+
+
+async def test_success_moves_only_when_nothing_is_wrong(tmp_path: Path) -> None:
+    """A pass that leaves something quarantined is settled, and yet no success."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a.bin": b"a", "empty.bin": b""})
+        assert (await world.sync()).status == "failed"
+        world.clock.advance(60)
+        report = await world.sync()
+        assert only(report).status == "failed"
+        known = entry(world)
+        assert known.succeeded_at == 0
+        assert known.settled_at == report.started_at.timestamp()
+        world.source.delete_asset("octo/tool", "v1", "empty.bin")
+        report = await world.sync(full=True)
+        assert report.status in {"ok", "unchanged"}
+        assert entry(world).succeeded_at == report.started_at.timestamp()
+        world.clock.advance(60)
+        report = await world.sync()
+        assert report.status == "unchanged"
+        assert entry(world).succeeded_at == report.started_at.timestamp()
+
+
+async def test_the_report_tells_when_the_target_was_looked_at(tmp_path: Path) -> None:
+    """A pass that asked only the source repeats the time of the pass before; an audit moves it."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a.bin": b"a"})
+        first = await world.sync()
+        assert only(first).target_checked_at == first.started_at
+        world.clock.advance(60)
+        report = await world.sync()
+        assert report.status == "unchanged"
+        assert only(report).target_checked_at == first.started_at
+        for audit in (await world.plan(full=True), await world.sync(full=True)):
+            assert only(audit).target_checked_at == audit.started_at
+
+
+async def test_placeholder_tags_are_a_note(tmp_path: Path) -> None:
+    """What every first sync does is normal: a note of that pass, no warning."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a.bin": b"a"})
+        found = only(await world.sync())
+        assert found.warnings == ()
+        (note,) = found.notes
+        assert note.startswith("1 tag points to a placeholder commit")
+        assert only(await world.sync(full=True)).notes == ()
