@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from mirror.emulator.model.state import GitHubState
 
 LOOPBACK = "127.0.0.1"
+STORAGE_NAME = "localhost"
+"""Host name of the storage, another one than the API's as at GitHub.
+
+Some clients send a token to another port of the same host name.
+"""
 _CONTROL = ("/_emulator", "control")
 _READ_BUFFER = 1 << 20
 _SHUTDOWN = 0.05
@@ -30,9 +35,13 @@ class Emulator:
 
     Args:
         state: The host.
-        port: The port of the API; 0 takes any free one, as the other origins always do.
+        port: The port of the API; 0 takes any free one, as uploads and storage always do.
+        web_port: The port of the web host; 0 takes any free one. A GHES has one port for both.
         state_directory: Where the state is loaded from, and saved to on each change.
         ssl_context: Serve over TLS.
+
+    Raises:
+        ValueError: A GHES got two different ports.
 
     Attributes:
         url: The address for people.
@@ -46,11 +55,14 @@ class Emulator:
         state: GitHubState,
         *,
         port: int = 0,
+        web_port: int = 0,
         state_directory: Path | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.state = state
-        self._port = port
+        self._ports = port, web_port
+        if state.kind == "ghes" and port and web_port and port != web_port:
+            raise ValueError("a GHES serves web and API at one port")
         self._ssl = ssl_context
         self._runners: list[web.ServerRunner] = []
         self._saved = SavedState(state, state_directory) if state_directory else None
@@ -71,16 +83,16 @@ class Emulator:
 
     async def _open(self) -> None:
         """Open every socket."""
-        state = self.state
-        self.storage_url = await self._listen((("", "storage"),))
+        state, (port, web_port) = self.state, self._ports
+        self.storage_url = await self._listen((("", "storage"),), name=STORAGE_NAME)
         if state.kind == "github":
-            self.api_url = await self._listen((_CONTROL, ("", "api")), self._port)
+            self.api_url = await self._listen((_CONTROL, ("", "api")), port)
             self.upload_url = await self._listen((("", "uploads"),))
-            self.url = await self._listen((_CONTROL, ("", "web")))
+            self.url = await self._listen((_CONTROL, ("", "web")), web_port)
         else:
             uploads = ("/api/uploads", "uploads")
             prefixes = (_CONTROL, ("/api/v3", "api"), uploads, ("", "web"))
-            self.url = await self._listen(prefixes, self._port)
+            self.url = await self._listen(prefixes, port or web_port)
             self.api_url = f"{self.url}/api/v3"
             self.upload_url = f"{self.url}/api/uploads"
             if state.isolated_uploads:
@@ -102,8 +114,8 @@ class Emulator:
         if self._saved is not None:
             self._saved.close()
 
-    async def _listen(self, prefixes: Prefixes, port: int = 0) -> str:
-        """Open a socket; returns its address."""
+    async def _listen(self, prefixes: Prefixes, port: int = 0, *, name: str = LOOPBACK) -> str:
+        """Open a socket; returns its address, under this host name."""
         server = web.Server(
             RequestHandler(self.state, ROUTE_TABLE, prefixes).handle,
             handler_cancellation=True,
@@ -117,4 +129,4 @@ class Emulator:
         site = web.TCPSite(runner, LOOPBACK, port, ssl_context=self._ssl, backlog=1024)
         await site.start()
         number = runner.addresses[0][1]
-        return f"{'https' if self._ssl else 'http'}://{LOOPBACK}:{number}"
+        return f"{'https' if self._ssl else 'http'}://{name}:{number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,14 @@ async def start() -> AsyncIterator[Callable[..., Any]]:
     yield begin
     for thing in opened:
         await thing.__aexit__(None, None, None)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number: int = server.getsockname()[1]
+    return number
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="session")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context
 
 

@@ -12,7 +12,7 @@ import typer
 from mirror.cli import exit_status, startup
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.output import print_text
-from mirror.emulator import SeedError, serve
+from mirror.emulator import serve
 from mirror.errors import MirrorError, UsageError
 
 
@@ -22,6 +22,16 @@ def emulator(
         int,
         typer.Option("--port", metavar="N", min=0, max=65535, help="API port; 0: any free port."),
     ] = 0,
+    web_port: Annotated[
+        int,
+        typer.Option(
+            "--web-port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Web port; 0: any free port. With --kind ghes, API and web share one port.",
+        ),
+    ] = 0,
     kind: Annotated[
         Literal["ghes", "github"],
         typer.Option("--kind", metavar="[ghes|github]", help="Kind of host to emulate."),
@@ -29,6 +39,21 @@ def emulator(
     ghes_version: Annotated[
         str, typer.Option("--ghes-version", metavar="X.Y", help="GHES version to emulate.")
     ] = "3.17",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert",
+            metavar="FILE",
+            help="Serve over TLS with this certificate (PEM), for 127.0.0.1 and localhost.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-key", metavar="FILE", help="Its private key (PEM).", show_default=False
+        ),
+    ] = None,
     seed: Annotated[
         Path | None,
         typer.Option("--seed", metavar="FILE", help="Initial content (JSON).", show_default=False),
@@ -48,21 +73,29 @@ def emulator(
     Examples:
       release-mirror emulator --port 8080
       release-mirror emulator --kind github --seed seed.json
+      release-mirror emulator --tls-cert cert.pem --tls-key key.pem
     """
     startup.set_up_log(context.obj, None, "warning")
 
     def announce(document: dict[str, object]) -> None:
         print_text(json.dumps(document) + "\n")
 
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
     serving = serve(
-        announce, kind=kind, version=ghes_version, port=port, seed=seed, state_directory=state
+        announce,
+        kind=kind,
+        version=ghes_version,
+        port=port,
+        web_port=web_port,
+        tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
+        seed=seed,
+        state_directory=state,
     )
     try:
         asyncio.run(GracefulStop().run(serving))
-    except SeedError as error:
-        raise UsageError(str(error)) from error
     except ValueError as error:
-        raise UsageError(f"--ghes-version: {error}") from error
+        raise UsageError(str(error)) from error
     except OSError as error:
         raise MirrorError(f"the emulator cannot start: {error.strerror or error}") from error
     return exit_status.OK

@@ -83,13 +83,18 @@ def update(
 ) -> None:
     """Change a release; keys that are missing change nothing.
 
-    A draft whose change does not name its tag gets `untagged-…` instead, as clients have seen.
+    A draft that stays a draft and whose change does not name its tag gets `untagged-…` instead.
+    Publishing keeps the tag: `gh release create` sends nothing but `{"draft": false}`.
+
+    Source: https://github.com/jdx/communique/issues/241 and `publishRelease` of
+    https://github.com/cli/cli/blob/trunk/pkg/cmd/release/create/http.go
 
     Raises:
         ApiError: 422; nothing was changed.
     """
     asked = _checked(state, document)
-    tag = asked.get("tag_name") or (release.untagged if release.draft else release.tag)
+    stays_draft = release.draft and asked.get("draft", True)
+    tag = asked.get("tag_name") or (release.untagged if stays_draft else release.tag)
     if release.immutable and (tag != release.tag or asked.get("draft", False)):
         raise invalid(item("Release", "custom", "tag_name", "tag_name cannot be changed"))
     _apply(state, repository, release, asked, tag)

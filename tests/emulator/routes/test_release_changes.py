@@ -32,10 +32,18 @@ async def test_drafts_share_a_tag(host: Any) -> None:
 
 
 async def test_a_draft_changed_without_its_tag_loses_it(host: Any) -> None:
-    """A change of a draft that does not name its tag makes it `untagged-…`."""
+    """A change that leaves it a draft and does not name its tag makes it `untagged-…`."""
     made = await host.draft("v2")
     changed = await host.send("PATCH", f"{R}/{made['id']}", json={"body": "x"})
     assert changed.json["tag_name"].startswith("untagged-")
+
+
+async def test_publishing_keeps_the_tag(host: Any) -> None:
+    """A draft that is published without naming its tag is published under it, as `gh` does."""
+    made = await host.draft("v2")
+    shown = (await host.send("PATCH", f"{R}/{made['id']}", json={"draft": False})).json
+    assert (shown["tag_name"], shown["draft"]) == ("v2", False)
+    assert (await host.get(f"{R}/tags/v2")).status == 200
 
 
 async def test_publishing_makes_a_lightweight_tag(host: Any) -> None:
