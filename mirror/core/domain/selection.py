@@ -13,7 +13,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from mirror.core.domain.release import newest_first
-from mirror.core.text.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,15 +108,11 @@ def filters_that_select_nothing(releases: Iterable[Release], selection: Selectio
     published = [release for release in releases if not release.draft]
     chosen = select(published, selection)
     if published and not chosen:
-        return [
-            f"the release filters select none of the source's {count(len(published), 'release')}"
-        ]
+        return [f"the release filters select none of the source's releases ({len(published):,})"]
     chosen = chosen[: selection.asset_latest]
     there = sum(len(wanted.release.assets) for wanted in chosen)
     if there and not (selection.source_archives or any(wanted.assets for wanted in chosen)):
-        return [
-            f"the asset filters select none of the {count(there, 'asset')} of the selected releases"
-        ]
+        return [f"the asset filters select none of the selected releases' assets ({there:,})"]
     return []
 
 

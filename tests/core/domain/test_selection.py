@@ -109,9 +109,15 @@ def test_older_releases_may_get_no_assets() -> None:
 @pytest.mark.parametrize(
     ("selection", "told"),
     [
-        ({"include": ("w*",)}, "the release filters select none of the source's 3 releases"),
-        ({"asset_include": ("*.rpm",)}, "the asset filters select none of the 6 assets"),
-        ({"asset_max_size": 1, "asset_latest": 1}, "the asset filters select none of the 2 assets"),
+        ({"include": ("w*",)}, "the release filters select none of the source's releases (3)"),
+        (
+            {"asset_include": ("*.rpm",)},
+            "the asset filters select none of the selected releases' assets (6)",
+        ),
+        (
+            {"asset_max_size": 1, "asset_latest": 1},
+            "the asset filters select none of the selected releases' assets (2)",
+        ),
         ({"asset_include": ("*.rpm",), "source_archives": True}, ""),
         ({"asset_include": ("a*",)}, ""),
         ({"asset_latest": 0}, ""),
