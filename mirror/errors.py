@@ -28,6 +28,8 @@
     │   ├── LedgerCorrupt
     │   └── LedgerTooNew        written by a later version of this program
     ├── SpoolError              the disk cannot hold an asset in flight
+    ├── BundleError             a bundle cannot be read or written
+    │   └── BundleTooNew        written by a later version of this program
     └── GitError                the git program failed
 """
 
@@ -435,6 +437,18 @@ class SpoolError(MirrorError):
     """The disk cannot hold an asset in flight: it is full, too small, or not writable."""
 
     kind = "disk"
+
+
+class BundleError(MirrorError):
+    """A bundle cannot be read or written, or something in it is missing or damaged."""
+
+    kind: FailureKind = "corrupt"
+
+
+class BundleTooNew(BundleError):
+    """A later version of this program wrote the bundle."""
+
+    kind = "policy"
 
 
 class GitError(MirrorError):

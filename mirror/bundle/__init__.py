@@ -1,0 +1,1 @@
+"""Releases in a directory that stands where a host stands: carried over an air gap."""
