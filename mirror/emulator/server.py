@@ -86,12 +86,14 @@ class Emulator:
         state, (port, web_port) = self.state, self._ports
         self.storage_url = await self._listen((("", "storage"),), name=STORAGE_NAME)
         if state.kind == "github":
-            self.api_url = await self._listen((_CONTROL, ("", "api")), port)
+            self.api_url = await self._listen(
+                (_CONTROL, ("/graphql", "graphql"), ("", "api")), port
+            )
             self.upload_url = await self._listen((("", "uploads"),))
             self.url = await self._listen((_CONTROL, ("", "web")), web_port)
         else:
-            uploads = ("/api/uploads", "uploads")
-            prefixes = (_CONTROL, ("/api/v3", "api"), uploads, ("", "web"))
+            apis = ("/api/v3", "api"), ("/api/uploads", "uploads"), ("/api/graphql", "graphql")
+            prefixes = (_CONTROL, *apis, ("", "web"))
             self.url = await self._listen(prefixes, port or web_port)
             self.api_url = f"{self.url}/api/v3"
             self.upload_url = f"{self.url}/api/uploads"

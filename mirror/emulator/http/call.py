@@ -39,7 +39,7 @@ class Call:
         route: The name of its route.
         params: The decoded parameters of the path.
         path: The path below the base of its origin, as it was sent.
-        origin: `api`, `uploads`, `storage`, `web` or `control`.
+        origin: `api`, `uploads`, `storage`, `web`, `graphql` or `control`.
         target: The whole path and query as they were sent.
         token: The credential that was presented; `None` until it is known.
         faults: The scripted faults that hit it.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from mirror.emulator.http.call import Handler
 
-Origin = Literal["api", "uploads", "storage", "web", "control"]
+Origin = Literal["api", "uploads", "storage", "web", "graphql", "control"]
 OCTETS = "application/octet-stream"
 UNKNOWN = "unknown"
 _PARAMETER = re.compile(r"\{(\w+)(\*?)\}")

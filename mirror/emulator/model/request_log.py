@@ -35,7 +35,7 @@ class RequestRecord:
         path: The path as it was sent, percent-encoded.
         query: The query as it was sent.
         route: The name of its route, `unknown` when there is none.
-        origin: `api`, `uploads`, `storage` or `web`.
+        origin: `api`, `uploads`, `storage`, `web` or `graphql`.
         authorization: The header as it was sent, `None` when it was not.
         headers: The headers in `HEADERS`, names in lower case.
         status: The status of the answer; 0 before it, and if the connection was reset.
