@@ -21,7 +21,7 @@ from mirror.github.settings import Limits, Network, Timeouts
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
-from mirror.sync.context import Endpoint, SessionContext
+from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 from mirror.sync.discovery import check_patterns
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import plan_mirror, sync_mirror
@@ -130,8 +130,8 @@ class App:
         self,
         config: Config,
         ledgers: FileLedgerStore,
-        sources: dict[str, Endpoint],
-        target: Endpoint,
+        sources: Mapping[str, Endpoint],
+        target: TargetEndpoint,
         clock: Clock,
         observer: Observer,
         shared: Shared,
@@ -305,7 +305,8 @@ async def open_app(
     retry = RetryPolicy(attempts=config.sync.attempts)
     ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
     async with AsyncExitStack() as stack:
-        sides, others = {}, {}
+        sides: dict[str, TargetEndpoint] = {}
+        others = {}
         home = asyncio.get_running_loop()
 
         def seen_elsewhere(seen: RequestSeen) -> None:
@@ -468,8 +469,8 @@ def _git(name: str, host: Host, client: GitHubClient) -> GitRemote:
     )
 
 
-def _side(name: str, host: Host, client: GitHubClient) -> Endpoint:
-    return Endpoint(
+def _side(name: str, host: Host, client: GitHubClient) -> TargetEndpoint:
+    return TargetEndpoint(
         name=name,
         url=host.url,
         api_url=client.api_url,

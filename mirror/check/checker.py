@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from mirror.check.git_check import GitCheck
-from mirror.check.host_check import CheckResult, HostCheck, State, failure
+from mirror.check.host_check import CheckResult, HostCheck, State, failure, server_of
 from mirror.core.ledger.document import Index
 from mirror.core.text.wording import count
 from mirror.errors import MirrorError, NotFound
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.domain.release import RepoRef
     from mirror.git.tag_pusher import TagPusher
-    from mirror.sync.context import Endpoint
+    from mirror.sync.context import Endpoint, TargetEndpoint
 
 __all__ = ["CheckResult", "Checker"]
 
@@ -55,7 +55,7 @@ class Checker:
         self,
         rules: Sequence[Rule],
         sources: Mapping[str, Endpoint],
-        target: Endpoint,
+        target: TargetEndpoint,
         clock: Clock,
         *,
         interval: float = 900.0,
@@ -152,7 +152,7 @@ class Checker:
     async def _newest_asset(self, side: Endpoint, repo: RepoRef) -> tuple[int, str] | None:
         """Number and name of an asset of one of the newest releases, if they have any."""
         path = f"repos/{repo}/releases?per_page=5"
-        answer = await side.store.client.get(path, shape=list[ReleaseAnswer])
+        answer = await server_of(side).get(path, shape=list[ReleaseAnswer])
         assets = (asset for release in answer.data for asset in release.assets if asset.size)
         return next(((asset.id, asset.name) for asset in assets), None)
 
@@ -164,7 +164,7 @@ class Checker:
         repo, number, name = asset
         path = f"repos/{repo}/releases/assets/{number}"
         try:
-            async with side.store.client.open_stream(path, {"Range": "bytes=0-0"}) as stream:
+            async with server_of(side).open_stream(path, {"Range": "bytes=0-0"}) as stream:
                 place = urlsplit(stream.url).netloc
                 async for chunk in stream.chunks:
                     if chunk:
@@ -179,7 +179,7 @@ class Checker:
     async def _owners(self) -> list[CheckResult]:
         """Whether each owner exists at the target: this program creates repositories, not owners."""
         owners = sorted({mirror.target.owner for mirror in self._mirrors}, key=str.casefold)
-        client = self._target.store.client
+        client = server_of(self._target)
         answers = await _each(partial(client.get, f"users/{owner}") for owner in owners)
         results = []
         for owner, answer in zip(owners, answers, strict=True):
@@ -194,7 +194,7 @@ class Checker:
 
     async def _targets(self) -> list[CheckResult]:
         looked = self._mirrors[:MOST_REPOSITORIES]
-        get = partial(self._target.store.client.get, shape=RepositoryAnswer)
+        get = partial(server_of(self._target).get, shape=RepositoryAnswer)
         answers = await _each(partial(get, f"repos/{mirror.target}") for mirror in looked)
         results: list[CheckResult] = []
         counts: Counter[str] = Counter()
@@ -224,7 +224,7 @@ class Checker:
         """Requests an hour that idle passes cost, against what the host allows."""
         needed = self._requests_an_hour(side)
         try:
-            answer = await side.store.client.get("rate_limit", shape=RateLimits)
+            answer = await server_of(side).get("rate_limit", shape=RateLimits)
         except NotFound:
             return CheckResult(side.name, "rate limit", "ok", "not limited")
         except MirrorError as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import RepoRef
     from mirror.git.tag_pusher import TagPusher
-    from mirror.sync.context import Endpoint
+    from mirror.sync.context import Endpoint, TargetEndpoint
 
 
 class GitCheck:
@@ -31,7 +31,7 @@ class GitCheck:
         self,
         mirrors: Sequence[Mirror],
         sources: Mapping[str, Endpoint],
-        target: Endpoint,
+        target: TargetEndpoint,
         pusher: TagPusher,
     ) -> None:
         self._mirrors = [mirror for mirror in mirrors if mirror.policy.tags == "push"]
@@ -66,7 +66,7 @@ class GitCheck:
         for mirror in self._mirrors:
             try:
                 repo = (await store.repository(mirror.target)).ref
-                enabled = await store.actions_enabled(repo)
+                enabled = await store.repositories.actions_enabled(repo)
             except NotFound:
                 continue
             except MirrorError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mirror.core.failure import Failure
 from mirror.errors import AuthError, HostStopped, MirrorError, NotFound, Unreachable
+from mirror.github import GitHubClient
 from mirror.github.answers import User
 from mirror.github.protocol.urls import is_loopback
 
@@ -54,6 +55,12 @@ def failure(host: str, what: str, error: MirrorError, *, status: State = "failed
     return CheckResult(host, what, status, Failure.of(error).error)
 
 
+def server_of(side: Endpoint) -> GitHubClient:
+    """The client of a host that is a server."""
+    assert isinstance(side.store.client, GitHubClient)  # noqa: S101 - a bundle has its own check
+    return side.store.client
+
+
 class HostCheck:
     """Asks a host of itself and of the token.
 
@@ -65,7 +72,7 @@ class HostCheck:
 
     def __init__(self, side: Endpoint, clock: Clock, *, writes: bool) -> None:
         self._side = side
-        self._client = side.store.client
+        self._client = server_of(side)
         self._clock = clock
         self._writes = writes
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from mirror.core.reporting.status import proofs_of
-from mirror.github import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
+    from mirror.core.host import Quota
     from mirror.core.reporting.status import MirrorStatus
 
     Row = tuple[tuple[str, ...], float | None]
@@ -43,7 +43,7 @@ class HostState:
 
     name: str
     up: bool = True
-    limit: RateLimit | None = None
+    limit: Quota | None = None
     retried: int = 0
 
 
@@ -97,14 +97,14 @@ def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:
     labels = ("host",)
     up = (((host.name,), int(host.up)) for host in hosts)
     yield _gauge("host_up", "0 while a host is disabled, else 1.", labels, up)
-    limits = [((host.name,), host.limit or RateLimit()) for host in hosts]
-    most = ((key, limit.limit) for key, limit in limits)
+    limits = [((host.name,), host.limit) for host in hosts]
+    most = ((key, limit.limit if limit else None) for key, limit in limits)
     yield _gauge("rate_limit_limit", "Requests allowed per rate limit window.", labels, most)
-    left = ((key, limit.remaining) for key, limit in limits)
+    left = ((key, limit.remaining if limit else None) for key, limit in limits)
     yield _gauge(
         "rate_limit_remaining", "Requests left in the current rate limit window.", labels, left
     )
-    reset = ((key, limit.reset) for key, limit in limits)
+    reset = ((key, limit.reset if limit else None) for key, limit in limits)
     text = "When the rate limit window ends, by the host's clock."
     yield _gauge("rate_limit_reset_timestamp_seconds", text, labels, reset)
     retried = (((host.name,), host.retried) for host in hosts)

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
+    from mirror.core.host import HostClient
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.daemon.passes import Request
-    from mirror.github import GitHubClient, RequestSeen
+    from mirror.github import RequestSeen
     from mirror.storage.json_ledger import FileLedgerStore
 
 
@@ -62,7 +63,7 @@ class Runtime:
         self.hosts = runner.hosts
         self.rules = app.rules
         self.limit = config.sync.repositories
-        self.gates: Mapping[str, GitHubClient] = {
+        self.gates: Mapping[str, HostClient] = {
             name: host.store.client for name, host in self.hosts.items()
         }
         self.timetables = self._timetables()
@@ -132,7 +133,7 @@ class Runtime:
             MirrorError: It does not.
         """
         with self._used():
-            await self.hosts[host].store.client.get("meta")
+            await self.hosts[host].store.client.ping()
 
     def webhook_secret(self) -> str | None:
         """The secret of webhooks as it is now; ``None`` if webhooks are off."""

@@ -3,7 +3,7 @@
 from mirror.github.auth import AppAuth, Auth, TokenAuth
 from mirror.github.client import GitHubClient
 from mirror.github.endpoints.assets import AssetSink, AssetSource
-from mirror.github.endpoints.releases import Listing, OwnerListing, ReleaseStore, Visibility
+from mirror.github.endpoints.releases import ReleaseStore
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.protocol.urls import RefusedAddress, accepted_upload_origins, api_url
 from mirror.github.rate_limiter import RateLimiter
@@ -18,8 +18,6 @@ __all__ = [
     "AssetSource",
     "Auth",
     "GitHubClient",
-    "Listing",
-    "OwnerListing",
     "RateLimit",
     "RateLimiter",
     "RefusedAddress",
@@ -28,7 +26,6 @@ __all__ = [
     "StorageError",
     "Stream",
     "TokenAuth",
-    "Visibility",
     "accepted_upload_origins",
     "api_url",
 ]

@@ -216,7 +216,11 @@ class GitHubClient:
     def closed_for(self) -> float:
         """Seconds until requests are sent again; 0 while they are."""
         retry_in = self.breaker.retry_in(self.clock.monotonic())
-        return max(retry_in, self.rate_limiter.paused_for())
+        return max(retry_in, self.paused_for())
+
+    def paused_for(self) -> float:
+        """Seconds until a rate limit is over; 0 outside of a pause."""
+        return self.rate_limiter.paused_for()
 
     def lane(self, lane: Lane) -> CircuitBreaker:
         """The circuit breaker of a lane; transfers report their results to it."""
@@ -233,6 +237,10 @@ class GitHubClient:
             GitHubError: The credential cannot be obtained.
         """
         return await self._auth.header(self, address)
+
+    async def ping(self) -> None:
+        """See whether the host answers."""
+        await self.get("meta")
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, according to an earlier response or to ``GET /meta``.

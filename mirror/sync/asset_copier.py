@@ -20,14 +20,14 @@ from mirror.core.execution.transfer_failures import (
 )
 from mirror.core.retry import LONGEST_WAIT, is_transient, retrying
 from mirror.errors import MirrorError, RateLimited
-from mirror.github import AssetSource
+from mirror.storage.spool import SpoolFile
 from mirror.sync.asset_upload import AssetUpload, Copied
 
 if TYPE_CHECKING:
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
-    from mirror.storage.spool import SpoolFile
+    from mirror.core.host import AssetReader
     from mirror.sync.asset_download import AssetDownloader
     from mirror.sync.context import MirrorContext
 
@@ -143,7 +143,7 @@ class AssetCopier:
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):
             return 0.0
-        seconds = max(client.rate_limiter.paused_for() for client in clients)
+        seconds = max(client.paused_for() for client in clients)
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
     async def _copy(
@@ -155,8 +155,8 @@ class AssetCopier:
         limited: MirrorError | None,
     ) -> Copied:
         attempts = 0
-        origin = spooled or AssetSource(
-            self._source.client, self._mirror.source, asset, repeated=limited is not None
+        origin = spooled or self._source.read_asset(
+            self._mirror.source, asset, repeated=limited is not None
         )
         upload = AssetUpload(asset, release, destination, self._context, limited)
 
@@ -189,7 +189,7 @@ class AssetCopier:
         self,
         tag: str,
         asset: Asset,
-        origin: AssetSource | SpoolFile,
+        origin: AssetReader | SpoolFile,
         upload: AssetUpload,
         *,
         repeated: bool,
@@ -200,7 +200,7 @@ class AssetCopier:
         moved = partial(observer.transfer_moved, number)
         good = False
         try:
-            if isinstance(origin, AssetSource):
+            if not isinstance(origin, SpoolFile):
                 copied = await upload.send(asset, origin, moved)
             else:
                 # Spooled bytes move twice: each way is half of the transfer.

@@ -9,8 +9,6 @@ import structlog
 
 from mirror.core.domain.source_archives import SourceArchive
 from mirror.errors import BadAnswer, DigestMismatch, MirrorError, ShortRead, SourceChanged, Waiting
-from mirror.github import AssetSource
-from mirror.github.endpoints.assets import open_archive
 from mirror.transfer.archive_check import take_archive, zip_fault
 from mirror.transfer.pipe import pipe
 
@@ -36,7 +34,7 @@ class AssetDownloader:
     """
 
     def __init__(self, context: MirrorContext, archive_limit: int | None) -> None:
-        self._client = context.source.store.client
+        self._source = context.source.store
         self._repo = context.mirror.source
         # Two mirrors do not share a file.
         self._consumer = f"{context.target.api_url} {context.mirror.key}"
@@ -58,7 +56,7 @@ class AssetDownloader:
         if not (archive or self._session.spooled):
             yield None
             return
-        key = (self._client.api_url, self._repo.key, asset.id, self._consumer)
+        key = (self._source.client.api_url, self._repo.key, asset.id, self._consumer)
         size = None if archive else asset.size
         async with self._session.spool.hold(key, size, asset.sha256) as spooled:
             try:
@@ -96,8 +94,8 @@ class AssetDownloader:
     ) -> None:
         session = self._session
         while True:
-            origin = AssetSource(
-                self._client, self._repo, asset, etag=spooled.etag, repeated=repeated
+            origin = self._source.read_asset(
+                self._repo, asset, etag=spooled.etag, repeated=repeated
             )
             source = await spooled.continued(origin)
             present = spooled.have
@@ -136,7 +134,7 @@ class AssetDownloader:
         repeated: bool,
     ) -> None:
         await spooled.restart()
-        opening = open_archive(self._client, self._repo, archive, repeated=repeated)
+        opening = self._source.read_archive(self._repo, archive, repeated=repeated)
         async with opening as chunks:
             sha256 = await take_archive(
                 chunks,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of
 from mirror.core.execution.settlement import (
@@ -17,15 +17,14 @@ from mirror.core.execution.settlement import (
 )
 from mirror.core.retry import LAG, polling
 from mirror.errors import GitHubError, MirrorError
-from mirror.github import AssetSink, AssetSource
+from mirror.storage.spool import SpoolFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
-    from mirror.github import GitHubClient
-    from mirror.storage.spool import SpoolFile
+    from mirror.core.host import AssetReader
     from mirror.sync.context import MirrorContext
 
 
@@ -71,17 +70,16 @@ class AssetUpload:
         self._context = context
         self._target = context.target.store
         self._started_at = client.host_time().replace(microsecond=0)
-        self._sink = AssetSink(
-            client,
-            release.upload_url,
+        self._sink = self._target.write_asset(
+            release,
+            asset,
             name,
             asset.label if is_temporary(name) else label_of(asset, guessed_name(name)),
-            asset.content_type,
             repeated=isinstance(limited, GitHubError) and limited.host == client.name,
         )
 
     async def send(
-        self, asset: Asset, origin: AssetSource | SpoolFile, moved: Callable[[int], None]
+        self, asset: Asset, origin: AssetReader | SpoolFile, moved: Callable[[int], None]
     ) -> Copied:
         """Upload the asset once, from its source or from the spool.
 
@@ -95,11 +93,11 @@ class AssetUpload:
             MirrorError: The upload failed.
         """
         source, target, session = self._context.source, self._context.target, self._context.session
-        spooled = None if isinstance(origin, AssetSource) else origin
+        spooled = origin if isinstance(origin, SpoolFile) else None
         bandwidth = session.bandwidth
 
-        def move(clients: Mapping[str, GitHubClient]) -> None:
-            if isinstance(origin, AssetSource):
+        def move(clients: Mapping[str, Any]) -> None:
+            if not isinstance(origin, SpoolFile):
                 origin.client = clients[origin.client.name]
             self._sink.client = clients[self._sink.client.name]
 

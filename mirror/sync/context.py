@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
+    from mirror.core.host import ReleaseReader, ReleaseWriter
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import GitRemote, TagPusher
-    from mirror.github import GitHubClient, ReleaseStore
     from mirror.storage.spool import Spool
     from mirror.sync.stop import Stop
     from mirror.transfer.bandwidth import Bandwidth
@@ -31,7 +31,7 @@ class Endpoint:
         url: Its web address.
         api_url: The address of its API.
         credential: A fingerprint of the credential, since ETags depend on it.
-        store: Reads and writes releases there.
+        store: Reads releases there.
         stall_timeout: Seconds without a byte moved until a transfer fails.
         response_timeout: Seconds from an upload's last byte to its response.
         git: How git reaches the host; ``None`` if it does not.
@@ -41,10 +41,21 @@ class Endpoint:
     url: str
     api_url: str
     credential: str
-    store: ReleaseStore
+    store: ReleaseReader
     stall_timeout: float = 60.0
     response_timeout: float = 900.0
     git: GitRemote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEndpoint(Endpoint):
+    """A host that a session writes to.
+
+    Attributes:
+        store: Reads and writes releases there.
+    """
+
+    store: ReleaseWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ class SessionContext:
     audit_interval: float
     spool: Spool
     bandwidth: Bandwidth
-    workers: Workers[Mapping[str, GitHubClient]]
+    workers: Workers[Mapping[str, Any]]
     spooled: bool = False
     full: bool = False
     explicit: bool = False
@@ -102,5 +113,5 @@ class MirrorContext:
 
     mirror: Mirror
     source: Endpoint
-    target: Endpoint
+    target: TargetEndpoint
     session: SessionContext

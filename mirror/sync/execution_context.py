@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release, RepoRef
+    from mirror.core.host import ReleaseWriter
     from mirror.git.tag_pusher import Place, TagPusher
-    from mirror.github import ReleaseStore
     from mirror.sync.asset_copier import AssetCopier
     from mirror.sync.context import SessionContext
     from mirror.sync.journal import Journal
@@ -54,7 +54,7 @@ class ExecutionContext:
         history: Pushes tags with their history, if that is configured.
     """
 
-    target: ReleaseStore
+    target: ReleaseWriter
     repo: RepoRef
     copier: AssetCopier
     session: SessionContext

@@ -65,24 +65,24 @@ class Executor:
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""
-        context = self._context
+        context, git = self._context, self._context.target.repositories
         try:
             if self._branch:  # a run that was killed before the first commit created it
                 created = await context.target.repository(context.repo)
             else:
-                created = await context.target.create_repository(
+                created = await git.create_repository(
                     context.repo, action.visibility, action.description
                 )
             self._branch = created.default_branch
             # The commit comes last: a repository that has one counts as created, whenever a run
             # is killed.
-            disabled = await context.target.disable_actions(context.repo)
+            disabled = await git.disable_actions(context.repo)
             if action.without_actions and not disabled:
-                enabled = await context.target.actions_enabled(context.repo)
+                enabled = await git.actions_enabled(context.repo)
                 if refused := actions_not_disabled(context.repo, enabled=enabled):
                     raise refused
             if action.readme:
-                self._root = await context.target.first_commit(
+                self._root = await git.first_commit(
                     context.repo, "README.md", action.readme, f"{action.description}\n"
                 )
         except MirrorError as error:
@@ -157,16 +157,19 @@ class Executor:
 
     async def _create_tag(self, tag: CreateTag) -> None:
         context, commit = self._context, tag.commit
+        git = context.target.repositories
         if commit is None:
             root, tree = await self._placeholder_root()
-            commit = await context.target.create_commit(
+            commit = await git.create_commit(
                 context.repo, message=tag.message, tree=tree, parents=[root], date=tag.date
             )
-        await context.target.create_tag(context.repo, tag.tag, commit)
+        await git.create_tag(context.repo, tag.tag, commit)
 
     async def _placeholder_root(self) -> tuple[str, str]:
         """The parent commit of placeholder commits, and its tree."""
         async with self._root_lock:
             if self._root is None:
-                self._root = await self._context.target.head(self._context.repo, self._branch)
+                self._root = await self._context.target.repositories.head(
+                    self._context.repo, self._branch
+                )
             return self._root

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import Observer
-    from mirror.sync.context import Endpoint, SessionContext
+    from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
-    Work = Callable[[Mirror, Endpoint, Endpoint, SessionContext], Awaitable[RepositoryReport]]
+    Work = Callable[[Mirror, Endpoint, TargetEndpoint, SessionContext], Awaitable[RepositoryReport]]
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class MirrorRunner:
     def __init__(
         self,
         sources: Mapping[str, Endpoint],
-        target: Endpoint,
+        target: TargetEndpoint,
         context: SessionContext,
         work: Work,
     ) -> None:

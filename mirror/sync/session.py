@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.execution.action import Plan
     from mirror.core.execution.outcome import Outcome
-    from mirror.github import Listing
-    from mirror.sync.context import Endpoint, SessionContext
+    from mirror.core.host import Listing
+    from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Session:
     """
 
     def __init__(
-        self, mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
+        self, mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
     ) -> None:
         self._mirror = mirror
         self._source = source
@@ -354,14 +354,14 @@ class Session:
 
 
 async def sync_mirror(
-    mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
+    mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
 ) -> RepositoryReport:
     """Bring one mirror's target up to its source."""
     return await Session(mirror, source, target, context).sync()
 
 
 async def plan_mirror(
-    mirror: Mirror, source: Endpoint, target: Endpoint, context: SessionContext
+    mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
 ) -> RepositoryReport:
     """Report what :func:`sync_mirror` would do; nothing is written anywhere."""
     return await Session(mirror, source, target, context).preview()

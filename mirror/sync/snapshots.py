@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Release, Repository
+    from mirror.core.host import Listing
     from mirror.core.ledger.document import Ledger, ReleaseEntry
-    from mirror.github import Listing
-    from mirror.sync.context import Endpoint
+    from mirror.sync.context import Endpoint, TargetEndpoint
 
 
 _LOOK_AGAIN = RetryPolicy(attempts=4)
@@ -38,7 +38,7 @@ class Snapshots:
     all else.
     """
 
-    def __init__(self, mirror: Mirror, source: Endpoint, target: Endpoint) -> None:
+    def __init__(self, mirror: Mirror, source: Endpoint, target: TargetEndpoint) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target
@@ -180,12 +180,13 @@ class Snapshots:
         lacking = [tag for tag in needed if tag not in tags]
         if not lacking or self._mirror.policy.tags == "require":
             return replace(target, tags=tags)
+        git = store.repositories
         wanted = {source.tags[tag] for tag in lacking if tag in source.tags}
-        commits = {commit for commit in wanted if await store.has_commit(repo, commit)}
-        ours = ledger.created_repository or is_our_readme(await store.read_file(repo, "README.md"))
+        commits = {commit for commit in wanted if await git.has_commit(repo, commit)}
+        ours = ledger.created_repository or is_our_readme(await git.read_file(repo, "README.md"))
         repository = target.repository
         if not ours and _is_begun(repository, ledger):
-            ours = await store.is_empty(repository)
+            ours = await git.is_empty(repository)
             repository = replace(repository, empty=ours)
         return replace(
             target,
@@ -197,11 +198,11 @@ class Snapshots:
 
     async def _for_push(self, target: Snapshot, ledger: Ledger) -> Snapshot:
         """What decides whether history may be pushed."""
-        store, repository = self._target.store, target.repository
-        actions = await store.actions_enabled(self._mirror.target)
+        git, repository = self._target.store.repositories, target.repository
+        actions = await git.actions_enabled(self._mirror.target)
         ours = ledger.created_repository
         if actions is not False and _is_begun(repository, ledger):
-            empty = await store.is_empty(repository)
+            empty = await git.is_empty(repository)
             repository, ours = replace(repository, empty=empty), ours or empty
         return replace(target, repository=repository, actions=actions, created_by_mirror=ours)
 

@@ -22,7 +22,6 @@ from mirror.core.planning.verification import (
 from mirror.core.reporting.report import Difference, RepositoryReport, Verified
 from mirror.core.retry import retrying
 from mirror.errors import HostStopped, MirrorError, ShortRead, SourceChanged
-from mirror.github import AssetSource
 from mirror.sync.concurrency import run_each
 from mirror.sync.results import planned_report
 from mirror.sync.session import Session
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from mirror.core.execution.outcome import Outcome
     from mirror.core.ledger.document import Ledger
     from mirror.core.planning.verification import Comparison
-    from mirror.sync.context import Endpoint, SessionContext
+    from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
 log = structlog.get_logger()
 
@@ -52,7 +51,7 @@ _numbers = itertools.count(-1, -1)  # those of copies are above 0
 async def verify_mirror(
     mirror: Mirror,
     source: Endpoint,
-    target: Endpoint,
+    target: TargetEndpoint,
     context: SessionContext,
     *,
     repair: bool = False,
@@ -84,7 +83,7 @@ class Verifier:
         self,
         mirror: Mirror,
         source: Endpoint,
-        target: Endpoint,
+        target: TargetEndpoint,
         context: SessionContext,
         *,
         repair: bool,
@@ -278,7 +277,7 @@ class Verifier:
     ) -> str:
         """The SHA-256 of an asset's bytes; transient failures are retried."""
         context, bandwidth = self._context, self._context.bandwidth
-        source = AssetSource(side.store.client, repo, asset)
+        source = side.store.read_asset(repo, asset)
 
         async def attempt() -> str:
             piped = await pipe(

@@ -32,7 +32,7 @@ from mirror.github import GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.settings import Network, Timeouts
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
-from mirror.sync.context import Endpoint, SessionContext
+from mirror.sync.context import SessionContext, TargetEndpoint
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import sync_mirror
 from mirror.sync.stop import Stop
@@ -554,8 +554,8 @@ def _context(
     )
 
 
-def _side(name: str, client: SimulatedClient) -> Endpoint:
-    return Endpoint(
+def _side(name: str, client: SimulatedClient) -> TargetEndpoint:
+    return TargetEndpoint(
         name, client.url, client.api_url, client.fingerprint, ReleaseStore(client), STALL, 900.0
     )
 

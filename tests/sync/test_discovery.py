@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, cast
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef, Repository
+from mirror.core.host import OwnerListing
 from mirror.core.ledger.index import Index
 from mirror.errors import ServerError
-from mirror.github.endpoints.releases import OwnerListing
 from mirror.sync.context import Endpoint
 from mirror.sync.discovery import Catalogue
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import structlog
 
 from mirror.core.domain.release import fingerprint
+from mirror.core.host import Listing, OwnerListing
 from mirror.core.retry import LAG, polling
 from mirror.errors import (
     AuthError,
@@ -37,18 +38,22 @@ from mirror.github.answers import (
     TagAnswer,
     User,
 )
+from mirror.github.endpoints.assets import AssetSink, AssetSource, open_archive
 from mirror.github.pages import MOST_TAG_PAGES, PER_PAGE, PageReader, not_endless
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from mirror.core.domain.policy import Visibility
     from mirror.core.domain.release import Asset, Release, RepoRef, Repository
+    from mirror.core.domain.source_archives import SourceArchive
+    from mirror.core.host import Received, RepositoryWriter
     from mirror.core.ledger.document import PageProof
     from mirror.github.client import GitHubClient
 
 T = TypeVar("T")
-Visibility = Literal["private", "internal", "public"]
 
 AUTHOR = "release-mirror"
 AUTHOR_ADDRESS = "release-mirror@users.noreply.invalid"
@@ -64,36 +69,8 @@ _REFUSALS = (AuthError, NotFound, ValidationFailed)
 log = structlog.get_logger(__name__)
 
 
-class Listing(NamedTuple):
-    """A repository's releases.
-
-    Attributes:
-        releases: Each once, in the host's order; empty if ``unchanged``.
-        pages: Proves next time that nothing changed; empty if not ``complete``.
-        unchanged: Nothing but counters changed since the given proofs.
-        complete: It was read to its end.
-        redirected_to: The API's address of the releases, if the repository was renamed.
-    """
-
-    releases: tuple[Release, ...]
-    pages: tuple[PageProof, ...]
-    unchanged: bool = False
-    complete: bool = True
-    redirected_to: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerListing:
-    """An owner's repositories; the attributes are those of :class:`Listing`."""
-
-    repositories: tuple[Repository, ...]
-    pages: tuple[PageProof, ...]
-    unchanged: bool = False
-    complete: bool = True
-
-
 class ReleaseStore:
-    """Releases, assets and what belongs to them, at one host.
+    """Releases, assets and what belongs to them, at one host: reads and writes them.
 
     Every method raises a :class:`~mirror.errors.GitHubError` if the host refuses or is unreachable;
     the errors below are documented in addition.
@@ -257,6 +234,18 @@ class ReleaseStore:
             self._login_known = True
         return self._login
 
+    def read_asset(
+        self, repo: RepoRef, asset: Asset, *, etag: str = "", repeated: bool = False
+    ) -> AssetSource:
+        """The bytes of an asset."""
+        return AssetSource(self.client, repo, asset, etag=etag, repeated=repeated)
+
+    def read_archive(
+        self, repo: RepoRef, archive: SourceArchive, *, repeated: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The archive of a tag."""
+        return open_archive(self.client, repo, archive, repeated=repeated)
+
     # --- tags and commits ------------------------------------------------------------------------
 
     async def tags(self, repo: RepoRef, names: Collection[str]) -> dict[str, str]:
@@ -380,6 +369,11 @@ class ReleaseStore:
             exists = error.reason in {"already-exists", "reference-exists"}
             if not exists or await self._tag(repo, tag) != sha:
                 raise
+
+    @property
+    def repositories(self) -> RepositoryWriter:
+        """A server's releases need repositories and tags."""
+        return self
 
     # --- writing: repositories -------------------------------------------------------------------
 
@@ -558,6 +552,17 @@ class ReleaseStore:
             NotFound: It did not exist.
         """
         await self.client.delete(f"repos/{repo}/releases/assets/{number}")
+
+    def write_asset(
+        self, release: Release, asset: Asset, name: str, label: str, *, repeated: bool = False
+    ) -> AssetSink:
+        """A place for a new asset of a release."""
+        return AssetSink(
+            self.client, release.upload_url, name, label, asset.content_type, repeated=repeated
+        )
+
+    async def receive(self, repo: RepoRef, received: Received) -> None:
+        """A server's releases say all that there is to know."""
 
     # ---------------------------------------------------------------------------------------------
 
