@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mirror.check.checker import Checker, CheckResult
 from mirror.config.to_domain import rules_of
@@ -15,6 +16,7 @@ from mirror.core.retry import RetryPolicy
 from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
+from mirror.github.allowance import Allowance
 from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
@@ -50,8 +52,8 @@ if TYPE_CHECKING:
     from mirror.notify import Notifications
     from mirror.sync.mirror_runner import Work
 
-GITHUB_WRITES_PER_MINUTE = 80
-"""What github.com takes of requests that create content.
+GITHUB_LIMITS = Limits(points_per_minute=900, writes_per_minute=80, writes_per_hour=500)
+"""The secondary limits of github.com and GHE.com.
 
 Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
@@ -70,6 +72,7 @@ class Shared:
     Attributes:
         transfers, rate: What the slots and the bandwidth were made for.
         git_directory, spool_directory: No directory ever has two owners.
+        allowances: Of each credential, by its fingerprint, the host's address, and the limits.
     """
 
     transfers: int
@@ -80,6 +83,7 @@ class Shared:
     bandwidth: Bandwidth
     pusher: TagPusher
     spool: Spool
+    allowances: dict[tuple[object, ...], Allowance] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config, clock: Clock, before: Shared | None) -> Shared:
@@ -114,7 +118,16 @@ class Shared:
             bandwidth,
             pusher,
             spool,
+            before.allowances if before else {},
         )
+
+    def allowance(self, address: str, auth: Auth, limits: Limits, clock: Clock) -> Allowance:
+        """Of a credential at a host: one, however many sources use it."""
+        rates = (limits.points_per_minute, limits.writes_per_minute, limits.writes_per_hour)
+        key = (address, auth.fingerprint, rates)
+        if key not in self.allowances:
+            self.allowances[key] = Allowance(clock, limits)
+        return self.allowances[key]
 
 
 class App:
@@ -222,6 +235,9 @@ class App:
             work: What to do with each mirror.
             full: Trust no stored ETag and no quarantine.
         """
+        for host in (*self._sources.values(), self._target):
+            if record := index.hosts.get(host.name):
+                host.store.client.restore(record)
         context = self._context(index, full=full)
         return MirrorRunner(self._sources, self._target, context, work)
 
@@ -302,8 +318,10 @@ async def open_app(
         ConfigError: An App's private key is none.
     """
     clock = clock or SystemClock()
+    observer = observer or Observers()
     retry = RetryPolicy(attempts=config.sync.attempts)
     ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
+    shared = Shared.of(config, clock, before)
     async with AsyncExitStack() as stack:
         sides: dict[str, TargetEndpoint] = {}
         others = {}
@@ -315,7 +333,10 @@ async def open_app(
 
         for name, host in config.hosts.items():
             auth = _auth(name, host, config, secrets, clock)
-            connect = partial(_client, name, host, auth, clock, retry)
+            limits = _limits(host)
+            allowance = shared.allowance(host.api_url or host.url, auth, limits, clock)
+            on_paced = partial(observer.paced, urlsplit(host.url).netloc)
+            connect = partial(_client, name, host, auth, clock, retry, limits, allowance, on_paced)
             client = await stack.enter_async_context(connect(on_request))
             sides[name] = _side(name, host, client)
             others[name] = partial(connect, seen_elsewhere, client.state)
@@ -327,8 +348,8 @@ async def open_app(
             sides,
             target,
             clock,
-            observer or Observers(),
-            Shared.of(config, clock, before),
+            observer,
+            shared,
             workers,
         )
 
@@ -420,12 +441,12 @@ def _client(
     auth: Auth,
     clock: Clock,
     retry: RetryPolicy,
+    limits: Limits,
+    allowance: Allowance,
+    on_paced: Callable[[str, float], None],
     on_request: Callable[[RequestSeen], None] | None,
     state: SharedState | None = None,
 ) -> GitHubClient:
-    writes = host.writes_per_minute
-    if writes is None:
-        writes = GITHUB_WRITES_PER_MINUTE if is_github_dot_com(host.api_url or host.url) else 0
     return GitHubClient(
         name,
         host.url,
@@ -438,10 +459,28 @@ def _client(
             host.stall_timeout.total_seconds(),
             host.response_timeout.total_seconds(),
         ),
-        limits=Limits(host.max_connections, writes, host.rate_limit_reserve),
+        limits=limits,
+        allowance=allowance,
+        on_paced=on_paced,
         retry=retry,
         on_request=on_request,
         state=state,
+    )
+
+
+def _limits(host: Host) -> Limits:
+    """As configured; what is not follows from the kind of host."""
+    kind = GITHUB_LIMITS if is_github_dot_com(host.url) else Limits()
+
+    def chosen(configured: int | None, default: float) -> float:
+        return default if configured is None else configured
+
+    return Limits(
+        host.max_connections,
+        chosen(host.points_per_minute, kind.points_per_minute),
+        chosen(host.writes_per_minute, kind.writes_per_minute),
+        chosen(host.writes_per_hour, kind.writes_per_hour),
+        host.rate_limit_reserve,
     )
 
 

@@ -115,10 +115,23 @@ class Host(Settings):
         default=timedelta(minutes=15),
         description="Maximum time between the last byte of an upload and the response.",
     )
+    points_per_minute: CountOrZero | None = Field(
+        default=None,
+        description="Maximum points in any 60 seconds: a read costs 1, every other request 5; 0 is"
+        " unlimited. Default: 900 on github.com and GHE.com, unlimited on a GitHub Enterprise"
+        " Server.",
+    )
     writes_per_minute: CountOrZero | None = Field(
         default=None,
-        description="Maximum write requests per minute; 0 is unlimited. Default: 80 on github.com"
-        " and GHE.com, unlimited on a GitHub Enterprise Server.",
+        description="Maximum requests that create content (POST, PUT, PATCH) in any 60 seconds; 0"
+        " is unlimited. Default: 80 on github.com and GHE.com, unlimited on a GitHub Enterprise"
+        " Server.",
+    )
+    writes_per_hour: CountOrZero | None = Field(
+        default=None,
+        description="Maximum requests that create content in any hour, including those of earlier"
+        " runs that the ledger records; 0 is unlimited. Default: 500 on github.com and GHE.com,"
+        " unlimited on a GitHub Enterprise Server.",
     )
     rate_limit_reserve: CountOrZero = Field(
         default=0, description="Requests of the rate limit to leave for other clients."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.policy import Visibility
     from mirror.core.domain.release import Asset, Release, RepoRef, Repository, Snapshot
     from mirror.core.domain.source_archives import SourceArchive
-    from mirror.core.ledger.index import PageProof
+    from mirror.core.ledger.index import HostRecord, PageProof
     from mirror.core.reporting.report import RequestCount
     from mirror.errors import MirrorError
 
@@ -147,6 +147,10 @@ class HostClient(Protocol):
         """Seconds until a rate limit is over; 0 outside of a pause."""
         ...
 
+    def paced_for(self) -> float:
+        """Seconds until our own limits for the host admit a write; 0 if they do."""
+        ...
+
     def closed_for(self) -> float:
         """Seconds until it is asked again, for whatever reason it is not; 0 while it is."""
         ...
@@ -157,6 +161,18 @@ class HostClient(Protocol):
 
     def host_time(self) -> datetime:
         """The host's time, as far as it is known."""
+        ...
+
+    def record(self, before: HostRecord | None = None) -> HostRecord:
+        """What the index keeps of the host.
+
+        Args:
+            before: What it kept so far.
+        """
+        ...
+
+    def restore(self, record: HostRecord) -> None:
+        """Go on with our limits for the host where an earlier process ended."""
         ...
 
     async def capabilities(self) -> Capabilities:

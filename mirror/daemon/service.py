@@ -327,6 +327,9 @@ class Service:
     async def _save_index(self) -> None:
         self._index_changed.clear()
         before = self._state.unsaved
+        if self._runtimes:
+            index, hosts = self._index, self._runtime.hosts
+            index.hosts = {n: h.store.client.record(index.hosts.get(n)) for n, h in hosts.items()}
         try:
             await self._ledgers.save_index(self._index)
         except LedgerError as error:

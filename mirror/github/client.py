@@ -34,6 +34,7 @@ from mirror.github.auth import AppAuth
 from mirror.github.protocol.errors import Context, decode_response
 from mirror.github.protocol.headers import etag_of, moment_of
 from mirror.github.protocol.pagination import next_link
+from mirror.github.protocol.rate_limit import creates_content
 from mirror.github.protocol.urls import (
     RefusedAddress,
     RefusedRedirect,
@@ -67,7 +68,9 @@ if TYPE_CHECKING:
 
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.clock import Clock
+    from mirror.core.ledger.index import HostRecord
     from mirror.core.reporting.report import RequestCount
+    from mirror.github.allowance import Allowance
     from mirror.github.auth import Auth
     from mirror.github.protocol.rate_limit import RateLimit
     from mirror.github.streams import Stream
@@ -91,11 +94,13 @@ class GitHubClient:
         clock: The time, and every wait.
         network: How the host is reached.
         timeouts: How long to wait for it.
-        limits: How much is sent to it.
         retry: Maximum attempts of a JSON request, and the waits between them.
         jitter: A random number from 0 to 1.
         on_request: Called after every request.
-        state: Shared with another client of the same host and credential; replaces ``limits``.
+        limits: How much is sent to it.
+        allowance: Of the credential, shared with other clients; replaces the rates in ``limits``.
+        on_paced: Told, from any thread, the limit and the seconds of each wait for it.
+        state: Shared with another client of the same host and credential; replaces the three above.
     """
 
     def __init__(
@@ -112,6 +117,8 @@ class GitHubClient:
         retry: RetryPolicy = RetryPolicy(),
         jitter: Callable[[], float] = random.random,
         on_request: Callable[[RequestSeen], None] | None = None,
+        allowance: Allowance | None = None,
+        on_paced: Callable[[str, float], None] | None = None,
         state: SharedState | None = None,
     ) -> None:
         self.name = name
@@ -120,7 +127,12 @@ class GitHubClient:
         self.clock = clock
         self.upload_origins = accepted_upload_origins(self.url, self.api_url, network.upload_origin)
         self.state = state or SharedState(
-            name, clock, limits, github=is_github_dot_com(self.api_url)
+            name,
+            clock,
+            limits,
+            github=is_github_dot_com(self.api_url),
+            allowance=allowance,
+            on_paced=on_paced,
         )
         self.breaker = self.state.breaker
         self.rate_limiter = self.state.rate_limiter
@@ -212,6 +224,21 @@ class GitHubClient:
         """Send requests again if the cool-down of a disabled host is over."""
         if self.state.revive_if_due():
             self._auth.begin()
+
+    def paced_for(self) -> float:
+        """Seconds until our own limits for the host admit a write; 0 if they do."""
+        return self.rate_limiter.paced_for()
+
+    def record(self, before: HostRecord | None = None) -> HostRecord:
+        """What the index keeps of the host."""
+        return self.state.record(self.fingerprint, before)
+
+    def restore(self, record: HostRecord) -> None:
+        """Go on with our limits for the host where an earlier process ended.
+
+        Another credential counts as the same: limits belong to the user, who is not known.
+        """
+        self.rate_limiter.allowance.restore(record.points, record.writes)
 
     def closed_for(self) -> float:
         """Seconds until requests are sent again; 0 while they are."""
@@ -359,7 +386,7 @@ class GitHubClient:
             raise
 
     async def _once(self, call: Call) -> Answer:
-        async with self.rate_limiter.slot(write=call.method != "GET"):
+        async with self.rate_limiter.slot(write=creates_content(call.method)):
             return await self._with_credential(call.about or call.url, lambda: self._exchange(call))
 
     async def _exchange(self, call: Call, authorization: str | None = None) -> Answer:
@@ -549,12 +576,15 @@ class GitHubClient:
     async def _renewed(self, used: str | None, address: str) -> bool:
         """After a 401: whether the credential was renewed."""
         try:
-            return await self._had(self._auth.refresh(self, used, address))
+            renewed = await self._had(self._auth.refresh(self, used, address))
         except (MirrorError, OSError) as error:
             if isinstance(error, GitHubError):
                 raise
             log.warning("github.credential_unreadable", host=self.name, error=str(error))
             return False
+        if renewed:
+            self.state.credential_changed()
+        return renewed
 
     async def _consider_stopping(self, error: GitHubError) -> None:
         """After the last attempt: probe the host, and open its circuit if it is down."""

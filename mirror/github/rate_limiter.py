@@ -1,4 +1,4 @@
-"""Limits the requests to one host: connections, pauses that it announced, the rate of writes."""
+"""Limits the requests to one host: connections, pauses that it announced, points, and writes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import structlog
 from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.retry import LONGEST_WAIT
 from mirror.errors import GitHubError, HostStopped, RateLimited
+from mirror.github.allowance import Allowance, Paced
+from mirror.github.protocol.rate_limit import points_of
 from mirror.github.semaphore import ThreadSafeSemaphore
+from mirror.github.settings import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -28,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class RateLimiter:
-    """Admits requests: a limited number at once, none during a pause, writes evenly spaced.
+    """Admits requests: a limited number at once, none during a pause, and what the limits allow.
 
     Requests are refused while the circuit breaker is open. It may be used from any thread; a task
     waits in its own event loop.
@@ -37,10 +41,10 @@ class RateLimiter:
         clock: For every wait.
         name: The host's name, for logs and errors.
         breaker: Of the API; one that stays closed by default.
-        max_connections: Requests at once.
-        writes_per_minute: Rate of writes, which are evenly spaced; 0 for no limit.
-        reserve: Requests of the primary rate limit to leave for others.
+        limits: How much is sent.
+        allowance: Shared with other limiters of the same credential; replaces the rates in ``limits``.
         longest_wait: Seconds; a pause that lasts longer is raised instead of awaited.
+        on_paced: Told, from any thread, the limit and the seconds of each wait for it.
 
     Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
@@ -51,20 +55,22 @@ class RateLimiter:
         *,
         name: str = "",
         breaker: CircuitBreaker | None = None,
-        max_connections: int = 16,
-        writes_per_minute: float = 0,
-        reserve: int = 0,
+        limits: Limits = Limits(),
+        allowance: Allowance | None = None,
         longest_wait: float = LONGEST_WAIT,
+        on_paced: Callable[[str, float], None] | None = None,
     ) -> None:
-        self.max_connections = max_connections
+        self.max_connections = limits.max_connections
         self.breaker = breaker or CircuitBreaker(name, "api")
+        self.allowance = allowance or Allowance(clock, limits)
         self._clock = clock
         self._name = name
-        self._connections = ThreadSafeSemaphore(max_connections)
-        self._lock = threading.Lock()  # of the two below
-        self._write_step = 60.0 / writes_per_minute if writes_per_minute > 0 else 0.0
-        self._next_write = float("-inf")
-        self._reserve = reserve
+        self._connections = ThreadSafeSemaphore(limits.max_connections)
+        self._lock = threading.Lock()  # of the pause
+        self._reserve = limits.rate_limit_reserve
+        self._on_paced = on_paced
+        self._told: set[str] = set()
+        self._last_paced: tuple[str, float] | None = None
         self._longest_wait = longest_wait
         # The same moment by the time of day and by the monotonic clock.
         self._pause: tuple[datetime, float] | None = None
@@ -130,7 +136,12 @@ class RateLimiter:
             self.pause(resets_at + _MARGIN)
 
     def slot(self, *, write: bool = False) -> AbstractAsyncContextManager[None]:
-        """Hold one connection while the block runs, once the limits allow it.
+        """Hold one connection while the block runs, once the pause and the limit of writes allow it.
+
+        Points are taken by each request inside, see :meth:`points`.
+
+        Args:
+            write: The block creates content, once.
 
         Raises (on entry):
             HostStopped: The circuit breaker is open.
@@ -140,19 +151,68 @@ class RateLimiter:
 
     async def take(self, *, write: bool) -> None:
         """Acquire a connection; see :meth:`slot`."""
-        while True:
-            if not self._open():
+        writes = self.allowance.writes
+        # Before a connection is held: an hour may pass, and reads go on meanwhile.
+        if write := write and writes.limited:
+            await writes.admit(1, self._pass, self._paced)
+        try:
+            while True:
                 await self._pass()
-            if write and self._write_step:  # after a pause, so that no burst follows it
-                await self._in_step()
-            await self._connections.acquire()
-            if self._open():
-                return
-            self._connections.release()
+                await self._connections.acquire()
+                if self._open():
+                    return
+                self._connections.release()
+        except BaseException:
+            if write:
+                writes.withdraw(1)
+            raise
 
-    def give_back(self) -> None:
+    def give_back(self, *, write: bool) -> None:
         """Release a connection."""
         self._connections.release()
+        if write and self.allowance.writes.limited:
+            self.allowance.writes.answered(1)
+
+    def points(self, method: str) -> AbstractAsyncContextManager[None]:
+        """Wait until one request of this method fits, and count it until its response's head is here.
+
+        Every request to the host needs it, so those that wait may hold a connection.
+
+        Raises (on entry):
+            HostStopped: The circuit breaker opened meanwhile.
+            RateLimited: A pause began meanwhile, and lasts longer than the longest wait.
+        """
+        return _Points(self, points_of(method))
+
+    async def pay(self, points: int) -> None:
+        """Wait until a request fits; see :meth:`points`."""
+        await self.allowance.points.admit(points, self._pass, self._paced)
+
+    def paced_for(self) -> float:
+        """Seconds until the limits admit a write; 0 if they do."""
+        allowance = self.allowance
+        return max(allowance.writes.wait()[0], allowance.points.wait(points_of("POST"))[0])
+
+    @property
+    def paced(self) -> Paced | None:
+        """The last wait for points or writes; ``None`` once it is over."""
+        if self._last_paced is None:
+            return None
+        limit, until = self._last_paced
+        seconds = until - self._clock.monotonic()
+        return Paced(limit, seconds) if seconds > 0 else None
+
+    def tell_again(self) -> None:
+        """Log the next wait for each limit."""
+        self._told.clear()
+
+    def _paced(self, limit: str, seconds: float) -> None:
+        if limit not in self._told:  # once a pass, however many requests wait
+            self._told.add(limit)
+            log.info("github.paced", host=self._name, limit=limit, seconds=round(seconds, 1))
+        self._last_paced = limit, self._clock.monotonic() + seconds
+        if self._on_paced:
+            self._on_paced(limit, seconds)
 
     def _open(self) -> bool:
         """Whether requests are admitted: it may have changed while a connection was awaited."""
@@ -160,7 +220,7 @@ class RateLimiter:
 
     async def _pass(self) -> None:
         """Wait for the end of a pause, in slices, to notice when the breaker opens."""
-        while True:
+        while not self._open():
             self.check()
             pause = self._pause
             if pause is None:
@@ -186,14 +246,6 @@ class RateLimiter:
             self._pause = None
         log.info("github.throttle_ended", host=self._name)
 
-    async def _in_step(self) -> None:
-        with self._lock:
-            now = self._clock.monotonic()
-            turn = max(now, self._next_write)
-            self._next_write = turn + self._write_step
-        if turn > now:
-            await self._clock.sleep(turn - now)
-
 
 class _Slot:
     """One connection, held. A class instead of a generator, for speed: every request needs one."""
@@ -208,4 +260,22 @@ class _Slot:
         await self._rate_limiter.take(write=self._write)
 
     async def __aexit__(self, *_: object) -> None:
-        self._rate_limiter.give_back()
+        self._rate_limiter.give_back(write=self._write)
+
+
+class _Points:
+    """One request, admitted: a class for speed, as :class:`_Slot`."""
+
+    __slots__ = ("_cost", "_rate_limiter")
+
+    def __init__(self, rate_limiter: RateLimiter, cost: int) -> None:
+        self._rate_limiter = rate_limiter
+        self._cost = cost
+
+    async def __aenter__(self) -> None:
+        if self._rate_limiter.allowance.points.limited:
+            await self._rate_limiter.pay(self._cost)
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._rate_limiter.allowance.points.limited:
+            self._rate_limiter.allowance.points.answered(self._cost)

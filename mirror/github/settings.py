@@ -47,10 +47,13 @@ class Limits:
 
     Attributes:
         max_connections: Requests and transfers at once.
-        writes_per_minute: Requests that create content; 0 for no limit.
+        points_per_minute: A read costs 1, everything else 5; 0 for no limit.
+        writes_per_minute, writes_per_hour: Requests that create content; 0 for no limit.
         rate_limit_reserve: Requests of the primary rate limit to leave for others.
     """
 
     max_connections: int = 16
+    points_per_minute: float = 0
     writes_per_minute: float = 0
+    writes_per_hour: float = 0
     rate_limit_reserve: int = 0

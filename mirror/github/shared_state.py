@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Literal, get_args
 import structlog
 
 from mirror.core.circuit_breaker import CircuitBreaker, Lane
+from mirror.core.ledger.index import HostRecord
 from mirror.core.reporting.report import RequestCount
+from mirror.core.sliding_window import coarse
+from mirror.github.protocol.headers import TOKEN_EXPIRY, token_expiry
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.rate_limiter import RateLimiter
 from mirror.github.semaphore import ThreadSafeSemaphore
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mirror.core.clock import Clock
     from mirror.errors import MirrorError
+    from mirror.github.allowance import Allowance
     from mirror.github.settings import Limits
 
 _LANES: tuple[Lane, ...] = get_args(Lane)
@@ -59,6 +63,8 @@ class SharedState:
         clock: For every wait.
         limits: How much is sent to the host, by all clients together.
         github: Whether the host is github.com or GHE.com.
+        allowance: Shared with other hosts of the same credential; replaces the rates in ``limits``.
+        on_paced: Told, from any thread, the limit and the seconds of each wait for it.
 
     Attributes:
         lock: Held while the API's circuit breaker changes.
@@ -72,7 +78,16 @@ class SharedState:
             may be gone when another thread begins.
     """
 
-    def __init__(self, name: str, clock: Clock, limits: Limits, *, github: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        limits: Limits,
+        *,
+        github: bool,
+        allowance: Allowance | None = None,
+        on_paced: Callable[[str, float], None] | None = None,
+    ) -> None:
         self.lock = threading.RLock()
         self.breakers = {lane: CircuitBreaker(name, lane, _log_change) for lane in _LANES}
         self.breaker = self.breakers["api"]
@@ -81,9 +96,9 @@ class SharedState:
             clock,
             name=name,
             breaker=self.breaker,
-            max_connections=limits.max_connections,
-            writes_per_minute=limits.writes_per_minute,
-            reserve=limits.rate_limit_reserve,
+            limits=limits,
+            allowance=allowance,
+            on_paced=on_paced,
         )
         self.probing = ThreadSafeSemaphore(1)
         self.proving = ThreadSafeSemaphore(1)
@@ -93,6 +108,7 @@ class SharedState:
         self._clock = clock
         self._total = self._not_modified = self._retried = 0
         self._rate_limit: Mapping[str, str] | None = None
+        self._token_expiry = ""
         self._broke_at: float | None = None
 
     @property
@@ -106,6 +122,31 @@ class SharedState:
         """The primary rate limit according to the last response."""
         headers = self._rate_limit
         return RateLimit.parse(headers) if headers is not None else None
+
+    def record(self, credential: str, before: HostRecord | None) -> HostRecord:
+        """What the index keeps of the host.
+
+        Args:
+            credential: A fingerprint of it.
+            before: What it kept so far.
+        """
+        allowance, paced = self.rate_limiter.allowance, self.rate_limiter.paced
+        told, now = token_expiry(self._token_expiry), self._clock.now().timestamp()
+        expires_at = max(0.0, told.timestamp()) if told else 0.0
+        if not expires_at and before and before.credential == credential:
+            expires_at = before.token_expires_at  # nothing was asked yet
+        return HostRecord(
+            credential=credential,
+            token_expires_at=expires_at,
+            points=_sums(allowance.points.sent(), 1.0),
+            writes=_sums(allowance.writes.sent(), 60.0),
+            paced_by=paced.limit if paced else "",
+            paced_until=round(now + paced.seconds, 3) if paced else 0.0,
+        )
+
+    def credential_changed(self) -> None:
+        """Forget what the host told of the former credential."""
+        self._token_expiry = ""
 
     @property
     def keeps_connections(self) -> bool:
@@ -122,6 +163,7 @@ class SharedState:
 
     def reset(self) -> None:
         """Count from 0."""
+        self.rate_limiter.tell_again()
         with self.lock:
             self._total = self._not_modified = self._retried = 0
 
@@ -135,6 +177,8 @@ class SharedState:
         self.date = headers.get("Date", "")
         if version := headers.get("X-GitHub-Enterprise-Version"):
             self.server = Server(version=version, known=True)
+        if limits and (expiry := headers.get(TOKEN_EXPIRY)) is not None:
+            self._token_expiry = expiry
         if limits and (remaining := headers.get("X-RateLimit-Remaining")) is not None:
             self._rate_limit = headers
             if not self.rate_limiter.has_plenty(remaining):
@@ -179,6 +223,11 @@ class SharedState:
             if due:
                 self.breaker.half_open()
             return due
+
+
+def _sums(sent: list[tuple[float, float]], step: float) -> tuple[tuple[float, int], ...]:
+    """What was sent, summed up by so many seconds."""
+    return tuple((max(0.0, round(moment, 3)), round(cost)) for moment, cost in coarse(sent, step))
 
 
 def _log_change(breaker: CircuitBreaker) -> None:

@@ -6,6 +6,7 @@ here; :meth:`Transport.redirected` returns where one leads, if it may be followe
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urljoin
 
@@ -164,9 +165,10 @@ class Transport:
 
         Raises:
             AuthError: The token would be sent unencrypted.
+            HostStopped, RateLimited: The host was disabled, or asked for a long pause, while this
+                waited for the limit of points.
             GitHubError: The credential cannot be had, or the connection failed.
         """
-        session = self._session()
         place = self._place(url)
         ours = place in (trusted or {self.origin})
         proxy, proxy_headers = self._proxies.of(place)
@@ -175,26 +177,30 @@ class Transport:
             own = await self._admit(url, about or url, authorization)
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             own |= proxy_headers
-        started, status = self._clock.monotonic() if self._on_request else 0.0, None
-        try:
-            response = await session.request(
-                method,
-                URL(url, encoded=True),
-                headers={**headers, **own},
-                data=body,
-                allow_redirects=False,
-                timeout=timeout,
-                proxy=proxy,
-                proxy_headers=proxy_headers or None,
-                auto_decompress=decompress,
-            )
-            status = response.status
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self.failed(error, url, proxy) from None
-        finally:
-            if self._on_request is not None:
-                seconds = self._clock.monotonic() - started
-                self._on_request(RequestSeen(self.name, method, status, seconds))
+        async with self._shared.rate_limiter.points(method) if ours else nullcontext():
+            if ours:
+                self._shared.count(total=1)
+            session = self._session()
+            started, status = self._clock.monotonic() if self._on_request else 0.0, None
+            try:
+                response = await session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers={**headers, **own},
+                    data=body,
+                    allow_redirects=False,
+                    timeout=timeout,
+                    proxy=proxy,
+                    proxy_headers=proxy_headers or None,
+                    auto_decompress=decompress,
+                )
+                status = response.status
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise self.failed(error, url, proxy) from None
+            finally:
+                if self._on_request is not None:
+                    seconds = self._clock.monotonic() - started
+                    self._on_request(RequestSeen(self.name, method, status, seconds))
         if ours:
             self._shared.learn(response.headers, limits=authorization is None)
         return response
@@ -214,7 +220,7 @@ class Transport:
         return self.origin if url.startswith(self._beginning) else origin(url)
 
     async def _admit(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
-        """Count a request to the host itself; the headers that only the host gets."""
+        """The headers that only the host itself gets."""
         headers = {"X-GitHub-Api-Version": API_VERSION} if self._shared.server.github else {}
         authorization = authorization or await self._credential(about)
         if authorization is not None:
@@ -225,7 +231,6 @@ class Transport:
                     host=self.name,
                 )
             headers["Authorization"] = authorization
-        self._shared.count(total=1)
         return headers
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:

@@ -139,11 +139,16 @@ class AssetCopier:
         return copied
 
     def _paused_for(self) -> float:
-        """Seconds until both hosts accept requests; 0 if they do, or if that takes too long."""
+        """Seconds until both hosts accept a copy's requests; 0 if they do, or if that takes too long.
+
+        The source is not opened before its upload fits into the target's limits: it might have to
+        wait for an hour.
+        """
         clients = (self._source.client, self._target.client)
         if any(client.stopped for client in clients):
             return 0.0
         seconds = max(client.paused_for() for client in clients)
+        seconds = max(seconds, self._target.client.paced_for())
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
     async def _copy(

@@ -111,6 +111,8 @@ class Batch:
         if self._command != "sync":
             return
         self._saved_at = self._context.clock.monotonic()
+        index, hosts = self._context.index, self._runner.hosts
+        index.hosts = {n: h.store.client.record(index.hosts.get(n)) for n, h in hosts.items()}
         if ended:
             self._context.index.remember(self.report().pass_record())
         await self._context.ledgers.save_index(self._context.index)

@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 import structlog.testing
 
 from mirror.errors import AuthError, HostStopped, RateLimited
 from mirror.github import RateLimit, RateLimiter
+from mirror.github.settings import Limits
 from support.clock import START, VirtualClock
 
 
 async def test_no_more_connections_than_allowed() -> None:
     """So many requests at once, and the others one after the other."""
-    rate_limiter = RateLimiter(VirtualClock(), max_connections=3)
+    rate_limiter = RateLimiter(VirtualClock(), limits=Limits(max_connections=3))
     now = most = 0
 
     async def request() -> None:
@@ -31,10 +31,10 @@ async def test_no_more_connections_than_allowed() -> None:
     assert most == 3
 
 
-async def test_writes_are_evenly_spaced() -> None:
-    """80 a minute are one each 0.75 s, not 80 at once; reads do not wait for them."""
+async def test_what_fits_is_not_delayed_and_the_rest_waits_its_turn() -> None:
+    """The first writes of a minute go at once; each later one a minute after one of them."""
     clock = VirtualClock()
-    rate_limiter = RateLimiter(clock, writes_per_minute=80)
+    rate_limiter = RateLimiter(clock, limits=Limits(writes_per_minute=3))
     starts: list[float] = []
 
     async def write() -> None:
@@ -42,37 +42,101 @@ async def test_writes_are_evenly_spaced() -> None:
             starts.append(clock.monotonic())
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(5):
+        for _ in range(7):
             group.create_task(write())
-    assert starts == pytest.approx([0, 0.75, 1.5, 2.25, 3])
-    clock.advance(100)
-    await write()
-    assert starts[-1] == 103  # what was not used is not saved up
-    async with rate_limiter.slot():
-        assert clock.monotonic() == 103
+    assert starts == [0, 0, 0, 60, 60, 60, 120]
+    async with rate_limiter.slot():  # reads do not wait for writes
+        assert clock.monotonic() == 120
 
 
-@pytest.mark.parametrize("paused_at", [0.0, 2.5])
-async def test_writes_are_evenly_spaced_after_a_pause(paused_at: float) -> None:
-    """What waited for the end of a pause does not begin with a burst, which would cause the next."""
+async def test_a_write_that_waits_holds_no_connection() -> None:
+    """Writes wait for an hour's limit before they hold a connection: reads go on meanwhile."""
     clock = VirtualClock()
-    rate_limiter = RateLimiter(clock, writes_per_minute=60)
-    started: list[float] = []
-
-    async def pause() -> None:
-        await clock.sleep(paused_at)
-        rate_limiter.pause(clock.now() + timedelta(seconds=60))
+    limits = Limits(max_connections=1, writes_per_hour=1)
+    rate_limiter = RateLimiter(clock, limits=limits)
+    read_at = -1.0
 
     async def write() -> None:
         async with rate_limiter.slot(write=True):
-            started.append(clock.monotonic())
+            pass
+
+    async def read() -> None:
+        nonlocal read_at
+        await clock.sleep(60)
+        async with rate_limiter.slot():
+            read_at = clock.monotonic()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(pause())
-        for _ in range(6):
-            group.create_task(write())
-    assert len(started) == 6
-    assert all(later - earlier >= 1 for earlier, later in pairwise(started))
+        group.create_task(write())
+        group.create_task(write())
+        group.create_task(read())
+    assert (read_at, clock.monotonic()) == (60, 3600)
+
+
+async def test_writes_and_reads_share_the_points() -> None:
+    """A read costs 1 point, a write 5; first come, first served, so that no write starves."""
+    clock = VirtualClock()
+    rate_limiter = RateLimiter(clock, limits=Limits(points_per_minute=10))
+    starts: list[tuple[str, float]] = []
+
+    async def send(method: str) -> None:
+        async with rate_limiter.points(method):
+            starts.append((method, clock.monotonic()))
+
+    async with asyncio.TaskGroup() as group:
+        for method in ("GET", "GET", "POST", "DELETE", "GET", "GET", "PATCH"):
+            group.create_task(send(method))
+    assert starts == [
+        ("GET", 0),
+        ("GET", 0),
+        ("POST", 0),
+        ("DELETE", 60),
+        ("GET", 60),
+        ("GET", 60),
+        ("PATCH", 120),
+    ]
+
+
+async def test_a_wait_is_told_once_and_cancelled_at_no_cost() -> None:
+    """One log event a limit, however many wait; a cancelled write takes nothing of the limit."""
+    clock = VirtualClock()
+    told: list[tuple[str, float]] = []
+    rate_limiter = RateLimiter(
+        clock,
+        name="github",
+        limits=Limits(max_connections=1, writes_per_minute=2),
+        on_paced=lambda limit, seconds: told.append((limit, seconds)),
+    )
+    async with rate_limiter.slot(write=True):
+        blocked = asyncio.ensure_future(rate_limiter.take(write=True))  # noqa: TID251 - cancelled
+        await asyncio.sleep(0)
+        blocked.cancel()
+        await asyncio.wait([blocked])
+    starts = []
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(4):
+            async with rate_limiter.slot(write=True):
+                starts.append(clock.monotonic())
+    assert starts == [0, 60, 60, 120]
+    assert told[0] == ("2 writes a minute", 60)
+    paced = [line for line in logs if line["event"] == "github.paced"]
+    assert [(line["limit"], line["host"]) for line in paced] == [("2 writes a minute", "github")]
+
+
+async def test_what_was_sent_survives_the_process() -> None:
+    """Another limiter, restored from the first one's account, admits nothing that the first would not."""
+    clock = VirtualClock()
+    limits = Limits(writes_per_minute=80, writes_per_hour=3)
+    first = RateLimiter(clock, limits=limits)
+    for _ in range(3):
+        async with first.slot(write=True):
+            clock.advance(10)
+    clock.advance(600)
+    sent = first.allowance.writes.sent()
+    second = RateLimiter(clock, limits=limits)
+    second.allowance.restore((), sent)
+    second.allowance.restore((), sent)  # only the first call counts
+    assert (first.paced_for(), second.paced_for()) == (2980, 2980)
 
 
 async def test_a_pause_holds_everyone() -> None:
@@ -169,7 +233,7 @@ async def test_a_pause_is_logged_when_it_begins_and_when_it_ends() -> None:
 async def test_the_reserve_is_left_for_others(reserve: int, remaining: int, *, waits: bool) -> None:
     """No more than the reserve left: wait for the next window instead of using it up."""
     clock = VirtualClock()
-    rate_limiter = RateLimiter(clock, reserve=reserve)
+    rate_limiter = RateLimiter(clock, limits=Limits(rate_limit_reserve=reserve))
     rate_limiter.learn(RateLimit(5000, remaining, int(START.timestamp()) + 900))
     async with rate_limiter.slot():
         assert clock.monotonic() == pytest.approx(901 if waits else 0)
@@ -178,7 +242,7 @@ async def test_the_reserve_is_left_for_others(reserve: int, remaining: int, *, w
 async def test_absent_limits_pause_nothing() -> None:
     """Servers without limits say nothing."""
     clock = VirtualClock()
-    rate_limiter = RateLimiter(clock, reserve=50)
+    rate_limiter = RateLimiter(clock, limits=Limits(rate_limit_reserve=50))
     rate_limiter.learn(RateLimit())
     rate_limiter.learn(RateLimit(remaining=0))
     async with rate_limiter.slot():
@@ -203,7 +267,7 @@ async def test_nothing_passes_while_the_circuit_is_open() -> None:
 async def test_what_waits_notices_that_the_host_was_stopped() -> None:
     """Neither a long pause nor the wait for a connection hides it."""
     clock = VirtualClock()
-    rate_limiter = RateLimiter(clock, max_connections=1)
+    rate_limiter = RateLimiter(clock, limits=Limits(max_connections=1))
     outcomes: list[str] = []
 
     async def request() -> None:

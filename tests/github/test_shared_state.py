@@ -286,13 +286,15 @@ class Standing(VirtualClock):
 
 
 async def test_together_they_never_write_more() -> None:
-    """All clients of a host together begin ``writes_per_minute`` writes a minute, evenly spaced."""
+    """All clients of a host together begin ``writes_per_minute`` writes in any minute."""
+    times: list[float] = []
 
     async def handler(request: web.Request) -> web.Response:
+        times.append(clock.monotonic())
         return web.json_response({"size": len(await request.read())}, status=201)
 
     async with fake_host(handler, trusting=True) as host:
-        clock = Standing()
+        clock = VirtualClock()
         async with several(host.url, 3, clock=clock, writes_per_minute=30) as crowd:
 
             async def work(ghe: GitHubClient) -> None:
@@ -302,7 +304,7 @@ async def test_together_they_never_write_more() -> None:
 
             await crowd.all(work)
         assert len(host.seen) == 80
-    assert sorted(clock.slept) == [2.0 * turn for turn in range(1, 80)]
+    assert all(sum(0 <= other - one < 60 for other in times) <= 30 for one in times)
 
 
 async def test_one_request_proves_the_credential_of_all() -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mirror.cli.render.terminal import console
 from mirror.core.text.sanitise import shorten
-from mirror.core.text.wording import count, duration, size
+from mirror.core.text.wording import count, duration, paced, size
 
 if TYPE_CHECKING:
     from mirror.core.reporting.progress import Progress, Transfer
@@ -52,6 +52,10 @@ def draw(progress: Progress, now: float, width: int, title: str = "") -> Console
     ]
     if len(in_flight) > SHOWN:
         lines.append(Text(f"  and {len(in_flight) - SHOWN} more", style="dim"))
+    for host, (limit, ends) in list(progress.waits.items()):
+        if now < ends + 1:  # when many wait, one after the other, it does not flicker
+            text = paced(limit, host, ends - now)
+            lines.append(Text(text, no_wrap=True, overflow="ellipsis", style="dim"))
     return Group(*lines)
 
 

@@ -114,6 +114,26 @@ class IndexEntry(Struct):
         )
 
 
+class HostRecord(Struct, frozen=True):
+    """What is known of a host beside its mirrors; times are seconds since the epoch.
+
+    Attributes:
+        credential: A fingerprint of it.
+        token_expires_at: As the host last told; 0 where it told no time.
+        points: What the last minute's requests cost, summed up by the second: (latest time, points).
+        writes: Requests of the last hour that created content, summed up by the minute.
+        paced_by: The limit that requests last waited for: ``900 points a minute``.
+        paced_until: When that wait ends.
+    """
+
+    credential: str = ""
+    token_expires_at: Moment = 0.0
+    points: tuple[tuple[Moment, WholeNumber], ...] = ()
+    writes: tuple[tuple[Moment, WholeNumber], ...] = ()
+    paced_by: str = ""
+    paced_until: Moment = 0.0
+
+
 class PassRecord(Struct, frozen=True):
     """One past pass, for the history on the status page.
 
@@ -172,6 +192,7 @@ class Index(Struct):
         finished_at: When a pass last ended (seconds since the epoch).
         passes: The last ones, the newest at the end.
         told: Failure notifications that were sent for anything but a mirror with an entry.
+        hosts: By configured name.
     """
 
     mirrors: dict[str, IndexEntry] = field(default_factory=dict)
@@ -179,6 +200,7 @@ class Index(Struct):
     finished_at: Moment = 0.0
     passes: tuple[PassRecord, ...] = ()
     told: tuple[Told, ...] = ()
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
 
     def remember(self, record: PassRecord) -> None:
         """Record a pass that ended."""

@@ -59,6 +59,7 @@ class Progress:
         begun: Mirrors that were begun: from then on there is something to finish.
         moved: Bytes that were handed to the target, also those of transfers that failed.
         transfers: What moves, by number.
+        waits: The last wait for a limit, by host: the limit, and when it ends (monotonic).
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -66,6 +67,7 @@ class Progress:
         self.mirrors = self.begun = self.finished = self.failed = 0
         self.planned = self.done = self.moved = 0
         self.transfers: dict[int, Transfer] = {}
+        self.waits: dict[str, tuple[str, float]] = {}
         self.speed = Speed()
 
     def mirrors_found(self, count: int) -> None:
@@ -109,6 +111,10 @@ class Progress:
         transfer = self.transfers.pop(number, None)
         if transfer is not None and good:
             self.done += transfer.size
+
+    def paced(self, host: str, limit: str, seconds: float) -> None:
+        """A request waits for a limit."""
+        self.waits[host] = limit, self._monotonic() + seconds
 
     def bytes_done(self) -> int:
         """Bytes that have arrived, with those of the transfers in flight."""

@@ -309,6 +309,15 @@ class Observer(Protocol):
     def transfer_finished(self, number: int, *, good: bool) -> None:
         """No more bytes move."""
 
+    def paced(self, host: str, limit: str, seconds: float) -> None:
+        """A request waits for a limit; called from any thread.
+
+        Args:
+            host: Its name on the network.
+            limit: In words: ``900 points a minute``.
+            seconds: Until the next request is sent.
+        """
+
 
 class Observers:
     """Any number of observers as one; without any, nobody watches.
@@ -356,3 +365,8 @@ class Observers:
         """Pass it on."""
         for observer in self._observers:
             observer.transfer_finished(number, good=good)
+
+    def paced(self, host: str, limit: str, seconds: float) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.paced(host, limit, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,13 @@ def duration(seconds: float) -> str:
     while not counts[0][0]:
         counts.pop(0)
     return " ".join(f"{number} {unit}" for number, unit in counts[:2] if number)
+
+
+def paced(limit: str, host: str, seconds: float) -> str:
+    """Why requests wait: ``paced: 900 points a minute on github.com, ready again in 12 s``."""
+    whole = max(1, math.ceil(seconds))
+    wait = duration(whole) if whole >= 10 else f"{whole} s"
+    return f"paced: {limit} on {host}, ready again in {wait}"
 
 
 def age(moment: datetime | None, now: datetime) -> str:

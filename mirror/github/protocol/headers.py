@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 _LONGEST_ETAG = 500
 
+TOKEN_EXPIRY = "GitHub-Authentication-Token-Expiration"  # noqa: S105 - no secret
+"""When the token expires, as ``2026-12-01 09:00:00 UTC`` or with an offset.
+
+Source: https://docs.github.com/authentication/keeping-your-account-and-data-secure/token-expiration-and-revocation
+"""
+
 
 def etag_of(headers: Mapping[str, str]) -> str:
     """An answer's validator, as it came; empty for none, and for one that could not be sent back."""
@@ -30,3 +36,15 @@ def moment_of(text: str | None) -> datetime | None:
         return moment.astimezone(UTC) if moment and moment.tzinfo else None
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def token_expiry(text: str) -> datetime | None:
+    """Read the time of :data:`TOKEN_EXPIRY`, in UTC; ``None`` where it is none."""
+    plain = text.strip().removesuffix(" UTC")
+    for form in ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S"):
+        try:
+            moment = datetime.strptime(plain, form)  # noqa: DTZ007 - UTC where it has no offset
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            continue
+    return None

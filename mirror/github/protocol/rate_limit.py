@@ -1,4 +1,4 @@
-"""The primary limit and ``Retry-After``, by our clock."""
+"""What requests cost, the primary limit, and ``Retry-After`` by our clock."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 _LAST_MOMENT = 200_000_000_000  # in the year 8307
 _LONGEST_LIMIT = timedelta(days=31)
 """Hosts count by the hour or the minute; what says years is a mistake, and must not last."""
+
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def points_of(method: str) -> int:
+    """What a request costs of the secondary limit of points a minute.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    ("Calculating points for the secondary rate limit")
+    """
+    return 1 if method in _READS else 5
+
+
+def creates_content(method: str) -> bool:
+    """Whether a request counts against the limits of content creation.
+
+    GitHub does not document which requests do. Creating, setting and editing count here (publishing
+    a draft is an edit, and notifies its watchers); deleting does not.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    ("About secondary rate limits")
+    """
+    return method in {"POST", "PUT", "PATCH"}
 
 
 @dataclass(frozen=True, slots=True)
