@@ -9,9 +9,6 @@ from typing import Protocol
 
 from cronsim import CronSim
 
-LONGEST_BACKOFF = 3600.0
-"""Longest back-off of a mirror after failures, seconds, unless its interval is longer."""
-
 # If the clock is set back by less than this, what was done is not done again; otherwise the new
 # time is simply used. Lines with a `*` in the first two fields follow elapsed time, so they must not
 # stand still. Debian's cron does both the same way.
@@ -103,18 +100,6 @@ class Timetable:
         """
         return chance * min(self.jitter, gap / 2)
 
-    def backoff(self, failures: int) -> float:
-        """Seconds from when a failed run was due, before which later ticks skip the mirror.
-
-        Args:
-            failures: In a row.
-        """
-        doublings = 2.0 ** min(max(0, failures - 1), 30)
-        if self.interval is None:
-            return min(60.0 * doublings, LONGEST_BACKOFF) - 1.0  # clocks are corrected now and then
-        seconds = min(self.interval * doublings, max(self.interval, LONGEST_BACKOFF))
-        return seconds - self.interval / 1000  # ticks are compared as floats
-
     def ticker(self, moment: Moment, success: float, chance: float) -> Ticker:
         """Start following this timetable.
 
@@ -143,13 +128,8 @@ class Ticker(Protocol):
             When the tick was due before its delay (monotonic), or ``None``.
         """
 
-    def wait(self, moment: Moment, at: float = -math.inf) -> float:
-        """Seconds to the next tick; infinity for none.
-
-        Args:
-            moment: Now.
-            at: Only ticks that are due then or later count (monotonic).
-        """
+    def wait(self, moment: Moment) -> float:
+        """Seconds to the next tick; infinity for none."""
 
 
 class _IntervalTicker:
@@ -174,12 +154,8 @@ class _IntervalTicker:
         self._delay = self._table.delay(self._interval, chance)
         return base
 
-    def wait(self, moment: Moment, at: float = -math.inf) -> float:
-        if at <= self._base:
-            return max(0.0, self._base + self._delay - moment.monotonic)
-        return max(
-            0.0, self._origin + math.ceil(self._steps(at)) * self._interval - moment.monotonic
-        )
+    def wait(self, moment: Moment) -> float:
+        return max(0.0, self._base + self._delay - moment.monotonic)
 
     @property
     def _base(self) -> float:
@@ -217,15 +193,10 @@ class _ScheduleTicker:
         self._move(moment.now, chance)
         return base
 
-    def wait(self, moment: Moment, at: float = -math.inf) -> float:
+    def wait(self, moment: Moment) -> float:
         if self._next is None:
             return math.inf
-        left = seconds_between(moment.now, self._next)
-        if at <= moment.monotonic + left:
-            return max(0.0, left + self._delay)
-        held = moment.now.astimezone(UTC) + timedelta(seconds=at - moment.monotonic)
-        found = self._table.occurrence(held.astimezone(moment.now.tzinfo))
-        return seconds_between(moment.now, found) if found else math.inf
+        return max(0.0, seconds_between(moment.now, self._next) + self._delay)
 
     def _set_back(self, now: datetime) -> bool:
         gap = self._next - self._after if self._next else timedelta(0)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 URGENT_IN_A_ROW = 3
 """Urgent runs that start in a row before one of the others does, so that no mirror starves."""
-
-Ending = Literal["succeeded", "failed", "host-stopped", "interrupted"]
 
 
 class Gate(Protocol):
@@ -41,15 +38,13 @@ def closed_for(gates: Iterable[Gate]) -> float:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A mirror, what is requested of it, and its recent failures.
+    """A mirror, and what is requested of it.
 
     Attributes:
         mirror: As the current configuration has it.
         gates: The hosts that it needs.
         waiting: The next run: it waits for its turn, or for the end of the current run.
         place: Its position in the queue.
-        failures: In a row.
-        not_before: Requests that were due earlier are ignored unless they are explicit.
         stops: Runs in a row that ended because a host stopped.
     """
 
@@ -57,17 +52,11 @@ class Job:
     gates: Gates
     waiting: Request | None = None
     place: int = 0
-    failures: int = 0
-    not_before: float = -math.inf
     stops: int = 0
 
     def closed_for(self) -> float:
         """Seconds until all its hosts may accept work."""
         return closed_for(self.gates)
-
-    def backs_off(self, request: Request) -> bool:
-        """Whether it failed too recently for this request."""
-        return not request.explicit and request.at < self.not_before
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,22 +93,14 @@ class JobQueue:
 
     Args:
         gates: The hosts that a mirror needs.
-        backoff: Seconds to back off after so many failures of a mirror in a row.
         limit: Runs at the same time; it may be changed.
 
     Attributes:
         running: The runs in progress. A mirror that was removed stays here until its run ends.
     """
 
-    def __init__(
-        self,
-        gates: Callable[[Mirror], Gates],
-        backoff: Callable[[Mirror, int], float],
-        *,
-        limit: int = 8,
-    ) -> None:
+    def __init__(self, gates: Callable[[Mirror], Gates], *, limit: int = 8) -> None:
         self._gates = gates
-        self._backoff = backoff
         self.limit = limit
         self.running: dict[str, Run] = {}
         self._jobs: dict[str, Job] = {}
@@ -142,7 +123,7 @@ class JobQueue:
 
         Args:
             mirrors: All of them.
-            reloaded: Their configuration is new: hosts are other objects, failures are forgotten.
+            reloaded: Their configuration is new: hosts are other objects.
         """
         before, self._jobs = self._jobs, {}
         if reloaded:
@@ -153,7 +134,7 @@ class JobQueue:
             self._jobs[mirror.key] = job
             moved, job.mirror, job.gates = gates != job.gates, mirror, gates
             if reloaded:
-                job.failures, job.not_before, job.stops = 0, -math.inf, 0
+                job.stops = 0
                 self._enqueue(job, job.place)
             elif moved:
                 self._enqueue(job, next(self._places))
@@ -168,11 +149,9 @@ class JobQueue:
             ``queued``: the request's pass waits for the run. ``running``: the mirror is running,
             and runs once more for this request, but no pass waits for that yet. ``busy``: it has
             just begun to run, or an earlier pass waits for it. ``held``: the same, but its host is
-            closed; or it backs off after failures.
+            closed.
         """
         job, run = self._jobs[key], self.running.get(key)
-        if job.backs_off(request):
-            return "held"
         if run is not None:
             if request.at <= run.since and (run.request.full or not request.full):
                 return "held" if job.stops else "busy"  # it began after the request
@@ -213,13 +192,12 @@ class JobQueue:
             started.append(run)
         return started
 
-    def end(self, run: Run, ending: Ending) -> bool:
+    def end(self, run: Run, *, host_stopped: bool = False) -> bool:
         """Record the end of a run, and queue the run that was requested meanwhile.
 
         Args:
             run: One of :attr:`running`.
-            ending: ``host-stopped`` is no failure: the mirror runs again, at its place, when the
-                host is open. ``interrupted`` proves nothing.
+            host_stopped: The mirror runs again, at its place, when its hosts are open.
 
         Returns:
             Whether the request is done; not if the mirror is to run again for it.
@@ -232,21 +210,12 @@ class JobQueue:
         if job is None:
             return True
         # A mirror that is stopped again by hosts that are open is not run again at once.
-        if ending == "host-stopped" and (closed_for(run.gates) > 0 or not job.stops):
+        if host_stopped and (closed_for(run.gates) > 0 or not job.stops):
             job.stops += 1
             job.waiting = run.request.merged(job.waiting)
             self._enqueue(job, run.place)
             return False
         job.stops = 0
-        if ending == "failed":
-            job.failures += 1
-            job.not_before = run.request.at + self._backoff(job.mirror, job.failures)
-        elif ending == "succeeded":
-            job.failures, job.not_before = 0, -math.inf
-        if job.waiting is not None and job.backs_off(job.waiting):
-            for waiting in job.waiting.passes:
-                waiting.leave_out(key)
-            job.waiting = None
         self._enqueue(job, next(self._places))
         return True
 

@@ -23,7 +23,7 @@ class Request:
     Attributes:
         at: When it was due; for a timetable, before jitter was added.
         full: Trust no stored ETag and no quarantine.
-        explicit: Somebody asked for it: the back-off after failures does not apply.
+        explicit: Somebody asked for it: what failed is tried again at once.
         urgent: It goes before mirrors that are merely due.
         passes: The passes that wait for it.
     """
@@ -68,8 +68,8 @@ class Pass:
         reports: Of its runs, and of what could not be listed.
         asked: Mirrors that it is about.
         observer: Watches its runs for the client that waits for it; ``None`` if no client does.
-        held: Of these, those left out because they back off after failures, or because their host
-            is closed and an earlier pass waits for them.
+        held: Of these, those left out because their host is closed and an earlier pass waits for
+            them.
         busy: Of these, those that were running already, or that an earlier pass waits for.
     """
 
@@ -119,11 +119,6 @@ class Pass:
             self.held += count
         else:
             self.busy += count
-
-    def leave_out(self, key: str) -> None:
-        """Wait no longer for a mirror that now backs off."""
-        self.awaited.discard(key)
-        self.held += 1
 
     def end_run(self, key: str, report: RepositoryReport) -> None:
         """Record the end of a mirror's run."""

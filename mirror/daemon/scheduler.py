@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Ticker, Timetable
-    from mirror.daemon.job_queue import Ending, Run
+    from mirror.daemon.job_queue import Run
     from mirror.daemon.workload import HostGate, Workload
     from mirror.sync.discovery import Discovery
 
@@ -79,7 +79,7 @@ class Scheduler:
         self._members: Mapping[tuple[float, str], Sequence[Mirror]] = {}
         self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
         self._passes: list[Pass] = []
-        self.queue = JobQueue(self._gates, self._backoff)
+        self.queue = JobQueue(self._gates)
         self.alive_at = clock.monotonic()
         self._load()
 
@@ -98,7 +98,7 @@ class Scheduler:
         """Go on with another configuration; runs in progress go on with theirs.
 
         Mirrors that were removed are not started any more; what waits keeps its place; what is due
-        under the new configuration runs at once. Hosts are tried again, failures are forgotten.
+        under the new configuration runs at once. Hosts are tried again.
         """
         self._listings.cancel()
         self._workload = workload
@@ -185,7 +185,7 @@ class Scheduler:
         if job.waiting is not None and key not in self.queue.running:
             return self._after(job.closed_for())
         _, ticker = self._timetables[job.mirror.interval]
-        return self._after(ticker.wait(self._moment(), job.not_before))
+        return self._after(ticker.wait(self._moment()))
 
     def next_tick(self) -> datetime | None:
         """When the next timetable ticks; ``None`` for never."""
@@ -251,10 +251,6 @@ class Scheduler:
         gates = self._workload.gates
         return gates[mirror.source_name], gates["target"]
 
-    def _backoff(self, mirror: Mirror, failures: int) -> float:
-        timetable, _ = self._timetables[mirror.interval]
-        return timetable.backoff(failures)
-
     # --- the loop --------------------------------------------------------------------------------
 
     def _turn(self, tasks: asyncio.TaskGroup) -> bool:
@@ -314,9 +310,10 @@ class Scheduler:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)
         gates = workload.gates[mirror.source_name], workload.gates["target"]
-        ending = _ending(report, host_stopped=any(gate.stopped for gate in gates))
+        failed = report.status == "failed" and any(gate.stopped for gate in gates)
+        host_stopped = bool(report.stopped) or failed
         self._tell(self._on_session, report, self._clock.monotonic() - run.since)
-        if self.queue.end(run, ending):
+        if self.queue.end(run, host_stopped=host_stopped):
             for one in run.request.passes:
                 one.end_run(mirror.key, report)
         self._wake.set()
@@ -344,11 +341,3 @@ class Scheduler:
     def _revive(self) -> None:
         for gate in self._workload.gates.values():
             gate.revive()
-
-
-def _ending(report: RepositoryReport, *, host_stopped: bool) -> Ending:
-    if report.stopped or (report.status == "failed" and host_stopped):
-        return "host-stopped"
-    if report.status == "interrupted":
-        return "interrupted"
-    return "failed" if report.status == "failed" and report.failures else "succeeded"

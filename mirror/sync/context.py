@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ class SessionContext:
         workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
         full: Trust no stored ETag and no quarantine.
-        explicit: Somebody asked for these mirrors: what backs off after failures is tried at once.
+        explicit: Somebody asked for these mirrors: what failed is tried again at once.
         git: Pushes tags; ``None`` if git is not available.
         interrupted: What cancelled sessions had done, by the mirror's key.
     """
@@ -115,3 +116,9 @@ class MirrorContext:
     source: Endpoint
     target: TargetEndpoint
     session: SessionContext
+
+
+def circumstances(mirror: Mirror, source: Endpoint, target: Endpoint) -> str:
+    """A fingerprint of what a mirror that cannot be looked at depends on, its hosts aside."""
+    facts = (mirror.settings, source.api_url, source.credential, target.api_url, target.credential)
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

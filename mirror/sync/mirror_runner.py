@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.failure import Failure
+from mirror.core.ledger.backoff import after_pass, with_next_attempts
 from mirror.core.ledger.document import IndexEntry
 from mirror.core.reporting.report import Observers, RepositoryReport
 from mirror.errors import HostStopped, MirrorError
+from mirror.sync.context import circumstances
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -63,7 +65,7 @@ class MirrorRunner:
         Args:
             mirror: Which.
             full: Trust no stored ETag and no quarantine, whatever the context says.
-            explicit: Somebody asked for this mirror.
+            explicit: Somebody asked for this mirror: what failed is tried again at once.
             observers: Watch this run, besides the context's observer.
         """
         context = self.context
@@ -84,19 +86,20 @@ class MirrorRunner:
         return report
 
     async def _attempt(self, mirror: Mirror, context: SessionContext) -> RepositoryReport:
+        started = context.clock.now().timestamp()
+        source = self.sources[mirror.source_name]
         try:
-            source = self.sources[mirror.source_name]
             return await self._work(mirror, source, self._target, context)
         except HostStopped as error:
-            self._record(mirror, Failure.of(error))
+            self._entry(mirror).failure = Failure.of(error)
             report = _failed(mirror)
             return replace(report, warnings=(f"not tried: {error}",), stopped=str(error))
         except Exception as error:
             if not isinstance(error, MirrorError):
                 log.exception("mirror.crashed", source=mirror.name)
-            failure = Failure.of(error, "sync")
-            self._record(mirror, failure)
-            return _failed(mirror, failure)
+            facts = circumstances(mirror, source, self._target)
+            failure = Failure.of(error, "sync", facts=facts)
+            return _failed(mirror, self._record_failure(mirror, source, failure, started))
 
     def _trouble(self, mirror: Mirror) -> str:
         """What is wrong with a mirror according to the index; empty if nothing is."""
@@ -107,9 +110,27 @@ class MirrorRunner:
             return entry.failure.line
         return entry.quarantined[0].error if entry.quarantined else ""
 
-    def _record(self, mirror: Mirror, failure: Failure) -> None:
+    def _record_failure(
+        self, mirror: Mirror, source: Endpoint, failure: Failure, started: float
+    ) -> Failure:
+        """Record that a mirror could not be looked at; the failure, with its next attempt."""
+        entry = self._entry(mirror)
+        if not any(end.store.client.stopped for end in (source, self._target)):
+            entry.failed = after_pass(
+                entry.failed,
+                [failure],
+                now=started,
+                last_pass=entry.passed_at,
+                longest=self.context.audit_interval,
+                finished=False,
+            )
+        entry.passed_at = started
+        (entry.failure,) = with_next_attempts([failure], entry.failed)
+        return entry.failure
+
+    def _entry(self, mirror: Mirror) -> IndexEntry:
         blank = IndexEntry(mirror.name, str(mirror.target))
-        self.context.index.mirrors.setdefault(mirror.key, blank).failure = failure
+        return self.context.index.mirrors.setdefault(mirror.key, blank)
 
     def _log_change(self, report: RepositoryReport, before: str, now: str) -> None:
         """Log the first failure and the recovery; repeats are in the status, not in the log."""

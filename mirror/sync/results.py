@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset, moves_bytes
 from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
+from mirror.core.ledger.backoff import with_next_attempts
 from mirror.core.reporting.report import ActionReport, RepositoryReport, Status
 from mirror.errors import NotTried
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import Action, Plan
+    from mirror.core.ledger.backoff import FailedItem
     from mirror.core.ledger.document import Ledger
 
 
@@ -26,6 +28,7 @@ class Results:
         stopped: Why the host was disabled in the middle; ``None`` if it was not.
         interrupted: A stop was requested before the plan was carried out.
         fresh: Failures that were quarantined in this pass.
+        failed: The items that failed, and when they are tried again.
     """
 
     def __init__(self, source: str, target: str, plan: Plan) -> None:
@@ -36,6 +39,7 @@ class Results:
         self.stopped: Failure | None = None
         self.interrupted = False
         self.fresh: list[Failure] = []
+        self.failed: tuple[FailedItem, ...] = ()
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -73,7 +77,7 @@ class Results:
     def all_failures(self) -> list[Failure]:
         """Failures known from the plan, then those of the execution."""
         learnt = [outcome.failure for outcome in self._outcomes if outcome.failure]
-        return [*self._plan.obstacles, *learnt]
+        return with_next_attempts([*self._plan.obstacles, *learnt], self.failed)
 
     @property
     def undone(self) -> bool:
@@ -83,6 +87,13 @@ class Results:
             or any(not failure.final for failure in self.all_failures())
             or any(outcome.later for outcome in self._outcomes)
         )
+
+    @property
+    def only_delayed(self) -> bool:
+        """Whether all that is undone is tried again later than in the next pass."""
+        if self.unfinished or any(outcome.later for outcome in self._outcomes):
+            return False
+        return all(failure.final or failure.next_attempt for failure in self.all_failures())
 
     @property
     def failure(self) -> Failure | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from mirror.core.domain.selection import select
 from mirror.core.execution.ledger_updates import learn, note_commits, quarantine
 from mirror.core.failure import Failure
+from mirror.core.ledger.backoff import after_pass
 from mirror.core.ledger.document import IndexEntry, Ledger
 from mirror.core.ledger.trust import is_audit_due, mismatch
 from mirror.core.planning.effort import is_heavy
@@ -24,7 +25,7 @@ from mirror.errors import HostStopped, Unmirrorable
 from mirror.git.tag_pusher import Place
 from mirror.sync.asset_copier import AssetCopier
 from mirror.sync.asset_download import AssetDownloader
-from mirror.sync.context import MirrorContext
+from mirror.sync.context import MirrorContext, circumstances
 from mirror.sync.execution_context import ExecutionContext, History
 from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mirror.core.execution.action import Plan
     from mirror.core.execution.outcome import Outcome
     from mirror.core.host import Listing
+    from mirror.core.ledger.backoff import FailedItem
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
 log = structlog.get_logger()
@@ -64,18 +66,22 @@ class Session:
             mirror.name, str(mirror.target)
         )
         self._audit = self._audit_due()
+        self._waiting = self._not_due()
+        self._whole = circumstances(mirror, source, target)
         self._commits: Mapping[str, str] = {}
         self.checked = self._entry.checked
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
+        if self._is_delayed():
+            return self._unchanged(None)
         listing = await self._list_source()
         if listing.unchanged:
             return self._unchanged(listing)
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._read_state(listing, write=True)
-        work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
+        work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
         try:
@@ -90,11 +96,13 @@ class Session:
 
     async def preview(self) -> RepositoryReport:
         """Report what :meth:`sync` would do; nothing is written."""
+        if self._is_delayed():
+            return self._unchanged(None)
         listing = await self._list_source()
         if listing.unchanged:
             return self._unchanged(listing)
         source, target, ledger = await self._read_state(listing, write=False)
-        work = await self.plan(source, target, ledger, self._mirror.policy, retry=self._audit)
+        work = await self._plan_pass(source, target, ledger)
         cost = requests_of(work)
         requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
         name, repo = self._mirror.name, str(self._mirror.target)
@@ -119,10 +127,10 @@ class Session:
         ledger: Ledger,
         policy: Policy,
         *,
-        retry: bool = False,
+        about: PlanContext | None = None,
     ) -> Plan:
-        """Plan; what is quarantined stays so unless it is to be tried again."""
-        context = await self._plan_context(retry=retry)
+        """Plan; without a context, what is quarantined stays so, and what failed is tried again."""
+        context = about or await self._plan_context()
         make = partial(plan, source, target, ledger, policy, context)
         return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
@@ -157,7 +165,10 @@ class Session:
 
     async def _list_source(self) -> Listing:
         """The source's releases; its pages answer 304 where nothing changed."""
-        proofs = () if self._audit else self._entry.pages
+        due = any(
+            item not in self._waiting and not self._is_whole(item) for item in self._entry.failed
+        )
+        proofs = () if self._audit or due else self._entry.pages
         return await self._source.store.list_releases(self._mirror.source, proofs)
 
     def _audit_due(self) -> bool:
@@ -171,17 +182,39 @@ class Session:
             now=self._started.timestamp(),
         )
 
-    def _unchanged(self, listing: Listing) -> RepositoryReport:
+    def _not_due(self) -> tuple[FailedItem, ...]:
+        """What failed, and is left alone in this pass."""
+        context, now = self._context, self._started.timestamp()
+        if context.full or context.explicit:
+            return ()
+        failed = self._entry.failed
+        return tuple(item for item in failed if item.waits(now, context.audit_interval))
+
+    def _is_whole(self, item: FailedItem) -> bool:
+        """Whether it is this mirror that could not be looked at, configured as it is now."""
+        return item.failure.facts == self._whole
+
+    def _is_delayed(self) -> bool:
+        """Whether the mirror as a whole is left alone in this pass: no host is contacted for it."""
+        return any(map(self._is_whole, self._waiting))
+
+    def _unchanged(self, listing: Listing | None) -> RepositoryReport:
+        """What the last pass left; without a listing, the source was not asked."""
         entry, now = self._entry, self._started.timestamp()
-        entry.pages = listing.pages
-        entry.settled_at = now
-        if not entry.quarantined:
-            entry.failure = None  # what kept the last pass from looking is over
-            entry.succeeded_at = now
+        entry.passed_at = now
+        if listing:
+            entry.pages = listing.pages
+            entry.failed = self._waiting  # what kept the last pass from looking is over
+        if not entry.failed:
+            entry.settled_at = now
+            if not entry.quarantined:
+                entry.failure = None
+                entry.succeeded_at = now
         return RepositoryReport(
             self._mirror.name,
             str(self._mirror.target),
-            "failed" if entry.quarantined else "unchanged",
+            "failed" if entry.quarantined or entry.failed else "unchanged",
+            failures=tuple(item.failure for item in entry.failed),
             warnings=entry.warnings,
             quarantined=entry.quarantined,
             target_checked_at=entry.checked,
@@ -226,13 +259,21 @@ class Session:
         note_commits(ledger, source.tags)
         return source, target, ledger
 
-    async def _plan_context(self, *, retry: bool) -> PlanContext:
+    async def _plan_pass(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
+        """Plan what a pass does: an audit tries everything again."""
+        about = await self._plan_context(
+            retry=self._audit,
+            waiting={} if self._audit else {item.key: item.failure for item in self._waiting},
+        )
+        return await self.plan(source, target, ledger, self._mirror.policy, about=about)
+
+    async def _plan_context(self, **attempts: Any) -> PlanContext:
         return PlanContext(
             source_url=self._source.url,
             source_address=f"{self._source.url}/{self._mirror.source}",
             now=self._started,
             capabilities=await self._target.store.client.capabilities(),
-            retry=retry,
+            **attempts,
         )
 
     def _selected(self, listing: Listing) -> list[Release]:
@@ -310,6 +351,7 @@ class Session:
         if not results.unfinished:
             results.fresh = quarantine(ledger, results.all_failures(), now)
         note_commits(ledger, self._commits)
+        results.failed = self._failed_items(results)
         undone = results.undone
         if not undone:
             ledger.settle()
@@ -325,8 +367,10 @@ class Session:
             credential=self._source.credential,
             target_url=self._target.api_url,
             source_id=ledger.source_id,
-            pages=() if undone else listing.pages,
+            pages=listing.pages if results.only_delayed else (),
+            passed_at=self._started.timestamp(),
             failure=results.failure,
+            failed=results.failed,
             releases=releases,
             assets=assets,
             bytes=size,
@@ -351,6 +395,20 @@ class Session:
         tell = log.info if counts.keys() - {"failures"} else log.debug  # transitions only
         event = "mirror.interrupted" if results.interrupted else "mirror.finished"
         tell(event, source=self._mirror.name, **counts)
+
+    def _failed_items(self, results: Results) -> tuple[FailedItem, ...]:
+        """What failed, and when it is tried again; a host that was disabled is no item's failure."""
+        ends = self._source.store.client, self._target.store.client
+        if results.stopped or any(client.stopped for client in ends):
+            return self._entry.failed
+        return after_pass(
+            self._entry.failed,
+            results.all_failures(),
+            now=self._started.timestamp(),
+            last_pass=self._entry.passed_at,
+            longest=self._context.audit_interval,
+            finished=not results.unfinished,
+        )
 
 
 async def sync_mirror(

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from mirror.core.domain.release import ADDRESS
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
+from mirror.core.ledger.backoff import FailedItem
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.errors import LedgerCorrupt
 
@@ -59,7 +60,9 @@ class IndexEntry(Struct):
         settings: A fingerprint of the settings that matter.
         credential: A fingerprint of the source's credential, which ETags depend on.
         target_url: The target host's API address.
-        pages: The source's listing when a pass last left nothing undone; empty for no proof.
+        pages: The source's listing when a pass last left nothing undone but what is delayed; empty
+            for no proof.
+        passed_at: When the last pass began (seconds since the epoch).
         audited_at: When both sides were last read (seconds since the epoch).
         settled_at: When a pass last left nothing undone; what is quarantined is settled (seconds
             since the epoch).
@@ -68,6 +71,7 @@ class IndexEntry(Struct):
         target_checked_at: When the target was last read (seconds since the epoch).
         failure: What made the last pass fail; ``None`` if it did not.
         error: The same in the form that former code reads; only :class:`Index` uses it.
+        failed: Every item that failed when it was last tried, and when it is tried again.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets; refuted ones are not counted.
         newest: When the newest selected release was published at the source (ISO 8601).
@@ -93,6 +97,8 @@ class IndexEntry(Struct):
     target_checked_at: Moment = 0.0
     error: str = ""
     failure: Failure | None = None
+    failed: tuple[FailedItem, ...] = ()
+    passed_at: Moment = 0.0
     releases: WholeNumber = 0
     assets: WholeNumber = 0
     bytes: WholeNumber = 0

@@ -62,15 +62,19 @@ class Eligibility:
     def _within(self) -> str:
         return surroundings(self._release, self._copy.id) if self._copy else ""
 
-    def quarantined(self, asset: Asset | None = None) -> Failure | None:
-        """What was recorded of the release or of one of its assets, while it is not tried again."""
-        known = self._ledger.quarantined.get((self._release.id, asset.id if asset else 0))
-        if known is None or self._about.retry:
+    def not_tried(self, asset: Asset | None = None) -> Failure | None:
+        """Why the release or one of its assets is left alone in this pass: how it failed before."""
+        key = (self._release.id, asset.id if asset else 0)
+        delayed = self._about.waiting.get(key)
+        known = None if self._about.retry else self._ledger.quarantined.get(key)
+        if delayed is None and known is None:
             return None
         same = {fingerprint([self._release])}
         if asset:  # what a release of the target cannot take another one may
             same = {asset_fingerprint(asset), asset_fingerprint(asset, self._within)}
-        if known.facts not in same:
+        if delayed and delayed.facts in same:
+            return delayed
+        if known is None or known.facts not in same:
             return None
         return Failure(
             known.kind,
@@ -114,13 +118,13 @@ class Eligibility:
         kept: list[AssetAction] = []
         for action in matched.actions:
             asset = None if isinstance(action, DeleteAsset) else action.asset
-            obstacle = self.quarantined(asset) if asset else None
+            obstacle = self.not_tried(asset) if asset else None
             if obstacle is None:
                 kept.append(action)
                 continue
             self.obstacles.append(obstacle)
             if isinstance(action, UploadAsset | ReplaceAsset):
-                self.held |= self._hold
+                self.held |= self._hold or not obstacle.final
         matched.actions = kept
 
     def _taken(self, item: Taken, *, left_alone: bool) -> None:

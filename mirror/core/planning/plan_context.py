@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from mirror.core.domain.capabilities import Capabilities
+    from mirror.core.failure import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class PlanContext:
         source_url: The source host's web address.
         source_address: The source repository's web address.
         retry: Try again what is quarantined.
+        waiting: What failed, by the source's release and asset, and is not to be tried again yet.
     """
 
     source_url: str
@@ -26,3 +29,4 @@ class PlanContext:
     now: datetime
     capabilities: Capabilities
     retry: bool = False
+    waiting: Mapping[tuple[int, int], Failure] = field(default_factory=dict)

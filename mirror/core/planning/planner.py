@@ -179,7 +179,7 @@ class _Planner:
         copy = self._copies.of(release)
         strays = self._copies.strays(release, copy)
         intake = Eligibility(release, copy, self._ledger, self._policy, self._about)
-        if obstacle := intake.quarantined() or self._hidden(release, copy):
+        if obstacle := intake.not_tried() or self._hidden(release, copy):
             self._draft.obstacles.append(obstacle)
             return
         entry = self._copies.entry(release, copy)
@@ -216,7 +216,7 @@ class _Planner:
             (*release.assets, *self._archives(wanted, entry)),
             copies,
             follow=self._policy.on_change == "follow",
-            barred=[asset.id for asset in takeable if intake.quarantined(asset)],
+            barred=[asset.id for asset in takeable if intake.not_tried(asset)],
             leaving={a.target.id for a in self._deletions.assets.get(release.id, ())},
         )
         intake.settle(matched, copy, left_alone=copy is not None and not ours)
@@ -319,9 +319,7 @@ class _Planner:
         if found.obstacle:
             self._draft.obstacles.append(found.obstacle)
         for release, action in found.releases:
-            rank = len(self._source.releases)
-            work = ReleaseWork(rank, release, action.target, leftovers=(action,))
-            self._draft.releases.append(work)
+            self._delete(release, (action,))
 
     def _orphans(self) -> None:
         """Drafts of ours whose release vanished from the source before they were published."""
@@ -331,9 +329,16 @@ class _Planner:
         for source_id, drafts in self._copies.drafts.items():
             if source_id not in alive:
                 strays = tuple(DeleteRelease(draft) for draft in drafts)
-                gone = replace(drafts[0], id=source_id)
-                rank = len(self._source.releases)
-                self._draft.releases.append(ReleaseWork(rank, gone, drafts[0], leftovers=strays))
+                self._delete(replace(drafts[0], id=source_id), strays)
+
+    def _delete(self, release: Release, copies: tuple[DeleteRelease, ...]) -> None:
+        """Delete copies of a release, after everything else."""
+        intake = Eligibility(release, None, self._ledger, self._policy, self._about)
+        if obstacle := intake.not_tried():
+            self._draft.obstacles.append(obstacle)
+            return
+        rank = len(self._source.releases)
+        self._draft.releases.append(ReleaseWork(rank, release, copies[0].target, leftovers=copies))
 
 
 def _complete(wanted: Wanted, matched: Matched) -> bool:
