@@ -281,29 +281,6 @@ def test_a_schedule_is_put_off_by_chance_too() -> None:
     assert ticker.wait(times.now) == pytest.approx(60 - 29.98)
 
 
-# --- failures ------------------------------------------------------------------------------------
-
-
-def test_failures_double_the_time_that_is_waited() -> None:
-    """An interval's multiples up to an hour, or the interval; minutes up to an hour by schedule."""
-    holds = [round(Timetable(900.0).backoff(n) / 900, 2) for n in range(1, 7)]
-    assert holds == [1, 2, 4, 4, 4, 4]
-    assert [round(Timetable(7200.0).backoff(n)) for n in (1, 5, 500)] == [7193] * 3
-    line = Timetable(None, "* * * * *")
-    assert [round(line.backoff(n) / 60) for n in (1, 2, 3, 6, 7, 500)] == [1, 2, 4, 32, 60, 60]
-
-
-def test_the_first_tick_after_a_moment_is_told() -> None:
-    """A mirror that is held back is run at the first tick from there on."""
-    times = Times(ZoneInfo("UTC"), START)
-    grid = Timetable(900.0, None, 30.0).ticker(times.now, just(START), 0.5)
-    assert grid.wait(times.now) == 915
-    assert grid.wait(times.now, 1000.0 + 1000) == 1800
-    line = Timetable(None, "*/10 * * * *").ticker(times.now, just(START), 0.0)
-    assert line.wait(times.now) == 600
-    assert line.wait(times.now, 1000.0 + 700) == 1200
-
-
 @pytest.mark.parametrize(("interval", "schedule"), [(None, None), (60.0, "* * * * *"), (0.0, None)])
 def test_a_timetable_is_one_thing(interval: float | None, schedule: str | None) -> None:
     """An interval or a schedule: neither both nor none."""

@@ -413,31 +413,23 @@ def failing(clock: SteppedClock, bad: set[str], status: str = "failed") -> Work:
     return work
 
 
-async def test_a_mirror_that_fails_backs_off_by_itself() -> None:
-    """Twice as long after each failure in a row, up to an hour; others keep their times."""
+async def test_a_mirror_that_fails_keeps_its_times() -> None:
+    """Its session decides what is tried again, and knows whether somebody asked for it."""
     clock = SteppedClock()
-    bad, good = a_mirror("bad"), a_mirror("good")
-    failed = {"bad"}
-    workload = FakeWorkload(clock, [bad, good], failing(clock, failed))
-    async with stage(workload, a_group(600.0, jitter=30.0), chance=random.Random(3).random) as it:  # noqa: S311 - a dice
-        await it.pass_by(600 * 30 + 100)
-        ticks = [round(at / 600) for at in workload.times(bad)]
-        assert ticks == [0, 1, 3, 7, 13, 19, 25]
-        assert [round(at / 600) for at in workload.times(good)] == list(range(31))
-        assert [end.good for end in it.told.passes] == [False] * 31
-        assert it.told.passes[2].held == 1
-        # A person is heeded; success clears it.
-        failed.clear()
+    bad = a_mirror("bad")
+    workload = FakeWorkload(clock, [bad], failing(clock, {"bad"}))
+    async with stage(workload, a_group(600.0)) as it:
+        await it.pass_by(1250)
+        assert it.scheduler.next_run(bad.key) == START + timedelta(seconds=1800)
         assert it.scheduler.request("github", "owner/bad")
-        await it.pass_by(100)
-        assert len(workload.times(bad)) == 8
-        await it.pass_by(1200)
-        assert len(workload.times(bad)) == 10
-        assert it.told.passes[-1].good
+        await it.pass_by(50)
+    assert workload.times(bad) == [0, 600, 1200, 1250]
+    assert [session.explicit for session in workload.sessions] == [False, False, False, True]
+    assert [end.good for end in it.told.passes] == [False] * 3
 
 
 async def test_passes_end_where_long_sessions_fail() -> None:
-    """A pass that waits for a run which is then held back counts the mirror as left out."""
+    """A pass counts every mirror that it was about, also where sessions outlast the interval."""
     clock = SteppedClock()
     bad = a_mirror("bad")
 
@@ -448,32 +440,8 @@ async def test_passes_end_where_long_sessions_fail() -> None:
     workload = FakeWorkload(clock, [bad], work)
     async with stage(workload) as it:
         await it.pass_by(3000)
-        assert it.scheduler._passes == []
+        assert len(it.scheduler._passes) <= 1
     assert all(len(end.reports) + end.held + end.busy == end.asked for end in it.told.passes)
-
-
-async def test_when_a_mirror_that_is_held_back_comes_is_told() -> None:
-    """Its next run is the first tick that is heeded."""
-    clock = SteppedClock()
-    bad = a_mirror("bad")
-    workload = FakeWorkload(clock, [bad], failing(clock, {"bad"}))
-    async with stage(workload, a_group(600.0)) as it:
-        await it.pass_by(700)
-        assert it.scheduler.next_tick() == START + timedelta(seconds=1200)
-        assert it.scheduler.next_run(bad.key) == START + timedelta(seconds=1800)
-
-
-async def test_by_schedule_the_back_off_is_of_minutes() -> None:
-    """1, 2, 4, … minutes, at most an hour."""
-    clock = SteppedClock()
-    bad = a_mirror("bad")
-    workload = FakeWorkload(clock, [bad], failing(clock, {"bad"}))
-    group = Group(0.0, Timetable(None, "* * * * *"), ("github",), START.timestamp())
-    async with stage(workload, group) as it:
-        await it.pass_by(4 * 3600)
-    minutes = [round(at / 60) for at in workload.times(bad)]
-    gaps = [later - earlier for earlier, later in pairwise(minutes)]
-    assert gaps == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 async def test_quarantine_is_no_failure() -> None:
@@ -532,12 +500,13 @@ async def test_nothing_that_is_raised_ends_the_scheduler() -> None:
         odd += [asyncio.CancelledError("four")]
         await it.pass_by(125)
     assert workload.times(good) == [0, 60, 120, 300]
-    assert workload.times(bad) == [0, 60, 300]  # held back at 120
+    assert workload.times(bad) == [0, 60, 120, 300]
     failures = [report.failures[0].error for report, _ in told.sessions if report.failures]
     assert failures[0] == "internal error: Odd: one"
     assert len(failures) == 2
-    assert [len(end.reports) for end in told.passes] == [2, 2, 1, 1, 1, 2]
-    assert [end.good for end in told.passes] == [False] * 5 + [True]
+    assert [len(end.reports) for end in told.passes] == [2, 2, 2, 1, 1, 2]
+    good_ones = [end.good for end in told.passes]
+    assert good_ones == [False, False, True, False, False, True]
 
 
 # --- hosts ---------------------------------------------------------------------------------------
@@ -680,21 +649,6 @@ async def test_those_who_wait_for_a_host_keep_their_places() -> None:
         down = False
         await it.pass_by(60)
     assert [run.key for run in workload.sessions[2:]] == [mirror.key for mirror in mirrors]
-
-
-async def test_an_interrupted_session_says_nothing() -> None:
-    """It is neither a failure nor the end of a row of them."""
-    clock = SteppedClock()
-    mirror = a_mirror("a")
-    statuses = iter(["failed", "failed", "interrupted", "failed", "ok", "ok"])
-
-    async def work(one: Mirror) -> RepositoryReport:
-        return a_report(one, next(statuses))
-
-    workload = FakeWorkload(clock, [mirror], work)
-    async with stage(workload) as it:
-        await it.pass_by(560)
-    assert workload.times(mirror) == [0, 60, 180, 240, 480, 540]
 
 
 async def test_a_host_that_stops_everybody_though_it_is_open_is_not_hammered() -> None:
@@ -917,14 +871,13 @@ async def test_a_soak_misses_nothing() -> None:
     assert workload.overlapped == []
     assert workload.most[""] <= 64
     assert len(it.told.passes) >= 590
-    assert sum(end.held for end in it.told.passes) > 0
     reports = sum(len(end.reports) for end in it.told.passes)
     assert reports <= len(workload.sessions) <= 600 * 200
     begun: dict[str, list[float]] = {}
     for session in workload.sessions:
         begun.setdefault(session.key, []).append(session.at)
     for times in begun.values():
-        # A tick, a long session, and the back-off after at most a few failures in a row.
+        # A tick and a long session.
         assert max(b - a for a, b in pairwise(times)) < 40
     answered = sum(len(end.reports) + end.held + end.busy for end in it.told.passes)
     assert answered == sum(end.asked for end in it.told.passes)

@@ -86,6 +86,7 @@ class Session:
     key: str
     at: float
     full: bool
+    explicit: bool
 
 
 @dataclass(slots=True)
@@ -180,7 +181,8 @@ class FakeWorkload:
         return Discovery(tuple(self.found), self.failed)
 
     async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
-        self.sessions.append(Session(mirror.key, self.clock.monotonic(), request.full))
+        now = self.clock.monotonic()
+        self.sessions.append(Session(mirror.key, now, request.full, request.explicit))
         hosts = [self.clients[name].breaker for name in (mirror.source_name, "target")]
         probed = [breaker for breaker in hosts if breaker.state == "half-open"]
         for key in (mirror.key, ""):
