@@ -89,8 +89,8 @@ def after_pass(
         elif item.waits(now, longest):
             after[key] = item
         else:
-            delay = min(2 * max(item.delay, gap), longest)
-            delay -= SLACK * min(gap, delay / 2)
+            delay = 2 * max(item.delay, gap - SLACK * gap)
+            delay = min(delay, longest - SLACK * min(gap, longest))
             after[key] = _delayed(failure, now, delay)
     return tuple(after.values())
 

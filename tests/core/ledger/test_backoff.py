@@ -34,18 +34,18 @@ def item(delay: float, *, tried_at: float = T - HOUR, failure: Failure = LATE) -
     [
         # what was recorded, how it failed now, hours since the pass before → hours of delay
         (None, LATE, 1, 0),
-        (item(0), LATE, 1, 1.9),
+        (item(0), LATE, 1, 1.8),
         (item(0), LATE, 0, 0),  # a pass right after another one proves no interval
-        (item(1 * HOUR), LATE, 1, 1.9),
-        (item(1.9 * HOUR, tried_at=T - 2 * HOUR), LATE, 1, 3.7),
-        (item(3.7 * HOUR, tried_at=T - 4 * HOUR), LATE, 1, 7.3),
+        (item(0.5 * HOUR), LATE, 1, 1.8),  # passes have become rarer
+        (item(1.8 * HOUR, tried_at=T - 2 * HOUR), LATE, 1, 3.6),
+        (item(3.6 * HOUR, tried_at=T - 4 * HOUR), LATE, 1, 7.2),
         (item(20 * HOUR, tried_at=T - 20 * HOUR), LATE, 1, 23.9),  # at most `longest`
-        (item(0, tried_at=T - 72 * HOUR), LATE, 72, 22.8),
+        (item(0, tried_at=T - 72 * HOUR), LATE, 72, 21.6),
         (item(0), OTHER, 1, 0),
         (item(0), CHANGED, 1, 0),
         (item(5 * HOUR), OTHER, 1, 0),
         (item(5 * HOUR), LATE, 1, 5),  # tried before its time: nothing changes
-        (item(5 * HOUR, tried_at=T + HOUR), LATE, 1, 9.9),  # the clock was set back
+        (item(5 * HOUR, tried_at=T + HOUR), LATE, 1, 10.0),  # the clock was set back
         (item(90 * HOUR, tried_at=T - 25 * HOUR), LATE, 1, 23.9),  # the settings were changed
     ],
 )
@@ -81,7 +81,7 @@ def test_a_report_tells_the_next_attempt() -> None:
     """Of what is delayed; everything else is tried in the next pass, or is not delayed at all."""
     items = after_pass([item(0)], [LATE], now=T, last_pass=T - HOUR, longest=DAY)
     told = with_next_attempts([LATE, WAITING, FINAL], items)
-    assert [failure.next_attempt for failure in told] == ["2027-01-15T09:54:00Z", None, None]
+    assert [failure.next_attempt for failure in told] == ["2027-01-15T09:48:00Z", None, None]
 
 
 @given(st.floats(60, DAY / 20), st.lists(st.floats(-0.04, 0.04), min_size=40, max_size=40))
@@ -99,4 +99,5 @@ def test_passes_at_an_interval_try_an_item_ever_more_rarely(
         last = now
     gaps = [later - earlier for earlier, later in pairwise(tried)]
     assert all(gap <= DAY / interval + 1 for gap in gaps)
-    assert gaps[:4] == [1, 2, 4, 8]
+    assert gaps[:3] == [1, 2, 4]
+    assert gaps[3] in {7, 8}
