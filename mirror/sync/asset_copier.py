@@ -45,6 +45,9 @@ class AssetCopier:
     Args:
         context: The mirror.
         downloader: Downloads to disk what has to be spooled.
+
+    Attributes:
+        answers_due: Source assets, by id, whose bytes the target has: only its answer is missing.
     """
 
     def __init__(self, context: MirrorContext, downloader: AssetDownloader) -> None:
@@ -54,6 +57,7 @@ class AssetCopier:
         self._target = context.target.store
         self._session = context.session
         self._downloader = downloader
+        self.answers_due: set[int] = set()
 
     async def copy(
         self,
@@ -163,7 +167,8 @@ class AssetCopier:
         origin = spooled or self._source.read_asset(
             self._mirror.source, asset, repeated=limited is not None
         )
-        upload = AssetUpload(asset, release, destination, self._context, limited)
+        sent_whole = partial(self.answers_due.add, asset.id)
+        upload = AssetUpload(asset, release, destination, self._context, limited, sent_whole)
 
         async def attempt() -> Copied:
             nonlocal attempts
@@ -178,6 +183,8 @@ class AssetCopier:
                 if copied is None:
                     raise error from error.__cause__
                 return copied
+            finally:
+                self.answers_due.discard(asset.id)
 
         copied = await retrying(
             attempt,

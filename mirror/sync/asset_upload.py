@@ -54,6 +54,7 @@ class AssetUpload:
         destination: The name, and what else the release has.
         context: The mirror.
         limited: The rate limit that ended an earlier call for the same asset.
+        sent_whole: Called when the last bytes of an attempt are handed to the target.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class AssetUpload:
         destination: Destination,
         context: MirrorContext,
         limited: MirrorError | None,
+        sent_whole: Callable[[], None],
     ) -> None:
         client, name = context.target.store.client, destination.name
         self._release = release
         self._destination = destination
         self._context = context
+        self._sent_whole = sent_whole
         self._target = context.target.store
         self._started_at = client.host_time().replace(microsecond=0)
         self._sink = self._target.write_asset(
@@ -110,6 +113,7 @@ class AssetUpload:
             stall_timeout=min(source.stall_timeout, target.stall_timeout),
             response_timeout=target.response_timeout,
             moved=moved,
+            last_out=self._sent_whole,
             pace=bandwidth.lane().pace if bandwidth.piece else None,
             piece=bandwidth.piece,
             hashed=spooled.sha256 if spooled else None,

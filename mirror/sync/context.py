@@ -80,7 +80,7 @@ class SessionContext:
         full: Trust no stored ETag and no quarantine.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
         git: Pushes tags; ``None`` if git is not available.
-        interrupted: What cancelled sessions had done, by the mirror's key.
+        interrupted: What sessions that were cancelled or crashed had done, by the mirror's key.
     """
 
     ledgers: LedgerStore

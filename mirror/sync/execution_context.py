@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
 from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease
 from mirror.core.execution.outcome import Outcome
 from mirror.core.execution.settlement import asset_changed, deletion_refused, release_changed
 from mirror.core.failure import Failure
-from mirror.errors import HostStopped, MirrorError, NotFound, NotTried
+from mirror.errors import ConnectionLost, HostStopped, MirrorError, NotFound, NotTried
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.host import ReleaseWriter
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mirror.sync.asset_copier import AssetCopier
     from mirror.sync.context import SessionContext
     from mirror.sync.journal import Journal
+    from mirror.sync.write_guard import WriteGuard
+
+T = TypeVar("T")
+
+_UNANSWERED = "the run was stopped before the target answered; it may have been carried out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class ExecutionContext:
         copier: Copies one asset.
         session: What all sessions of the pass share.
         record: Called with each outcome as soon as it is known.
+        note_step: Called with what was done of an action that did not end, for the report alone.
+        guard: Finishes the writes in flight when the run is cancelled.
         journal: Records in the ledger what is not an outcome yet.
         history: Pushes tags with their history, if that is configured.
     """
@@ -59,8 +66,34 @@ class ExecutionContext:
     copier: AssetCopier
     session: SessionContext
     record: Callable[[Outcome], Awaitable[None]]
+    note_step: Callable[[Outcome], None]
+    guard: WriteGuard
     journal: Journal
     history: History | None = None
+
+    async def finish(
+        self,
+        write: Coroutine[Any, Any, T],
+        actions: Sequence[Action],
+        source: Release | None,
+        *,
+        worthwhile: Callable[[], bool] = lambda: True,
+    ) -> T:
+        """Run a write and the record of it to their end, also if the run is cancelled meanwhile.
+
+        Args:
+            write: Carries out the actions, and records them.
+            actions: They are reported as failed if the target did not answer in time.
+            source: The source's release.
+            worthwhile: Whether an answer can be expected soon.
+        """
+
+        def unknown() -> None:
+            for action in actions:
+                failure = _failure(ConnectionLost(_UNANSWERED), action, source, 0)
+                self.note_step(Outcome(action, "failed", source, failure=failure))
+
+        return await self.guard.finish(write, worthwhile=worthwhile, unknown=unknown)
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
         """Delete what the plan saw, and nothing that took its place.

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mirror.core.domain.release import Release
-    from mirror.core.execution.action import CreateRelease, CreateRepository, Plan, ReleaseWork
-    from mirror.sync.execution_context import ExecutionContext
+    from mirror.core.execution.action import (
+        CreateRelease,
+        CreateRepository,
+        DeleteAsset,
+        DeleteRelease,
+        Plan,
+        ReleaseWork,
+    )
+    from mirror.sync.execution_context import ExecutionContext, History
 
 log = structlog.get_logger()
 
@@ -58,7 +65,8 @@ class Executor:
         Raises:
             HostStopped: The host or its credential is disabled.
         """
-        if plan.repository and not await self._create_repository(plan.repository, plan):
+        create, finish = plan.repository, self._context.finish
+        if create and not await finish(self._create_repository(create, plan), [create], None):
             return
         releases = await self._push_tags(plan.releases)
         await run_each(releases, RELEASES_AT_ONCE, self._release)
@@ -104,9 +112,9 @@ class Executor:
         waiting = [work for work in releases if isinstance(work.tag, PushTag)]
         if not waiting or context.history is None or context.session.stop.requested:
             return releases
-        tags = [work.tag.tag for work in waiting if work.tag]
+        tags = [work.tag for work in waiting if work.tag]
         try:
-            self._unpushed = dict(await context.history.push(tags))
+            await context.finish(self._push(context.history, waiting), tags, None)
         except MirrorError as error:
             first, *others = [(work.source, a) for work in waiting for a in work.actions()]
             await context.fail([first[1]], None, error)
@@ -115,6 +123,13 @@ class Executor:
             return [work for work in releases if work not in waiting]
         log.info("tags.pushed", target=str(context.repo), tags=len(tags) - len(self._unpushed))
         return releases
+
+    async def _push(self, history: History, waiting: Sequence[ReleaseWork]) -> None:
+        tags = [work.tag.tag for work in waiting if work.tag]
+        self._unpushed = dict(await history.push(tags))
+        for work in waiting:
+            if work.tag and work.tag.tag not in self._unpushed:
+                await self._context.record(Outcome(work.tag, "done", work.source))
 
     async def _release(self, work: ReleaseWork) -> None:
         """Create what assets need, the tag and the draft; then put the release together."""
@@ -126,23 +141,35 @@ class Executor:
             if isinstance(work.tag, PushTag):
                 if error := self._unpushed.get(work.tag.tag):
                     raise error
-                await context.record(Outcome(todo.pop(0), "done", work.source))
+                todo.pop(0)
             elif work.tag:
-                await self._create_tag(work.tag)
-                await context.record(Outcome(todo.pop(0), "done", work.source))
+                await context.finish(self._create_tag(work.tag, work.source), todo[:1], work.source)
+                todo.pop(0)
             for leftover in work.leftovers:
-                await context.delete(leftover)
-                await context.record(Outcome(todo.pop(0), "done", work.source, release))
+                await context.finish(self._delete(leftover, work, release), todo[:1], work.source)
+                todo.pop(0)
             if work.create:
-                release = await self._create_release(work.create, work.source.tag)
-                await context.record(Outcome(todo.pop(0), "done", work.source, release))
+                create = self._create_release(work.create, work.source)
+                release = await context.finish(create, todo[:1], work.source)
+                todo.pop(0)
         except MirrorError as error:
             await context.fail(todo, work.source, error)
             return
         if release:
             await ReleaseExecutor(work, release, context).run()
 
-    async def _create_release(self, action: CreateRelease, tag: str) -> Release:
+    async def _delete(
+        self, leftover: DeleteAsset | DeleteRelease, work: ReleaseWork, release: Release | None
+    ) -> None:
+        await self._context.delete(leftover)
+        await self._context.record(Outcome(leftover, "done", work.source, release))
+
+    async def _create_release(self, action: CreateRelease, source: Release) -> Release:
+        release = await self._create_draft(action, source.tag)
+        await self._context.record(Outcome(action, "done", source, release))
+        return release
+
+    async def _create_draft(self, action: CreateRelease, tag: str) -> Release:
         context = self._context
         try:
             return await context.target.create_release(context.repo, action.fields, action.mark)
@@ -155,7 +182,7 @@ class Executor:
                     self._branch_pushed = True
         return await context.target.create_release(context.repo, action.fields, action.mark)
 
-    async def _create_tag(self, tag: CreateTag) -> None:
+    async def _create_tag(self, tag: CreateTag, source: Release) -> None:
         context, commit = self._context, tag.commit
         git = context.target.repositories
         if commit is None:
@@ -164,6 +191,7 @@ class Executor:
                 context.repo, message=tag.message, tree=tree, parents=[root], date=tag.date
             )
         await git.create_tag(context.repo, tag.tag, commit)
+        await context.record(Outcome(tag, "done", source))
 
     async def _placeholder_root(self) -> tuple[str, str]:
         """The parent commit of placeholder commits, and its tree."""

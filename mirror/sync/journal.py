@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mirror.core.execution import ledger_updates as record
 from mirror.core.text.timestamps import iso
 from mirror.errors import MirrorError
+from mirror.sync.write_guard import first_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -133,15 +134,10 @@ class Journal:
                 finally:
                     saver.cancel()
         except* MirrorError as failed:
-            raise _first(failed) from None
+            raise first_error(failed) from None
 
     async def _keep(self) -> None:
         while True:
             await self._noted.wait()
             await self._rest(SAVE_EVERY)
             await self.checkpoint()
-
-
-def _first(group: BaseExceptionGroup[MirrorError]) -> MirrorError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -92,14 +92,22 @@ class MirrorRunner:
             return await self._work(mirror, source, self._target, context)
         except HostStopped as error:
             self._entry(mirror).failure = Failure.of(error)
-            report = _failed(mirror)
+            report = self._failed(mirror, context)
             return replace(report, warnings=(f"not tried: {error}",), stopped=str(error))
         except Exception as error:
             if not isinstance(error, MirrorError):
                 log.exception("mirror.crashed", source=mirror.name)
             facts = circumstances(mirror, source, self._target)
             failure = Failure.of(error, "sync", facts=facts)
-            return _failed(mirror, self._record_failure(mirror, source, failure, started))
+            failure = self._record_failure(mirror, source, failure, started)
+            return self._failed(mirror, context, failure)
+
+    def _failed(
+        self, mirror: Mirror, context: SessionContext, *failures: Failure
+    ) -> RepositoryReport:
+        """The report of a mirror that failed, with what was done before."""
+        done = context.interrupted.pop(mirror.key, None) or _failed(mirror)
+        return replace(done, status="failed", failures=(*done.failures, *failures))
 
     def _trouble(self, mirror: Mirror) -> str:
         """What is wrong with a mirror according to the index; empty if nothing is."""

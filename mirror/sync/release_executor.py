@@ -15,6 +15,7 @@ from mirror.core.execution.action import (
     RenameAsset,
     ReplaceAsset,
     UpdateAsset,
+    UpdateRelease,
     UploadAsset,
     moves_bytes,
 )
@@ -82,6 +83,8 @@ class ReleaseExecutor:
         self._arrived: dict[int, Copied] = {}  # by the source asset's id
         self._renamed: dict[int, Asset] = {}  # copies as they are now, by their id
         self._warnings: dict[int, str] = {}  # by the source asset's id
+        # What was done of actions that have not ended, by the action's identity: for the report.
+        self._steps: dict[int, list[Outcome]] = {}
         self._completeness = Completeness()
 
     async def run(self) -> None:
@@ -91,14 +94,19 @@ class ReleaseExecutor:
             HostStopped: The host or its credential is disabled.
         """
         order = AssetOrder.of(self._work.assets)
-        await self._change_all(order.before)
-        await self._run(order.uploads, self._transfer)
-        for action in order.colliding:
-            await self._run([action], self._transfer)
-        if self._arrived:
-            await self._verify()
-        await self._change_all([a for a in order.after if self._can_be_named(a)])
-        await self._finish()
+        try:
+            await self._change_all(order.before)
+            await self._run(order.uploads, self._transfer)
+            for action in order.colliding:
+                await self._run([action], self._transfer)
+            if self._arrived:
+                await self._verify()
+            await self._change_all([a for a in order.after if self._can_be_named(a)])
+            await self._finish()
+        finally:
+            for steps in self._steps.values():
+                for step in steps:
+                    self._context.note_step(step)
 
     def _can_be_named(self, action: AssetAction) -> bool:
         if not moves_bytes(action):
@@ -146,20 +154,38 @@ class ReleaseExecutor:
         if destination.public:
             # After a crash, only the ledger can tell that the asset of this name is ours.
             await journal.replacing_in_place(source, name)
+        copier = self._context.copier
         try:
-            copied = await self._context.copier.copy(
-                self._release, asset, destination, self._work.rank, despite_stop=despite_stop
+            copied = await self._context.finish(
+                self._copy(action, destination, despite_stop=despite_stop),
+                [action],
+                source,
+                worthwhile=lambda: asset.id in copier.answers_due,
             )
         except NameTaken:
             journal.not_in_place(source, name)
             raise
         if copied is None:
             self._completeness.pending = True
+        return copied
+
+    async def _copy(
+        self, action: UploadAsset | ReplaceAsset, destination: Destination, *, despite_stop: bool
+    ) -> Copied | None:
+        asset, source, context = action.asset, self._work.source, self._context
+        copied = await context.copier.copy(
+            self._release, asset, destination, self._work.rank, despite_stop=despite_stop
+        )
+        if copied is None:
             return None
         self._claimed.add(copied.asset.id)
         if copied.asset.uploaded:
-            journal.arrived(source, asset, copied.asset, copied.sha256)
+            context.journal.arrived(source, asset, copied.asset, copied.sha256)
         self._arrived[asset.id] = copied
+        upload = UploadAsset(asset)
+        self._note_step(
+            action, Outcome(upload, "done", source, self._release, copied.asset, copied.sha256)
+        )
         return copied
 
     def _destination(self, asset: Asset, name: str) -> Destination:
@@ -169,8 +195,9 @@ class ReleaseExecutor:
 
     async def _replace_in_place(self, action: ReplaceAsset) -> None:
         """Delete the old asset before the new one is uploaded: the release is full."""
-        await self._context.journal.replacing_in_place(self._work.source, action.target_name)
-        await self._delete(action.old)
+        source = self._work.source
+        await self._context.journal.replacing_in_place(source, action.target_name)
+        await self._context.finish(self._delete(action.old, action), [action], source)
         self._warnings[action.asset.id] = _REPLACED_IN_PLACE.format(name=action.target_name)
         await self._upload(action, action.target_name, despite_stop=True)
 
@@ -242,6 +269,9 @@ class ReleaseExecutor:
         return self._vacated.issuperset(getattr(action, "after", ()))
 
     async def _change(self, action: AssetAction) -> None:
+        await self._context.finish(self._change_now(action), [action], self._work.source)
+
+    async def _change_now(self, action: AssetAction) -> None:
         match action:
             case RenameAsset():
                 await self._rename(action)
@@ -272,7 +302,7 @@ class ReleaseExecutor:
         copy, name = copied.asset if copied else None, asset.name
         if isinstance(action, ReplaceAsset):
             copy, name = copy or action.temporary, action.target_name
-            await self._delete(action.old)
+            await self._delete(action.old, action)
         assert copy is not None  # noqa: S101 - only what is at the target is named
         label = label_of(asset, guessed_name(name))
         named = await self._patch_name(action, copy, name, label)
@@ -302,7 +332,7 @@ class ReleaseExecutor:
         if isinstance(verdict, Accept):
             return verdict.asset
         for asset in verdict.remove:
-            await self._delete(asset)
+            await self._delete(asset, action)
         if isinstance(verdict, Fail):
             raise verdict.error
         return None
@@ -343,15 +373,18 @@ class ReleaseExecutor:
             if isinstance(finish, PublishRelease):
                 # Everything in a draft is ours; once it is published, only the ledger can tell.
                 await context.journal.checkpoint()
-            self._release = await context.target.update_release(
-                context.repo, self._release.id, finish.fields
-            )
+            await context.finish(self._update_release(finish), [finish], self._work.source)
         except MirrorError as error:
             await context.fail([finish], self._work.source, publication_refused(error))
-            return
+
+    async def _update_release(self, finish: PublishRelease | UpdateRelease) -> None:
+        context, source = self._context, self._work.source
+        self._release = await context.target.update_release(
+            context.repo, self._release.id, finish.fields
+        )
         if isinstance(finish, PublishRelease):
-            log.info("release.published", target=str(context.repo), release=self._work.source.tag)
-        await context.record(Outcome(finish, "done", self._work.source, self._release))
+            log.info("release.published", target=str(context.repo), release=source.tag)
+        await context.record(Outcome(finish, "done", source, self._release))
 
     async def _remove_incomplete(self) -> None:
         context = self._context
@@ -361,10 +394,15 @@ class ReleaseExecutor:
 
     # -- what is recorded -----------------------------------------------------------------------
 
-    async def _delete(self, copy: Asset) -> None:
-        """Delete an asset of the target, and have the ledger forget it."""
-        await self._context.delete(DeleteAsset(copy))
-        self._context.journal.deleted(self._work.source, copy)
+    async def _delete(self, copy: Asset, action: AssetAction) -> None:
+        """Delete an asset of the target for an action, and have the ledger forget it."""
+        delete, source = DeleteAsset(copy), self._work.source
+        await self._context.delete(delete)
+        self._context.journal.deleted(source, copy)
+        self._note_step(action, Outcome(delete, "done", source, self._release))
+
+    def _note_step(self, action: AssetAction, step: Outcome) -> None:
+        self._steps.setdefault(id(action), []).append(step)
 
     async def _record_upload(
         self, action: UploadAsset | ReplaceAsset, asset: Asset, sha256: str | None
@@ -386,12 +424,16 @@ class ReleaseExecutor:
     ) -> None:
         source = self._work.source
         outcome = Outcome(action, "done", source, self._release, asset, sha256, warning=warning)
+        self._steps.pop(id(action), None)
         await self._context.record(outcome)
 
     async def _fail(self, action: AssetAction, error: MirrorError) -> None:
         self._arrived.pop(action.asset.id if moves_bytes(action) else 0, None)
         self._completeness.failed(error)
         await self._context.fail([action], self._work.source, error, within=self._release.id)
+        # The failure tells of the upload; that an asset is gone would be told nowhere.
+        steps = self._steps.pop(id(action), [])
+        self._steps[id(action)] = [s for s in steps if isinstance(s.action, DeleteAsset)]
 
 
 def _expected(asset: Asset, copied: Copied) -> Expected:

@@ -36,6 +36,7 @@ class Results:
         self._target = target
         self._plan = plan
         self._outcomes: list[Outcome] = []
+        self._steps: list[Outcome] = []
         self.stopped: Failure | None = None
         self.interrupted = False
         self.fresh: list[Failure] = []
@@ -44,6 +45,10 @@ class Results:
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self._outcomes.append(outcome)
+
+    def add_step(self, outcome: Outcome) -> None:
+        """Note what was done of an action that did not end; the report tells it."""
+        self._steps.append(outcome)
 
     @property
     def planned_bytes(self) -> int:
@@ -76,7 +81,8 @@ class Results:
 
     def all_failures(self) -> list[Failure]:
         """Failures known from the plan, then those of the execution."""
-        learnt = [outcome.failure for outcome in self._outcomes if outcome.failure]
+        carried_out = (*self._outcomes, *self._steps)
+        learnt = [outcome.failure for outcome in carried_out if outcome.failure]
         return with_next_attempts([*self._plan.obstacles, *learnt], self.failed)
 
     @property
@@ -140,7 +146,7 @@ class Results:
             self._source,
             self._target,
             status,
-            actions=tuple(map(_action_report, self._outcomes)),
+            actions=tuple(map(_action_report, (*self._outcomes, *self._steps))),
             failures=failures,
             warnings=warnings,
             notes=self._plan.notes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,10 @@ from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
 from mirror.sync.results import Results, planned_report
 from mirror.sync.snapshots import Snapshots
+from mirror.sync.write_guard import guarded_writes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.policy import Policy
@@ -84,14 +86,11 @@ class Session:
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
-        try:
-            await self._execute(work, ledger, results, source, target)
-        except asyncio.CancelledError:
-            results.interrupted = True
-            self._context.interrupted[self._mirror.key] = results.report(ledger)
-            raise
-        finally:
-            await self._record(work, ledger, results, listing)
+        async with self._reported(results, ledger):
+            try:
+                await self._execute(work, ledger, results, source, target)
+            finally:
+                await self._record(work, ledger, results, listing)
         return replace(results.report(ledger), target_checked_at=self.checked)
 
     async def preview(self) -> RepositoryReport:
@@ -151,10 +150,11 @@ class Session:
         if self._entry.pages:
             self._entry.pages = ()
             await self._context.ledgers.save_index(self._context.index)
-        try:
-            await self._execute(work, ledger, results, source, target)
-        finally:
-            await self.save(ledger)
+        async with self._reported(results, ledger):
+            try:
+                await self._execute(work, ledger, results, source, target)
+            finally:
+                await self.save(ledger)
         known = ledger.quarantined
         results.fresh = [
             o for o in results.all_failures() if (o.release_id, o.asset_id) not in known
@@ -292,6 +292,16 @@ class Session:
             self._entry.pages = ()
             await self._context.ledgers.save_index(self._context.index)
 
+    @asynccontextmanager
+    async def _reported(self, results: Results, ledger: Ledger) -> AsyncIterator[None]:
+        """Keep the report of what was done if the block does not end well."""
+        try:
+            yield
+        except BaseException:
+            report = replace(results.report(ledger), target_checked_at=self.checked)
+            self._context.interrupted[self._mirror.key] = report
+            raise
+
     async def _execute(
         self,
         work: Plan,
@@ -310,25 +320,32 @@ class Session:
             journal.done(outcome)
 
         mirror = MirrorContext(self._mirror, self._source, self._target, context)
-        execution = ExecutionContext(
-            target=self._target.store,
-            repo=self._mirror.target,
-            copier=AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit())),
-            session=context,
-            record=note,
-            journal=journal,
-            history=self._history(source, target),
-        )
+        copier = AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit()))
         branch = target.repository.default_branch if target else ""
         context.observer.bytes_planned(results.planned_bytes)
         try:
             if work.actions():
                 now = self._target.store.client.host_time()
                 await journal.begin(now, creating_repository=work.repository is not None)
-            async with journal.kept():
-                await Executor(execution, branch).run(work)
+            async with guarded_writes() as guard:
+                execution = ExecutionContext(
+                    target=self._target.store,
+                    repo=self._mirror.target,
+                    copier=copier,
+                    session=context,
+                    record=note,
+                    note_step=results.add_step,
+                    guard=guard,
+                    journal=journal,
+                    history=self._history(source, target),
+                )
+                async with journal.kept():
+                    await Executor(execution, branch).run(work)
         except HostStopped as error:
             results.stopped = Failure.of(error)
+        except asyncio.CancelledError:
+            results.interrupted = True
+            raise
         results.interrupted = context.stop.requested and results.unfinished
 
     async def _archive_limit(self) -> int | None:

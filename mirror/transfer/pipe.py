@@ -76,6 +76,7 @@ async def pipe(
     stall_timeout: float,
     response_timeout: float,
     moved: Callable[[int], None] | None = None,
+    last_out: Callable[[], None] = lambda: None,
     pace: Callable[[int], Awaitable[None]] | None = None,
     piece: int = 0,
     hashed: str | None = None,
@@ -104,6 +105,8 @@ async def pipe(
         stall_timeout: Seconds in which at least one byte must move while bytes are left to move.
         response_timeout: Seconds from the last byte to the target's answer.
         moved: Told, whenever the target took a chunk, how many bytes it has taken in all.
+        last_out: Called when the last chunk is handed to the target: from then on it may store the
+            asset, whatever becomes of this side.
         pace: Awaited with a chunk's length before the chunk is handed on, for a bandwidth limit.
             This wait is nobody's stall.
         piece: The most bytes that are paced and handed on at a time; 0 for as they come.
@@ -128,6 +131,7 @@ async def pipe(
         stall_timeout=stall_timeout,
         response_timeout=response_timeout,
         moved=moved,
+        last_out=last_out,
         pace=pace,
         piece=piece,
         hashed=hashed,
@@ -399,6 +403,7 @@ class _Feed:
         stall_timeout: float,
         response_timeout: float,
         moved: Callable[[int], None] | None,
+        last_out: Callable[[], None],
         pace: Callable[[int], Awaitable[None]] | None,
         piece: int,
         hashed: str | None,
@@ -415,6 +420,7 @@ class _Feed:
         self._stall_timeout = stall_timeout
         self._response_timeout = response_timeout
         self._moved = moved
+        self._on_last_out = last_out
         self._pace = pace
         self._piece = piece
         self._hashed = hashed
@@ -438,6 +444,8 @@ class _Feed:
                         await self.reader.patiently(partial(self._pace, len(part)))
                     self._await_target(self._stall_timeout)
                     self._last_out = self.handed + len(part) == self._size
+                    if self._last_out:
+                        self._on_last_out()
                     yield part
                     self._await_target(None)
                     self.handed += len(part)

@@ -89,6 +89,7 @@ class Workers(Generic[Clients]):
         stall_timeout: float,
         response_timeout: float,
         moved: Callable[[int], None],
+        last_out: Callable[[], None] = lambda: None,
         pace: Callable[[int], Awaitable[None]] | None = None,
         piece: int = 0,
         hashed: str | None = None,
@@ -96,8 +97,8 @@ class Workers(Generic[Clients]):
     ) -> Piped[Reply]:
         """As :func:`~mirror.transfer.pipe.pipe`.
 
-        ``moved`` is called in the caller's loop; source, sink and clock are used in the one that
-        transfers the bytes. If that is another thread's, ``move`` makes source and sink use that
+        ``moved`` is called in the caller's loop; source, sink, clock and ``last_out`` are used in the
+        one that transfers the bytes. If that is another thread's, ``move`` makes source and sink use that
         thread's clients first. Under a bandwidth limit (``pace``), and for bytes from the disk
         (``hashed``), one loop is fast enough.
         """
@@ -109,6 +110,7 @@ class Workers(Generic[Clients]):
             retry=retry,
             stall_timeout=stall_timeout,
             response_timeout=response_timeout,
+            last_out=last_out,
         )
         small = source.size < self._large
         if small or pace or hashed or not self._threads:

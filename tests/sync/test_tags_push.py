@@ -340,13 +340,13 @@ async def test_no_token_is_in_a_log_or_in_the_ledger(tmp_path: Path) -> None:
 
 
 async def test_placeholders_are_told_once_a_repository(tmp_path: Path) -> None:
-    """`tags = "create"` is as it was: one warning with the count."""
+    """`tags = "create"` is as it was: one note with the count."""
     async with World(tmp_path, MIRROR.replace("push", "create")) as world:
         seed(world)
         report = await world.sync()
         assert report.status == "ok"
-        (warning,) = only(report).warnings
-        assert warning.startswith("3 tags point to placeholder commits")
+        (note,) = only(report).notes
+        assert note.startswith("3 tags point to placeholder commits")
         assert world.source.count(origin="web") == 0
 
 
