@@ -70,14 +70,18 @@ FailureKind = Literal[
 """What kind of failure something is; part of the report's contract."""
 
 Hint = Literal[
+    "absent-bytes",
     "allow-actions",
     "allow-create-repository",
+    "allowed-signers",
     "api-address",
     "app-installation",
     "app-key",
     "app-settings",
     "app-suspended",
     "authorize-sso",
+    "bundle-key",
+    "bundle-path",
     "create-owner",
     "delete-tag",
     "dns",
@@ -91,6 +95,7 @@ Hint = Literal[
     "push-refused",
     "push-tag",
     "reachability",
+    "sign-bundle",
     "storage-host",
     "tls",
     "trust-ca",

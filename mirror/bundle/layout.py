@@ -44,6 +44,7 @@ BLOBS = "blobs/sha256"
 SIGNATURES = "signatures"
 STAGING = "staging"
 LOCK_FILE = "staging/lock"
+IDENTITY_FILE = "staging/identity"
 
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of ``oci-layout``."""
@@ -79,7 +80,13 @@ REPOSITORY_ID = "vnd.release-mirror.repository.id"
 REPOSITORY_FORK = "vnd.release-mirror.repository.fork"
 REPOSITORY_ARCHIVED = "vnd.release-mirror.repository.archived"
 RELEASE_ID = "vnd.release-mirror.release.id"
+RELEASE_COPY = "vnd.release-mirror.release.copy"
+RELEASE_MARKER = "vnd.release-mirror.release.marker"
 ASSET_ID = "vnd.release-mirror.asset.id"
+ASSET_COPY = "vnd.release-mirror.asset.copy"
+
+FIRST_ARCHIVE = 2**52
+"""Source archives have no id at their source; here they have one above all others."""
 
 Sha256 = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 MediaType = Annotated[str, Meta(min_length=3, max_length=255)]
@@ -127,7 +134,7 @@ class Descriptor(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     def number(self, annotation: str) -> int:
         """A whole number in an annotation; 0 where there is none."""
-        return _number(self.annotations.get(annotation, ""))
+        return number_of(self.annotations, annotation)
 
 
 class Manifest(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -142,11 +149,16 @@ class Manifest(Struct, frozen=True, rename="camel", omit_defaults=True):
 
     @classmethod
     def of(
-        cls, artifact_type: str, config: Descriptor, layers: Iterable[Descriptor] = ()
+        cls,
+        artifact_type: str,
+        config: Descriptor,
+        layers: Iterable[Descriptor] = (),
+        annotations: Mapping[str, str] | None = None,
     ) -> Manifest:
         """A manifest; without layers it gets the empty one."""
         found = list(layers) or [Descriptor.of(EMPTY, EMPTY_TYPE)]
-        return cls(2, MANIFEST_TYPE, artifact_type, config, found)  # type: ignore[arg-type]
+        notes = dict(annotations or {})
+        return cls(2, MANIFEST_TYPE, artifact_type, config, found, notes)  # type: ignore[arg-type]
 
     @property
     def contents(self) -> list[Descriptor]:
@@ -327,10 +339,17 @@ def _asset(layer: Descriptor, told: Mapping[int, AssetDocument]) -> Asset:
     )
 
 
-def asset_layer(asset: Asset) -> Descriptor:
-    """The layer of an asset, whose SHA-256 is known."""
+def asset_layer(asset: Asset, copy: int | None = None) -> Descriptor:
+    """The layer of an asset, whose SHA-256 is known.
+
+    Args:
+        asset: With the id of the source's.
+        copy: The id that the writer knows it by; by default that of the source.
+    """
     kind = asset.content_type if _MEDIA_TYPE.fullmatch(asset.content_type) else BYTES_TYPE
     notes = {TITLE: asset.name, ASSET_ID: str(asset.id)}
+    if copy not in {None, asset.id}:
+        notes[ASSET_COPY] = str(copy)
     return Descriptor(kind, f"sha256:{asset.sha256}", asset.size, annotations=notes)
 
 
@@ -428,6 +447,18 @@ def repository_descriptor(
     return Descriptor.of(manifest, MANIFEST_TYPE, artifact_type=REPOSITORY_TYPE, annotations=notes)
 
 
+def listed_repository(descriptor: Descriptor) -> Repository | None:
+    """What the index alone says of a repository; ``None`` for a descriptor of anything else."""
+    if descriptor.artifact_type != REPOSITORY_TYPE or descriptor.repository is None:
+        return None
+    return Repository(
+        ref=descriptor.repository,
+        id=descriptor.number(REPOSITORY_ID),
+        fork=descriptor.annotations.get(REPOSITORY_FORK) == "true",
+        archived=descriptor.annotations.get(REPOSITORY_ARCHIVED) == "true",
+    )
+
+
 # --------------------------------------------------------------------------------------------------
 
 
@@ -453,6 +484,11 @@ def decode(content: bytes, shape: type[T], what: str) -> T:
         raise BundleError(f"{what} of the bundle: {mismatch(error)}") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{what} of the bundle is not JSON: {error}") from error
+
+
+def number_of(annotations: Mapping[str, str], name: str) -> int:
+    """A whole number in an annotation; 0 where there is none."""
+    return _number(annotations.get(name, ""))
 
 
 def _number(text: str) -> int:

@@ -41,8 +41,10 @@ _BY_KIND: dict[FailureKind, str] = {
 }
 
 _BY_HINT: dict[Hint, str] = {
+    "absent-bytes": "unpack the volume that has it, or bring the bundle's newest volumes",
     "allow-actions": "disable GitHub Actions there, or set allow_actions = true",
     "allow-create-repository": "create it, or set create_repository = true",
+    "allowed-signers": "check who signs the bundle, and that allowed_signers lists that key",
     "api-address": "check the address of the API, and that no login page or proxy intercepts it",
     "app-installation": (
         "install the App in that account, or set app.installation_id (any installation may read"
@@ -51,6 +53,8 @@ _BY_HINT: dict[Hint, str] = {
     "app-key": "check that app.id is the App's and that app.private_key is a key of that App",
     "app-settings": "check app.installation_id and the App's settings",
     "app-suspended": "unsuspend the installation in the settings of that account",
+    "bundle-key": "check that sign_with is a key that ssh-keygen can use without a passphrase",
+    "bundle-path": "check the path, and that the bundle was unpacked there",
     "create-owner": (
         "create the organization, or give the token permission to create repositories in it"
     ),
@@ -67,6 +71,7 @@ _BY_HINT: dict[Hint, str] = {
     "push-refused": "change the rule or hook at the target, or exclude the release",
     "push-tag": "push the tag to the target",
     "reachability": "check the address, the proxy and the firewall",
+    "sign-bundle": "set sign_with where the bundle is written",
     "storage-host": "check that firewall and proxy let that storage host through",
     "tls": "check that the address is https, and that no proxy intercepts TLS",
     "trust-ca": "if an authority of your own signed it, set ca_file to its certificate",

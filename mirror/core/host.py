@@ -55,6 +55,18 @@ class OwnerListing:
     complete: bool = True
 
 
+class ReleaseCopy(NamedTuple):
+    """A release of the target that was recorded.
+
+    Attributes:
+        id: At the target.
+        assets: The ids of the source's assets by those of their copies.
+    """
+
+    id: int
+    assets: Mapping[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """What a pass brought from a source, for a target that stores it.
@@ -62,16 +74,16 @@ class Received:
     Attributes:
         source_url: The web address of the source host.
         source: What the source says now.
-        copies: The target's releases by the ids of the source's.
-        unfinished: Source releases that lack something which may arrive in a later pass.
-        complete: The source's listing was read to its end, and every selected release has arrived.
+        selected: Ids of the releases that the settings select.
+        copies: What was recorded of them and of others, by the ids of the source's releases.
+        unfinished: Ids of the source's releases that lack something which may arrive later.
     """
 
     source_url: str
     source: Snapshot
-    copies: Mapping[int, int]
+    selected: Collection[int]
+    copies: Mapping[int, ReleaseCopy]
     unfinished: Collection[int]
-    complete: bool
 
 
 class Quota(Protocol):
@@ -331,11 +343,19 @@ class ReleaseWriter(ReleaseReader, Protocol):
         ...
 
     def write_asset(
-        self, release: Release, asset: Asset, name: str, label: str, *, repeated: bool = False
+        self,
+        repo: RepoRef,
+        release: Release,
+        asset: Asset,
+        name: str,
+        label: str,
+        *,
+        repeated: bool = False,
     ) -> AssetWriter:
         """A place for a new asset.
 
         Args:
+            repo: The repository.
             release: The host's.
             asset: The source's.
             name: The name that is asked for; the answer's is the truth.

@@ -74,6 +74,7 @@ class AssetUpload:
         self._target = context.target.store
         self._started_at = client.host_time().replace(microsecond=0)
         self._sink = self._target.write_asset(
+            context.mirror.target,
             release,
             asset,
             name,

@@ -1,4 +1,4 @@
-"""What a server of this kind and version can do."""
+"""What a host of this kind and version can do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE_LIMIT = 255
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a server can do, and what it will never take.
+    """What a host can do, and what it will never take.
 
     Attributes:
         version: Of a GitHub Enterprise Server; ``None`` on github.com and GHE.com.
@@ -24,12 +24,18 @@ class Capabilities:
             the latest release follows from dates alone.
         max_asset_size: In bytes, inclusive; ``None`` where only the server knows.
         max_assets: Of one release; ``None`` where only the server knows.
+        empty_assets: It takes assets of 0 bytes.
+        tags: Its releases need repositories and tags, which have to be made.
+        rewritten_texts: People read releases there: mentions are escaped, a footer is added.
     """
 
     version: tuple[int, ...] | None = None
     make_latest: bool = True
     max_asset_size: int | None = GIB_2
     max_assets: int | None = 1000
+    empty_assets: bool = False
+    tags: bool = True
+    rewritten_texts: bool = True
 
     @classmethod
     def of(cls, installed_version: str | None) -> Capabilities:

@@ -554,9 +554,17 @@ class ReleaseStore:
         await self.client.delete(f"repos/{repo}/releases/assets/{number}")
 
     def write_asset(
-        self, release: Release, asset: Asset, name: str, label: str, *, repeated: bool = False
+        self,
+        repo: RepoRef,
+        release: Release,
+        asset: Asset,
+        name: str,
+        label: str,
+        *,
+        repeated: bool = False,
     ) -> AssetSink:
-        """A place for a new asset of a release."""
+        """A place for a new asset of a release, which knows where that is."""
+        del repo
         return AssetSink(
             self.client, release.upload_url, name, label, asset.content_type, repeated=repeated
         )

@@ -1,0 +1,389 @@
+"""A bundle's directory: reads its index and blobs, and replaces the index crash-safely."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import threading
+import uuid
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from mirror.bundle import layout
+from mirror.bundle.layout import Descriptor, Index, Manifest
+from mirror.errors import BundleError
+from mirror.storage.threads import unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mirror.bundle.signature import AllowedSigners, SigningKey
+    from mirror.core.clock import Clock
+    from mirror.core.domain.release import RepoRef
+    from mirror.storage.files import Files
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """An index as it was read.
+
+    Attributes:
+        index: What it says.
+        digest: Of its bytes; empty where the bundle has none yet.
+        repositories: Its descriptors by the keys of their repositories.
+    """
+
+    index: Index
+    digest: str = ""
+    repositories: Mapping[str, Sequence[Descriptor]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, index: Index, digest: str) -> Contents:
+        """Sort an index by repository."""
+        found: dict[str, list[Descriptor]] = {}
+        for descriptor in index.manifests:
+            if (repo := descriptor.repository) is not None:
+                found.setdefault(repo.key, []).append(descriptor)
+        return cls(index, digest, found)
+
+
+class BundleDirectory:
+    """A bundle on a disk; nothing is created before something is written.
+
+    Args:
+        path: The directory.
+        allowed_signers: Verifies the index before anything else is read; ``None`` to believe it.
+    """
+
+    def __init__(self, path: Path, allowed_signers: AllowedSigners | None = None) -> None:
+        self.path = path
+        self._allowed_signers = allowed_signers
+        self._contents: Contents | None = None
+        self._seen: object = None
+        self._reading = asyncio.Lock()
+
+    def place(self, descriptor: Descriptor) -> Path:
+        """Where a blob is, if it is there."""
+        return self.path / layout.BLOBS / descriptor.sha256
+
+    async def contents(self) -> Contents | None:
+        """The index as it is now, read again only if its file changed; ``None`` if there is none.
+
+        Raises:
+            BundleError: It cannot be read, is not that of a bundle, or is not signed as it has to be.
+        """
+        async with self._reading:
+            try:
+                facts = (self.path / layout.INDEX_FILE).stat(follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                raise _unusable(self.path, error) from error
+            now = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            if self._contents is None or now != self._seen:
+                self._contents, self._seen = None, None
+                self._contents = await self._read()
+                self._seen = now
+            return self._contents
+
+    async def _read(self) -> Contents:
+        path = self.path / layout.INDEX_FILE
+        content = await asyncio.to_thread(read_file, path, layout.LARGEST_INDEX)
+        digest = layout.digest_of(content)
+        if self._allowed_signers:
+            await self._allowed_signers.verify(content, self.signature(digest))
+        return Contents.of(await asyncio.to_thread(layout.decode_index, content), digest)
+
+    def signature(self, digest: str) -> Path:
+        """Where the signature of the index with this digest is."""
+        return self.path / layout.SIGNATURES / f"{digest.partition(':')[2]}.sig"
+
+    def manifest(self, descriptor: Descriptor) -> Manifest:
+        """Read a manifest. It blocks.
+
+        Raises:
+            BundleError: It is missing, damaged, or no manifest.
+        """
+        return self.document(descriptor, Manifest, "a manifest")
+
+    def document(self, descriptor: Descriptor, shape: type[T], what: str) -> T:
+        """Read a blob that is a document. It blocks.
+
+        Args:
+            descriptor: Which.
+            shape: Its declaration.
+            what: What it is, for the error.
+
+        Raises:
+            BundleError: It is missing or damaged, or does not match its declaration.
+        """
+        path = self.place(descriptor)
+        if descriptor.size > layout.LARGEST_DOCUMENT:
+            raise BundleError(
+                f"{what} of the bundle is too large ({descriptor.size} bytes): {path}"
+            )
+        content = read_file(path, descriptor.size)
+        if layout.digest_of(content) != descriptor.digest:
+            raise BundleError(f"{what} of the bundle is damaged: {path}")
+        return layout.decode(content, shape, what)
+
+    def identity(self) -> str:
+        """The bundle's UUID; a new one where there is no bundle yet, and none can be read. It blocks."""
+        with suppress(BundleError):
+            content = read_file(self.path / layout.INDEX_FILE, layout.LARGEST_INDEX)
+            return layout.decode_index(content).identity
+        with suppress(BundleError):
+            content = read_file(self.path / layout.IDENTITY_FILE, 100)
+            return str(uuid.UUID(content.decode(errors="replace")))
+        return str(uuid.uuid4())
+
+
+class WritableDirectory(BundleDirectory):
+    """A bundle that one process at a time writes to.
+
+    Args:
+        path: The directory.
+        files: The operations on the disk.
+        clock: The time, for the index.
+        identity: The UUID of a bundle that has none yet.
+        key: Signs the index; ``None`` for no signature.
+    """
+
+    def __init__(
+        self, path: Path, files: Files, clock: Clock, identity: str, key: SigningKey | None
+    ) -> None:
+        super().__init__(path)
+        self._files = files
+        self._clock = clock
+        self._identity = identity
+        self._key = key
+        self._lock: int | None = None
+        self._taking = threading.Lock()  # assets are stored in other threads, too
+        self._committing = asyncio.Lock()
+        self._pending: dict[str, tuple[Descriptor, ...]] = {}
+
+    @property
+    def staging(self) -> Path:
+        """Where work is kept that is not in the index yet."""
+        return self.path / layout.STAGING
+
+    async def begin(self) -> None:
+        """Make the directory, and keep others from writing until :meth:`close`.
+
+        Raises:
+            BundleError: Another process writes to it, or it cannot be made.
+        """
+        if self._lock is None:
+            await unbroken(self._take)
+
+    def close(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take(self) -> None:
+        with self._taking, on_disk(self.path):
+            if self._lock is not None:
+                return
+            for part in (layout.BLOBS, layout.SIGNATURES, layout.STAGING):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+            lock = os.open(
+                self.path / layout.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
+            )
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(lock, 20).decode(errors="replace").strip()
+                os.close(lock)
+                who = f" (process {holder})" if holder.isdigit() else ""
+                raise BundleError(
+                    f"another process writes to the bundle {self.path}{who}", kind="unavailable"
+                ) from None
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            for leftover in self.staging.glob("*.part"):  # of a run that was killed
+                leftover.unlink()
+            if not self._files.exists(self.path / layout.MARKER_FILE):
+                self._save(layout.MARKER_FILE, layout.MARKER)
+            if not self._files.exists(self.path / layout.INDEX_FILE):
+                self._save(layout.IDENTITY_FILE, self._identity.encode())
+            self._lock = lock
+
+    def create(self) -> tuple[int, Path]:
+        """Open a new file for bytes that become a blob. It blocks."""
+        path = self.staging / f"{uuid.uuid4().hex}.part"
+        with on_disk(path):
+            return os.open(path, _NEW, 0o666), path
+
+    def keep(self, descriptor: int, part: Path, sha256: str) -> None:
+        """Make a blob of what was written to a file of :meth:`create`. It blocks.
+
+        One that is there already is replaced: it may be damaged.
+        """
+        with on_disk(part):
+            self._files.sync(descriptor)
+            self._files.rename(part, self.path / layout.BLOBS / sha256)
+
+    def store(self, content: bytes) -> None:
+        """Store a document as a blob, unless it is there. It blocks."""
+        digest = layout.digest_of(content).partition(":")[2]
+        with suppress(BundleError):
+            if read_file(self.path / layout.BLOBS / digest, len(content)) == content:
+                return
+        descriptor, part = self.create()
+        try:
+            with on_disk(part):
+                self._files.write(descriptor, content)
+            self.keep(descriptor, part, digest)
+        finally:
+            self._files.close(descriptor)
+
+    async def commit(self, repo: RepoRef, descriptors: Sequence[Descriptor]) -> None:
+        """Have the index say this of a repository; what others commit meanwhile goes along.
+
+        Args:
+            repo: The repository.
+            descriptors: All of it: of the repository and of its releases.
+
+        Raises:
+            BundleError: The index could not be signed or written; the one before is in force.
+        """
+        self._pending[repo.key] = tuple(descriptors)
+        async with self._committing:
+            if repo.key not in self._pending:
+                return  # somebody who waited before took it along
+            batch, self._pending = self._pending, {}
+            try:
+                await self._replace(batch)
+            except BaseException:
+                others = {key: found for key, found in batch.items() if key != repo.key}
+                self._pending = others | self._pending
+                raise
+
+    async def _replace(self, batch: Mapping[str, Sequence[Descriptor]]) -> None:
+        now = await self.contents()
+        index = now.index if now else Index(self._identity)
+        kept = (d for d in index.manifests if d.repository is None or d.repository.key not in batch)
+        new = Index(
+            index.identity,
+            index.sequence + 1,
+            self._clock.now().replace(microsecond=0),
+            now.digest if now else "",
+            tuple(sorted([*kept, *(d for ds in batch.values() for d in ds)], key=_order)),
+        )
+        content = new.encode()
+        digest = layout.digest_of(content)
+        signature = await self._key.sign(content) if self._key else None
+        await unbroken(self._install, content, digest, signature, new.predecessor)
+
+    def _install(
+        self, content: bytes, digest: str, signature: bytes | None, predecessor: str
+    ) -> None:
+        with on_disk(self.path):
+            self._files.sync_directory(self.path / layout.BLOBS)
+            if signature is not None:
+                self._save(str(self.signature(digest).relative_to(self.path)), signature)
+            self._save(layout.INDEX_FILE, content)
+            (self.path / layout.IDENTITY_FILE).unlink(missing_ok=True)
+            needed = {self.signature(digest), self.signature(predecessor or digest)}
+            for old in (self.path / layout.SIGNATURES).glob("*.sig"):
+                if old not in needed:  # somebody may be reading the predecessor
+                    old.unlink()
+
+    def _save(self, name: str, content: bytes) -> None:
+        """Replace a file in one step; when this returns, it survives a power loss."""
+        path, part = self.path / name, self.staging / f"{uuid.uuid4().hex}.part"
+        descriptor = os.open(part, _NEW, 0o666)
+        try:
+            self._files.write(descriptor, content)
+            self._files.sync(descriptor)
+        finally:
+            self._files.close(descriptor)
+        self._files.rename(part, path)
+        self._files.sync_directory(path.parent)
+
+
+def _order(descriptor: Descriptor) -> tuple[str, int, int]:
+    repo = descriptor.repository
+    key = repo.key if repo else ""
+    return key, descriptor.number(layout.RELEASE_ID), descriptor.number(layout.REPOSITORY_ID)
+
+
+def open_file(path: Path) -> int:
+    """Open a file of a bundle, which others may have filled with anything; links are not followed.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        BundleError: It is not a file, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise BundleError(f"{path} cannot be read: {reason}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BundleError(f"{path} is not a file")
+    return descriptor
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """All bytes of a small file of a bundle.
+
+    Raises:
+        BundleError: It is missing, larger than ``most`` bytes, not a file, or cannot be read.
+    """
+    try:
+        descriptor = open_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(f"{path} is missing") from None
+    with os.fdopen(descriptor, "rb") as file, on_disk(path):
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise BundleError(f"{path} has more than {most} bytes")
+    return content
+
+
+def sha256_of(path: Path, moved: Callable[[int], None] = lambda _: None) -> str:
+    """The SHA-256 of a blob's bytes, hexadecimal. It blocks.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        BundleError: It is not a file, or cannot be read.
+    """
+    digest = hashlib.sha256()
+    with os.fdopen(open_file(path), "rb", buffering=0) as file, on_disk(path):
+        while chunk := file.read(1024**2):
+            digest.update(chunk)
+            moved(len(chunk))
+    return digest.hexdigest()
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one of the bundle."""
+    try:
+        yield
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> BundleError:
+    place = error.filename or path
+    return BundleError(f"{place}: {error.strerror or error}", kind="disk")
