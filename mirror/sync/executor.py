@@ -48,7 +48,7 @@ class Executor:
 
     Args:
         context: What the executor works with.
-        default_branch: The target repository's; empty where that does not exist yet.
+        default_branch: The target repository's, as far as it is known.
     """
 
     def __init__(self, context: ExecutionContext, default_branch: str) -> None:
@@ -74,8 +74,9 @@ class Executor:
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""
         context, git = self._context, self._context.target.repositories
+        created = None
         try:
-            if self._branch:  # a run that was killed before the first commit created it
+            if action.begun:
                 created = await context.target.repository(context.repo)
             else:
                 created = await git.create_repository(
@@ -94,7 +95,7 @@ class Executor:
                     context.repo, "README.md", action.readme, f"{action.description}\n"
                 )
         except MirrorError as error:
-            if not (self._branch or repository_may_exist(error)):
+            if not (created or repository_may_exist(error)):
                 context.journal.repository_refused()
             await context.fail([action, *(rest for _, rest in plan.actions()[1:])], None, error)
             return False

@@ -28,6 +28,7 @@ class CreateRepository:
     Attributes:
         readme: The file of its one first commit; empty for none, where history is pushed.
         without_actions: It is no use where GitHub Actions cannot be disabled.
+        begun: A run that was killed made it, and left it empty.
     """
 
     name: ClassVar[str] = "create-repository"
@@ -35,6 +36,7 @@ class CreateRepository:
     description: str
     readme: str
     without_actions: bool = False
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

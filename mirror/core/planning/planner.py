@@ -127,10 +127,9 @@ class _Planner:
             )
         create = None
         # Made by a run that was cut off before the first commit; another's is left as it is.
-        begun = self._target and self._target.repository.empty and self._target.created_by_mirror
-        if (self._target is None or begun) and any(
-            work.create or work.tag for work in draft.releases
-        ):
+        target = self._target
+        begun = target is not None and target.repository.empty and target.created_by_mirror
+        if (target is None or begun) and any(work.create or work.tag for work in draft.releases):
             address = self._about.source_address
             push = self._policy.tags == "push"
             create = CreateRepository(
@@ -138,6 +137,7 @@ class _Planner:
                 description(address),
                 "" if push else readme(address),
                 without_actions=push and not self._policy.allow_actions,
+                begun=begun,
             )
         return Plan(
             repository=create,

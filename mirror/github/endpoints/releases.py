@@ -174,17 +174,18 @@ class ReleaseStore:
     async def is_empty(self, repository: Repository) -> bool:
         """Whether a repository has no commit; its ``size`` is updated too late to tell.
 
-        Source: https://docs.github.com/rest/git/refs ("409: Conflict" for an empty repository).
+        Source: https://docs.github.com/rest/git/refs ("409: Conflict" for an empty repository). Other
+        servers that speak this API answer 404: the branch that every first commit makes is missing.
         """
         branch = quote(repository.default_branch or "main", safe="")
         try:
             await self.client.get(f"repos/{repository.ref}/git/ref/heads/{branch}")
+        except NotFound:
+            return True
         except ValidationFailed as error:
             if error.status != 409:
                 raise
             return True
-        except NotFound:
-            return False
         return False
 
     async def owner_repositories(
