@@ -367,7 +367,7 @@ async def _opened(
 async def hold_ledger(
     config: Config, *, clock: Clock | None = None, wait: float = 0.0
 ) -> AsyncIterator[FileLedgerStore]:
-    """Hold the ledger's lock for as long as the block runs: the service does for its whole life.
+    """Hold the ledger's lock while the block runs, as the daemon does for its whole life.
 
     Args:
         config: The settings: the directory is taken from them.
@@ -379,7 +379,7 @@ async def hold_ledger(
         LedgerError: The directory cannot be made or written.
     """
     ledgers = FileLedgerStore(config.ledger.directory, clock or SystemClock())
-    async with ledgers.lock(wait):
+    async with ledgers.lock(wait, daemon=True):
         yield ledgers
 
 

@@ -5,6 +5,7 @@
     MirrorError
     ├── UsageError              the command line asks for something impossible
     ├── ConfigError             the configuration file is invalid: every mistake, with its place
+    ├── NoDaemon                no daemon is running where one was called
     ├── GitHubError             a host answered with an error, or not at all
     │   ├── AuthError           401, or 403 for a permission: an operator must act
     │   ├── NotFound            404, 410, 451
@@ -201,6 +202,12 @@ class ConfigError(MirrorError):
         self.file = file
         self.problems = tuple(problems)
         super().__init__("\n".join(f"{file}: {problem}" for problem in self.problems))
+
+
+class NoDaemon(MirrorError):
+    """No daemon is running where one was called."""
+
+    kind = "unavailable"
 
 
 class GitHubError(MirrorError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from mirror.errors import ConfigError, LedgerLocked, MirrorError, UsageError
+from mirror.errors import ConfigError, LedgerLocked, MirrorError, NoDaemon, UsageError
 
 if TYPE_CHECKING:
     from mirror.core.reporting.report import Report
@@ -14,6 +14,7 @@ OK = 0
 FAILED = 1
 USAGE = 2
 PENDING = 3
+NO_DAEMON = 69
 LOCKED = 75
 
 MEANINGS = {
@@ -21,6 +22,7 @@ MEANINGS = {
     FAILED: "finished, and something failed, waits or is quarantined",
     USAGE: "usage or configuration error; nothing was changed",
     PENDING: "plan --detailed-exit-code: changes are pending",
+    NO_DAEMON: "trigger: no daemon is running there",
     LOCKED: "another run holds the ledger's lock",
     128 + signal.SIGINT: "stopped by Ctrl-C, after a clean stop",
     128 + signal.SIGTERM: "stopped by SIGTERM, after a clean stop",
@@ -34,6 +36,8 @@ def of_error(error: BaseException) -> int:
             return 128 + signal.SIGINT
         case UsageError() | ConfigError():
             return USAGE
+        case NoDaemon():
+            return NO_DAEMON
         case LedgerLocked():
             return LOCKED
     return FAILED
@@ -46,7 +50,7 @@ def of_report(report: Report | None, *, detailed: bool) -> int:
         report: ``None`` if the pass never began.
         detailed: Return :data:`PENDING` if a plan holds work.
     """
-    if report is None or report.failed:
+    if report is None or report.failed or report.interrupted:
         return FAILED
     return PENDING if detailed and report.pending else OK
 

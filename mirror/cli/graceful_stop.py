@@ -29,6 +29,7 @@ class GracefulStop:
         stop: Requested by the first signal; without it, the first signal cancels.
         progress: Shows whether anything is in flight that is worth waiting for.
         drain: Seconds that work in flight has to finish.
+        text: Printed where the first signal cancels.
 
     Attributes:
         signal: The number of the first signal received, or ``None``.
@@ -36,11 +37,17 @@ class GracefulStop:
     """
 
     def __init__(
-        self, stop: Stop | None = None, progress: Progress | None = None, *, drain: float = 60.0
+        self,
+        stop: Stop | None = None,
+        progress: Progress | None = None,
+        *,
+        drain: float = 60.0,
+        text: str = "Stopping.",
     ) -> None:
         self._stop = stop
         self._progress = progress
         self._drain = drain
+        self._text = text
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.cancelled = False
@@ -76,7 +83,7 @@ class GracefulStop:
         self.signal = number
         progress = self._progress
         if self._stop is None or progress is None or not progress.begun:
-            self._cancel("Stopping.")
+            self._cancel(self._text)
             return
         self._stop.request()
         moving = len(progress.transfers)

@@ -61,7 +61,9 @@ LogFormatOption = Annotated[
 ]
 Version = Annotated[
     bool,
-    typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
+    typer.Option(
+        "--version", "-V", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
 ]
 Patterns = Annotated[
     list[str] | None,

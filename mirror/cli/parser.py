@@ -35,6 +35,7 @@ COMMANDS = {
     "emulator": "Run one emulated GitHub host, for tests.",
     "schema": "Print the JSON Schema of the configuration.",
     "daemon": "Mirror on a schedule until stopped.",
+    "trigger": "Have the running daemon sync mirrors now.",
 }
 """Each is a function of that name in the module of that name in ``mirror.cli.commands``."""
 

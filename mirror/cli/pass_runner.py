@@ -114,7 +114,7 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
     progress = Progress(time.monotonic)
     display = live_display(progress, title) if options.draws_progress else nullcontext()
     result = event_loop.run(_run(config, secrets, options, progress, display, notifications))
-    return _conclude(result, options, started)
+    return conclude(result, options, started)
 
 
 async def _run(
@@ -163,7 +163,7 @@ async def _begin(app: App, options: RunOptions) -> Report:
     return await app.sync(patterns, full=full, wait=options.wait)
 
 
-def _conclude(result: PassResult, options: RunOptions, started: datetime) -> int:
+def conclude(result: PassResult, options: RunOptions, started: datetime) -> int:
     """Print the result; the exit status."""
     status, report = exit_status.OK, result.report
     if result.error is not None:

@@ -149,22 +149,42 @@ class JobQueue:
             ``queued``: the request's pass waits for the run. ``running``: the mirror is running,
             and runs once more for this request, but no pass waits for that yet. ``busy``: it has
             just begun to run, or an earlier pass waits for it. ``held``: the same, but its host is
-            closed.
+            closed. A client's pass always waits for a run that begins after its request:
+            ``queued``.
         """
         job, run = self._jobs[key], self.running.get(key)
+        if request.clients:
+            self._wait(job, request)
+            return "queued"
         if run is not None:
             if request.at <= run.since and (run.request.full or not request.full):
                 return "held" if job.stops else "busy"  # it began after the request
             job.waiting = replace(request, passes=()).merged(job.waiting)
             return "running"
-        before = job.waiting
-        taken = before is not None and bool(before.passes)
-        job.waiting = (replace(request, passes=()) if taken else request).merged(before)
-        if before is None or (request.urgent and not before.urgent):
-            self._enqueue(job, next(self._places))
+        taken = job.waiting is not None and bool(job.waiting.passes)
+        self._wait(job, replace(request, passes=()) if taken else request)
         if not taken:
             return "queued"
         return "held" if job.closed_for() else "busy"
+
+    def _wait(self, job: Job, request: Request) -> None:
+        before = job.waiting
+        job.waiting = request.merged(before)
+        if before is None or (request.urgent and not before.urgent):
+            self._enqueue(job, next(self._places))
+
+    def give_up(self, key: str) -> tuple[Pass, ...]:
+        """Let no client wait for a mirror any longer, such as one whose host is disabled.
+
+        Returns:
+            The clients' passes that waited; the mirror itself stays requested.
+        """
+        job = self._jobs.get(key)
+        if job is None or job.waiting is None:
+            return ()
+        clients = job.waiting.clients
+        job.waiting = job.waiting.without_clients()
+        return clients
 
     def attach(self, key: str, waiting: Pass) -> bool:
         """Have a pass wait for a mirror's next run, if one is requested and no pass waits for it."""
@@ -200,7 +220,8 @@ class JobQueue:
             host_stopped: The mirror runs again, at its place, when its hosts are open.
 
         Returns:
-            Whether the request is done; not if the mirror is to run again for it.
+            Whether the request is done; not if the mirror is to run again for it, for which no
+            client waits.
         """
         key = run.mirror.key
         if self.running.get(key) is not run:
@@ -212,7 +233,7 @@ class JobQueue:
         # A mirror that is stopped again by hosts that are open is not run again at once.
         if host_stopped and (closed_for(run.gates) > 0 or not job.stops):
             job.stops += 1
-            job.waiting = run.request.merged(job.waiting)
+            job.waiting = run.request.without_clients().merged(job.waiting)
             self._enqueue(job, run.place)
             return False
         job.stops = 0

@@ -62,6 +62,9 @@ class Listings:
         self._wake = wake
         self._listings: dict[str, _Listing] = {}
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._listings
+
     def update(self, patterns: Mapping[str, Sequence[Rule]]) -> set[str]:
         """Know the listings of these patterns and no others; the keys of those that are gone."""
         before, self._listings = self._listings, {}
@@ -77,6 +80,17 @@ class Listings:
             for key, listing in self._listings.items()
             if source in {None, listing.source}
             and any(rule.interval == interval for rule in listing.rules)
+        ]
+
+    def selected(self, patterns: Sequence[str]) -> list[str]:
+        """The listings that could find what a client's patterns select; all without a pattern."""
+        return [
+            key
+            for key, listing in self._listings.items()
+            if not patterns
+            or any(
+                could_match(p, listing.source, r.source) for p in patterns for r in listing.rules
+            )
         ]
 
     def matching(self, source: str, repo: str) -> list[str]:
@@ -96,6 +110,15 @@ class Listings:
         """The passes that wait for the next listing."""
         waiting = self._listings[key].waiting
         return waiting.passes if waiting else ()
+
+    def give_up(self, key: str) -> tuple[Pass, ...]:
+        """Let no client wait for the next listing; it stays requested. Those that waited."""
+        listing = self._listings[key]
+        if listing.waiting is None:
+            return ()
+        clients = listing.waiting.clients
+        listing.waiting = listing.waiting.without_clients()
+        return clients
 
     def request(self, key: str, request: Request) -> None:
         """Request a listing; one that is in progress does not count, since it may miss news."""
@@ -133,7 +156,10 @@ class Listings:
             return  # cancelled, and the cancellation was lost
         listing.running = listing.task = None
         if found.failed and workload.gates[listing.source].stopped:
-            listing.waiting = request.merged(listing.waiting)  # once more, when it is open
+            for one in request.clients:
+                one.end_listing(key, found.failed)
+            # Once more, when it is open.
+            listing.waiting = request.without_clients().merged(listing.waiting)
         else:
             self._on_listed(key, request, found)
         self._wake.set()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
+
+from mirror.core.domain.release import RepoRef
+from mirror.core.domain.selection import matches_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import Observer, RepositoryReport
 
 
@@ -37,7 +41,16 @@ class Request:
     @property
     def observers(self) -> tuple[Observer, ...]:
         """Who watches the run, for the clients that wait for it."""
-        return tuple(one.observer for one in self.passes if one.observer)
+        return tuple(one.client.observer for one in self.passes if one.client)
+
+    @property
+    def clients(self) -> tuple[Pass, ...]:
+        """Those of its passes that a client waits for."""
+        return tuple(one for one in self.passes if one.client)
+
+    def without_clients(self) -> Request:
+        """The same request, which no client waits for any more."""
+        return replace(self, passes=tuple(one for one in self.passes if not one.client))
 
     def merged(self, other: Request | None) -> Request:
         """One request that satisfies both."""
@@ -52,12 +65,29 @@ class Request:
         )
 
 
-@dataclass(slots=True, eq=False)
-class Pass:
-    """The mirrors of one timetable, once; it ends when :attr:`awaited` is empty.
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Somebody who requested a pass and waits for its end.
 
     Attributes:
-        interval: The interval that its mirrors are configured with, seconds; 0 for the service's.
+        patterns: Which mirrors; none for all.
+        observer: Watches their runs.
+    """
+
+    patterns: tuple[str, ...]
+    observer: Observer
+
+
+@dataclass(slots=True, eq=False)
+class Pass:
+    """The mirrors of one timetable, or those that a client selects, once.
+
+    It ends when :attr:`awaited` is empty. A run that several timetables request belongs to the
+    first of their passes alone; a client's pass waits for all of its mirrors.
+
+    Attributes:
+        interval: The interval that its mirrors are configured with, seconds; 0 for the service's;
+            ``None`` for mirrors of any interval.
         request: What is requested of each of its mirrors.
         started_at: When it was requested (aware, UTC).
         began: The same, monotonic.
@@ -67,13 +97,14 @@ class Pass:
         late: Keys of the mirrors that were running already when it began.
         reports: Of its runs, and of what could not be listed.
         asked: Mirrors that it is about.
-        observer: Watches its runs for the client that waits for it; ``None`` if no client does.
         held: Of these, those left out because their host is closed and an earlier pass waits for
             them.
         busy: Of these, those that were running already, or that an earlier pass waits for.
+        client: Who waits for it; ``None`` for a timetable.
+        interrupted: The service stopped before it ended.
     """
 
-    interval: float
+    interval: float | None
     request: Request
     started_at: datetime
     began: float
@@ -85,12 +116,16 @@ class Pass:
     asked: int = 0
     held: int = 0
     busy: int = 0
-    observer: Observer | None = None
+    client: Client | None = None
+    interrupted: bool = False
 
     @property
     def good(self) -> bool:
-        """Whether nothing failed, is quarantined, was interrupted, or was left out after trouble."""
-        return not self.held and all(
+        """Whether nothing failed, is quarantined, was interrupted, or was left out after trouble.
+
+        A pass over selected mirrors proves nothing of the others.
+        """
+        return not (self.held or (self.client and self.client.patterns)) and all(
             report.status in {"ok", "unchanged"} and not report.failures and not report.quarantined
             for report in self.reports
         )
@@ -98,7 +133,21 @@ class Pass:
     @property
     def has_news(self) -> bool:
         """Whether it did something or had nothing to do; not if other passes did all of it."""
-        return bool(self.reports) or not self.asked
+        return bool(self.reports or self.client) or not self.asked
+
+    @property
+    def empty(self) -> bool:
+        """Whether a client's patterns match nothing."""
+        return bool(self.client and self.client.patterns) and not (self.asked or self.reports)
+
+    def covers(self, mirror: Mirror) -> bool:
+        """Whether a mirror is one of its own."""
+        if self.interval is not None and mirror.interval != self.interval:
+            return False
+        patterns = self.client.patterns if self.client else ()
+        return not patterns or any(
+            matches_source(pattern, mirror.source_name, mirror.source) for pattern in patterns
+        )
 
     def note(self, key: str, answer: Answer) -> None:
         """Count a mirror that was requested."""
@@ -129,7 +178,17 @@ class Pass:
         """Record the end of a listing; several listings may report one failure."""
         self.awaited.discard(key)
         self.listings.add(key)
-        self.reports += [report for report in failed if report not in self.reports]
+        self.reports += [
+            report for report in failed if report not in self.reports and self._reports(report)
+        ]
+
+    def _reports(self, report: RepositoryReport) -> bool:
+        """Whether what could not be listed or mirrored is about its mirrors."""
+        if report.target is None or self.client is None or not self.client.patterns:
+            return True
+        name, _, source = report.source.partition(":")
+        ref = RepoRef.parse(source)
+        return any(matches_source(pattern, name, ref) for pattern in self.client.patterns)
 
     def follow(self, keys: set[str]) -> None:
         """Wait for the next runs of mirrors that were running."""

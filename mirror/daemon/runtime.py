@@ -16,6 +16,7 @@ from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError
 from mirror.notify import Notifications
 from mirror.sync.discovery import Catalogue, Discovery
+from mirror.sync.mirror_runner import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -199,6 +200,10 @@ class Runtime:
                 explicit=request.explicit,
                 observers=request.observers,
             )
+
+    def done_by(self, mirror: Mirror) -> RepositoryReport:
+        """What a run that was cancelled had done."""
+        return self._runner.context.interrupted.get(mirror.key) or interrupted(mirror)
 
     def _timetables(self) -> dict[float, Timetable]:
         daemon = self.config.daemon

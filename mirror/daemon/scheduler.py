@@ -17,7 +17,7 @@ from mirror.daemon.job_queue import JobQueue
 from mirror.daemon.listings import Listings, unless_stray
 from mirror.daemon.local_zone import LocalZone
 from mirror.daemon.passes import Pass, Request
-from mirror.sync.mirror_runner import crashed
+from mirror.sync.mirror_runner import crashed, interrupted, not_tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.job_queue import Run
+    from mirror.daemon.passes import Client
     from mirror.daemon.workload import HostGate, Workload
     from mirror.sync.discovery import Discovery
 
@@ -85,9 +86,13 @@ class Scheduler:
 
     async def run(self) -> None:
         """Run what is due, until :meth:`stop` and the end of the last run."""
-        async with asyncio.TaskGroup() as tasks:
-            while self._turn(tasks):
-                await self._nap()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while self._turn(tasks):
+                    await self._nap()
+        finally:
+            self._interrupt_clients()
+            self._end_passes()
 
     def stop(self) -> None:
         """Start nothing new; runs in progress go on."""
@@ -134,6 +139,30 @@ class Scheduler:
         begun = [self._begin_pass(one, request, source) for one in self._timetables]
         return any(begun)
 
+    def trigger(self, client: Client, *, full: bool = False) -> Pass | None:
+        """Run what a client selects at once, whatever failed before; hosts are tried again.
+
+        Args:
+            client: Waits for the end.
+            full: Trust no stored ETag and no quarantine.
+
+        Returns:
+            The pass, which ends when each mirror has had a run that began after this call;
+            ``None`` if nothing new is started any more.
+        """
+        if self._stopping:
+            return None
+        self._wake.set()
+        self._revive()
+        began = self._clock.monotonic()
+        request = Request(began, full=full, explicit=True, urgent=True)
+        opened = Pass(None, request, self._clock.now().astimezone(UTC), began, client=client)
+        self._request_mirrors(opened, self._mirrors_of(opened, ""))
+        for key in self._listings.selected(client.patterns):
+            self._request_listing(opened, key)
+        self._passes.append(opened)
+        return opened
+
     def _request_repository(self, source: str, repo: str, request: Request) -> bool:
         if mirrors := self._named.get((source, repo.casefold())):
             for mirror in mirrors:
@@ -158,6 +187,16 @@ class Scheduler:
             self._passes.append(opened)
         return bool(asked or listings)
 
+    def _mirrors_of(self, of: Pass, listing: str) -> list[Mirror]:
+        """The mirrors of a pass that a listing found, or those configured by name for ``""``."""
+        return [
+            mirror
+            for (interval, found_by), mirrors in self._members.items()
+            if found_by == listing and of.interval in {None, interval}
+            for mirror in mirrors
+            if of.covers(mirror)
+        ]
+
     def _request_mirrors(self, of: Pass, mirrors: Iterable[Mirror]) -> None:
         request = replace(of.request, passes=(of,))
         for mirror in mirrors:
@@ -165,14 +204,15 @@ class Scheduler:
 
     def _request_listing(self, of: Pass, key: str) -> None:
         request, before = of.request, self._listings.waiting(key)
-        earlier = next((one for one in before if one.interval == of.interval), None)
+        same = (one for one in before if one.interval == of.interval and not of.client)
+        earlier = next(same, None)
         if earlier is None:
             of.awaited.add(key)
             request = replace(request, passes=(of,))
         else:
             earlier.request = request.merged(earlier.request)
             closed = self._workload.gates[self._listings.source(key)].closed_for() > 0
-            of.skip(max(1, len(self._members.get((of.interval, key), ()))), held=closed)
+            of.skip(max(1, len(self._mirrors_of(of, key))), held=closed)
         self._listings.request(key, request)
 
     # --- when ------------------------------------------------------------------------------------
@@ -261,8 +301,10 @@ class Scheduler:
             gate.revive_if_due()
         if self._stopping:
             self._listings.cancel()
+            self._interrupt_clients()
             self._end_passes()
             return bool(self.queue.running)
+        self._give_up_disabled()
         moment = self._moment()
         for interval, (_, ticker) in self._timetables.items():
             if (at := ticker.turn(moment, self._chance())) is not None:
@@ -272,6 +314,34 @@ class Scheduler:
         for run in self.queue.start(moment.monotonic):
             tasks.create_task(self._session(run, self._workload))
         return True
+
+    def _give_up_disabled(self) -> None:
+        """Tell clients what is not run, because its host is disabled: they do not wait for it."""
+        gates = self._workload.gates
+        stopped = {name: gate.stopped for name, gate in gates.items() if gate.stopped}
+        if not stopped:
+            return
+        for key in {key for one in self._passes if one.client for key in one.awaited}:
+            if key in self._listings:
+                if error := stopped.get(self._listings.source(key)):
+                    for one in self._listings.give_up(key):
+                        one.end_listing(key, [not_tried(f"{key}/*", None, error)])
+            elif (job := self.queue.get(key)) and key not in self.queue.running:
+                mirror = job.mirror
+                if error := stopped.get(mirror.source_name) or stopped.get("target"):
+                    for one in self.queue.give_up(key):
+                        one.end_run(key, not_tried(mirror.name, str(mirror.target), error))
+
+    def _interrupt_clients(self) -> None:
+        """Tell clients what is not begun any more."""
+        for one in self._passes:
+            if one.client is None:
+                continue
+            for key in one.awaited - self.queue.running.keys():
+                one.interrupted = True
+                one.awaited.discard(key)
+                if job := self.queue.get(key):
+                    one.end_run(key, interrupted(job.mirror))
 
     async def _nap(self) -> None:
         """Wait for the next moment at which something can be due, or for news."""
@@ -296,7 +366,7 @@ class Scheduler:
         for one in request.passes:
             one.end_listing(key, found.failed)
             if complete:
-                self._request_mirrors(one, self._members.get((one.interval, key), ()))
+                self._request_mirrors(one, self._mirrors_of(one, key))
         served = {one.interval for one in request.passes}
         for mirror in new:
             if mirror.interval not in served:
@@ -306,6 +376,11 @@ class Scheduler:
         mirror = run.mirror
         try:
             report = await unless_stray(workload.sync(mirror, run.request))
+        except asyncio.CancelledError:
+            for one in run.request.clients:
+                one.interrupted = True
+                one.end_run(mirror.key, workload.done_by(mirror))
+            raise
         except Exception as error:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)
@@ -313,9 +388,9 @@ class Scheduler:
         failed = report.status == "failed" and any(gate.stopped for gate in gates)
         host_stopped = bool(report.stopped) or failed
         self._tell(self._on_session, report, self._clock.monotonic() - run.since)
-        if self.queue.end(run, host_stopped=host_stopped):
-            for one in run.request.passes:
-                one.end_run(mirror.key, report)
+        done = self.queue.end(run, host_stopped=host_stopped)
+        for one in run.request.passes if done else run.request.clients:
+            one.end_run(mirror.key, report)
         self._wake.set()
 
     def _end_passes(self) -> None:

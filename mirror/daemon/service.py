@@ -13,25 +13,27 @@ import structlog
 from mirror import __version__
 from mirror.app import hold_ledger
 from mirror.core.reporting.progress import Progress
-from mirror.core.reporting.report import Report
+from mirror.core.reporting.report import Report, RequestCount
 from mirror.core.text.wording import duration
+from mirror.daemon.control import Stopping, serve_control
 from mirror.daemon.metrics import Metrics
 from mirror.daemon.runtime import Runtime
 from mirror.daemon.scheduler import Scheduler
 from mirror.daemon.status import ServiceState, Status, Traffic
 from mirror.daemon.web import make_web_app, serve
-from mirror.errors import ConfigError, LedgerError, MirrorError, Problem
+from mirror.errors import ConfigError, LedgerError, MirrorError, Problem, UsageError
 from mirror.notify import wildcards
+from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.daemon.passes import Pass
+    from mirror.daemon.passes import Client, Pass
     from mirror.daemon.systemd import SdNotify
     from mirror.storage.json_ledger import FileLedgerStore
 
@@ -84,6 +86,7 @@ class Service:
         self._reload_requested = asyncio.Event()
         self._index_changed = asyncio.Event()
         self._passes_ended: asyncio.Queue[Pass] = asyncio.Queue()
+        self._triggered: dict[Pass, _Waiting] = {}
         self._state = ServiceState()
 
     async def run(self) -> int:
@@ -149,6 +152,7 @@ class Service:
         )
         await runtime.app.shared.spool.sweep()
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(serve_control(config.ledger.directory, self))
             address = ""
             if listen := config.daemon.listen:
                 app = make_web_app(self._status, self, self._clock, listen=listen.host)
@@ -376,14 +380,21 @@ class Service:
 
     def _on_pass(self, ended: Pass) -> None:
         """A pass ended."""
+        waiting = self._triggered.pop(ended, None)
+        if waiting and ended.empty:
+            waiting.refuse()
+            return
         reports = tuple(ended.reports)
         report = Report(
             "sync",
             ended.started_at,
             self._clock.now(),
             reports,
-            requests=self._traffic.take_counts(),
+            requests=waiting.requests() if waiting else self._traffic.take_counts(),
+            interrupted=ended.interrupted or any(r.status == "interrupted" for r in reports),
         )
+        if waiting:
+            waiting.report.set_result(report)
         self._index.remember(report.pass_record())
         self._metrics.on_pass(reports, ended.seconds)
         totals = report.totals()
@@ -401,6 +412,18 @@ class Service:
         self._passes_ended.put_nowait(ended)
         self._index_changed.set()
 
+    def trigger(self, client: Client, *, full: bool) -> tuple[Pass, asyncio.Future[Report]]:
+        """Sync what a client selects; see :class:`mirror.daemon.control.Triggers`."""
+        runtime, scheduler = self._runtime, self._scheduler
+        check_patterns(runtime.rules, client.patterns)
+        opened = scheduler.trigger(client, full=full) if scheduler else None
+        if opened is None:
+            raise Stopping("the daemon is stopping and starts nothing new")
+        scope = ", ".join(client.patterns) or "all"
+        log.info("sync.requested", trigger="client", scope=scope, full=full)
+        waiting = self._triggered[opened] = _Waiting(client.patterns, lambda: self._runtime)
+        return opened, waiting.report
+
     def on_webhook(self, outcome: str) -> None:
         """A webhook delivery was answered."""
         self._metrics.on_webhook(outcome)
@@ -417,6 +440,44 @@ class Service:
             for name in names
             if self._scheduler and self._scheduler.request(name, repository, full=True)
         ]
+
+
+class _Waiting:
+    """A client's pass, for its report.
+
+    Args:
+        patterns: What the client selects.
+        runtime: Returns the configuration in force.
+
+    Attributes:
+        report: The report, once the pass has ended.
+    """
+
+    def __init__(self, patterns: Sequence[str], runtime: Callable[[], Runtime]) -> None:
+        self.report: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        self._patterns = patterns
+        self._runtime = runtime
+        self._first = runtime()
+        self._before = _counts(self._first)
+
+    def requests(self) -> dict[str, RequestCount]:
+        """All requests since the client came, also those of other passes at the same time."""
+        counts = {
+            name: count.since(self._before[name]) for name, count in _counts(self._first).items()
+        }
+        if (now := self._runtime()) is not self._first:
+            for name, count in _counts(now).items():
+                counts[name] = counts.get(name, RequestCount()).plus(count)
+        return counts
+
+    def refuse(self) -> None:
+        """Tell the client that its patterns match nothing."""
+        self.report.set_exception(UsageError(f"nothing matches {', '.join(self._patterns)}"))
+        self.report.exception()  # looked at: the client may have left
+
+
+def _counts(runtime: Runtime) -> dict[str, RequestCount]:
+    return {name: host.store.client.counts for name, host in runtime.hosts.items()}
 
 
 def _ignore_signals() -> None:

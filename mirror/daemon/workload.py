@@ -62,3 +62,6 @@ class Workload(Protocol):
 
     async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
         """Bring one mirror up to date, as requested."""
+
+    def done_by(self, mirror: Mirror) -> RepositoryReport:
+        """What a run that was cancelled had done."""

@@ -2,7 +2,8 @@
 
 ::
 
-    DIRECTORY/lock                 held by the run that writes; contains its process id
+    DIRECTORY/lock                 held by the run that writes; contains its process id, and whether
+                                   it is the daemon
     DIRECTORY/index.json           the index
     DIRECTORY/OWNER/REPO.json      one document per target repository, names in lower case
     ….PID-N.tmp                    a save in progress, or left behind by a killed run
@@ -94,7 +95,7 @@ class FileLedgerStore(LedgerStore):
             raise _failure("read", self._directory, error) from error
 
     @asynccontextmanager
-    async def lock(self, wait: float = 0.0) -> AsyncIterator[None]:
+    async def lock(self, wait: float = 0.0, *, daemon: bool = False) -> AsyncIterator[None]:
         """Lock the ledger against other processes while the block runs.
 
         The kernel releases the lock when its holder dies. The file itself stays: if it were
@@ -102,6 +103,7 @@ class FileLedgerStore(LedgerStore):
 
         Args:
             wait: Seconds to wait for another holder; 0 to fail at once.
+            daemon: The holder is the daemon, which others can ask for a sync.
 
         Raises:
             LedgerLocked: Another process still holds it; the message names the process.
@@ -117,7 +119,8 @@ class FileLedgerStore(LedgerStore):
                 self._held = True
                 with _as_ledger_error("lock", path):
                     os.truncate(descriptor, 0)
-                    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                    holder = f"{os.getpid()}{' daemon' if daemon else ''}\n"
+                    os.pwrite(descriptor, holder.encode(), 0)
                 await asyncio.to_thread(self._sweep)
                 yield
             finally:
@@ -328,9 +331,12 @@ class FileLedgerStore(LedgerStore):
 
 
 def _locked(content: bytes) -> LedgerLocked:
-    text = content.strip()
-    pid = int(text) if text.isdigit() else None
+    number, _, holder = content.strip().partition(b" ")
+    pid = int(number) if number.isdigit() else None
     who = "" if pid is None else f" (process {pid})"
+    if holder == b"daemon":
+        advice = "run release-mirror trigger to sync now, or stop the daemon first"
+        return LedgerLocked(f"the daemon holds the ledger{who}; {advice}", pid=pid)
     advice = "try again when it has finished, or let sync wait for it with --wait SECONDS"
     return LedgerLocked(f"another run holds the ledger{who}; {advice}", pid=pid)
 

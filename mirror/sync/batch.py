@@ -6,13 +6,15 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mirror.core.reporting.report import Report, RepositoryReport
+from mirror.core.reporting.report import Report
 from mirror.sync.discovery import discover
+from mirror.sync.mirror_runner import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mirror.core.domain.mirror import Mirror, Rule
+    from mirror.core.reporting.report import RepositoryReport
     from mirror.sync.mirror_runner import MirrorRunner
 
 SAVE_INDEX_EVERY = 10.0
@@ -85,7 +87,7 @@ class Batch:
             *(
                 self._reports.get(mirror.key)
                 or self._context.interrupted.get(mirror.key)
-                or RepositoryReport(mirror.name, str(mirror.target), "interrupted")
+                or interrupted(mirror)
                 for mirror in (*self._begun, *self._queue)
             ),
         )

@@ -14,6 +14,7 @@ from mirror.core.failure import Failure
 from mirror.core.ledger.document import ListingEntry
 from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import BadAnswer, HostStopped, MirrorError, UsageError
+from mirror.sync.mirror_runner import not_tried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -197,14 +198,7 @@ def _selected(patterns: Sequence[str], source_name: str, source: RepoRef) -> boo
 
 
 def _failure(name: str, target: str | None, error: MirrorError) -> RepositoryReport:
-    failures: tuple[Failure, ...] = ()
-    warnings: tuple[str, ...] = ()
-    stopped = ""
     if isinstance(error, HostStopped):
-        stopped = str(error)
-        warnings = (f"not tried: {error}",)  # the failure itself is reported once
-    else:
-        failures = (Failure.of(error, "list-repositories"),)
-    return RepositoryReport(
-        name, target, "failed", failures=failures, warnings=warnings, stopped=stopped
-    )
+        return not_tried(name, target, error)
+    failures = (Failure.of(error, "list-repositories"),)
+    return RepositoryReport(name, target, "failed", failures=failures)

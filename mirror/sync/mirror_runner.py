@@ -155,5 +155,22 @@ def crashed(mirror: Mirror, error: BaseException) -> RepositoryReport:
     return _failed(mirror, Failure.of(error, "sync"))
 
 
+def interrupted(mirror: Mirror) -> RepositoryReport:
+    """The report of a mirror that had not begun, or had done nothing, when the pass was stopped."""
+    return RepositoryReport(mirror.name, str(mirror.target), "interrupted")
+
+
+def not_tried(source: str, target: str | None, error: MirrorError) -> RepositoryReport:
+    """The report of what was not tried, because its host is disabled; the failure is reported once.
+
+    Args:
+        source: ``NAME:OWNER/REPO``.
+        target: ``OWNER/REPO``; ``None`` for a listing.
+        error: Why the host is disabled.
+    """
+    warnings = (f"not tried: {error}",)
+    return RepositoryReport(source, target, "failed", warnings=warnings, stopped=str(error))
+
+
 def _failed(mirror: Mirror, *failures: Failure) -> RepositoryReport:
     return RepositoryReport(mirror.name, str(mirror.target), "failed", failures=failures)

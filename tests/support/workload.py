@@ -199,6 +199,9 @@ class FakeWorkload:
             for key in (mirror.key, ""):
                 self.open[key] -= 1
 
+    def done_by(self, mirror: Mirror) -> RepositoryReport:
+        return a_report(mirror, "interrupted")
+
     def times(self, mirror: Mirror) -> list[float]:
         """When a mirror's sessions began."""
         return [session.at for session in self.sessions if session.key == mirror.key]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+# The types of fields are imported at run time: the daemon sends reports to its clients, and msgspec
+# reads them by these types.
+from collections.abc import Mapping  # noqa: TC003
 from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from mirror.core.execution.outcome import ActionStatus  # noqa: TC001
+from mirror.core.failure import Failure, Quarantined  # noqa: TC001
 from mirror.core.ledger.index import PassRecord
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.core.text.timestamps import iso
 from mirror.errors import truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from mirror.core.execution.outcome import ActionStatus
-    from mirror.core.failure import Failure, Quarantined
+    from collections.abc import Iterable
 
 SCHEMA = 1
 
@@ -153,6 +155,22 @@ class RequestCount:
     total: int = 0
     not_modified: int = 0
     retried: int = 0
+
+    def plus(self, other: RequestCount) -> RequestCount:
+        """Both together."""
+        return RequestCount(
+            self.total + other.total,
+            self.not_modified + other.not_modified,
+            self.retried + other.retried,
+        )
+
+    def since(self, before: RequestCount) -> RequestCount:
+        """What was added to an earlier count."""
+        return RequestCount(
+            self.total - before.total,
+            self.not_modified - before.not_modified,
+            self.retried - before.retried,
+        )
 
     def to_json(self) -> dict[str, int]:
         """As it stands in the report document."""
