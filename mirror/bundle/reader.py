@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import stat
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mirror.bundle import layout
 from mirror.bundle.client import BundleClient
 from mirror.bundle.directory import on_disk, open_file
 from mirror.bundle.layout import ReleaseDocument, RepositoryDocument
+from mirror.core.domain.release import ABSENT
 from mirror.core.host import Listing, OwnerListing
 from mirror.core.ledger.index import PageProof
 from mirror.errors import BundleError, HostStopped, NotFound, Unmirrorable, Waiting
@@ -118,7 +120,8 @@ class BundleReader:
         found = [d for key, ds in repositories.items() if key.startswith(prefix) for d in ds]
         found = [d for d in found if d.artifact_type == layout.REPOSITORY_TYPE]
         if not found:
-            raise NotFound(f"{self.client.name}: the bundle has no repository of {owner}")
+            text = f"{self.client.name}: the bundle has no repository of {owner}"
+            raise NotFound(text, host=self.client.name, kind="not-ready", hint="bundle-name")
         proof = _proof(prefix, found)
         if tuple(proofs) == (proof,):
             return OwnerListing((), (proof,), unchanged=True)
@@ -173,12 +176,13 @@ class BundleReader:
 
     def _missing(self) -> NoReturn:
         text = f"there is no bundle in {self._directory.path}"
-        raise BundleError(text, kind="not-found", hint="bundle-path")
+        raise BundleError(text, kind="not-ready", hint="bundle-path")
 
     async def _descriptors(self, repo: RepoRef) -> Sequence[Descriptor]:
         found = (await self._contents()).repositories.get(repo.key)
         if not found:
-            raise NotFound(f"{self.client.name}: {repo} is not in the bundle")
+            text = f"{self.client.name}: {repo} is not in the bundle"
+            raise NotFound(text, host=self.client.name, kind="not-ready", hint="bundle-name")
         return found
 
     async def _read(self, repo: RepoRef) -> Held:
@@ -210,10 +214,22 @@ def read_repository(
         elif descriptor.artifact_type == layout.RELEASE_TYPE:
             manifest = directory.manifest(descriptor)
             told = directory.document(manifest.config, ReleaseDocument, "a release's document")
-            releases[told.id] = told.release(manifest.contents)
+            release = told.release(manifest.contents)
+            assets = tuple(_at_hand(directory, asset) for asset in release.assets)
+            releases[told.id] = replace(release, assets=assets)
     if about is None:
         raise BundleError(f"the bundle does not describe the repository {proof.url}")
     return Held(proof, about, releases)
+
+
+def _at_hand(directory: BundleDirectory, asset: Asset) -> Asset:
+    """The asset; ``absent`` if its bytes are not there (all of them)."""
+    path = directory.path / layout.BLOBS / str(asset.sha256)
+    with suppress(OSError):
+        facts = path.stat(follow_symlinks=False)
+        if stat.S_ISREG(facts.st_mode) and facts.st_size == asset.size:
+            return asset
+    return replace(asset, state=ABSENT)
 
 
 def _proof(name: str, descriptors: Sequence[Descriptor]) -> PageProof:

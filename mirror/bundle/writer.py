@@ -241,9 +241,14 @@ class BundleWriter(BundleReader):
 
     # --- also from other threads ---------------------------------------------------------------------
 
-    async def begin(self) -> WritableDirectory:
-        """The directory, to be written to by this process alone."""
-        await self.begin(repo)
+    async def begin(self, repo: RepoRef) -> WritableDirectory:
+        """The directory, for this process alone until :meth:`receive` ends the repository's turn.
+
+        Raises:
+            BundleError: Another process writes to it, or it cannot be made.
+        """
+        await self._directory.begin()
+        self._writing.add(repo.key)
         return self._directory
 
     async def arrived(self, repo: RepoRef, release: int, asset: Asset) -> Asset:

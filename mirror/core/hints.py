@@ -54,6 +54,8 @@ _BY_HINT: dict[Hint, str] = {
     "app-settings": "check app.installation_id and the App's settings",
     "app-suspended": "unsuspend the installation in the settings of that account",
     "bundle-key": "check that sign_with is a key that ssh-keygen can use without a passphrase",
+    "bundle-name": "a bundle names repositories by the target of the mirror that writes it"
+    " (release-mirror bundle show DIR)",
     "bundle-path": "check the path, and that the bundle was unpacked there",
     "create-owner": (
         "create the organization, or give the token permission to create repositories in it"
@@ -63,6 +65,7 @@ _BY_HINT: dict[Hint, str] = {
     "dns": "check the address and DNS",
     "exclude-release": "exclude the release",
     "move-tag": "move the tag at the target, or mirror the repository first",
+    "no-history": 'set tags = "create" or "require" where the bundle is read',
     "no-archives": "set source_archives = false, or raise assets.max_size",
     "own-target": "give each mirror a target of its own",
     "proxy-address": "check proxy, HTTPS_PROXY and NO_PROXY",

@@ -36,6 +36,8 @@ class Endpoint:
         stall_timeout: Seconds without a byte moved until a transfer fails.
         response_timeout: Seconds from an upload's last byte to its response.
         git: How git reaches the host; ``None`` if it does not.
+        counted: Requests to it count, so that plans estimate them.
+        warnings: What every report about a mirror of it says.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Endpoint:
     stall_timeout: float = 60.0
     response_timeout: float = 900.0
     git: GitRemote | None = None
+    counted: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,9 @@ class MirrorRunner:
         report = await self._attempt(mirror, context)
         if report.target_checked_at is None and (entry := context.index.mirrors.get(mirror.key)):
             report = replace(report, target_checked_at=entry.checked)
+        source = self.sources[mirror.source_name]
+        if source.warnings:
+            report = replace(report, warnings=(*source.warnings, *report.warnings))
         self._log_change(report, before, self._trouble(mirror))
         context.observer.mirror_finished(report)
         return report

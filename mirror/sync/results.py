@@ -41,6 +41,7 @@ class Results:
         self.interrupted = False
         self.fresh: list[Failure] = []
         self.failed: tuple[FailedItem, ...] = ()
+        self._failures: list[Failure] = []
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -49,6 +50,10 @@ class Results:
     def add_step(self, outcome: Outcome) -> None:
         """Note what was done of an action that did not end; the report tells it."""
         self._steps.append(outcome)
+
+    def add_failure(self, failure: Failure) -> None:
+        """Count what failed beside the actions of the plan."""
+        self._failures.append(failure)
 
     @property
     def planned_bytes(self) -> int:
@@ -83,7 +88,15 @@ class Results:
         """Failures known from the plan, then those of the execution."""
         carried_out = (*self._outcomes, *self._steps)
         learnt = [outcome.failure for outcome in carried_out if outcome.failure]
-        return with_next_attempts([*self._plan.obstacles, *learnt], self.failed)
+        failures = [*self._plan.obstacles, *learnt, *self._failures]
+        return with_next_attempts(failures, self.failed)
+
+    def unfinished_releases(self) -> set[int]:
+        """The ids of the source's releases that lack something which may arrive in a later pass."""
+        waiting = {failure.release_id for failure in self.all_failures() if not failure.final}
+        done = Counter(o.source.id for o in self._outcomes if o.source and o.status == "done")
+        planned = Counter(release.id for release, _ in self._plan.actions() if release)
+        return waiting | {number for number, count in planned.items() if done[number] < count}
 
     @property
     def undone(self) -> bool:

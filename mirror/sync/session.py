@@ -14,6 +14,7 @@ import structlog
 from mirror.core.domain.selection import select
 from mirror.core.execution.ledger_updates import learn, note_commits, quarantine
 from mirror.core.failure import Failure
+from mirror.core.host import Received, ReleaseCopy
 from mirror.core.ledger.backoff import after_pass
 from mirror.core.ledger.document import IndexEntry, Ledger
 from mirror.core.ledger.trust import is_audit_due, mismatch
@@ -22,7 +23,7 @@ from mirror.core.planning.estimate import requests_of
 from mirror.core.planning.planner import PlanContext, plan
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.text.timestamps import iso
-from mirror.errors import HostStopped, Unmirrorable
+from mirror.errors import HostStopped, MirrorError, Unmirrorable
 from mirror.git.tag_pusher import Place
 from mirror.sync.asset_copier import AssetCopier
 from mirror.sync.asset_download import AssetDownloader
@@ -103,7 +104,8 @@ class Session:
         source, target, ledger = await self._read_state(listing, write=False)
         work = await self._plan_pass(source, target, ledger)
         cost = requests_of(work)
-        requests = {self._source.name: cost["source"], self._target.name: cost["target"]}
+        ends = {"source": self._source, "target": self._target}
+        requests = {end.name: cost[side] * end.counted for side, end in ends.items()}
         name, repo = self._mirror.name, str(self._mirror.target)
         report = planned_report(name, repo, work, ledger, requests)
         return replace(report, target_checked_at=self.checked)
@@ -129,7 +131,7 @@ class Session:
         about: PlanContext | None = None,
     ) -> Plan:
         """Plan; without a context, what is quarantined stays so, and what failed is tried again."""
-        context = about or await self._plan_context()
+        context = about or await self._plan_context(source)
         make = partial(plan, source, target, ledger, policy, context)
         return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
@@ -262,16 +264,19 @@ class Session:
     async def _plan_pass(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
         """Plan what a pass does: an audit tries everything again."""
         about = await self._plan_context(
+            source,
             retry=self._audit,
             waiting={} if self._audit else {item.key: item.failure for item in self._waiting},
         )
         return await self.plan(source, target, ledger, self._mirror.policy, about=about)
 
-    async def _plan_context(self, **attempts: Any) -> PlanContext:
+    async def _plan_context(self, source: Snapshot, **attempts: Any) -> PlanContext:
+        own = f"{self._source.url}/{self._mirror.source}"
         return PlanContext(
             source_url=self._source.url,
-            source_address=f"{self._source.url}/{self._mirror.source}",
+            source_address=own if self._source.counted else source.repository.html_url,
             now=self._started,
+            history=self._source.git is not None or not self._target.git,
             capabilities=await self._target.store.client.capabilities(),
             **attempts,
         )
@@ -341,12 +346,38 @@ class Session:
                 )
                 async with journal.kept():
                     await Executor(execution, branch).run(work)
+            await self._hand_over(source, ledger, results)
         except HostStopped as error:
             results.stopped = Failure.of(error)
+            await self._hand_over(source, ledger, results)
         except asyncio.CancelledError:
             results.interrupted = True
             raise
         results.interrupted = context.stop.requested and results.unfinished
+
+    async def _hand_over(self, source: Snapshot, ledger: Ledger, results: Results) -> None:
+        """Before the ledger says that it is there, have the target show what has arrived."""
+        wanted = select(source.releases, self._mirror.policy.selection, self._started)
+        received = Received(
+            source_url=self._source.url,
+            source=source,
+            selected={item.release.id for item in wanted},
+            copies={
+                number: ReleaseCopy(
+                    entry.target_id, {n: asset.source_id for n, asset in entry.assets.items()}
+                )
+                for number, entry in ledger.releases.items()
+            },
+            unfinished=results.unfinished_releases(),
+        )
+        try:
+            await self._target.store.receive(self._mirror.target, received)
+        except MirrorError as error:
+            results.add_failure(Failure.of(error, "sync"))
+        except asyncio.CancelledError:
+            text = "interrupted before the target showed what had arrived"
+            results.add_failure(Failure("unavailable", text, "sync"))
+            raise
 
     async def _archive_limit(self) -> int | None:
         """Maximum size of a source archive in bytes; ``None`` for no limit."""

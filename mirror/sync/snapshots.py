@@ -68,7 +68,8 @@ class Snapshots:
         watched = {entry.tag for entry in ledger.releases.values()} if audit else set()
         if needed or watched:
             source = replace(source, tags=await store.tags(repo, needed | watched))
-            if target and needed:
+            capabilities = await self._target.store.client.capabilities()
+            if target and needed and capabilities.tags:
                 target = await self._with_tags(target, ledger, source, needed)
         return source, target
 

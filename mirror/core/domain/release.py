@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 UPLOADED = "uploaded"
+ABSENT = "absent"
+"""The state of an asset whose bytes a source has, but not at hand: in a bundle, not yet or no more."""
 
 ADDRESS = r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})"
 """A regular expression of ``owner/name``."""
@@ -97,7 +99,8 @@ class Asset:
 
     Attributes:
         size: In bytes.
-        state: ``uploaded``, or anything else for one that is not complete (``starter``, ``open``).
+        state: ``uploaded``, ``absent``, or anything else for one that is not complete (``starter``,
+            ``open``).
         label: Empty for none: hosts answer null or an empty text alike.
         sha256: Hexadecimal, where the host gives a digest.
         created_at: When it was uploaded; unlike ``updated_at`` it survives a rename. An id with

@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.asset_names import is_temporary
-from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
+from mirror.core.domain.release import ABSENT, asset_fingerprint, fingerprint, surroundings
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import (
     AssetAction,
     DeleteAsset,
     ReplaceAsset,
     UploadAsset,
+    moves_bytes,
 )
 from mirror.core.failure import Failure
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.core.ledger.document import Ledger
     from mirror.core.planning.asset_matching import Matched, Taken
     from mirror.core.planning.plan_context import PlanContext
-    from mirror.errors import FailureKind
+    from mirror.errors import FailureKind, Hint
 
 PENDING = timedelta(hours=1)
 """An asset that is not uploaded at the source for longer than this is no upload in progress."""
@@ -93,7 +94,7 @@ class Eligibility:
         for asset in wanted.assets:
             if is_temporary(asset.name):
                 continue  # the source is a mirror itself, and this the new half of an exchange
-            if not asset.uploaded:
+            if not (asset.uploaded or asset.state == ABSENT):
                 self._incomplete(asset)
             elif reason := _untakeable(asset, self._about.capabilities):
                 self._never(asset, *reason)
@@ -118,6 +119,11 @@ class Eligibility:
         kept: list[AssetAction] = []
         for action in matched.actions:
             asset = None if isinstance(action, DeleteAsset) else action.asset
+            if moves_bytes(action) and action.asset.state == ABSENT:
+                text = f"the bundle does not hold the bytes of {action.asset.name} yet"
+                self._wait(action.asset, "not-ready", text, hint="absent-bytes")
+                self.held = True
+                continue
             obstacle = self.not_tried(asset) if asset else None
             if obstacle is None:
                 kept.append(action)
@@ -197,7 +203,9 @@ class Eligibility:
         self.held = True
         self._wait(asset, "not-ready", f"the source is still uploading {asset.name}")
 
-    def _wait(self, asset: Asset, kind: FailureKind, text: str) -> None:
+    def _wait(
+        self, asset: Asset, kind: FailureKind, text: str, *, hint: Hint | None = None
+    ) -> None:
         self.obstacles.append(
             Failure(
                 kind,
@@ -207,6 +215,7 @@ class Eligibility:
                 asset_id=asset.id,
                 release=self._release.tag,
                 asset=asset.name,
+                hint=hint,
             )
         )
 
@@ -220,7 +229,7 @@ def _untakeable(asset: Asset, limits: Capabilities) -> tuple[FailureKind, str] |
     """Why the target can never accept an asset, or ``None``."""
     if is_archive(asset.id):
         return None  # its size is known only once it was fetched
-    if asset.size == 0:
+    if asset.size == 0 and not limits.empty_assets:
         return "empty", "the asset is empty (0 bytes), which GitHub does not accept"
     if limits.max_asset_size is not None and asset.size > limits.max_asset_size:
         most = limits.max_asset_size

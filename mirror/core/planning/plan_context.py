@@ -20,6 +20,7 @@ class PlanContext:
     Attributes:
         source_url: The source host's web address.
         source_address: The source repository's web address.
+        history: The source has git history, for ``tags = "push"``.
         retry: Try again what is quarantined.
         waiting: What failed, by the source's release and asset, and is not to be tried again yet.
     """
@@ -28,5 +29,6 @@ class PlanContext:
     source_address: str
     now: datetime
     capabilities: Capabilities
+    history: bool = True
     retry: bool = False
     waiting: Mapping[tuple[int, int], Failure] = field(default_factory=dict)

@@ -191,7 +191,7 @@ class _Planner:
             )
             return
         tag = None
-        if needs_tag(release, copy):
+        if needs_tag(release, copy) and self._about.capabilities.tags:
             tag = tag_for(release, self._source, self._target, self._policy, self._about)
         if isinstance(tag, Failure):
             if tag not in self._draft.tags:  # report a failure common to all releases once

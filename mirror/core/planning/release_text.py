@@ -74,12 +74,14 @@ class Texts:
     def _text(self, release: Release) -> dict[str, Any]:
         """The fields of a release that are the same at both ends, made once."""
         if release.id not in self._rendered:
-            body = render_body(
-                release.body,
-                mentions=self._policy.mentions,
-                origin=release.html_url or "the source",
-                footer=render_footer(self._policy.footer, release),
-            )
+            body = release.body
+            if self._about.capabilities.rewritten_texts:
+                body = render_body(
+                    release.body,
+                    mentions=self._policy.mentions,
+                    origin=release.html_url or "the source",
+                    footer=render_footer(self._policy.footer, release),
+                )
             self._rendered[release.id] = {
                 "tag_name": release.tag,
                 "name": release.name,

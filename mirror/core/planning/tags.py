@@ -56,7 +56,7 @@ def tag_for(
     Returns:
         ``None`` where it is there; a failure where the release has to wait for it.
     """
-    if refused := _push_refused(target, policy):
+    if refused := _push_refused(target, policy, about):
         return refused
     here = target.tags.get(release.tag) if target else None
     commit = source.tags.get(release.tag)
@@ -77,12 +77,15 @@ def tag_for(
     return CreateTag(release.tag, commit if known else None, message, date)
 
 
-def _push_refused(target: Snapshot | None, policy: Policy) -> Failure | None:
+def _push_refused(target: Snapshot | None, policy: Policy, about: PlanContext) -> Failure | None:
     """Why nothing is pushed to the target, and nothing published there; ``None`` where it may be.
 
     Pushed tags and releases would start the source's workflows on the target's runners. A
     repository that is created has GitHub Actions disabled before anything is pushed.
     """
+    if policy.tags == "push" and not about.history:
+        text = f'the bundle has no git history of {about.source_address}, which tags = "push" needs'
+        return Failure("policy", text, "create-tag", hint="no-history")
     if policy.tags != "push" or policy.allow_actions or target is None or target.actions is False:
         return None
     if target.created_by_mirror and target.repository.empty:
