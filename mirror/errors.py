@@ -7,7 +7,7 @@
     ├── ConfigError             the configuration file is invalid: every mistake, with its place
     ├── NoDaemon                no daemon is running where one was called
     ├── GitHubError             a host answered with an error, or not at all
-    │   ├── AuthError           401, or 403 for a permission: an operator must act
+    │   ├── AuthError           401, or a missing permission: an operator must act
     │   ├── NotFound            404, 410, 451
     │   ├── ValidationFailed    400, 409, 413, 422: the host understood the request and refuses it
     │   ├── RateLimited         429, or 403 with a limit; says when the host accepts requests again
@@ -88,6 +88,7 @@ Hint = Literal[
     "delete-tag",
     "dns",
     "exclude-release",
+    "grant-write",
     "move-tag",
     "no-archives",
     "no-history",
@@ -124,6 +125,21 @@ Reason = Literal[
     "too-many-assets",
 ]
 """Why a host refused a request, as far as its answer says; only ``github.protocol`` decides that."""
+
+BLOCKED_KINDS: frozenset[FailureKind] = frozenset({"credential", "permission", "archived"})
+"""Kinds of failure that somebody has to mend at a server; never quarantined."""
+
+_BLOCKING_HINTS: frozenset[Hint | None] = frozenset({"authorize-sso", "create-owner"})
+"""Advice that asks for the same, whatever the kind of the failure."""
+
+
+def is_blocked(kind: str, hint: str | None) -> bool:
+    """Whether a credential, a permission or a read-only repository stands in the way.
+
+    It is tried again in every pass, so that what is mended at the server heals by itself.
+    """
+    return kind in BLOCKED_KINDS or hint in _BLOCKING_HINTS
+
 
 MAX_MESSAGE = 500
 """Maximum length of a failure's text, in characters: servers may send megabytes."""
@@ -168,6 +184,11 @@ class MirrorError(Exception):
             self.kind = kind
         if hint:
             self.hint = hint
+
+    @property
+    def blocked(self) -> bool:
+        """Whether somebody has to mend something at a server; see :func:`is_blocked`."""
+        return is_blocked(self.kind, self.hint)
 
 
 class UsageError(MirrorError):
@@ -250,15 +271,13 @@ class GitHubError(MirrorError):
 class AuthError(GitHubError):
     """401, or 403 for a missing permission: an operator must act.
 
-    A missing permission concerns one request, and stays until somebody grants it; a 401 stops the
-    credential as a whole.
+    A 401 stops the credential as a whole.
     """
 
     kind: FailureKind = "permission"
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.final = self.status == 403
         if self.status == 401:
             self.kind = "credential"
 
@@ -280,21 +299,21 @@ _KIND_OF_REFUSAL: dict[Reason | None, FailureKind] = {
     "too-large": "too-large",
     "too-many-assets": "too-many-assets",
 }
-_NOT_FINAL: frozenset[Reason | None] = frozenset(
-    {None, "listing-cut", "reference-exists", "repository-empty"}
+_FINAL: frozenset[Reason | None] = frozenset(
+    {"already-exists", "empty", "immutable", "text-too-long", "too-large", "too-many-assets"}
 )
 
 
 class ValidationFailed(GitHubError):
     """400, 409, 413 or 422: the host understood the request and refuses it.
 
-    A 422 is final only if its reason is known.
+    It is final only for a known reason that no server changes by itself.
     """
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.kind = _KIND_OF_REFUSAL.get(self.reason, "rejected")
-        self.final = self.status != 422 or self.reason not in _NOT_FINAL
+        self.final = self.reason in _FINAL
 
 
 class RateLimited(GitHubError):

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mirror.core.hints import advice
 from mirror.core.text.sanitise import MOST_NAMED, bound
-from mirror.errors import MAX_MESSAGE, FailureKind, GitHubError, Hint, MirrorError, truncate
+from mirror.errors import (
+    MAX_MESSAGE,
+    FailureKind,
+    GitHubError,
+    Hint,
+    MirrorError,
+    is_blocked,
+    truncate,
+)
 
 if TYPE_CHECKING:
     StoredKind = FailureKind
@@ -18,9 +26,6 @@ else:
 
 State = Literal["failed", "waiting", "blocked", "quarantined"]
 
-_BLOCKED = frozenset({"credential", "permission", "archived"})
-"""An operator has to act at a server."""
-
 _WAITING = frozenset({"not-ready", "tag-missing", "name-taken", "policy"})
 """It may succeed once something else has happened."""
 
@@ -29,6 +34,11 @@ _HINTS = frozenset(get_args(Hint))
 
 _NAMED: frozenset[State] = frozenset({"waiting", "blocked"})
 """States that begin the sentence; the heading above it shows the others."""
+
+
+def may_be_final(kind: StoredKind, hint: StoredHint | None = None) -> bool:
+    """Whether such a failure may be quarantined: neither what is blocked nor an unknown reason."""
+    return kind != "rejected" and not is_blocked(kind, hint)
 
 
 def known_kind(kind: StoredKind) -> FailureKind:
@@ -48,7 +58,8 @@ class Failure:
         status_code: The HTTP status, where a host answered.
         attempts: Attempts that were made; 0 for what was known beforehand.
         hint: Which advice applies, if not that of the kind; an unknown one is dropped.
-        final: It stays so until something changes: it is quarantined.
+        final: It stays so until something changes: it is quarantined. Never where
+            :func:`may_be_final` says otherwise, as earlier versions stored it.
         next_attempt: When it is tried again (ISO 8601, UTC); ``None`` for the next pass.
         release_id: The source's release, ``0`` for the mirror as a whole.
         asset_id: The source's asset, ``0`` for the release as a whole.
@@ -74,6 +85,7 @@ class Failure:
         object.__setattr__(self, "kind", known_kind(self.kind))
         if self.hint not in _HINTS:
             object.__setattr__(self, "hint", None)
+        object.__setattr__(self, "final", self.final and may_be_final(self.kind, self.hint))
 
     @classmethod
     def of(cls, error: BaseException, action: str = "", **subject: Any) -> Failure:
@@ -102,7 +114,7 @@ class Failure:
         """What becomes of it: derived from its kind, and from whether it is final."""
         if self.final:
             return "quarantined"
-        if self.kind in _BLOCKED:
+        if is_blocked(self.kind, self.hint):
             return "blocked"
         return "waiting" if self.kind in _WAITING else "failed"
 
@@ -151,6 +163,7 @@ class Quarantined:
     release: str | None = None
     asset: str | None = None
     kind: StoredKind = "rejected"
+    hint: StoredHint | None = None
 
     def __post_init__(self) -> None:
         bound(self, error=MAX_MESSAGE, release=MOST_NAMED, asset=MOST_NAMED)
@@ -159,7 +172,14 @@ class Quarantined:
     @property
     def failure(self) -> Failure:
         """The same as a failure."""
-        return Failure(self.kind, self.error, release=self.release, asset=self.asset, final=True)
+        return Failure(
+            self.kind,
+            self.error,
+            release=self.release,
+            asset=self.asset,
+            hint=self.hint,
+            final=True,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the report document; it is tried again at the next audit."""

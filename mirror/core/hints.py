@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mirror.errors import FailureKind, Hint
 
-_RETRIED = "nothing to do: the next pass tries again"
+_RETRIED = "nothing to do: it is tried again by itself; if it stays, run release-mirror check"
 _EXCLUDE = "exclude it with assets.exclude"
 
+AT_ONCE = "release-mirror trigger (without a daemon: release-mirror sync --full)"
+"""What tries everything again that is delayed; ``sync`` cannot run beside a daemon."""
+
 _BY_KIND: dict[FailureKind, str] = {
-    "credential": "check that the token of this host is complete, or renew the token",
+    "credential": "renew the token of this host, or check that it is complete",
     "permission": "grant the token the missing permission (see release-mirror check)",
     "not-found": "check the spelling, and that the token can read it (see release-mirror check)",
-    "rate-limit": _RETRIED,
+    "rate-limit": "nothing to do: it is tried again once the host accepts requests",
     "unavailable": _RETRIED,
     "invalid-answer": _RETRIED,
-    "corrupt": _RETRIED,
-    "rejected": "exclude it by a filter, or correct what the host names and run with --full",
+    "corrupt": (
+        "nothing to do: it is tried again by itself; if it stays, the file is damaged at its source"
+    ),
+    "rejected": f"correct what the host names, or exclude it by a filter; to try at once: {AT_ONCE}",
     "too-large": (
         "exclude it with assets.exclude or assets.max_size, or raise the limit of the server"
     ),
@@ -27,14 +32,16 @@ _BY_KIND: dict[FailureKind, str] = {
     "too-many-assets": f"{_EXCLUDE}, or exclude others",
     "name-taken": "rename or delete the other one at the target, or exclude this one",
     "tag-missing": "push the tag to the target",
-    "not-ready": _RETRIED,
+    "not-ready": "nothing to do: it is tried again once the source has finished",
     "identity": (
         "mirror it to another target, or move the former one's document out of the ledger"
     ),
     "max-deletes": "raise max_deletes if that is intended",
-    "immutable": "exclude what cannot be added, or delete the release at the target",
+    "immutable": (
+        "exclude what cannot be added; do not delete the release: its tag could never be used again"
+    ),
     "archived": "unarchive the repository, or disable this mirror",
-    "git": _RETRIED,
+    "git": f"do what git or the server's hook says, or exclude it; to try at once: {AT_ONCE}",
     "disk": "free disk space, and check the permissions of the directory",
     "policy": "change the setting that is named, or exclude it",
     "internal": "run again with --log-level debug, and report what it shows",
@@ -64,6 +71,10 @@ _BY_HINT: dict[Hint, str] = {
     "delete-tag": "delete the tag at the target, or exclude the release",
     "dns": "check the address and DNS",
     "exclude-release": "exclude the release",
+    "grant-write": (
+        "grant the token write access to the repository (a classic token needs the scope repo, and"
+        " workflow for tags that change workflows)"
+    ),
     "move-tag": "move the tag at the target, or mirror the repository first",
     "no-history": 'set tags = "create" or "require" where the bundle is read',
     "no-archives": "set source_archives = false, or raise assets.max_size",

@@ -352,15 +352,13 @@ class AppAuth:
         else:
             what = "gives no token"
         where = f" {self._installation}" if self._installation else f" at {owner}"
-        failure = AuthError(
+        return AuthError(
             f"the installation of App {self.number}{where} {what}: {error}",
             host=error.host,
             status=error.status,
             request_id=error.request_id,
             hint=hint,
         )
-        failure.final = False  # it says nothing of what was to be done with the token
-        return failure
 
 
 def _fingerprint(host: str, credential: str) -> str:

@@ -15,6 +15,7 @@ from yarl import URL
 
 from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
 from mirror.github.connector import Proxies, network_error, open_session, trust
+from mirror.github.protocol.errors import SEE_OTHER
 from mirror.github.protocol.urls import RefusedRedirect, is_loopback, origin, public
 
 if TYPE_CHECKING:
@@ -304,4 +305,5 @@ class Transport:
             " not followed",
             host=self.name,
             status=response.status,
+            ambiguous=method != "GET" and response.status == SEE_OTHER,
         )

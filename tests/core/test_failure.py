@@ -167,6 +167,76 @@ def test_every_kind_and_hint_has_its_advice() -> None:
     assert all(text and not text.endswith(".") for text in texts)
 
 
+NOBODY_ACTS = {"rate-limit", "unavailable", "invalid-answer", "corrupt", "not-ready"}
+"""Kinds of failure that pass by themselves; of every other, somebody has to mend something."""
+
+ADVISED: dict[FailureKind, str] = {
+    "credential": "token",
+    "permission": "grant",
+    "not-found": "spelling",
+    "rejected": "correct",
+    "too-large": "max_size",
+    "text-too-long": "shorten",
+    "empty": "assets.exclude",
+    "too-many-assets": "assets.exclude",
+    "name-taken": "rename",
+    "tag-missing": "push the tag",
+    "identity": "another target",
+    "max-deletes": "max_deletes",
+    "immutable": "exclude",
+    "archived": "unarchive",
+    "git": "git",
+    "disk": "disk",
+    "policy": "setting",
+    "internal": "--log-level debug",
+}
+"""What the advice for each of these is about."""
+
+
+@pytest.mark.parametrize("hint", [None, *get_args(Hint)])
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_advice_fits_its_failure(kind: FailureKind, hint: Hint | None) -> None:
+    """What somebody must mend is never called nothing to do, however the failure was stored.
+
+    A hint stands for something to mend, whatever the kind; it goes along into quarantine, and is
+    part of the text that a report holds.
+    """
+    failure = Failure(kind, "it failed", hint=hint, final=True)
+    stored = Quarantined("it failed", "2026-01-01", kind=kind, hint=hint).failure
+    assert failure.advice == stored.advice
+    assert failure.advice.startswith("nothing to do") == (hint is None and kind in NOBODY_ACTS)
+    if hint:
+        assert failure.advice == advice("internal", hint)
+        assert failure.error.endswith(failure.advice)
+    elif kind not in NOBODY_ACTS:
+        assert ADVISED[kind] in failure.advice
+    assert "run it again" not in failure.advice
+
+
+def test_delayed_work_is_tried_at_once_by_either_command() -> None:
+    """``sync`` cannot run beside a daemon, and ``trigger`` not without one: both are named."""
+    for kind in get_args(FailureKind):
+        if "--full" in advice(kind):
+            assert "release-mirror trigger" in advice(kind)
+
+
+@pytest.mark.parametrize("hint", [None, *get_args(Hint)])
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_what_is_blocked_or_of_unknown_reason_is_never_final(
+    kind: FailureKind, hint: Hint | None
+) -> None:
+    """It is tried again in every pass, also where earlier code stored it as final."""
+    blocked = kind in {"credential", "permission", "archived"} or hint in BLOCKING
+    failure = Failure(kind, "it failed", hint=hint, final=True)
+    assert failure.final == (not blocked and kind != "rejected")
+    assert (failure.state == "blocked") == blocked
+    assert MirrorError("it failed", kind=kind, hint=hint).blocked == blocked
+
+
+BLOCKING = {"authorize-sso", "create-owner"}
+"""Hints that ask for something to be mended at a server."""
+
+
 def test_every_exception_has_a_kind_of_the_contract() -> None:
     """Also those of other files: what is raised on purpose can be reported."""
     classes = [MirrorError]

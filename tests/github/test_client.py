@@ -465,31 +465,31 @@ async def test_redirects_have_an_end(host: Mocked) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "location", "followed"),
+    ("status", "location", "sent"),
     [
-        (301, "/y", True),
-        (307, "/y", True),
-        (308, "/y", True),
-        (302, "/y", False),
-        (303, "/y", False),
-        (307, "https://other.example/y", False),
+        (301, "/y", 2),
+        (307, "/y", 2),
+        (308, "/y", 2),
+        (302, "/y", 4),
+        (303, "/y", 1),  # it may have been carried out, and there is no way to look
+        (307, "https://other.example/y", 4),
     ],
 )
 async def test_a_redirected_write_stays_what_it_is(
-    host: Mocked, status: int, location: str, *, followed: bool
+    host: Mocked, status: int, location: str, sent: int
 ) -> None:
     """Same method and body, on the same origin only: a create never becomes a listing."""
     host.answers("POST", X, *[{"status": status, "headers": {"Location": location}}] * 4)
     host.answers("POST", f"{API}/y", {"status": 201})
     async with client(VirtualClock()) as github:
-        if followed:
+        if sent == 2:
             assert (await github.post("x", {"a": 1})).status == 201
             calls = [call for calls in host.requests.values() for call in calls]
             assert [call.kwargs["data"] for call in calls] == [b'{"a": 1}'] * 2
         else:
             with pytest.raises(RefusedAddress):
                 await github.post("x", {})
-            assert len(host.sent) == 4
+            assert len(host.sent) == sent
 
 
 async def test_capabilities_of_github_cost_no_request(host: Mocked) -> None:

@@ -304,12 +304,14 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
         ({"errors": [{"code": "custom", "field": "size", "message": "too large"}]}, True),
         ({"message": "Cannot upload assets to an immutable release."}, True),
         ({"errors": [{"code": "custom", "message": "something is odd"}]}, False),
+        ({"errors": [{"code": "invalid", "field": "target_commitish"}]}, False),
+        ({"errors": [{"code": "invalid", "field": "name"}]}, False),
         ({"errors": ["something is odd"]}, False),
         ({"message": "Validation Failed"}, False),
     ],
 )
 def test_only_a_known_reason_is_final(body: object, *, final: bool) -> None:
-    """A rejection that names no field may be over by the next pass."""
+    """Whatever else a rejection says may be over by the next pass: a field alone is no reason."""
     assert error(422, body).final == final
 
 
@@ -317,15 +319,15 @@ def test_only_a_known_reason_is_final(body: object, *, final: bool) -> None:
     ("status", "kind", "final", "retryable"),
     [
         (301, BadAnswer, False, True),
-        (400, ValidationFailed, True, False),
+        (400, ValidationFailed, False, False),
         (401, AuthError, False, False),
-        (403, AuthError, True, False),
+        (403, AuthError, False, False),
         (404, NotFound, False, False),
         (408, ServerError, False, True),
-        (409, ValidationFailed, True, False),
+        (409, ValidationFailed, False, False),
         (410, NotFound, False, False),
         (413, ValidationFailed, True, False),
-        (415, ValidationFailed, True, False),
+        (415, ValidationFailed, False, False),
         (422, ValidationFailed, False, False),
         (429, RateLimited, False, True),
         (451, NotFound, False, False),
@@ -340,7 +342,7 @@ def test_a_status_is_one_kind_of_error(
 ) -> None:
     """Each kind knows what may be done about it; its sentence says who answered what.
 
-    A 422 that tells no reason is not final: nobody knows what it depends on.
+    What tells no reason is not final: nobody knows what it depends on.
     """
     caught = error(status, body, X_GitHub_Request_Id="AB:12")
     assert type(caught) is kind
@@ -382,7 +384,7 @@ def item(field: str | None = None, code: str = "custom", message: str = "") -> d
         (422, "", [item("name", "already_exists")], "already-exists", "name-taken", True),
         (422, "", [item("tag_name", "already_exists")], "already-exists", "name-taken", True),
         (422, "", [item(None, message="Repository is empty.")], "repository-empty", "rejected", False),
-        (409, "Git Repository is empty.", [], "repository-empty", "rejected", True),
+        (409, "Git Repository is empty.", [], "repository-empty", "rejected", False),
         (422, "Cannot upload assets to an immutable release.", [], "immutable", "immutable", True),
         (
             422, "", [item("tag_name", message="tag_name was used by an immutable release")],
@@ -404,14 +406,15 @@ def item(field: str | None = None, code: str = "custom", message: str = "") -> d
             422, "", [item("size", message="size must be greater than or equal to 1")],
             "empty", "empty", True,
         ),
-        (422, "", [item("name", "invalid")], "invalid-name", "rejected", True),
-        (422, "", [item("target_commitish", "invalid")], "invalid-field", "rejected", True),
+        (422, "", [item("name", "invalid")], "invalid-name", "rejected", False),
+        (422, "", [item("target_commitish", "invalid")], "invalid-field", "rejected", False),
         (422, "Reference already exists", [], "reference-exists", "name-taken", False),
         (422, "Only the first 10000 results are available.", [], "listing-cut", "rejected", False),
         (422, "", [item(None, message="Published releases must have a valid tag")], None, "rejected", False),
-        (422, "", [item("name", message="immutable release.zip is invalid")], "invalid-name", "rejected", True),
-        (403, "Repository was archived so is read-only.", [], "archived", "archived", True),
-        (403, "Repository access blocked", [], "access-blocked", "permission", True),
+        (422, "", [item("name", message="immutable release.zip is invalid")], "invalid-name", "rejected", False),
+        (422, "", [item("size", message="size is not included in the list")], "too-large", "too-large", True),
+        (403, "Repository was archived so is read-only.", [], "archived", "archived", False),
+        (403, "Repository access blocked", [], "access-blocked", "permission", False),
     ],
 )  # fmt: skip
 def test_a_refusal_has_its_reason(
@@ -468,17 +471,34 @@ def test_a_missing_page_of_a_web_server_is_not_a_missing_release() -> None:
             AuthError,
             "'repo'",
         ),
-        (b"<html>blocked by policy</html>", {}, AuthError, "web page"),
+        (b"<html>blocked by policy</html>", {}, BadAnswer, "web page"),
     ],
 )
 def test_a_403_is_sorted(
     body: object, headers: dict[str, str], kind: type[GitHubError], words: str
 ) -> None:
-    """A limit, a repository that takes no writes, or a permission with what to do about it."""
+    """A limit, a repository that takes no writes, or a permission with what to do about it.
+
+    A page is no answer of the API: a proxy sent it, and no permission would help.
+    """
     caught = error(403, body, **headers)
     assert type(caught) is kind
     assert words in str(caught)
     assert "authorization_request" not in str(caught)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "ambiguous"),
+    [("POST", 303, True), ("POST", 302, False), ("GET", 303, False)],
+)
+def test_a_redirect_to_a_result_leaves_a_write_open(
+    method: str, status: int, *, ambiguous: bool
+) -> None:
+    """It may lead to what the write has made: the host is looked at before it is sent again."""
+    context = CONTEXT._replace(method=method)
+    with pytest.raises(BadAnswer) as caught:
+        decode_response(status, CIMultiDict(), b"", context)
+    assert caught.value.ambiguous == ambiguous
 
 
 def test_a_422_for_spam_is_a_limit() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from mirror.core.failure import Failure, Quarantined
@@ -98,6 +99,9 @@ TOOL = Ledger(
         (7, 5): QuarantineEntry(7, 5, "other facts", "name taken", DATE, "v1", "tool-5.tar.gz"),
     },
 )
+READ = replace(TOOL, quarantined={})
+"""As it is read: of quarantined items without a kind it is not known that they may be final."""
+
 NEW = Ledger("github:octo/new", "mirrors/new", URL, creating_repository=True)
 ODD = Ledger(
     "ghes:o/odd",
@@ -156,16 +160,26 @@ INDEX = Index(
 )
 
 
+INDEX_READ = replace(
+    INDEX,
+    mirrors={
+        **INDEX.mirrors,
+        "mirrors/tool": replace(INDEX.mirrors["mirrors/tool"], quarantined=(), pages=()),
+    },
+)
+"""As it is read: the next pass looks at the mirror, and tries what was quarantined."""
+
+
 async def test_a_ledger_of_version_2_is_carried_on(tmp_path: Path) -> None:
     """Each field of each kind of entry is read, saved, and read again as the same."""
     store = open_copy(tmp_path, 2)
-    documents = {"mirrors/tool": TOOL, "mirrors/new": NEW, "mirrors/odd": ODD}
+    documents = {"mirrors/tool": READ, "mirrors/new": NEW, "mirrors/odd": ODD}
     for _ in range(2):
         assert {key: await store.load(key) for key in documents} == documents
-        assert await store.load_index() == INDEX
+        assert await store.load_index() == INDEX_READ
         for key, document in documents.items():
             await store.save(key, document)
-        await store.save_index(INDEX)
+        await store.save_index(INDEX_READ)
 
 
 async def test_what_is_saved_has_the_fields_of_version_2(tmp_path: Path) -> None:
@@ -196,7 +210,7 @@ async def test_a_ledger_of_version_1_is_carried_on(tmp_path: Path) -> None:
     assets = found.releases[7].assets.values()
     assert {entry.proof for entry in assets} == {"assumed"}
     assert [entry.sha256 for entry in assets] == ["1" * 64, None, "3" * 64]
-    assert found.quarantined[9, 0].error == "too large"
+    assert found.quarantined == {}
     index = await store.load_index()
     assert index.mirrors["mirrors/tool"].proof == ProofCounts(0, 0, 3)
     assert index.passes == (PassRecord(1.0, 1.5, 1),)
@@ -286,10 +300,10 @@ async def test_unknown_fields_are_ignored(tmp_path: Path) -> None:
     for name in ("mirrors/tool.json", "index.json"):
         file = tmp_path / "ledger" / name
         file.write_text(json.dumps(_with_more(json.loads(file.read_bytes()))))
-    assert await store.load("mirrors/tool") == TOOL
+    assert await store.load("mirrors/tool") == READ
     index = await store.load_index()
     assert index.passes == INDEX.passes
-    assert index.mirrors["mirrors/tool"] == INDEX.mirrors["mirrors/tool"]
+    assert index.mirrors["mirrors/tool"] == INDEX_READ.mirrors["mirrors/tool"]
 
 
 async def test_an_unknown_kind_of_failure_is_internal(tmp_path: Path) -> None:
@@ -313,6 +327,29 @@ async def test_an_unknown_kind_of_failure_is_internal(tmp_path: Path) -> None:
     assert entry.failure == Failure("internal", "it failed")
     assert [item.kind for item in entry.quarantined] == ["internal"]
     assert entry.pages == INDEX.mirrors["mirrors/tool"].pages
+
+
+@pytest.mark.parametrize("kind", ["permission", "credential", "archived", "rejected"])
+async def test_what_is_never_final_now_is_tried_again(kind: Any, tmp_path: Path) -> None:
+    """Earlier code quarantined it for a day: after an upgrade the next pass tries it."""
+    store = open_copy(tmp_path, 2)
+    kept = QuarantineEntry(1, 1, "facts", "0 bytes", DATE, "v1", "a", "empty")
+    lifted = QuarantineEntry(2, 0, "facts", "403", DATE, "v2", None, kind)
+    await store.save("mirrors/tool", replace(TOOL, quarantined={(1, 1): kept, (2, 0): lifted}))
+    entry = replace(
+        INDEX.mirrors["mirrors/tool"], failure=None, quarantined=(kept.report(), lifted.report())
+    )
+    await store.save_index(replace(INDEX, mirrors={"mirrors/tool": entry}))
+
+    found = await store.load("mirrors/tool")
+    assert found
+    assert found.quarantined == {(1, 1): kept}
+    entry = (await store.load_index()).mirrors["mirrors/tool"]
+    assert entry.quarantined == (kept.report(),)
+    assert entry.pages == ()
+    assert entry.failure
+    assert (entry.failure.kind, entry.failure.release) == (kind, "v2")
+    assert not entry.failure.final
 
 
 def _with_more(node: Any, name: str = "") -> Any:

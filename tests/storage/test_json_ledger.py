@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mirror.core.failure import Failure, Quarantined
+from mirror.core.failure import Failure, Quarantined, may_be_final
 from mirror.core.ledger.document import (
     VERSION,
     AssetEntry,
@@ -57,7 +57,9 @@ def ledger(size: int = 5) -> Ledger:
             7: ReleaseEntry(7, 77, "v1", published="2026-01-02T00:00:00Z", assets={33: asset}),
             8: ReleaseEntry(8, 88, "v2-draft"),
         },
-        quarantined={(9, 0): QuarantineEntry(9, 0, "f", "too large", "2026-01-01", "v0")},
+        quarantined={
+            (9, 0): QuarantineEntry(9, 0, "f", "too large", "2026-01-01", "v0", kind="too-large")
+        },
     )
 
 
@@ -232,7 +234,7 @@ async def test_index_is_rebuilt_without_proof(store: FileLedgerStore, tmp_path: 
                 assets=1,
                 bytes=12,
                 proof=ProofCounts(0, 0, 1),
-                quarantined=(Quarantined("too large", "2026-01-01", "v0"),),
+                quarantined=(Quarantined("too large", "2026-01-01", "v0", kind="too-large"),),
             )
         }
     )
@@ -702,7 +704,8 @@ RELEASE = st.builds(
     st.lists(ASSET, max_size=3).map(lambda found: {asset.target_id: asset for asset in found}),
 )
 KIND = st.sampled_from(get_args(FailureKind))
-QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS, KIND)
+FINAL_KIND = st.sampled_from([kind for kind in get_args(FailureKind) if may_be_final(kind)])
+QUARANTINE = st.builds(QuarantineEntry, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, PERHAPS, FINAL_KIND)
 LEDGER = st.builds(
     Ledger,
     NAME,
@@ -747,7 +750,7 @@ ENTRY = st.builds(
     newest=PERHAPS,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
     quarantined=st.lists(
-        st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS, KIND), max_size=2
+        st.builds(Quarantined, TEXT, TEXT, PERHAPS, PERHAPS, FINAL_KIND), max_size=2
     ).map(tuple),
 )
 LISTING = st.builds(

@@ -397,7 +397,7 @@ class Target:
 def _obstacle(action: Action, source: Release, error: str) -> Failure:
     asset = getattr(action, "asset", None)
     return Failure(
-        "rejected",
+        "name-taken",
         error,
         action=action.name,
         release_id=source.id,

@@ -193,6 +193,7 @@ def quarantine(ledger: Ledger, failures: Iterable[Failure], now: datetime) -> li
             since=known.since if known else iso(now),
             release=failure.release or "",
             asset=failure.asset,
+            hint=failure.hint,
         )
     ledger.quarantined = after
     return fresh

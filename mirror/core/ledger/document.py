@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct, field
 
-from mirror.core.failure import Quarantined, StoredKind, known_kind
+from mirror.core.failure import Quarantined, StoredHint, StoredKind, known_kind, may_be_final
 from mirror.core.json_types import Count, RepositoryName, WholeNumber
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.core.ledger.index import (
@@ -98,6 +98,7 @@ class QuarantineEntry(Struct):
         since: When it failed first (ISO 8601, UTC).
         kind: What kind of failure it is; ``internal`` if it is unknown, and ``rejected`` in
             documents stored before this was recorded.
+        hint: Which advice applies, if not that of the kind.
     """
 
     release_id: WholeNumber
@@ -108,13 +109,14 @@ class QuarantineEntry(Struct):
     release: str
     asset: str | None = None
     kind: StoredKind = "rejected"
+    hint: StoredHint | None = None
 
     def __post_init__(self) -> None:
         self.kind = known_kind(self.kind)
 
     def report(self) -> Quarantined:
         """As reports show it."""
-        return Quarantined(self.error, self.since, self.release, self.asset, self.kind)
+        return Quarantined(self.error, self.since, self.release, self.asset, self.kind, self.hint)
 
 
 class _ReleaseFields(Struct):
@@ -217,7 +219,11 @@ class Ledger(_LedgerFields):
                 )
                 for release in document.releases
             },
-            quarantined={(item.release_id, item.asset_id): item for item in document.quarantined},
+            quarantined={
+                (item.release_id, item.asset_id): item
+                for item in document.quarantined
+                if may_be_final(item.kind)  # earlier versions quarantined more
+            },
         )
 
     def encode(self) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from mirror.core.domain.release import ADDRESS
-from mirror.core.failure import Failure, Quarantined
+from mirror.core.failure import Failure, Quarantined, may_be_final
 from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.backoff import FailedItem
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
@@ -232,6 +232,7 @@ class Index(Struct):
         for entry in document.mirrors.values():
             if entry.error and entry.failure is None:  # former code stored a sentence
                 entry.failure = Failure("internal", entry.error)
+            _lift(entry)
         return as_declared(document, cls)
 
     def encode(self) -> bytes:
@@ -239,6 +240,15 @@ class Index(Struct):
         for entry in self.mirrors.values():
             entry.error = entry.failure.line if entry.failure else ""
         return encode(as_declared(self, _IndexDocument, version=VERSION))
+
+
+def _lift(entry: IndexEntry) -> None:
+    """Have the next pass try what earlier versions quarantined and this one does not."""
+    kept = tuple(item for item in entry.quarantined if may_be_final(item.kind))
+    if len(kept) < len(entry.quarantined):
+        lifted = next(item for item in entry.quarantined if item not in kept)
+        entry.failure = entry.failure or lifted.failure
+        entry.quarantined, entry.pages = kept, ()
 
 
 class _IndexDocument(Index, kw_only=True):

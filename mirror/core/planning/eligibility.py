@@ -84,6 +84,7 @@ class Eligibility:
             asset_id=asset.id if asset else 0,
             release=self._release.tag,
             asset=asset.name if asset else None,
+            hint=known.hint,
             final=True,
             facts=known.facts,
         )

@@ -169,8 +169,6 @@ class _Planner:
                 "archived",
                 f"the target repository {self._ledger.target} is archived, hence read-only",
                 "update-release",
-                final=True,
-                facts="archived",
             )
         return None
 

@@ -43,6 +43,12 @@ SECONDARY_WAIT = 60.0
 Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
 """
 
+SEE_OTHER = 303
+"""Leads to what a write has made, or to a page that asks to log in: it may have been carried out.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110#name-303-see-other
+"""
+
 _SHORTEST_WAIT = timedelta(seconds=1)
 """After a limit that is over already: not all attempts are made in the same moment."""
 
@@ -324,13 +330,15 @@ def _unauthorized(refusal: _Refusal) -> GitHubError:
 
 
 def _forbidden(refusal: _Refusal) -> GitHubError:
-    """A 403: a limit, a repository that takes no writes, or a permission.
+    """A 403: a limit, a repository that takes no writes, or a permission; a page is none of these.
 
     Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
     """
     limit = RateLimit.parse(refusal.headers)
     if limit.remaining == 0 or limit.retry_after or refusal.says(*LIMIT_MESSAGES):
         return _limited(refusal)
+    if _is_page(refusal.body):  # a proxy's or a firewall's
+        return BadAnswer(refusal.sentence(), hint="api-address", **refusal.facts)
     for text, reason in _FORBIDDEN.items():
         if refusal.says(text):
             return ValidationFailed(refusal.sentence(), reason=reason, **refusal.facts)
@@ -429,7 +437,11 @@ _BY_MESSAGE: tuple[tuple[str | None, str, Reason], ...] = (
 )
 """Of the answer itself where the field is empty, of an item without a field where it is ``None``."""
 
-_BY_FIELD: dict[str, Reason] = {"file_count": "too-many-assets", "name": "invalid-name"}
+_BY_FIELD: dict[str, Reason] = {
+    "file_count": "too-many-assets",
+    "size": "too-large",
+    "name": "invalid-name",
+}
 
 
 def _proxy_refuses(refusal: _Refusal) -> GitHubError:
@@ -447,7 +459,11 @@ def _server_error(refusal: _Refusal) -> GitHubError:
 
 
 def _no_answer(refusal: _Refusal) -> GitHubError:
-    return BadAnswer(refusal.sentence("not an answer of the API"), **refusal.facts)
+    return BadAnswer(
+        refusal.sentence("not an answer of the API"),
+        ambiguous=refusal.context.method != "GET" and refusal.status == SEE_OTHER,
+        **refusal.facts,
+    )
 
 
 _BY_STATUS: dict[int, Callable[[_Refusal], GitHubError]] = {

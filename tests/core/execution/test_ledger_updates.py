@@ -137,16 +137,14 @@ def test_a_copy_has_one_entry() -> None:
 def test_quarantine_keeps_its_date_while_it_is_the_same() -> None:
     """What failed so before is not news; what failed otherwise is; what passed is forgotten."""
     ledger = a_ledger()
-    one = Failure(
-        "rejected", "never", release_id=1, asset_id=11, release="v1", final=True, facts="a"
-    )
+    one = Failure("empty", "never", release_id=1, asset_id=11, release="v1", final=True, facts="a")
     waits = Failure("rejected", "waits", release_id=2, release="v2")
     assert quarantine(ledger, [one, waits], NOW) == [one]
     later = NOW + timedelta(days=1)
     assert quarantine(ledger, [one], later) == []
     assert ledger.quarantined[1, 11].since == iso(NOW)
     other = Failure(
-        "rejected", "never", release_id=1, asset_id=11, release="v1", final=True, facts="b"
+        "empty", "never", release_id=1, asset_id=11, release="v1", final=True, facts="b"
     )
     assert quarantine(ledger, [other], later) == [other]
     assert ledger.quarantined[1, 11].since == iso(later)

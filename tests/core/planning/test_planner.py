@@ -84,6 +84,7 @@ def quarantined(release: Release, asset: Asset | None) -> Ledger:
         error="422 will not have it",
         since=iso(NOW),
         release=release.tag,
+        kind="too-large",
     )
     ledger.quarantined[entry.release_id, entry.asset_id] = entry
     return ledger
@@ -167,8 +168,7 @@ def test_an_archived_repository_stops_its_mirror() -> None:
     work = planned(a_source(V1, V2), target)
     assert names(work) == []
     (obstacle,) = work.obstacles
-    assert obstacle.final
-    assert "archived" in obstacle.error
+    assert (obstacle.state, obstacle.kind) == ("blocked", "archived")
 
 
 def test_a_draft_of_the_source_stays_a_draft() -> None:
