@@ -61,8 +61,8 @@ def _lag(item: MirrorStatus, now: datetime) -> Text:
 
 def _trouble(item: MirrorStatus) -> list[RenderableType]:
     found: list[tuple[str, Failure]] = []
-    if item.failure and not item.failure.final:
-        found.append((item.failure.state, item.failure))
+    failures = dict.fromkeys((*filter(None, [item.failure]), *item.failures))
+    found += [(failure.state, failure) for failure in failures if not failure.final]
     found += [(f"quarantined since {clean(q.since)[:10]}", q.failure) for q in item.quarantined]
     lines = []
     for state, failure in found:

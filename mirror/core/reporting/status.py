@@ -36,6 +36,7 @@ class MirrorStatus:
         visible: When it was seen published at the target; ``None`` while it is not.
         since: When the mirror was first looked at.
         failure: What made the last pass fail; ``None`` if it did not.
+        failures: Every item that failed when it was last tried.
     """
 
     source: str
@@ -54,6 +55,7 @@ class MirrorStatus:
     proof: ProofCounts = NO_PROOF
     newest_tag: str | None = None
     checked: datetime | None = None
+    failures: tuple[Failure, ...] = ()
 
     def lag(self, now: datetime) -> timedelta | None:
         """How long the newest release took to be seen at the target; it grows while it is not.
@@ -85,6 +87,7 @@ class MirrorStatus:
             "error": self.failure.line if self.failure else None,
             "kind": self.failure.kind if self.failure else None,
             "next_attempt": self.failure.next_attempt if self.failure else None,
+            "failures": [item.to_json() for item in self.failures],
             "quarantined": [item.to_json() for item in self.quarantined],
             "warnings": list(self.warnings),
         }
@@ -147,6 +150,7 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         proof=entry.proof,
         newest_tag=entry.newest_tag,
         checked=entry.checked,
+        failures=tuple(item.failure for item in entry.failed),
     )
 
 
