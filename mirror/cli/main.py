@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -9,6 +10,12 @@ from mirror.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+NAME = "release-mirror"
+
+COMPLETION_VARIABLE = "_RELEASE_MIRROR_COMPLETE"
+"""Set by the scripts of ``completion``: print what a shell can complete, and do nothing else."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -20,5 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Imported only now: Ctrl-C during start-up must end the process without a traceback.
     from mirror.cli.parser import parser  # noqa: PLC0415
 
-    parser(arguments, prog_name="release-mirror")
+    if COMPLETION_VARIABLE in os.environ:
+        # typer registers its shells only where it adds options of its own.
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        completion_init()
+    parser(arguments, prog_name=NAME, complete_var=COMPLETION_VARIABLE)
     sys.exit(0)

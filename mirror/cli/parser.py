@@ -26,18 +26,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS = {
+    "init": "Write a starter configuration.",
     "sync": "Bring the selected mirrors up to date, once.",
     "plan": "Show what sync would do; change nothing.",
+    "daemon": "Mirror on a schedule until stopped.",
+    "trigger": "Have the running daemon sync mirrors now.",
     "verify": "Compare mirrored assets with their sources.",
     "status": "Show what the ledger records; no network access.",
     "check": "Check the configuration, then the hosts.",
     "demo": "See it at work, without an account.",
     "emulator": "Run one emulated GitHub host, for tests.",
     "schema": "Print the JSON Schema of the configuration.",
-    "daemon": "Mirror on a schedule until stopped.",
-    "trigger": "Have the running daemon sync mirrors now.",
+    "completion": "Print the completion script of a shell.",
 }
 """Each is a function of that name in the module of that name in ``mirror.cli.commands``."""
+
+_WITHOUT_CONFIGURATION = frozenset({"demo", "emulator", "schema", "init", "completion"})
+_WITHOUT_LOG = frozenset({"schema", "init", "completion"})
+"""Every command accepts the global options; its help shows those that have an effect."""
 
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
@@ -54,6 +60,7 @@ def _global_options(
     \b
     Start with:
       release-mirror demo      see it at work, without an account
+      release-mirror init      write a configuration to start from
       release-mirror check     validate the configuration
       release-mirror plan      show what would be done
       release-mirror sync      do it
@@ -82,8 +89,16 @@ def _load(name: str) -> Any:
     app = _typer()
     app.command(name, context_settings=_CONTEXT, help=_help(function))(_exiting(function))
     command: Any = typer.main.get_command(app)
-    command.params += [_overriding(option) for option in parser.params]
+    for argument in command.params:
+        if argument.param_type_name == "argument":
+            argument.display_type_rich = _no_type
+    command.params += [_overriding(option, name) for option in parser.params]
     return command
+
+
+def _no_type(**_context: Any) -> str:
+    """Show no type of an argument: ``<list[str]>`` means nothing to users."""
+    return ""
 
 
 def _exiting(function: Callable[..., int]) -> Callable[..., None]:
@@ -101,7 +116,7 @@ def _exiting(function: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
-def _overriding(option: Any) -> Any:
+def _overriding(option: Any, command: str) -> Any:
     """A global option after the command: it replaces what was given before the command."""
 
     def override(context: typer.Context, _option: object, value: Any) -> None:
@@ -110,6 +125,9 @@ def _overriding(option: Any) -> Any:
 
     later = copy.copy(option)
     later.expose_value = False
+    later.hidden = (option.name == "config" and command in _WITHOUT_CONFIGURATION) or (
+        option.name in {"log_level", "log_format"} and command in _WITHOUT_LOG
+    )
     if option.name != "version":
         later.callback = override
     return later

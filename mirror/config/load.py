@@ -41,6 +41,14 @@ _LARGEST_FILE = 16 * 2**20
 S = TypeVar("S", bound=Settings)
 
 
+def user_file(environ: Mapping[str, str]) -> Path:
+    """The configuration file of a user: ``$XDG_CONFIG_HOME/release-mirror/config.toml``."""
+    home = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):  # noqa: PTH117 - the XDG specification: ignore a relative one
+        home = f"{environ.get('HOME', '').rstrip('/')}/.config"
+    return Path(home, "release-mirror", "config.toml")
+
+
 def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) -> Path:
     """Find the configuration file.
 
@@ -55,10 +63,7 @@ def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) ->
         return Path(explicit)
     if given := environ.get("RELEASE_MIRROR_CONFIG"):
         return Path(given)
-    home = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(home):  # noqa: PTH117 - the XDG specification: ignore a relative one
-        home = f"{environ.get('HOME', '').rstrip('/')}/.config"
-    candidates = [Path(home, "release-mirror", "config.toml"), SYSTEM_FILE]
+    candidates = [user_file(environ), SYSTEM_FILE]
     for candidate in candidates:
         if os.path.lexists(candidate):
             return candidate
@@ -69,7 +74,7 @@ def find_config_file(explicit: str | Path | None, environ: Mapping[str, str]) ->
             Problem(
                 "",
                 "no configuration file found; searched --config (not given),"
-                f" $RELEASE_MIRROR_CONFIG (not set), {places}",
+                f" $RELEASE_MIRROR_CONFIG (not set), {places}; create one with release-mirror init",
             )
         ],
     )

@@ -52,6 +52,9 @@ def test_help_fits_80_columns(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "release-mirror" in done.stdout.partition("\n")[2]
+    assert "list[str]" not in done.stdout
+    reads_a_file = command not in {"demo", "emulator", "schema", "init", "completion"}
+    assert ("--config" in done.stdout) == reads_a_file
 
 
 @pytest.mark.parametrize("arguments", ["--version", "--help", "schema", "status"])
@@ -85,7 +88,8 @@ def test_the_option_after_the_command_wins() -> None:
     assert "/second.toml" in both.stderr
     before = release_mirror("--config", "/first.toml", "status")
     assert "/first.toml" in before.stderr
-    assert release_mirror("status", "--version").stdout == release_mirror("--version").stdout
+    version = release_mirror("--version").stdout
+    assert release_mirror("status", "--version").stdout == release_mirror("-V").stdout == version
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,8 @@ def test_the_option_after_the_command_wins() -> None:
         ("--log-levl debug sync", "--log-level"),
         ("sync --log-level debg", "'debug', 'info', 'warning', 'error'"),
         ("emulator --kind gitlab", "'ghes', 'github'"),
+        ("trigger --no-wait --json", "--no-wait"),
+        ("verify --wait 5", "--repair"),
     ],
 )
 def test_a_mistyped_word_is_answered_with_the_right_one(arguments: str, suggested: str) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from mirror.cli.options import Json, NoProgress, Patterns, Quiet, Wait
 from mirror.cli.pass_runner import RunOptions, run_pass
+from mirror.errors import UsageError
 
 
 def verify(
@@ -36,6 +37,8 @@ def verify(
       release-mirror verify cli/cli --full
       release-mirror verify --repair --quiet   # for cron: weekly
     """
+    if wait and not repair:
+        raise UsageError("--wait needs --repair: without it, verify does not lock the ledger")
     options = RunOptions(
         command="verify",
         patterns=tuple(patterns or ()),
