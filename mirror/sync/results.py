@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset, moves_bytes
+from mirror.core.execution.action import moves_bytes
 from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.core.ledger.backoff import with_next_attempts
@@ -64,25 +64,6 @@ class Results:
     def unfinished(self) -> bool:
         """Some actions were not attempted: the host was disabled, or a stop was requested."""
         return len(self._outcomes) < len(self._plan.actions())
-
-    def arrived(self) -> list[Outcome]:
-        """Assets that were uploaded or replaced, and verified."""
-        kinds = UploadAsset | ReplaceAsset
-        return [
-            outcome
-            for outcome in self._outcomes
-            if outcome.status == "done" and isinstance(outcome.action, kinds)
-        ]
-
-    def renamed(self) -> set[int]:
-        """The ids of the source's assets whose copies got their names."""
-        return {
-            outcome.action.asset.id
-            for outcome in self._outcomes
-            if outcome.status == "done"
-            and isinstance(outcome.action, RenameAsset)
-            and outcome.action.label is not None
-        }
 
     def all_failures(self) -> list[Failure]:
         """Failures known from the plan, then those of the execution."""

@@ -131,7 +131,7 @@ class Session:
         about: PlanContext | None = None,
     ) -> Plan:
         """Plan; without a context, what is quarantined stays so, and what failed is tried again."""
-        context = about or await self._plan_context(source)
+        context = about or await self.plan_context(source)
         make = partial(plan, source, target, ledger, policy, context)
         return await asyncio.to_thread(make) if is_heavy(source, target) else make()
 
@@ -145,10 +145,17 @@ class Session:
             await self._context.ledgers.save_index(self._context.index)
 
     async def repair(
-        self, work: Plan, ledger: Ledger, source: Snapshot, target: Snapshot | None
-    ) -> Results:
-        """Carry out a part of a plan: it proves nothing of the rest, so that the next pass looks."""
-        results = Results(self._mirror.name, str(self._mirror.target), work)
+        self,
+        work: Plan,
+        results: Results,
+        ledger: Ledger,
+        source: Snapshot,
+        target: Snapshot | None,
+    ) -> None:
+        """Carry out a part of a plan: it proves nothing of the rest, so that the next pass looks.
+
+        ``results`` gets the outcomes as they come, also where this is cancelled.
+        """
         if self._entry.pages:
             self._entry.pages = ()
             await self._context.ledgers.save_index(self._context.index)
@@ -161,7 +168,6 @@ class Session:
         results.fresh = [
             o for o in results.all_failures() if (o.release_id, o.asset_id) not in known
         ]
-        return results
 
     # -- what is there ------------------------------------------------------------------------
 
@@ -263,14 +269,15 @@ class Session:
 
     async def _plan_pass(self, source: Snapshot, target: Snapshot | None, ledger: Ledger) -> Plan:
         """Plan what a pass does: an audit tries everything again."""
-        about = await self._plan_context(
+        about = await self.plan_context(
             source,
             retry=self._audit,
             waiting={} if self._audit else {item.key: item.failure for item in self._waiting},
         )
         return await self.plan(source, target, ledger, self._mirror.policy, about=about)
 
-    async def _plan_context(self, source: Snapshot, **attempts: Any) -> PlanContext:
+    async def plan_context(self, source: Snapshot, **attempts: Any) -> PlanContext:
+        """What a plan and a comparison depend on besides both sides, the ledger and the settings."""
         own = f"{self._source.url}/{self._mirror.source}"
         return PlanContext(
             source_url=self._source.url,

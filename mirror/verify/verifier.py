@@ -1,40 +1,51 @@
-"""Compares copies with their sources: by digest, or byte by byte where digests do not decide."""
+"""Verifies one mirror: compares what the target shows with the source, and repairs it on request.
+
+Digests that hosts report decide where they are enough; otherwise the bytes of both sides are read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.circuit_breaker import SUSPECT
 from mirror.core.domain.source_archives import is_archive
-from mirror.core.failure import Failure
+from mirror.core.execution.action import Plan
+from mirror.core.execution.transfer_failures import lane_at_fault, may_retry, not_tried
+from mirror.core.ledger.document import Ledger
+from mirror.core.planning.effort import is_heavy
 from mirror.core.planning.verification import (
-    Pair,
+    Comparison,
     compare,
     doctored,
+    note,
     note_proof,
     repairs,
+    told_once,
     verifying,
 )
 from mirror.core.reporting.report import Difference, RepositoryReport, Verified
 from mirror.core.retry import retrying
-from mirror.errors import HostStopped, MirrorError, ShortRead, SourceChanged
+from mirror.errors import HostStopped, MirrorError, RateLimited, ShortRead, SourceChanged
 from mirror.sync.concurrency import run_each
-from mirror.sync.results import planned_report
+from mirror.sync.results import Results, planned_report
 from mirror.sync.session import Session
 from mirror.transfer.pipe import pipe
+from mirror.verify.unread import Unread, failures_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.release import Asset, RepoRef, Snapshot
-    from mirror.core.execution.outcome import Outcome
-    from mirror.core.ledger.document import Ledger
-    from mirror.core.planning.verification import Comparison
+    from mirror.core.failure import Failure
+    from mirror.core.planning.verification import Item, Pair
+    from mirror.core.reporting.report import Status
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
 log = structlog.get_logger()
@@ -63,7 +74,7 @@ async def verify_mirror(
         source: The host of the source.
         target: The host of the target.
         context: What all sessions of a pass share.
-        repair: Upload again what differs or is missing.
+        repair: Mend what differs or is missing.
     """
     return await Verifier(mirror, source, target, context, repair=repair).run()
 
@@ -76,7 +87,7 @@ class Verifier:
         source: The host of the source.
         target: The host of the target.
         context: What all sessions of a pass share.
-        repair: Send again what differs or is missing.
+        repair: Mend what differs or is missing.
     """
 
     def __init__(
@@ -94,11 +105,17 @@ class Verifier:
         self._context = context
         self._repair = repair
         self._session = Session(mirror, source, target, context)
+        self._plan = Plan()
+        self._found = Comparison()
+        self._ledger = Ledger(mirror.name, str(mirror.target), target.api_url)
+        self._results: Results | None = None
         self._source_digests: dict[int, str] = {}
         self._target_digests: dict[int, str] = {}
-        self._differing: list[Pair] = []
+        self._verdicts: dict[Item, bool] = {}
+        self._unread: dict[Item, Unread] = {}
+        self._cut_short: dict[Item, Unread] = {}
+        self._at_fault: set[tuple[str, int]] = set()
         self._proven: list[tuple[Pair, bool]] = []
-        self._failures: list[Failure] = []
         self._warnings: list[str] = []
         self._compared = self._read = self._bytes_read = 0
         self._unfinished = False
@@ -107,85 +124,131 @@ class Verifier:
         """Compare, and repair if configured.
 
         Raises:
-            HostStopped: The host or its credential was given up.
+            HostStopped: The host or its credential was given up before anything was repaired.
             MirrorError: The mirror cannot be looked at.
         """
-        source, target, ledger = await self._session.read_state(write=self._repair)
-        policy = self._mirror.policy
-        plan = await self._session.plan(source, target, ledger, verifying(policy))
-        found = compare(plan, source, target, ledger, policy, self._context.clock.now())
-        await self._compare(found.pairs)
-        name, repo = self._mirror.name, str(self._mirror.target)
-        damaged = {asset.id for _, asset in found.missing}
-        damaged |= {
-            pair.asset.id
-            for pair in self._differing
-            if pair.against_source or is_archive(pair.asset.id)
-        }
-        await self._keep_proofs(ledger)
-        if self._repair and damaged and not self._unfinished:
-            report, repaired = await self._repair_damaged(source, target, ledger, damaged)
-        else:
-            nothing = replace(plan, repository=None, releases=())
-            report, repaired = planned_report(name, repo, nothing, ledger, {}), set()
-        return self._report(report, found, repaired)
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            self._unfinished = True
+            self._context.interrupted[self._mirror.key] = self._report()
+            raise
+        return self._report()
 
-    def _report(
-        self, report: RepositoryReport, found: Comparison, repaired: Collection[int]
-    ) -> RepositoryReport:
-        differences = [
-            Difference(release.tag, asset.name, "missing")
-            for release, asset in found.missing
-            if asset.id not in repaired
+    async def _run(self) -> None:
+        source, target, self._ledger = await self._session.read_state(write=self._repair)
+        policy = verifying(self._mirror.policy)
+        self._plan = await self._session.plan(source, target, self._ledger, policy)
+        self._found = await self._look(source, target)
+        await self._compare(self._found.pairs)
+        if not source.complete:
+            self._warnings.append(
+                "the source's list of releases is incomplete; only what it shows was compared"
+            )
+        wrong = self._wrong()
+        if self._repair and wrong and not self._unfinished:
+            await self._mend(source, target, wrong)
+
+    async def _look(self, source: Snapshot, target: Snapshot | None) -> Comparison:
+        """Compare what both hosts say."""
+        context = await self._session.plan_context(source)
+        make = partial(compare, source, target, self._ledger, self._mirror.policy, context)
+        return await asyncio.to_thread(make) if is_heavy(source, target) else make()
+
+    def _differing(self) -> list[Pair]:
+        return [pair for pair in self._found.pairs if self._verdicts.get(pair.key) is False]
+
+    def _wrong(self) -> set[Item]:
+        """What a repair can mend."""
+        return set(self._found.differences) | {
+            pair.item
+            for pair in self._differing()
+            if not pair.theirs and (pair.against_source or is_archive(pair.asset.id))
+        }
+
+    # -- the report ---------------------------------------------------------------------------
+
+    def _report(self) -> RepositoryReport:
+        """What is known so far."""
+        found, results = self._found, self._results
+        differences, failures = self._differences()
+        name, target = self._mirror.name, str(self._mirror.target)
+        report = planned_report(name, target, Plan(obstacles=failures), self._ledger, {})
+        failures = (*report.failures, *failures_of(self._unread.values()))
+        warnings = self._warnings + [
+            f"{one.pair.release.tag}: the copy of {one.pair.asset.name} cannot be read to its end"
+            f" ({one.error})"
+            for one in self._cut_short.values()
         ]
-        differences += [
-            pair.difference for pair in self._differing if pair.asset.id not in repaired
-        ]
-        differences += found.extra
-        failures = (*report.failures, *self._failures)
-        status = report.status
-        if self._unfinished or status == "interrupted":
+        undone = bool(report.quarantined)
+        if results:
+            done = results.report(self._ledger)
+            failures += done.failures
+            warnings = [*done.warnings, *warnings]
+            undone = undone or results.undone
+            report = replace(report, actions=done.actions, stopped=done.stopped)
+        status: Status = "failed" if differences or failures or undone else "ok"
+        if self._unfinished or (results and results.interrupted):
             status = "interrupted"
-        elif differences or failures or status == "failed":
-            status = "failed"
-        else:
-            status = "ok"
         log.info(
             "mirror.verified",
             source=self._mirror.name,
             compared=self._compared,
             read=self._read,
             differences=len(differences),
-            repaired=len(repaired),
+            actions=len(report.actions),
             failures=len(failures),
         )
+        theirs = [f"{p.release.tag} {p.asset.name}" for p in self._differing() if p.theirs]
+        existing = self._mirror.policy.existing
+        text = f'not created by this mirror, and left as it is (existing = "{existing}")'
         return replace(
             report,
             status=status,
             failures=failures,
-            warnings=(*report.warnings, *self._warnings),
+            warnings=tuple(dict.fromkeys(warnings)),
+            notes=(*found.notes, *note(text, [*found.theirs, *theirs])),
             target_checked_at=self._session.checked,
             verified=Verified(
-                tuple(sorted(differences, key=lambda d: (d.release, d.asset, d.kind))),
+                tuple(sorted(differences, key=lambda d: (d.release, d.asset or "", d.kind))),
                 self._compared,
                 self._read,
                 self._bytes_read,
             ),
         )
 
+    def _differences(self) -> tuple[list[Difference], tuple[Failure, ...]]:
+        """What is wrong, and the plan's obstacles that matter."""
+        wrong = dict(self._found.differences)
+        right = {pair.item for pair in self._found.pairs if self._verdicts.get(pair.key)}
+        for pair in self._differing():
+            if pair.theirs:
+                right.add(pair.item)
+            else:
+                one = Difference(pair.release.tag, pair.asset.name, "differing")
+                wrong[pair.item] = [*wrong.get(pair.item, []), one]
+        differences, failures = told_once(wrong, self._plan.obstacles, right)
+        return [*differences, *self._found.extra], failures
+
     # -- comparing ----------------------------------------------------------------------------
 
     async def _compare(self, pairs: Iterable[Pair]) -> None:
-        """Compare all pairs, first by the digests of the hosts, then by reading bytes."""
+        """Compare what was not compared yet, first by the hosts' digests, then by reading bytes."""
         to_read = []
         for pair in pairs:
+            if pair.key in self._verdicts or pair.key in self._unread:
+                continue
             same = pair.verdict(full=self._context.full)
             if same is None:
                 to_read.append(pair)
             else:
                 self._note(pair, same=same)
         self._context.observer.bytes_planned(sum(map(_bytes, to_read)))
-        await run_each(to_read, AT_ONCE, self._read_pair)
+        try:
+            await run_each(to_read, AT_ONCE, self._read_pair)
+        finally:
+            self._doubt_target()
+        await self._keep_proofs()
 
     async def _read_pair(self, pair: Pair) -> None:
         async with self._context.slots.take((pair.rank, -pair.copy.size)):
@@ -197,7 +260,7 @@ class Verifier:
             except HostStopped:
                 raise
             except MirrorError as error:
-                self._failures.append(_failure(pair, error))
+                self._unread[pair.key] = Unread(pair, error, self._host_at_fault(pair))
             else:
                 self._read += 1
                 self._proven.append((pair, same))
@@ -205,14 +268,31 @@ class Verifier:
 
     def _note(self, pair: Pair, *, same: bool) -> None:
         self._compared += 1
+        self._verdicts[pair.key] = same
         if not same:
-            self._differing.append(pair)
             log.warning(
                 "asset.differs",
                 source=self._mirror.name,
                 release=pair.release.tag,
                 asset=pair.asset.name,
             )
+
+    def _doubt_target(self) -> None:
+        """Take back what bodies that were cut short seemed to prove, if most of them were.
+
+        Then something between here and the target answers in its place, and to upload all of
+        these assets again would be wrong.
+        """
+        number = len(self._cut_short)
+        most = number >= SUSPECT and 2 * number > self._read
+        if self._target.store.client.lane("download").is_closed and not most:
+            return
+        for key, unread in self._cut_short.items():
+            del self._verdicts[key], self._target_digests[unread.pair.copy.id]
+            self._unread[key] = unread
+            self._compared -= 1
+            self._read -= 1
+        self._cut_short.clear()
 
     async def _same_bytes(self, pair: Pair) -> bool:
         """Read both sides completely, and compare their digests."""
@@ -262,9 +342,10 @@ class Verifier:
         try:
             return await self._digest(self._target, self._mirror.target, pair.copy, None, moved)
         except (SourceChanged, ShortRead) as error:
-            self._warnings.append(
-                f"{pair.release.tag}: the copy of {pair.asset.name} cannot be read to its end ({error})"
-            )
+            client = self._target.store.client
+            subject = (self._mirror.target.key, pair.copy.id)
+            client.lane("download").failed(self._context.clock.monotonic(), subject, error)
+            self._cut_short[pair.key] = Unread(pair, error, client.name)
             return UNREADABLE
 
     async def _digest(
@@ -275,9 +356,17 @@ class Verifier:
         sha256: str | None,
         moved: Callable[[int], None],
     ) -> str:
-        """The SHA-256 of an asset's bytes; transient failures are retried."""
+        """The SHA-256 of an asset's bytes; transient failures are retried.
+
+        Raises:
+            NotTried: One asset after the other failed, so that no more is asked of this host.
+        """
         context, bandwidth = self._context, self._context.bandwidth
         source = side.store.read_asset(repo, asset)
+        breaker = side.store.client.lane("download")
+        if not breaker.allows(context.clock.monotonic()):
+            self._at_fault.add((side.name, asset.id))
+            raise not_tried(breaker)
 
         async def attempt() -> str:
             piped = await pipe(
@@ -294,18 +383,29 @@ class Verifier:
             )
             return piped.sha256
 
-        return await retrying(attempt, context.retry, context.clock, lambda error: error.retryable)
+        def is_worth_a_retry(error: MirrorError) -> bool:
+            limited = isinstance(error, RateLimited)
+            return limited or may_retry(error, lane_suspect=breaker.suspect)
+
+        try:
+            digest = await retrying(attempt, context.retry, context.clock, is_worth_a_retry)
+        except MirrorError as error:
+            if lane_at_fault(error, asset, side.name) == "download":
+                breaker.failed(context.clock.monotonic(), (repo.key, asset.id), error)
+                self._at_fault.add((side.name, asset.id))
+            raise
+        breaker.succeeded()
+        return digest
+
+    def _host_at_fault(self, pair: Pair) -> str:
+        """The host that failed while a pair was read, rather than the asset; empty for none."""
+        sides = ((self._target.name, pair.copy.id), (self._source.name, pair.asset.id))
+        return next((side[0] for side in sides if side in self._at_fault), "")
 
     # -- repairing ----------------------------------------------------------------------------
 
-    async def _repair_damaged(
-        self,
-        source: Snapshot,
-        target: Snapshot | None,
-        ledger: Ledger,
-        damaged: Collection[int],
-    ) -> tuple[RepositoryReport, set[int]]:
-        """Upload again what differs, as a pass would that knew; then read and compare it again.
+    async def _mend(self, source: Snapshot, target: Snapshot | None, wrong: set[Item]) -> None:
+        """Do for what is wrong what a pass would do that knew; then look at everything again.
 
         The planner is shown the digests that were found by reading, and so comes to replace what
         it would have believed.
@@ -313,31 +413,40 @@ class Verifier:
         seen_source = doctored(source, self._source_digests)
         seen_target = doctored(target, self._target_digests) if target else None
         policy = verifying(self._mirror.policy)
-        plan = await self._session.plan(seen_source, seen_target, ledger, policy)
-        results = await self._session.repair(repairs(plan, damaged), ledger, source, target)
-        arrived = [_as_sent(outcome) for outcome in results.arrived()]
-        before, compared, read = len(self._differing), self._compared, self._read
-        await self._compare(pair for pair in arrived if pair is not None)
-        await self._keep_proofs(ledger)
-        still = {pair.asset.id for pair in self._differing[before:]}
-        del self._differing[before:]
-        self._compared, self._read = compared, read
-        failed = {(failure.release, failure.asset) for failure in self._failures}
-        repaired = {
-            pair.asset.id
-            for pair in arrived
-            if pair and (pair.release.tag, pair.asset.name) not in failed
-        }
-        return results.report(ledger), (repaired - still) | results.renamed()
-
-    async def _keep_proofs(self, ledger: Ledger) -> None:
-        """Record what was read; only a repair holds the lock for writing."""
-        if not self._repair:
+        self._plan = await self._session.plan(seen_source, seen_target, self._ledger, policy)
+        work = repairs(self._plan, wrong)
+        self._results = Results(self._mirror.name, str(self._mirror.target), work)
+        ledger = self._ledger
+        await self._session.repair(work, self._results, ledger, source, target)
+        if self._results.unfinished:
+            self._warnings.append("stopped: the differences are those found before the repair")
             return
-        for pair, same in self._proven:
-            note_proof(ledger, pair, self._target_digests[pair.copy.id], same=same)
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Compare again after a repair; of what it sent, the bytes are read back."""
+        before = {pair.copy.id for pair in self._found.pairs}
+        compared, read = self._compared, self._read
+        try:
+            source, target, self._ledger = await self._session.read_state(write=False)
+            found = await self._look(source, target)
+            found.pairs = [p if p.copy.id in before else p.read_back() for p in found.pairs]
+            self._found = found
+            await self._compare(found.pairs)
+        except MirrorError as error:
+            self._warnings.append(f"not compared again after the repair: {error}")
+            self._unfinished = self._unfinished or self._context.stop.requested
+        self._compared, self._read = compared, read
+
+    async def _keep_proofs(self) -> None:
+        """Record what was read; only a repair holds the lock for writing."""
+        proven = [item for item in self._proven if item[0].key in self._verdicts]
         self._proven.clear()
-        await self._session.save(ledger)
+        if not (self._repair and proven):
+            return
+        for pair, same in proven:
+            note_proof(self._ledger, pair, self._target_digests[pair.copy.id], same=same)
+        await self._session.save(self._ledger)
 
 
 class _Discard:
@@ -350,18 +459,5 @@ class _Discard:
             pass
 
 
-def _as_sent(outcome: Outcome) -> Pair | None:
-    """An asset that was uploaded again, to be compared with the digest of the bytes sent."""
-    asset, release = getattr(outcome.action, "asset", None), outcome.source
-    if asset is None or release is None or outcome.asset is None:
-        return None
-    copy = replace(outcome.asset, sha256=None)  # what a host says of it is not believed
-    return Pair(0, release, asset, copy, outcome.sha256, against_source=outcome.sha256 is None)
-
-
 def _bytes(pair: Pair) -> int:
     return pair.copy.size + (pair.asset.size if pair.against_source else 0)
-
-
-def _failure(pair: Pair, error: MirrorError) -> Failure:
-    return Failure.of(error, "verify-asset", release=pair.release.tag, asset=pair.asset.name)

@@ -593,7 +593,9 @@ def _result(command: str, report: Report) -> PassResult:
                 Told("quarantined", item.release or "", item.asset or "", item.error)
             )
         for difference in repository.differences:
-            result.troubles.append(Told(difference.kind, difference.release, difference.asset))
+            result.troubles.append(
+                Told(difference.kind, difference.release, difference.asset or "")
+            )
         result.warnings.extend(repository.warnings)
         result.warnings.extend(getattr(repository, "notes", ()))
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ async def verify(
         return await app.verify(full=full, repair=repair)
 
 
-def differences(report: Report) -> list[tuple[str, str, str]]:
+def differences(report: Report) -> list[tuple[str, str | None, str]]:
     return [(d.release, d.asset, d.kind) for repo in report.repositories for d in repo.differences]
 
 
@@ -241,21 +242,213 @@ async def test_an_upload_that_broke_is_missing(world: World) -> None:
 
 
 async def test_extra(world: World) -> None:
-    """Copies of what vanished, or is no longer selected, are named and never removed."""
+    """What the settings delete is named until a pass has deleted it, and never removed here."""
+    world.write_config(world.mirrors + 'on_delete = "delete"\n')
     world.source.delete_asset("octo/tool", "v1", "b.txt")
     world.source.delete_release("octo/tool", "v2")
     expected = [("v1", "b.txt", "extra"), ("v2", "big.bin", "extra")]
-    assert differences(await verify(world)) == expected
-    repaired = await verify(world, repair=True)
+    assert differences(await verify(world)) == [("v1", None, "flags"), *expected]
+    repaired = await verify(world, repair=True)  # v1 is the latest now
     assert differences(repaired) == expected
     assert repaired.failed
-    assert writes(world) == []
+    assert not [text for text in writes(world) if text.startswith("DELETE")]
+
+
+async def test_what_the_settings_keep_is_a_note(world: World) -> None:
+    """Deleted at the source or no longer selected, and kept: no difference, for ever."""
+    world.source.delete_asset("octo/tool", "v1", "b.txt")
+    world.source.add_release("octo/tool", "v3", assets={"c.zip": "bytes of c"})
+    world.write_config(world.mirrors + "releases.latest = 2\n")
+    await world.sync()
+    world.source.delete_release("octo/tool", "v2")
+    reset(world)
+    report = await verify(world)
+    assert report.status == "ok", report.to_json()
+    assert only(report).to_json()["notes"] == [
+        'no longer at the source, and kept (on_delete = "keep"): v2 big.bin, v1 b.txt'
+    ]
+    world.write_config(world.mirrors.replace("= 2", "= 1"))
+    report = await verify(world)
+    assert report.status == "ok", report.to_json()
+    assert (
+        only(report).notes[1]
+        == 'no longer selected, and kept (on_deselect = "keep"): v1 a.zip, v1 b.txt'
+    )
 
 
 async def test_deselected_is_extra(world: World) -> None:
-    """What a filter leaves out since, and what this mirror made, is extra."""
-    world.write_config(world.mirrors + 'assets.exclude = ["*.txt"]\n')
+    """With `on_deselect = "delete"` what a filter leaves out since, and this mirror made, is extra."""
+    world.write_config(world.mirrors + 'assets.exclude = ["*.txt"]\non_deselect = "delete"\n')
     assert differences(await verify(world)) == [("v1", "b.txt", "extra")]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"body": "Edited at the target"}, "text"),
+        ({"name": "Another title"}, "text"),
+        ({"prerelease": True}, "flags"),
+    ],
+)
+async def test_a_text_or_flag_that_was_changed_at_the_target(
+    world: World, change: dict[str, Any], kind: str
+) -> None:
+    """It is a difference of the release itself, and a repair mends it without moving a byte."""
+    release = world.target.release(TARGET, "v1")
+    for field, value in change.items():
+        setattr(release, field, value)
+    world.target.changed(world.target.repository(TARGET), release)
+    assert differences(await verify(world)) == [("v1", None, kind)]
+    assert writes(world) == []
+    mended = await verify(world, repair=True)
+    assert mended.status == "ok", mended.to_json()
+    assert [(a.action, a.release) for a in only(mended).actions] == [("update-release", "v1")]
+    assert world.same() == []
+    assert differences(await verify(world)) == []
+
+
+async def test_another_release_is_called_the_latest(world: World) -> None:
+    """The latest badge is a flag."""
+    world.target.repository(TARGET).latest_id = world.target.release(TARGET, "v1").id
+    world.target.changed(world.target.repository(TARGET))
+    assert differences(await verify(world)) == [("v2", None, "flags")]
+    assert (await verify(world, repair=True)).status == "ok"
+    assert world.latest() == "v2"
+
+
+async def test_a_release_that_nobody_sees_is_missing(world: World) -> None:
+    """A copy that became a draft is missing, and so is a release without assets; both come back."""
+    world.source.add_release("octo/tool", "v3")
+    world.target.release(TARGET, "v1").draft = True
+    world.target.changed(world.target.repository(TARGET), world.target.release(TARGET, "v1"))
+    found = differences(await verify(world))
+    assert ("v3", None, "missing") in found
+    assert {("v1", "a.zip", "missing"), ("v1", "b.txt", "missing")} <= set(found)
+    mended = await verify(world, repair=True)
+    assert differences(mended) == [], mended.to_json()
+    assert {"v1", "v2", "v3"} <= set(world.published())
+
+
+async def test_a_release_of_others_is_left_as_it_is(tmp_path: Path) -> None:
+    """Their text and their assets are notes with `complete` and `skip`, the text not with `adopt`."""
+    async with World(tmp_path) as world:
+        seed(world)
+        world.target.add_repository(TARGET)
+        assets = {"a.zip": "THEIR BYTES OF A"}
+        world.target.add_release(TARGET, "v1", assets=assets, body="Theirs")
+        world.write_config(world.mirrors + 'releases.include = ["v1"]\n')
+        await world.sync()
+        kept = await verify(world)
+        assert kept.status == "ok", kept.to_json()
+        (note,) = only(kept).notes
+        assert note.endswith('(existing = "complete"): v1, v1 a.zip')
+        world.write_config(world.mirrors + 'existing = "skip"\n')
+        skipped = await verify(world)
+        assert skipped.status == "ok"
+        assert only(skipped).notes[0].endswith('(existing = "skip"): v1')
+        world.write_config(world.mirrors.replace("skip", "adopt"))
+        assert differences(await verify(world)) == [("v1", None, "text")]
+        await verify(world, repair=True)
+        assert differences(await verify(world)) == []
+        assert content(world.target, TARGET, "v1", "a.zip") == b"THEIR BYTES OF A"
+
+
+async def test_names_are_compared_and_not_records(world: World) -> None:
+    """Two copies that swapped names differ, whatever the ledger records of their ids."""
+    one, other = (world.target.asset(TARGET, "v1", name) for name in ("a.zip", "b.txt"))
+    one.name, other.name = other.name, one.name
+    world.target.release(TARGET, "v1").forget_rendered()
+    world.target.changed(world.target.repository(TARGET))
+    assert differences(await verify(world)) == [
+        ("v1", "a.zip", "differing"),
+        ("v1", "b.txt", "differing"),
+    ]
+    mended = await verify(world, repair=True)
+    assert mended.status == "ok", mended.to_json()
+    assert world.same() == []
+
+
+async def test_an_archived_target_can_be_verified(world: World) -> None:
+    """That nothing can be written there matters only where something differs."""
+    world.target.repository(TARGET).archived = True
+    assert (await verify(world)).status == "ok"
+    world.source.add_asset("octo/tool", "v1", "new.bin", "new")
+    report = await verify(world)
+    assert differences(report) == [("v1", "new.bin", "missing")]
+    assert [failure.kind for failure in only(report).failures] == ["archived"]
+
+
+async def test_a_known_reason_is_told_once(world: World) -> None:
+    """An empty asset is a failure with its reason, and not a second time as missing."""
+    world.source.add_asset("octo/tool", "v1", "empty.txt", "")
+    report = await verify(world)
+    assert differences(report) == []
+    assert [failure.kind for failure in only(report).failures] == ["empty"]
+
+
+async def test_a_repair_that_is_cancelled_reports_what_it_did(old: World) -> None:
+    """Each action that was carried out is in the report of the cancelled command."""
+    for number in range(4):
+        old.source.add_asset("octo/tool", "v1", f"more-{number}.bin", f"{number}" * 100)
+    old.write_config(extra="[sync]\ntransfers_per_release = 1\n")
+    config = load_config(old.config_file, old.environ)
+    renames = 0
+    async with open_app(config, resolve_secrets(config, old.environ), clock=old.clock) as app:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(app.verify(repair=True))
+
+            def count(record: Any) -> None:
+                nonlocal renames
+                renames += record.route == "update-asset"
+                if renames == 1:
+                    running.cancel()
+
+            old.target.on_request(count)
+        report = app.report()
+    assert report is not None
+    done = [a.asset for a in only(report).actions if a.status == "done"]
+    there = {asset.name for asset in old.target.release(TARGET, "v1").assets}
+    assert done
+    assert all(any(name.endswith(asset) for name in there) for asset in done if asset)
+    assert report.status == "interrupted"
+    assert ("v1", "more-3.bin", "missing") in differences(report)
+
+
+LIES = {
+    "a login page": Fault(kind="html", route="storage-download", times=None),
+    "a login page of the API": Fault(kind="html", route="download-asset", times=None),
+    "bodies cut short": Fault(
+        kind="truncate", route="storage-download", at_byte=0, keep_length=False, times=None
+    ),
+    "other lengths": Fault(kind="wrong-length", route="storage-download", at_byte=7, times=None),
+    "redirects without an end": Fault(
+        kind="redirect", route="storage-download", location="{path}?{query}", times=None
+    ),
+    "broken JSON": Fault(kind="broken-json", route="list-releases", times=None),
+    "types that no API has": Fault(kind="wrong-types", route="get-repository", times=None),
+    "the repository of somebody else": Fault(
+        kind="redirect", route="list-releases", location="https://login.example/{n}", times=None
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("repair", [False, True])
+async def test_a_target_that_lies(tmp_path: Path, lie: str, repair: bool) -> None:
+    """It costs a bounded number of requests, is one failure, and nothing is sent again for it."""
+    async with World(tmp_path, target=GitHubState(version="3.12")) as world:
+        seed(world)
+        for number in range(40):
+            world.source.add_asset("octo/tool", "v1", f"part-{number}.bin", f"the bytes {number}")
+        await world.sync()
+        reset(world)
+        world.target.faults.add(LIES[lie])
+        report = await verify(world, repair=repair)
+        assert report.failed
+        assert len(only(report).failures) == 1, report.to_json()
+        assert differences(report) == []
+        assert writes(world) == []
+        assert len(world.target.requests) < 200
 
 
 async def test_what_others_added_is_theirs(world: World) -> None:

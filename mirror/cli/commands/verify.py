@@ -15,7 +15,8 @@ def verify(
     context: typer.Context,
     patterns: Patterns = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Upload again what differs or is missing.")
+        bool,
+        typer.Option("--repair", help="Upload what is missing or differs; update texts and flags."),
     ] = False,
     json: Json = False,
     full: Annotated[
@@ -26,7 +27,7 @@ def verify(
     quiet: Quiet = False,
     wait: Wait = 0.0,
 ) -> int:
-    r"""Compare every mirrored asset with its source, by digest.
+    r"""Compare every mirrored release with its source: text, flags, and assets by digest.
 
     If both hosts report the digest that was recorded, nothing is downloaded; otherwise
     both sides are downloaded and compared. Changes nothing without --repair.

@@ -13,7 +13,7 @@ from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -92,14 +92,26 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
         )
         parts += [_quarantined(repo, item) for repo, item in kept]
     warnings = [(repo, text) for repo in report.repositories for text in repo.warnings]
-    if warnings:
-        parts.append(_heading("Warnings", "yellow"))
-        parts += [
-            _item(f"{shorten(repo.source, LONGEST_NAME)}: {clean(text)}")
-            for repo, text in warnings[:LONGEST_WARNINGS]
-        ]
-        if len(warnings) > LONGEST_WARNINGS:
-            parts.append(_item(f"and {len(warnings) - LONGEST_WARNINGS} more (--json has all)"))
+    return parts + _sentences("Warnings", "yellow", warnings)
+
+
+def notes(report: Report) -> list[RenderableType]:
+    """What is normal, but good to know."""
+    found = [(repo, text) for repo in report.repositories for text in repo.notes]
+    return _sentences("Notes", "dim", found)
+
+
+def _sentences(
+    title: str, style: str, texts: Sequence[tuple[RepositoryReport, str]]
+) -> list[RenderableType]:
+    """Texts about mirrors under a heading; nothing without any."""
+    if not texts:
+        return []
+    parts = [_heading(title, style)]
+    for repo, text in texts[:LONGEST_WARNINGS]:
+        parts.append(_item(f"{shorten(repo.source, LONGEST_NAME)}: {clean(text)}"))
+    if len(texts) > LONGEST_WARNINGS:
+        parts.append(_item(f"and {len(texts) - LONGEST_WARNINGS} more (--json has all)"))
     return parts
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from mirror.cli.render.tables import (
     LONGEST_NAME,
     STYLES,
+    notes,
     plain_table,
     problems,
     requests,
@@ -29,9 +30,17 @@ LINES = 200
 _WORDS = {
     "missing": "missing at the target",
     "differing": "different content",
-    "extra": "not at the source or not selected",
+    "extra": "to be deleted: not at the source or not selected",
+    "text": "different title or text",
+    "flags": "different prerelease or latest flag",
 }
-_REPAIRED = {"upload-asset": "uploaded", "replace-asset": "replaced"}
+_REPAIRED = {
+    "upload-asset": "uploaded",
+    "replace-asset": "replaced",
+    "rename-asset": "renamed",
+    "update-release": "updated",
+    "publish-release": "published",
+}
 
 
 def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType]:
@@ -46,7 +55,7 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
         return []
     parts: list[RenderableType] = []
     found = [
-        (repo.source, item.release, item.asset, _WORDS[item.kind])
+        (repo.source, item.release, item.asset or "", _WORDS[item.kind])
         for repo in report.repositories
         for item in repo.differences
     ]
@@ -59,6 +68,7 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
     parts += _table("Differs", STYLES["failed"], found)
     parts += _table("Repaired", STYLES["ok"], repaired)
     parts += problems(report, quarantined=not quiet)
+    parts += [] if quiet else notes(report)
     parts.append(Padding(_totals(report, len(repaired)), (1 if parts else 0, 0, 0, 0)))
     return without_leading_blank(parts)
 

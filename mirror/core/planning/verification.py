@@ -1,38 +1,49 @@
-"""Which copies are to be compared with what, and what differs without a byte being read."""
+"""What a verification compares: each name that a consumer sees at the target with its source.
+
+A release is found by its tag and an asset by its name, whatever the ledger and the planner's matching
+say: a fault of theirs must not hide itself. The ledger is asked for what only it can know: which
+bytes were mirrored, and what is of this mirror's making.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from mirror.core.domain.source_archives import is_archive
-from mirror.core.execution.action import (
-    DeleteAsset,
-    Examined,
-    RenameAsset,
-    ReplaceAsset,
-    UploadAsset,
-)
+from mirror.core.domain.asset_names import forms, is_temporary, may_become
+from mirror.core.domain.selection import select
+from mirror.core.domain.source_archives import is_archive, with_archives
+from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset
 from mirror.core.ledger.document import same_content
 from mirror.core.planning.deletions import deletions, vanished
 from mirror.core.planning.release_matching import Copies
+from mirror.core.planning.release_text import Texts
 from mirror.core.reporting.report import Difference
+from mirror.core.text.body import marked_release
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Iterable, Mapping
 
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Asset, Release, Snapshot
     from mirror.core.execution.action import Plan
-    from mirror.core.ledger.document import AssetEntry, Ledger
+    from mirror.core.failure import Failure
+    from mirror.core.ledger.document import Ledger, ReleaseEntry
+    from mirror.core.planning.plan_context import PlanContext
+    from mirror.core.reporting.report import DifferenceKind
 
 ANY_NUMBER = 10**9
+
+MOST_NAMED_IN_NOTE = 5
+"""Releases and assets that a note names; it counts the others."""
+
+Item = tuple[int, int]
+"""Ids of a release of the source and of one of its assets; 0 for the release itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An asset and its copy.
+    """An asset and the one that the target has under its name.
 
     Attributes:
         rank: The place of the release, the newest first.
@@ -41,6 +52,7 @@ class Pair:
         keep: The settings keep the first copy, if it is what was mirrored.
         against_source: Otherwise the copy is only held against what was recorded of it: an archive
             has other bytes each time that it is made, and a first copy may be kept on purpose.
+        theirs: It is not of this mirror, which leaves it as it is (``existing``).
     """
 
     rank: int
@@ -50,11 +62,17 @@ class Pair:
     recorded: str | None
     against_source: bool = True
     keep: bool = False
+    theirs: bool = False
 
     @property
-    def difference(self) -> Difference:
-        """What it is reported as, if it differs."""
-        return Difference(self.release.tag, self.asset.name, "differing")
+    def item(self) -> Item:
+        """What it is about."""
+        return self.release.id, self.asset.id
+
+    @property
+    def key(self) -> Item:
+        """The ids of both assets: the bytes of an id never change."""
+        return self.asset.id, self.copy.id
 
     def verdict(self, *, full: bool) -> bool | None:
         """Whether both are the same, by what the hosts say; ``None`` where bytes must be read.
@@ -90,6 +108,11 @@ class Pair:
             changed = "target" if recorded == original else "source"
         return Compared(original == copy or (self.keep and copy == recorded), changed)
 
+    def read_back(self) -> Pair:
+        """The same, to be compared by the copy's bytes with those that were sent."""
+        copy = replace(self.copy, sha256=None)  # what a host says of it is not believed
+        return replace(self, copy=copy, against_source=self.recorded is None)
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -106,119 +129,232 @@ class Compared:
 
 @dataclass(slots=True)
 class Comparison:
-    """What a verification of one mirror is about.
+    """What a verification of one mirror found without reading a byte, and what it has to read.
 
     Attributes:
-        pairs: Assets with their copies.
-        missing: Assets of which there is nothing under their name, each with its source's release.
-        extra: Copies of this mirror that nothing belongs to any more.
+        pairs: Assets with what the target has under their names.
+        differences: What is missing or different, by what it is about.
+        extra: Copies of this mirror that its settings will delete.
+        theirs: What differs, is not of this mirror, and is left as it is (``existing``).
+        notes: What else differs and is kept, because the settings say so.
     """
 
     pairs: list[Pair] = field(default_factory=list)
-    missing: list[tuple[Release, Asset]] = field(default_factory=list)
+    differences: dict[Item, list[Difference]] = field(default_factory=dict)
     extra: list[Difference] = field(default_factory=list)
+    theirs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, release: Release, asset: Asset | None, kind: DifferenceKind) -> None:
+        """Note a difference of an asset, or of the release itself."""
+        item = (release.id, asset.id if asset else 0)
+        found = Difference(release.tag, asset.name if asset else None, kind)
+        self.differences.setdefault(item, []).append(found)
 
 
 def verifying(policy: Policy) -> Policy:
-    """A mirror's policy to plan a verification with: it deletes nothing, and looks at everything."""
+    """A mirror's policy to plan a repair with: it deletes nothing, and follows its source."""
     return replace(policy, on_change="follow", on_delete="keep", on_deselect="keep")
 
 
 def compare(
-    plan: Plan,
     source: Snapshot,
     target: Snapshot | None,
     ledger: Ledger,
     policy: Policy,
-    now: datetime,
+    about: PlanContext,
 ) -> Comparison:
-    """Find out what is to be compared.
+    """Compare all that is selected, name by name.
 
     Args:
-        plan: Made with :func:`verifying`.
         source: What the source says now.
-        target: What the target says now.
+        target: What the target says now; ``None`` where the repository does not exist.
         ledger: What was recorded.
         policy: The mirror's own.
-        now: The time.
+        about: What else the text of a release depends on, and the time.
     """
-    found = Comparison()
-    recorded = {
-        asset.target_id: asset
-        for release in ledger.releases.values()
-        for asset in release.assets.values()
-    }
-    others = {
-        release.target_id
-        for release in ledger.releases.values()
-        if not (release.created or release.followed)
-    }
-    for rank, item in enumerate(plan.examined):
-        _compare_release(rank, item, recorded, others, policy, found)
-    found.extra = _extra(source, target, ledger, policy, recorded, now)
-    return found
+    return _Comparer(source, target, ledger, policy, about).compare()
 
 
-def _compare_release(
-    rank: int,
-    item: Examined,
-    recorded: Mapping[int, AssetEntry],
-    others: Collection[int],
-    policy: Policy,
-    found: Comparison,
-) -> None:
-    here = {asset.id: asset for asset in item.copy.assets} if item.copy else {}
-    changes = {c.asset.id: c for c in item.changes if not isinstance(c, DeleteAsset)}
-    foreign = item.copy is not None and item.copy.id in others
-    for asset in item.assets:
-        change, entry = changes.get(asset.id), item.present.get(asset.id)
-        if isinstance(change, UploadAsset | RenameAsset):
-            found.missing.append((item.source, asset))
-            continue
-        copy = here.get(entry.target_id) if entry else None
-        if isinstance(change, ReplaceAsset):
-            copy = change.old
-        elif copy is None:
-            copy = _of_its_name(asset, here.values())
-        known = recorded.get(copy.id) if copy else None
-        if copy is None or (foreign and not (known and known.created)):
-            continue  # what others added is theirs
-        keep = policy.on_change == "keep"
-        kept = keep and known and not same_content(known, asset)
-        sha256 = known.sha256 if known else None
-        against_source = not (kept or is_archive(asset.id))
-        found.pairs.append(Pair(rank, item.source, asset, copy, sha256, against_source, keep))
+class _Comparer:
+    def __init__(
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        ledger: Ledger,
+        policy: Policy,
+        about: PlanContext,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._ledger = ledger
+        self._policy = policy
+        self._about = about
+        selected = {item.release.id for item in select(source.releases, policy.selection)}
+        self._texts = Texts(source, target, policy, about, selected)
+        releases = target.releases if target else ()
+        self._published = {release.tag: release for release in releases if not release.draft}
+        self._drafts = [release for release in releases if release.draft]
+        self._entries = {entry.target_id: entry for entry in ledger.releases.values()}
+        self._recorded = {
+            asset.target_id: asset
+            for release in ledger.releases.values()
+            for asset in release.assets.values()
+        }
+        self._found = Comparison()
+        self._changed: list[str] = []
+
+    def compare(self) -> Comparison:
+        selection = self._policy.selection
+        wanted = select(self._source.releases, selection, self._about.now)
+        archived = with_archives(wanted, self._source.repository.ref, selection)
+        for rank, item in enumerate(archived):
+            self._release(rank, item.release, item.assets)
+        self._extra()
+        what = 'changed at the source, and the first copy is kept (on_change = "keep")'
+        self._found.notes += note(what, self._changed)
+        return self._found
+
+    def _release(self, rank: int, release: Release, assets: Iterable[Asset]) -> None:
+        # A temporary name is that of a mirror that is the source; what is not complete is no asset.
+        assets = [a for a in assets if a.uploaded and not is_temporary(a.name)]
+        copy = self._copy(release)
+        if copy is None:
+            for asset in assets:
+                self._found.add(release, asset, "missing")
+            if not assets:
+                self._found.add(release, None, "missing")
+            return
+        entry = self._entries.get(copy.id)
+        ours = copy.draft or (entry is not None and entry.created)
+        followed = ours or (entry is not None and entry.followed)
+        if not ours and self._policy.existing == "skip":
+            self._found.theirs.append(release.tag)
+            return
+        if not copy.draft:
+            self._text(release, copy, followed=followed or self._policy.existing == "adopt")
+        for asset in assets:
+            self._asset(rank, release, asset, copy, entry, ours=ours)
+
+    def _copy(self, release: Release) -> Release | None:
+        """What a consumer sees under the tag; of a draft of the source, our draft."""
+        if release.draft:
+            for draft in self._drafts:
+                if marked_release(draft.body, self._about.source_url) == release.id:
+                    return draft
+        return self._published.get(release.tag)
+
+    def _text(self, release: Release, copy: Release, *, followed: bool) -> None:
+        fields = self._texts.differences(release, copy)
+        if fields and not followed:
+            self._found.theirs.append(release.tag)
+            fields = {}
+        if fields.keys() & {"name", "body"}:
+            self._found.add(release, None, "text")
+        latest = self._texts.update(release, copy, followed=False)  # of others, too
+        if "prerelease" in fields or latest:
+            self._found.add(release, None, "flags")
+
+    def _asset(
+        self,
+        rank: int,
+        release: Release,
+        asset: Asset,
+        copy: Release,
+        entry: ReleaseEntry | None,
+        *,
+        ours: bool,
+    ) -> None:
+        found = _named(asset, copy.assets, entry)
+        if found is None or not found.uploaded:
+            self._found.add(release, asset, "missing")
+            return
+        known = self._recorded.get(found.id)
+        followed = entry is not None and entry.followed
+        # Without a ledger a pass takes what may be a copy for one.
+        assumed = entry is None and asset.size == found.size and not (asset.sha256 and found.sha256)
+        keep = self._policy.on_change == "keep"
+        kept = keep and known is not None and not same_content(known, asset)
+        if kept and not is_archive(asset.id):
+            self._changed.append(f"{release.tag} {asset.name}")
+        self._found.pairs.append(
+            Pair(
+                rank,
+                release,
+                asset,
+                found,
+                known.sha256 if known else None,
+                against_source=not (kept or is_archive(asset.id)),
+                keep=keep,
+                theirs=not (ours or assumed or (known and (followed or known.created))),
+            )
+        )
+
+    def _extra(self) -> None:
+        """Copies of this mirror that its settings delete, and those that they keep."""
+        mine = self._policy
+        policy = replace(mine, on_delete="keep", on_deselect="keep", max_deletes=ANY_NUMBER)
+        gone = self._doomed(replace(policy, on_delete="delete"))
+        deselected = self._doomed(replace(policy, on_deselect="delete"))
+        for extra, keeps, text in (
+            (gone, mine.on_delete, 'no longer at the source, and kept (on_delete = "keep")'),
+            (deselected, mine.on_deselect, 'no longer selected, and kept (on_deselect = "keep")'),
+        ):
+            if keeps == "delete":
+                self._found.extra += extra
+            else:
+                names = [" ".join(filter(None, (one.release, one.asset))) for one in extra]
+                self._found.notes += note(text, names)
+
+    def _doomed(self, strict: Policy) -> list[Difference]:
+        """What a policy deletes, from complete listings."""
+        releases, assets = vanished(self._source, self._ledger, strict)
+        gone = replace(
+            self._source, gone_releases=frozenset(releases), gone_assets=frozenset(assets)
+        )
+        copies = Copies(gone, self._target, self._ledger, self._about.source_url)
+        now = self._about.now
+        found = deletions(gone, self._target, self._ledger, strict, copies, now)
+        tags = {release.id: release.tag for release in self._source.releases}
+        extra: list[Difference] = []
+        for _, work in found.releases:
+            names = sorted(name for copy in work.target.assets if (name := self._name(copy)))
+            extra += [Difference(work.target.tag, name, "extra") for name in names or (None,)]
+        for number, works in found.assets.items():
+            names = sorted(name for work in works if (name := self._name(work.target)))
+            extra += [Difference(tags[number], name, "extra") for name in names]
+        return extra
+
+    def _name(self, copy: Asset) -> str | None:
+        """The source's name of a copy of ours; ``None`` for what others made."""
+        known = self._recorded.get(copy.id)
+        return known.source_name if known and known.created else None
 
 
-def _of_its_name(asset: Asset, copies: Collection[Asset]) -> Asset | None:
-    """A copy that differs and is left alone: it is not known to be of this mirror."""
-    return next((copy for copy in copies if asset.name in {copy.name, copy.label}), None)
+def _named(asset: Asset, copies: Collection[Asset], entry: ReleaseEntry | None) -> Asset | None:
+    """What the target has under an asset's name, or under what the server made of that name.
+
+    Where the server changed the name in a way that nobody could foresee, its label tells the
+    source's name, or else the ledger what its answer was.
+    """
+    by_name = {copy.name: copy for copy in copies if not is_temporary(copy.name)}
+    if exact := by_name.get(asset.name):
+        return exact
+    for copy in by_name.values():
+        if copy.label == asset.name and may_become(asset.name, copy.name):
+            return copy
+    known = entry.assets.values() if entry else ()
+    answers = [one.target_name for one in known if one.source_name == asset.name]
+    return next((by_name[name] for name in (*forms(asset.name), *answers) if name in by_name), None)
 
 
-def _extra(
-    source: Snapshot,
-    target: Snapshot | None,
-    ledger: Ledger,
-    policy: Policy,
-    recorded: Mapping[int, AssetEntry],
-    now: datetime,
-) -> list[Difference]:
-    """What a mirror that deletes would delete: from complete listings, and of its own alone."""
-    strict = replace(policy, on_delete="delete", on_deselect="delete", max_deletes=ANY_NUMBER)
-    releases, assets = vanished(source, ledger, strict)
-    gone = replace(source, gone_releases=frozenset(releases), gone_assets=frozenset(assets))
-    copies = Copies(gone, target, ledger, "")
-    found = deletions(gone, target, ledger, strict, copies, now)
-    tags = {release.id: release.tag for release in source.releases}
-    named = [(work.target.tag, copy) for _, work in found.releases for copy in work.target.assets]
-    named += [
-        (tags[number], work.target) for number, works in found.assets.items() for work in works
-    ]
-    return [
-        Difference(tag, recorded[copy.id].source_name, "extra")
-        for tag, copy in named
-        if copy.id in recorded and recorded[copy.id].created
-    ]
+def note(what: str, names: list[str]) -> list[str]:
+    """A note on some releases and assets; none on none."""
+    if not names:
+        return []
+    more = len(names) - MOST_NAMED_IN_NOTE
+    named = ", ".join(names[:MOST_NAMED_IN_NOTE]) + (f" and {more} more" if more > 0 else "")
+    return [f"{what}: {named}"]
 
 
 def doctored(snapshot: Snapshot, digests: Mapping[int, str]) -> Snapshot:
@@ -253,17 +389,63 @@ def note_proof(ledger: Ledger, pair: Pair, sha256: str, *, same: bool) -> None:
             entry.sha256 = sha256 if same else entry.sha256
 
 
-def repairs(plan: Plan, damaged: Collection[int]) -> Plan:
-    """The part of a plan that brings these assets of the source: nothing else is changed or removed."""
+def repairs(plan: Plan, wrong: Collection[Item]) -> Plan:
+    """The part of a plan that mends these releases and assets; nothing else is changed or removed.
+
+    Args:
+        plan: Made with :func:`verifying`.
+        wrong: What is missing or differs.
+    """
+    changed = {release for release, asset in wrong if not asset}
+    touched = {release for release, _ in wrong}
+    assets = {asset for _, asset in wrong if asset}
     works = []
     for work in plan.releases:
-        assets = tuple(
+        kept = tuple(
             action
             for action in work.assets
             if isinstance(action, UploadAsset | ReplaceAsset | RenameAsset)
-            and action.asset.id in damaged
+            and action.asset.id in assets
         )
-        if assets:
-            works.append(replace(work, assets=assets))
+        unseen = work.target is None or work.target.draft  # it is published, at least
+        if kept or work.source.id in (touched if unseen else changed):
+            works.append(replace(work, assets=kept))
     new = any(work.create or work.tag for work in works)
-    return replace(plan, releases=tuple(works), repository=plan.repository if new else None)
+    repository = plan.repository if new else None
+    return replace(plan, releases=tuple(works), repository=repository, obstacles=())
+
+
+def told_once(
+    differences: Mapping[Item, list[Difference]],
+    obstacles: Iterable[Failure],
+    right: Collection[Item],
+) -> tuple[list[Difference], tuple[Failure, ...]]:
+    """Tell each fault once: as a failure where the plan knows its reason, else as a difference.
+
+    An obstacle to what is at the target as it should be matters to no verification.
+
+    Args:
+        differences: What was found.
+        obstacles: What the plan cannot do.
+        right: What was compared and is the same.
+    """
+    wrong = {release for release, _ in differences}
+    failures = tuple(
+        failure
+        for failure in obstacles
+        if (
+            (failure.release_id, failure.asset_id) not in right
+            if failure.asset_id
+            else failure.release_id in wrong
+            if failure.release_id
+            else bool(wrong)
+        )
+    )
+    explained = {(failure.release_id, failure.asset_id) for failure in failures}
+    left = [
+        difference
+        for (release, asset), found in differences.items()
+        if not explained & {(release, asset), (release, 0)}
+        for difference in found
+    ]
+    return left, failures

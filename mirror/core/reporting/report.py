@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Status = Literal["ok", "unchanged", "failed", "interrupted"]
-Kind = Literal["missing", "differing", "extra"]
+DifferenceKind = Literal["missing", "differing", "extra", "text", "flags"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +55,23 @@ class ActionReport:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An asset that is not at the target as it is at the source.
+    """What is not at the target as it is at the source.
 
     Attributes:
         release: The tag.
-        asset: Its name at the source.
-        kind: ``missing`` at the target; ``differing`` bytes; ``extra``: a copy of this mirror of
-            what the source no longer has, or what is no longer selected.
+        asset: Its name at the source; ``None`` for the release itself.
+        kind: ``missing`` at the target; ``differing`` bytes; ``extra``: a copy of this mirror that
+            its settings delete; ``text``: title or body; ``flags``: prerelease or latest.
     """
 
     release: str
-    asset: str
-    kind: Kind
+    asset: str | None
+    kind: DifferenceKind
 
     def __post_init__(self) -> None:
         bound(self, release=MOST_NAMED, asset=MOST_NAMED)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | None]:
         """As it stands in the report document."""
         return {"release": self.release, "asset": self.asset, "kind": self.kind}
 
@@ -81,7 +81,8 @@ class Verified:
     """What a verification of one mirror found.
 
     Attributes:
-        differences: Those that are there now; what was repaired is told by actions.
+        differences: Those that are there now; what was repaired is told by actions. If a repair was
+            interrupted, those that were there before it.
         compared: Assets that were compared.
         read: Of these, those whose bytes were read.
         bytes_read: From both sides together.
