@@ -94,7 +94,7 @@ async def serve(
         announce(
             {
                 "kind": state.kind,
-                "version": state.version,
+                "version": state.version or None,
                 "url": emulator.url,
                 "api_url": emulator.api_url,
                 "upload_url": emulator.upload_url,

@@ -16,7 +16,8 @@ from mirror.emulator.http.error_responses import ApiError, bad_request, forbidde
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
 
-_CREATING = frozenset({"create-release", "create-repository", "upload-asset", "put-contents"})
+_CREATING = frozenset({"POST", "PUT", "PATCH"})
+_NO_CONTENT = frozenset({"create-installation-token", "graphql"})
 
 
 def request_id() -> str:
@@ -49,13 +50,7 @@ async def _checked(call: Call) -> Answer:
     if call.origin == "api" and state.limits.exhausted(call.credential):
         login = call.token.account.login if call.token else request.remote
         raise forbidden(f"API rate limit exceeded for {login}.")
-    wait = state.limits.creating(call.credential) if call.route in _CREATING else 0
-    if wait:
-        raise forbidden(
-            "You have exceeded a secondary rate limit. Please wait a few minutes before you "
-            "try again.",
-            {"Retry-After": str(wait)},
-        )
+    _check_secondary_limits(call)
     version, known = request.headers.get("X-GitHub-Api-Version"), state.api_versions
     if version is not None and known and version not in known:
         listed = ", ".join(f'"{one}"' for one in known)
@@ -65,6 +60,27 @@ async def _checked(call: Call) -> Answer:
             f"supported: {listed}."
         )
     return await call.handler(call)
+
+
+def _check_secondary_limits(call: Call) -> None:
+    """Refuse what is too much for a minute or an hour: 429 for points, 403 for created content.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api: "a 403 or 429
+    response", with `Retry-After`
+    """
+    limits, method = call.state.limits, call.request.method
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    wait = limits.over_points(call.credential, 1 if method in READING else 5)
+    if not wait and method in _CREATING and call.route not in _NO_CONTENT:
+        status = HTTPStatus.FORBIDDEN
+        wait = limits.over_creations(call.credential)
+    if wait:
+        raise ApiError(
+            status,
+            "You have exceeded a secondary rate limit. Please wait a few minutes before you "
+            "try again.",
+            headers={"Retry-After": str(wait)},
+        )
 
 
 def refusal(call: Call, error: ApiError) -> Answer:

@@ -49,8 +49,7 @@ class Host(HostOptions):
     def __post_init__(self) -> None:
         """Begin empty."""
         super().__post_init__()
-        limits = (self.rate_limit or 0, self.anonymous_rate_limit, self.secondary_limit)
-        self.limits = RateLimits(self.time, *limits)
+        self.limits = RateLimits(self.time, self)
         self.contents = ContentStore(discard=self.discard, discard_above=self.discard_above)
         self.git_directories = GitDirectories()
         self.invariants = Invariants()

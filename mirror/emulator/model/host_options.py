@@ -17,6 +17,7 @@ _DIGESTS = (3, 17)
 _IMMUTABLE = (3, 20)
 _MAKE_LATEST = (3, 8)
 _API_VERSIONS = (3, 9)
+_SECOND_API_VERSION = (3, 21)
 
 
 def _parsed(version: str) -> tuple[int, int]:
@@ -33,7 +34,7 @@ class HostOptions:
     Attributes:
         kind: `ghes` (API below `/api/v3`, uploads below `/api/uploads`) or `github` (API at the
             root of its origin, uploads at another).
-        version: The version of GHES; ignored for `github`.
+        version: The version of GHES; becomes empty for `github`, which has none.
         digests: Whether assets show their SHA-256; `None` follows kind and version.
         direct_download: Answer a download with the bytes (200) instead of a 302 to storage.
         ignore_range: Answer a `Range` with everything, as some servers do.
@@ -46,7 +47,8 @@ class HostOptions:
         rate_limit: Requests an hour for a token; 0 turns the limits off, `None` is 5000 on
             `github` and off on `ghes`.
         anonymous_rate_limit: The same without a token.
-        secondary_limit: Requests a minute that create content; 0 is no limit.
+        points_per_minute: In any 60 seconds: a read costs 1, any other request 5; 0 is no limit.
+        creations_per_minute, creations_per_hour: Requests that create content; 0 is no limit.
         isolated_uploads: GHES with subdomain isolation: uploads have an origin of their own.
         private_mode: GHES in private mode: every request needs a token.
         branch_for_releases: Refuse releases of a repository that has tags but no branch as empty.
@@ -70,7 +72,9 @@ class HostOptions:
     upload_rate: int = 0
     rate_limit: int | None = None
     anonymous_rate_limit: int = 60
-    secondary_limit: int = 0
+    points_per_minute: int = 0
+    creations_per_minute: int = 0
+    creations_per_hour: int = 0
     isolated_uploads: bool = False
     private_mode: bool = False
     branch_for_releases: bool = False
@@ -100,5 +104,7 @@ class HostOptions:
             self.first_id = 100_000_001 if public else 1001
         self.has_immutable = release >= _IMMUTABLE
         self.has_make_latest = release >= _MAKE_LATEST
-        versions = API_VERSIONS if public else API_VERSIONS[1:]
+        versions = API_VERSIONS if release >= _SECOND_API_VERSION else API_VERSIONS[1:]
         self.api_versions = versions if release >= _API_VERSIONS else ()
+        if public:
+            self.version = ""

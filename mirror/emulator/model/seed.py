@@ -110,6 +110,11 @@ class SeedOptions(_Strict):
     max_asset_size: int | None = Field(default=None, ge=1)
     upload_rate: int | None = Field(default=None, ge=0)
     private_mode: bool | None = None
+    rate_limit: int | None = Field(default=None, ge=0)
+    anonymous_rate_limit: int | None = Field(default=None, ge=0)
+    points_per_minute: int | None = Field(default=None, ge=0)
+    creations_per_minute: int | None = Field(default=None, ge=0)
+    creations_per_hour: int | None = Field(default=None, ge=0)
 
 
 class Seed(_Strict):

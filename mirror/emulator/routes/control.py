@@ -103,7 +103,9 @@ async def get_state(call: Call) -> Answer:
     """Everything, in a form to compare."""
     state = call.state
     repositories = {r.full_name: _repository(call, r) for r in state.repositories.values()}
-    return Answer.json({"kind": state.kind, "version": state.version, "repositories": repositories})
+    return Answer.json(
+        {"kind": state.kind, "version": state.version or None, "repositories": repositories}
+    )
 
 
 def _repository(call: Call, repository: Repository) -> dict[str, Any]:

@@ -27,16 +27,35 @@ async def test_a_limit_runs_out(start: Callable[..., Any]) -> None:
     assert (await host.get(REPO)).status == 200
 
 
-async def test_a_secondary_limit(start: Callable[..., Any]) -> None:
-    """Too much that creates content is 403 with Retry-After."""
+async def test_content_creation_is_limited(start: Callable[..., Any]) -> None:
+    """Too much that creates content, in any minute or any hour, is 403 with Retry-After."""
     now = [1000.0]
-    host = await start(secondary_limit=1, clock=lambda: now[0])
+    host = await start(creations_per_minute=1, creations_per_hour=2, clock=lambda: now[0])
     await host.draft("a")
     reply = await host.send("POST", R, json={"tag_name": "b", "draft": True})
     assert (reply.status, reply.headers["Retry-After"]) == (403, "60")
     assert "secondary rate limit" in reply.json["message"]
+    assert (await host.get(R)).status == 200  # reading does not count
     now[0] += 60
     await host.draft("b")
+    now[0] += 60
+    reply = await host.send("POST", R, json={"tag_name": "c", "draft": True})
+    assert (reply.status, reply.headers["Retry-After"]) == (403, "3480")
+    now[0] += 3480
+    await host.draft("c")
+
+
+async def test_points_are_limited(start: Callable[..., Any]) -> None:
+    """A read costs 1 point and a write 5; too many in any minute are 429 with Retry-After."""
+    now = [1000.0]
+    host = await start(points_per_minute=7, clock=lambda: now[0])
+    await host.draft("a")
+    now[0] += 20
+    assert [(await host.get(R)).status for _ in range(2)] == [200, 200]
+    reply = await host.get(R)
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "40")
+    now[0] += 40
+    assert (await host.get(R)).status == 200
 
 
 async def test_ghes_has_no_limits(host: Any) -> None:
