@@ -6,6 +6,10 @@ import asyncio
 import heapq
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -52,6 +56,49 @@ class VirtualClock:
             with self._lock:
                 self._wakes.remove(wake)
                 heapq.heapify(self._wakes)
+
+
+class PatientClock(VirtualClock):
+    """A virtual clock that advances only when no request is under way: requests take no time.
+
+    For one event loop.
+
+    Args:
+        requests: How many requests were begun, and how many were answered.
+    """
+
+    POLL = 0.002
+    """Seconds of the machine; two looks that see nothing new prove that nothing is under way."""
+
+    def __init__(self, requests: Callable[[], tuple[int, int]]) -> None:
+        super().__init__()
+        self._requests = requests
+        self._before = (-1, -1)
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    async def sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._sleepers:
+            loop.call_later(self.POLL, self._advance)
+        self._count += 1
+        woken = loop.create_future()
+        heapq.heappush(self._sleepers, (self.seconds + max(0.0, seconds), self._count, woken))
+        await woken
+
+    def _advance(self) -> None:
+        sleepers, requests = self._sleepers, self._requests()
+        quiet = requests == self._before and requests[0] == requests[1]
+        self._before = requests
+        if quiet:
+            self._before = (-1, -1)
+            self.seconds = max(self.seconds, sleepers[0][0])
+            while sleepers and sleepers[0][0] <= self.seconds:
+                woken = heapq.heappop(sleepers)[2]
+                if not woken.done():
+                    woken.set_result(None)
+        if sleepers:
+            asyncio.get_running_loop().call_later(self.POLL, self._advance)
 
 
 class MachineClock(VirtualClock):

@@ -50,6 +50,7 @@ class World:
         self.mirrors = mirrors
         self.extra = extra
         self.hosts = hosts
+        self.source_limits = self.target_limits = ""  # keys of one host
         self.tls = tls
         self.source = source or GitHubState(kind="github")
         self.target = target or GitHubState(kind="ghes", version="3.17")
@@ -99,13 +100,13 @@ url = "{target.url}"
 api_url = "{target.api_url}"
 upload_origin = "{origin(target.upload_url)}"
 token = "env:TARGET_TOKEN"
-{self.hosts}
+{self.hosts}{self.target_limits}
 
 [sources.github]
 url = "{source.url}"
 api_url = "{source.api_url}"
 token = "env:SOURCE_TOKEN"
-{self.hosts}
+{self.hosts}{self.source_limits}
 
 [ledger]
 directory = "{self.ledger}"

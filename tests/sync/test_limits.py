@@ -1,0 +1,170 @@
+"""Passes over many mirrors at an emulated github.com that enforces its secondary limits."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from mirror.emulator import GitHubState
+from support.clock import PatientClock
+from support.seed import EVERYTHING
+from support.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mirror.core.reporting.report import Report
+
+# github.com's limits at full size; else both are smaller, and the passes as long.
+MIRRORS, POINTS, A_MINUTE, AN_HOUR = (2000, 900, 80, 500) if EVERYTHING else (80, 40, 16, 200)
+AT_ONCE = "[sync]\nrepositories = 64\n"
+LIMITS = f"""
+points_per_minute = {POINTS}
+writes_per_minute = {A_MINUTE}
+writes_per_hour = {AN_HOUR}
+"""
+
+
+def github() -> GitHubState:
+    """A host that answers 403 and 429 above github.com's limits; the primary one is off."""
+    return GitHubState(
+        kind="github",
+        rate_limit=0,
+        points_per_minute=POINTS,
+        creations_per_minute=A_MINUTE,
+        creations_per_hour=AN_HOUR,
+    )
+
+
+class Use(NamedTuple):
+    """What a pass sent to the limited host.
+
+    Attributes:
+        seconds: Until its last request; what it does afterwards waits for no limit.
+        demanded: The same of the fastest client that the limits allow.
+        whole: The whole pass.
+    """
+
+    requests: int
+    points: int
+    created: int
+    refused: int
+    seconds: float
+    demanded: float
+    whole: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.requests} requests, {self.points} points, {self.created} created,"
+            f" {self.refused} refused; the last after {self.seconds:.0f} s, where the limits demand"
+            f" {self.demanded:.0f} s; the whole pass took {self.whole:.0f} s"
+        )
+
+
+def use(host: GitHubState, began: float, ended: float) -> Use:
+    """Sum up the log."""
+    log = [record for record in host.requests if record.origin in {"api", "uploads"}]
+    costs = [1 if record.method in {"GET", "HEAD"} else 5 for record in log]
+    created = [record.method in {"POST", "PUT", "PATCH"} for record in log]
+    return Use(
+        len(log),
+        sum(costs),
+        sum(created),
+        sum(record.status in {403, 429} for record in log),
+        log[-1].time - began,
+        max(
+            fastest(costs, POINTS, 60),
+            fastest(created, A_MINUTE, 60),
+            fastest(created, AN_HOUR, 3600),
+        ),
+        ended - began,
+    )
+
+
+def fastest(costs: Sequence[int], limit: int, seconds: float) -> float:
+    """When the last request can be sent if each is sent as soon as one limit allows it."""
+    now, total = 0.0, 0
+    sent: deque[tuple[float, int]] = deque()
+    for cost in costs:
+        while total + cost > limit:
+            moment, amount = sent.popleft()
+            now, total = max(now, moment + seconds), total - amount
+        sent.append((now, cost))
+        total += cost
+    return now
+
+
+def world_of(directory: Path, source: GitHubState, target: GitHubState | None = None) -> World:
+    """Two hosts whose clock stands still while requests are under way: they take no time."""
+
+    def requests() -> tuple[int, int]:
+        hosts = (world.source, world.target)
+        return sum(len(host.requests) for host in hosts), sum(host.count() for host in hosts)
+
+    clock = PatientClock(requests)
+    fill(source, MIRRORS)
+    world = World(
+        directory, mirrors(MIRRORS), source=source, target=target, extra=AT_ONCE, clock=clock
+    )
+    world.target.add_organization("octo")
+    return world
+
+
+def mirrors(count: int) -> str:
+    return "".join(f'[[mirrors]]\nsource = "octo/tool-{n}"\n' for n in range(count))
+
+
+def fill(source: GitHubState, count: int) -> None:
+    """Repositories with one release of one small asset each."""
+    for number in range(count):
+        name = f"octo/tool-{number}"
+        source.add_repository(name)
+        source.add_release(name, "v1", assets={"a.txt": b"a"})
+
+
+async def measured(world: World, host: GitHubState) -> tuple[Report, Use]:
+    host.reset_requests()
+    began = world.time()
+    report = await world.sync()
+    return report, use(host, began, world.time())
+
+
+def tell(what: str, used: Use) -> None:
+    """Print the figures; `pytest -rP` shows them."""
+    sys.stdout.write(f"{MIRRORS} mirrors, {what}: {used}\n")
+
+
+@pytest.mark.timeout(1800 if EVERYTHING else 120)
+async def test_as_a_source(tmp_path: Path) -> None:
+    """Points: no 403, no 429, and no pass takes 5 % longer than the limit demands; a small one no time."""
+    source = github()
+    world = world_of(tmp_path, source)
+    world.source_limits = LIMITS
+    async with world:
+        first, cold = await measured(world, source)
+        tell("github.com as the source", cold)
+        world.clock.advance(60)
+        second, idle = await measured(world, source)
+        tell("unchanged", idle)
+    assert (first.status, second.status) == ("ok", "unchanged")
+    for one in (cold, idle):
+        assert one.refused == 0
+        assert one.seconds <= one.demanded * 1.05 + 1
+
+
+@pytest.mark.timeout(3600 if EVERYTHING else 120)
+async def test_as_the_target(tmp_path: Path) -> None:
+    """Writes: no 403, no 429, and the pass takes no 5 % longer than the limits demand."""
+    target = github()
+    world = world_of(tmp_path, GitHubState(kind="ghes", version="3.17"), target)
+    world.target_limits = LIMITS
+    async with world:
+        report, used = await measured(world, target)
+        tell("github.com as the target", used)
+    assert report.status == "ok"
+    assert used.refused == 0
+    assert used.seconds <= used.demanded * 1.05 + 1
