@@ -17,7 +17,8 @@ HEAD = """\
 
 release-mirror is licensed under the Apache License 2.0. This page lists the packages that it needs
 at run time and their licences. pip installs them; release-mirror's own distribution contains none of
-them. Packages that only the tests need are not listed.
+them. Packages that only the tests need are not listed. The source distribution's tests contain extracts of
+GitHub's OpenAPI descriptions from the npm package `@octokit/openapi` (MIT, `tests/support/openapi_descriptions/LICENSE`).
 
 `tests/support/licences.py` generates this page from the metadata of the installed packages, and a test
 keeps it up to date.

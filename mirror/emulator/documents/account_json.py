@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mirror.emulator.documents.shared import Document, dumps, node_id
 
@@ -26,7 +27,8 @@ _USER_LINKS = {
 
 def account(host: Host, of: Account) -> Document:
     """An account as it appears inside other documents."""
-    url = f"{host.addresses.api}/users/{of.login}"
+    url = f"{host.addresses.api}/users/{quote(of.login)}"
+    page = f"apps/{of.login.removesuffix('[bot]')}" if of.type == "Bot" else of.login
     return {
         "login": of.login,
         "id": of.id,
@@ -34,7 +36,7 @@ def account(host: Host, of: Account) -> Document:
         "avatar_url": f"{host.addresses.web}/avatars/u/{of.id}?v=4",
         "gravatar_id": "",
         "url": url,
-        "html_url": f"{host.addresses.web}/{of.login}",
+        "html_url": f"{host.addresses.web}/{page}",
         **{key: url + suffix for key, suffix in _USER_LINKS.items()},
         "type": of.type,
         "site_admin": False,

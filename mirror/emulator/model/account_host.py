@@ -85,7 +85,7 @@ class AccountHost(Host):
             client_id: What its tokens may name instead of the id.
             public_key: RSA modulus and exponent; `None` accepts any signature.
         """
-        bot = self.add_user(f"app-{number}[bot]")
+        bot = self.account(f"app-{number}[bot]", "Bot")
         made = App(number, client_id or f"Iv1.{number}", bot, public_key)
         for login, permission in installations.items():
             account = self.account(login)

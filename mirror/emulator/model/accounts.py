@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-AccountType = Literal["User", "Organization"]
+AccountType = Literal["User", "Organization", "Bot"]
 Permission = Literal["none", "read", "write", "admin"]
 LEVELS: tuple[Permission, ...] = ("none", "read", "write", "admin")
 
@@ -17,7 +17,7 @@ def allows(level: Permission, need: Permission) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """A user or an organization; `json` caches its rendered document."""
+    """A user, an organization or the bot of an App; `json` caches its rendered document."""
 
     id: int
     login: str
@@ -80,3 +80,8 @@ class App:
     account: Account
     public_key: tuple[int, int] | None
     installations: dict[str, Installation] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """Its name in addresses."""
+        return self.account.login.removesuffix("[bot]")

@@ -6,17 +6,19 @@ import secrets
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents import app_json as documents
+from mirror.emulator.documents.account_json import account
+from mirror.emulator.documents.shared import Document, node_id
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.authentication import calling_app
 from mirror.emulator.http.error_responses import forbidden, not_found
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import Token
+from mirror.emulator.model.iso_time import iso
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
-    from mirror.emulator.model.accounts import App, Installation
+    from mirror.emulator.model.accounts import App, Installation, Permission
 
 LIFETIME = 3600
 """Seconds for which an installation token is valid."""
@@ -24,12 +26,60 @@ LIFETIME = 3600
 routes = Routes()
 
 
+def _permissions(level: Permission) -> dict[str, str]:
+    found = {"contents": "read" if level == "read" else "write", "metadata": "read"}
+    return found | ({"administration": "write"} if level == "admin" else {})
+
+
+def _installation(call: Call, app: App, of: Installation) -> Document:
+    api, web = call.state.addresses.api, call.state.addresses.web
+    return {
+        "id": of.id,
+        "app_id": app.id,
+        "app_slug": app.slug,
+        "client_id": app.client_id,
+        "account": account(call.state, of.account),
+        "target_id": of.account.id,
+        "target_type": of.account.type,
+        "access_tokens_url": f"{api}/app/installations/{of.id}/access_tokens",
+        "repositories_url": f"{api}/installation/repositories",
+        "html_url": f"{web}/organizations/{of.account.login}/settings/installations/{of.id}",
+        "repository_selection": "all",
+        "permissions": _permissions(of.permission),
+        "events": [],
+        "single_file_name": None,
+        "has_multiple_single_files": False,
+        "single_file_paths": [],
+        "created_at": app.account.created_at,
+        "updated_at": app.account.created_at,
+        "suspended_by": None,
+        "suspended_at": of.suspended_at,
+    }
+
+
 @routes.route("GET", "/app", "get-app")
 async def get_app(call: Call) -> Answer:
     """The App that calls."""
     app = calling_app(call.state, call.token)
-    slug = app.account.login.removesuffix("[bot]")
-    return Answer.json({"id": app.id, "client_id": app.client_id, "slug": slug, "name": slug})
+    shown = account(call.state, app.account)
+    return Answer.json(
+        {
+            "id": app.id,
+            "client_id": app.client_id,
+            "slug": app.slug,
+            "node_id": node_id("App", app.id),
+            "owner": shown,
+            "name": app.slug,
+            "description": None,
+            "external_url": shown["html_url"],
+            "html_url": shown["html_url"],
+            "created_at": app.account.created_at,
+            "updated_at": app.account.created_at,
+            "permissions": _permissions("admin"),
+            "events": [],
+            "installations_count": len(app.installations),
+        }
+    )
 
 
 @routes.route("GET", "/app/installations", "list-app-installations")
@@ -40,7 +90,7 @@ async def list_app_installations(call: Call) -> Answer:
     return call.page_of(
         installations,
         "/app/installations",
-        lambda installation: documents.installation(call.state, app, installation),
+        lambda installation: _installation(call, app, installation),
     )
 
 
@@ -56,7 +106,7 @@ def _numbered(call: Call, app: App) -> Installation:
 async def get_installation(call: Call) -> Answer:
     """An installation by its number."""
     app = calling_app(call.state, call.token)
-    return Answer.json(documents.installation(call.state, app, _numbered(call, app)))
+    return Answer.json(_installation(call, app, _numbered(call, app)))
 
 
 @routes.route("GET", "/orgs/{login}/installation", "get-app-installation")
@@ -69,7 +119,7 @@ async def get_installation_of_account(call: Call) -> Answer:
     repo = call.params.get("repo")
     if found is None or (repo is not None and call.state.find(login, repo) is None):
         raise not_found()
-    return Answer.json(documents.installation(call.state, app, found))
+    return Answer.json(_installation(call, app, found))
 
 
 @routes.route(
@@ -82,13 +132,20 @@ async def create_installation_token(call: Call) -> Answer:
     installation = _numbered(call, app)
     if installation.suspended_at is not None:
         raise forbidden("This installation has been suspended")
+    expires_at = call.state.clock() + LIFETIME
     token = Token(
         f"ghs_{secrets.token_hex(18)}",
         app.account,
         owners={installation.account.login.lower(): installation.permission},
         scopes=None,
-        expires_at=call.state.clock() + LIFETIME,
+        expires_at=expires_at,
     )
     call.state.tokens[token.value] = token
     call.state.touched()
-    return Answer.json(documents.installation_token(token), HTTPStatus.CREATED)
+    made = {
+        "token": token.value,
+        "expires_at": iso(expires_at),
+        "permissions": _permissions(installation.permission),
+        "repository_selection": "all",
+    }
+    return Answer.json(made, HTTPStatus.CREATED)

@@ -12,21 +12,54 @@ from mirror.emulator.model.host_options import API_VERSIONS
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
 
+_ROOT = {
+    "authorizations": "/authorizations",
+    "code_search": "/search/code?q={query}{&page,per_page,sort,order}",
+    "commit_search": "/search/commits?q={query}{&page,per_page,sort,order}",
+    "current_user": "/user",
+    "current_user_repositories": "/user/repos{?type,page,per_page,sort}",
+    "emails": "/user/emails",
+    "emojis": "/emojis",
+    "events": "/events",
+    "feeds": "/feeds",
+    "followers": "/user/followers",
+    "following": "/user/following{/target}",
+    "gists": "/gists{/gist_id}",
+    "hub": "/hub",
+    "issue_search": "/search/issues?q={query}{&page,per_page,sort,order}",
+    "issues": "/issues",
+    "keys": "/user/keys",
+    "label_search": "/search/labels?q={query}&repository_id={repository_id}{&page,per_page}",
+    "notifications": "/notifications",
+    "organization": "/orgs/{org}",
+    "organization_repositories": "/orgs/{org}/repos{?type,page,per_page,sort}",
+    "organization_teams": "/orgs/{org}/teams",
+    "public_gists": "/gists/public",
+    "rate_limit": "/rate_limit",
+    "repository": "/repos/{owner}/{repo}",
+    "repository_search": "/search/repositories?q={query}{&page,per_page,sort,order}",
+    "starred": "/user/starred{/owner}{/repo}",
+    "starred_gists": "/gists/starred",
+    "topic_search": "/search/topics?q={query}{&page,per_page}",
+    "user": "/users/{user}",
+    "user_organizations": "/user/orgs",
+    "user_repositories": "/users/{user}/repos{?type,page,per_page,sort}",
+    "user_search": "/search/users?q={query}{&page,per_page,sort,order}",
+}
+"""The addresses of the API's root, https://docs.github.com/en/rest/meta/meta#github-api-root."""
+
 routes = Routes()
 
 
 @routes.route("GET", "/", "get-root")
 async def get_root(call: Call) -> Answer:
     """The addresses of the API."""
-    api = call.state.addresses.api
-    return Answer.json(
-        {
-            "current_user_url": f"{api}/user",
-            "repository_url": f"{api}/repos/{{owner}}/{{repo}}",
-            "organization_url": f"{api}/orgs/{{org}}",
-            "rate_limit_url": f"{api}/rate_limit",
-        }
+    api, web = call.state.addresses.api, call.state.addresses.web
+    made = {f"{name}_url": api + path for name, path in _ROOT.items()}
+    made["current_user_authorizations_html_url"] = (
+        f"{web}/settings/connections/applications{{/client_id}}"
     )
+    return Answer.json(made)
 
 
 @routes.route("GET", "/meta", "get-meta")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mirror.emulator.documents.repository_json import repository as document_of
 from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import invalid, item
+from mirror.emulator.http.error_responses import invalid, item, not_found
 from mirror.emulator.http.permissions import require_creation, require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account
 
 REPOSITORY = "/repos/{owner}/{repo}"
+IMMUTABLE = f"{REPOSITORY}/immutable-releases"
 routes = Routes()
 
 
@@ -83,6 +84,24 @@ async def update_repository(call: Call) -> Answer:
 async def delete_repository(call: Call) -> Answer:
     """Delete a repository."""
     call.state.delete_repository(call.repository("admin").full_name)
+    return Answer.nothing()
+
+
+@routes.route("GET", IMMUTABLE, "get-immutable-releases")
+@routes.route("PUT", IMMUTABLE, "set-immutable-releases")
+@routes.route("DELETE", IMMUTABLE, "set-immutable-releases")
+async def immutable_releases(call: Call) -> Answer:
+    """Whether releases are immutable once published (404: they are not), or turn that on or off.
+
+    Source: https://docs.github.com/en/rest/repos/repos#check-if-immutable-releases-are-enabled-for-a-repository
+    """
+    found, method = call.repository("admin"), call.request.method
+    if not call.state.has_immutable or (method == "GET" and not found.immutable_releases):
+        raise not_found()
+    if method == "GET":
+        return Answer.json({"enabled": True, "enforced_by_owner": False})
+    found.immutable_releases = method == "PUT"
+    call.state.changed(found)
     return Answer.nothing()
 
 
