@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,6 @@ class Answer:
     @classmethod
     def page(cls, title: str, status: int = 200) -> Answer:
         """A page for people."""
-        html = (
-            f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
-        )
+        text = escape(title)
+        html = f"<!DOCTYPE html><html><head><title>{text}</title></head><body>{text}</body></html>"
         return cls(status, html.encode(), content_type=HTML)

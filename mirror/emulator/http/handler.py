@@ -37,7 +37,7 @@ async def _unknown(_call: Call) -> Answer:
     raise not_found()
 
 
-_UNKNOWN = Route("*", "*", UNKNOWN, _unknown)
+_UNKNOWN = Route("web", "*", "*", UNKNOWN, _unknown)
 
 
 class RequestHandler:
@@ -167,6 +167,7 @@ class RequestHandler:
             answer = await call.handler(call)
         except ApiError as error:
             answer = Answer.page(error.message, error.status)
+            answer.headers |= error.headers
         answer.headers["X-GitHub-Request-Id"] = request_id()
         return answer
 

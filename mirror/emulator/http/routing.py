@@ -23,11 +23,13 @@ class Route:
     """A method and a template with a name.
 
     Attributes:
-        template: `{name}` is one segment, `{name*}` at the end is the rest.
+        origin: Where it is.
+        template: `{name}` is one segment, `{name*}` is one or more.
         name: What faults and records call it.
         octets: Its name when the client accepts bytes, if that is another route to GitHub.
     """
 
+    origin: Origin
     method: str
     template: str
     name: str
@@ -54,16 +56,23 @@ class Routes:
     """The routes of one resource, which its handlers join by a decorator."""
 
     def __init__(self, origin: Origin = "api") -> None:
-        self.origin = origin
+        self._origin = origin
         self.all: list[Route] = []
 
     def route(
-        self, method: str, template: str, name: str, *, octets: str = ""
+        self,
+        method: str,
+        template: str,
+        name: str,
+        *,
+        octets: str = "",
+        origin: Origin | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Register a handler under a stable name."""
+        """Register a handler under a stable name, at the resource's origin or at another."""
 
         def register(handler: Handler) -> Handler:
-            self.all.append(Route(method, template, name, handler, octets))
+            where = origin or self._origin
+            self.all.append(Route(where, method, template, name, handler, octets))
             return handler
 
         return register
@@ -80,13 +89,13 @@ class RouteTable:
     """
 
     def __init__(self, tables: Iterable[Routes]) -> None:
-        found = [(table.origin, route) for table in tables for route in table.all]
-        found.sort(key=lambda entry: entry[1].precedence)
+        found = [route for table in tables for route in table.all]
+        found.sort(key=lambda route: route.precedence)
         self._routes: dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]] = {}
-        for origin, route in found:
+        for route in found:
             entry = (route.pattern, route)
-            self._routes.setdefault((origin, route.method), []).append(entry)
-        public = [route for origin, route in found if origin != "control"]
+            self._routes.setdefault((route.origin, route.method), []).append(entry)
+        public = [route for route in found if route.origin != "control"]
         self.names = frozenset({UNKNOWN, *(r.name for r in public), *(r.octets for r in public)})
         self.names -= {""}
 

@@ -27,7 +27,6 @@ ROUTE_TABLE = RouteTable(
         account_routes.routes,
         app_routes.routes,
         archives.routes,
-        archives.storage_routes,
         asset_routes.routes,
         content_routes.routes,
         control.routes,
