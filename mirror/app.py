@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.reader import BundleReader
+from mirror.bundle.signature import AllowedSigners, SigningKey
+from mirror.bundle.writer import BundleWriter
 from mirror.check.checker import Checker, CheckResult
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.report import Observers
@@ -20,6 +24,7 @@ from mirror.github.allowance import Allowance
 from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
+from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import Batch
@@ -36,6 +41,7 @@ from mirror.verify.verifier import verify_mirror
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from mirror.config import Config, SecretRef, Secrets
@@ -71,7 +77,7 @@ class Shared:
 
     Attributes:
         transfers, rate: What the slots and the bandwidth were made for.
-        git_directory, spool_directory: No directory ever has two owners.
+        git_directory, spool_directory, bundle: No directory ever has two owners.
         allowances: Of each credential, by its fingerprint, the host's address, and the limits.
     """
 
@@ -84,14 +90,16 @@ class Shared:
     pusher: TagPusher
     spool: Spool
     allowances: dict[tuple[object, ...], Allowance] = field(default_factory=dict)
+    bundle: WritableDirectory | None = None
 
     @classmethod
-    def of(cls, config: Config, clock: Clock, before: Shared | None) -> Shared:
+    def of(cls, config: Config, secrets: Secrets, clock: Clock, before: Shared | None) -> Shared:
         """Made as configured; what was there before is kept where its settings are the same."""
         sync = config.sync
         # A transfer holds a connection of both of its hosts to its end.
-        connections = (host.max_connections for host in config.hosts.values())
-        transfers = min(sync.transfers, *connections)
+        servers = (host for host in config.hosts.values() if host.url)
+        connections = (host.max_connections for host in servers)
+        transfers = min([sync.transfers, *connections])
         git_directory = config.ledger.directory / "git"
         spool_directory = sync.spool_directory or config.ledger.directory / "spool"
         slots = (
@@ -119,6 +127,7 @@ class Shared:
             pusher,
             spool,
             before.allowances if before else {},
+            _target_bundle(config, secrets, clock, before.bundle if before else None),
         )
 
     def allowance(self, address: str, auth: Auth, limits: Limits, clock: Clock) -> Allowance:
@@ -148,7 +157,7 @@ class App:
         clock: Clock,
         observer: Observer,
         shared: Shared,
-        workers: Workers[Mapping[str, GitHubClient]],
+        workers: Workers[Mapping[str, Any]],
     ) -> None:
         self._config = config
         self._ledgers = ledgers
@@ -321,10 +330,10 @@ async def open_app(
     observer = observer or Observers()
     retry = RetryPolicy(attempts=config.sync.attempts)
     ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
-    shared = Shared.of(config, clock, before)
+    shared = Shared.of(config, secrets, clock, before)
     async with AsyncExitStack() as stack:
-        sides: dict[str, TargetEndpoint] = {}
-        others = {}
+        sides: dict[str, Endpoint] = {}
+        others: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {}
         home = asyncio.get_running_loop()
 
         def seen_elsewhere(seen: RequestSeen) -> None:
@@ -332,6 +341,10 @@ async def open_app(
                 home.call_soon_threadsafe(on_request, seen)
 
         for name, host in config.hosts.items():
+            if host.bundle:
+                sides[name] = side = _bundle_side(name, host, host.bundle, shared.bundle, clock)
+                others[name] = partial(nullcontext, side.store.client)
+                continue
             auth = _auth(name, host, config, secrets, clock)
             limits = _limits(host)
             allowance = shared.allowance(host.api_url or host.url, auth, limits, clock)
@@ -341,6 +354,9 @@ async def open_app(
             sides[name] = _side(name, host, client)
             others[name] = partial(connect, seen_elsewhere, client.state)
         target = sides.pop("target")
+        assert isinstance(target, TargetEndpoint)  # noqa: S101 - it was made so
+        if shared.bundle:
+            stack.callback(shared.bundle.close)
         workers = await stack.enter_async_context(Workers(partial(_opened, others)))
         yield App(
             config,
@@ -356,8 +372,8 @@ async def open_app(
 
 @asynccontextmanager
 async def _opened(
-    makers: Mapping[str, Callable[[], GitHubClient]],
-) -> AsyncIterator[Mapping[str, GitHubClient]]:
+    makers: Mapping[str, Callable[[], AbstractAsyncContextManager[Any]]],
+) -> AsyncIterator[Mapping[str, Any]]:
     """Open clients of all hosts for another thread, in its event loop."""
     async with AsyncExitStack() as stack:
         yield {name: await stack.enter_async_context(make()) for name, make in makers.items()}
@@ -519,3 +535,43 @@ def _side(name: str, host: Host, client: GitHubClient) -> TargetEndpoint:
         response_timeout=host.response_timeout.total_seconds(),
         git=_git(name, host, client),
     )
+
+
+_UNCHECKED = (
+    "the signature of the bundle {} is not checked: set allowed_signers, so that only what was"
+    " signed is believed"
+)
+
+
+def _target_bundle(
+    config: Config, secrets: Secrets, clock: Clock, before: WritableDirectory | None
+) -> WritableDirectory | None:
+    """The bundle that is written to; the same one while the same directory is configured."""
+    host = config.target
+    if host.bundle is None:
+        return None
+    key = None
+    if host.sign_with:
+        key = SigningKey(partial(_read_secret, secrets, host.sign_with))
+    if before and before.path == host.bundle:
+        before.key = key
+        return before
+    return WritableDirectory(host.bundle, Files(), clock, key)
+
+
+def _bundle_side(
+    name: str, host: Host, path: Path, target: WritableDirectory | None, clock: Clock
+) -> Endpoint:
+    about: dict[str, Any] = {
+        "name": name,
+        "url": f"bundle:{path}",
+        "credential": "bundle",
+        "counted": False,
+    }
+    if name == "target" and target:
+        writer = BundleWriter(name, target, clock)
+        return TargetEndpoint(api_url=writer.client.api_url, store=writer, **about)
+    signers = AllowedSigners(host.allowed_signers) if host.allowed_signers else None
+    reader = BundleReader(name, BundleDirectory(path, signers), clock)
+    warnings = () if signers else (_UNCHECKED.format(path),)
+    return Endpoint(api_url=reader.client.api_url, store=reader, warnings=warnings, **about)

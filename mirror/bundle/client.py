@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.domain.capabilities import Capabilities
+from mirror.core.ledger.index import HostRecord
 from mirror.core.reporting.report import RequestCount
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from mirror.core.circuit_breaker import Lane
     from mirror.core.clock import Clock
+    from mirror.core.host import Quota
     from mirror.errors import MirrorError
 
 CAPABILITIES = Capabilities(
@@ -41,8 +43,8 @@ class BundleClient:
         rate_limit, paused_until: A bundle has none.
     """
 
-    rate_limit = None
-    paused_until = None
+    rate_limit: Quota | None = None
+    paused_until: datetime | None = None
 
     def __init__(
         self, name: str, api_url: str, clock: Clock, ping: Callable[[], Awaitable[object]]
@@ -71,6 +73,10 @@ class BundleClient:
         """No limit, no pause."""
         return 0.0
 
+    def paced_for(self) -> float:
+        """No limit, no wait."""
+        return 0.0
+
     def closed_for(self) -> float:
         """It is never closed."""
         return 0.0
@@ -82,6 +88,14 @@ class BundleClient:
     def host_time(self) -> datetime:
         """This machine's time."""
         return self.clock.now()
+
+    def record(self, before: HostRecord | None = None) -> HostRecord:
+        """Nothing is kept of it."""
+        del before
+        return HostRecord()
+
+    def restore(self, record: HostRecord) -> None:
+        """Nothing was kept of it."""
 
     async def capabilities(self) -> Capabilities:
         """What a bundle can do."""

@@ -140,7 +140,36 @@ class BundleDirectory:
             raise BundleError(f"{what} of the bundle is damaged: {path}")
         return layout.decode(content, shape, what)
 
-    def identity(self) -> str:
+
+class WritableDirectory(BundleDirectory):
+    """A bundle that one process at a time writes to.
+
+    Args:
+        path: The directory.
+        files: The operations on the disk.
+        clock: The time, for the index.
+        key: Signs the index; ``None`` for no signature.
+
+    Attributes:
+        key: The same; it may be replaced.
+        identity: The bundle's UUID, also where it has no index yet.
+    """
+
+    def __init__(
+        self, path: Path, files: Files, clock: Clock, key: SigningKey | None = None
+    ) -> None:
+        super().__init__(path)
+        self.key = key
+        self.identity = self._read_identity()
+        self._files = files
+        self._clock = clock
+        self._lock: int | None = None
+        self._writing: set[object] = set()
+        self._taking = threading.Lock()  # assets are stored in other threads, too
+        self._committing = asyncio.Lock()
+        self._pending: dict[str, tuple[Descriptor, ...]] = {}
+
+    def _read_identity(self) -> str:
         """The bundle's UUID; a new one where there is no bundle yet, and none can be read. It blocks."""
         with suppress(BundleError):
             content = read_file(self.path / layout.INDEX_FILE, layout.LARGEST_INDEX)
@@ -150,44 +179,29 @@ class BundleDirectory:
             return str(uuid.UUID(content.decode(errors="replace")))
         return str(uuid.uuid4())
 
-
-class WritableDirectory(BundleDirectory):
-    """A bundle that one process at a time writes to.
-
-    Args:
-        path: The directory.
-        files: The operations on the disk.
-        clock: The time, for the index.
-        identity: The UUID of a bundle that has none yet.
-        key: Signs the index; ``None`` for no signature.
-    """
-
-    def __init__(
-        self, path: Path, files: Files, clock: Clock, identity: str, key: SigningKey | None
-    ) -> None:
-        super().__init__(path)
-        self._files = files
-        self._clock = clock
-        self._identity = identity
-        self._key = key
-        self._lock: int | None = None
-        self._taking = threading.Lock()  # assets are stored in other threads, too
-        self._committing = asyncio.Lock()
-        self._pending: dict[str, tuple[Descriptor, ...]] = {}
-
     @property
     def staging(self) -> Path:
         """Where work is kept that is not in the index yet."""
         return self.path / layout.STAGING
 
-    async def begin(self) -> None:
-        """Make the directory, and keep others from writing until :meth:`close`.
+    async def begin(self, work: object) -> None:
+        """Make the directory, and keep other processes from writing until all work has ended.
+
+        Args:
+            work: What :meth:`end` is told when it is over.
 
         Raises:
             BundleError: Another process writes to it, or it cannot be made.
         """
         if self._lock is None:
             await unbroken(self._take)
+        self._writing.add(work)
+
+    def end(self, work: object) -> None:
+        """Some work is over; after the last one others may write."""
+        self._writing.discard(work)
+        if not self._writing:
+            self.close()
 
     def close(self) -> None:
         """Let others write."""
@@ -220,7 +234,7 @@ class WritableDirectory(BundleDirectory):
             if not self._files.exists(self.path / layout.MARKER_FILE):
                 self._save(layout.MARKER_FILE, layout.MARKER)
             if not self._files.exists(self.path / layout.INDEX_FILE):
-                self._save(layout.IDENTITY_FILE, self._identity.encode())
+                self._save(layout.IDENTITY_FILE, self.identity.encode())
             self._lock = lock
 
     def create(self) -> tuple[int, Path]:
@@ -276,7 +290,7 @@ class WritableDirectory(BundleDirectory):
 
     async def _replace(self, batch: Mapping[str, Sequence[Descriptor]]) -> None:
         now = await self.contents()
-        index = now.index if now else Index(self._identity)
+        index = now.index if now else Index(self.identity)
         kept = (d for d in index.manifests if d.repository is None or d.repository.key not in batch)
         new = Index(
             index.identity,
@@ -287,7 +301,7 @@ class WritableDirectory(BundleDirectory):
         )
         content = new.encode()
         digest = layout.digest_of(content)
-        signature = await self._key.sign(content) if self._key else None
+        signature = await self.key.sign(content) if self.key else None
         await unbroken(self._install, content, digest, signature, new.predecessor)
 
     def _install(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mirror.bundle import layout
 from mirror.bundle.directory import on_disk
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.staging import Staging, stored_id
@@ -48,18 +47,14 @@ class BundleWriter(BundleReader):
         name: The bundle's configured name.
         directory: The bundle.
         clock: The time.
-        identity: The bundle's UUID.
     """
 
-    def __init__(
-        self, name: str, directory: WritableDirectory, clock: Clock, identity: str
-    ) -> None:
+    def __init__(self, name: str, directory: WritableDirectory, clock: Clock) -> None:
         super().__init__(name, directory, clock)
-        self.client.api_url = f"bundle:{identity}"
+        self.client.api_url = f"bundle:{directory.identity}"
         self._directory: WritableDirectory = directory
         self._clock = clock
         self._stagings: dict[str, Staging] = {}
-        self._writing: set[str] = set()
         self._saved_at: dict[tuple[str, int], float] = {}
         self._changing = threading.Lock()  # assets arrive in other threads, too
 
@@ -233,9 +228,7 @@ class BundleWriter(BundleReader):
             await self._directory.commit(repo, descriptors)
         await unbroken(staging.forget, received)
         del self._stagings[repo.key]
-        self._writing.discard(repo.key)
-        if not self._writing:
-            self._directory.close()
+        self._directory.end(repo.key)
         for key in [key for key in self._saved_at if key[0] == repo.key]:
             del self._saved_at[key]
 
@@ -247,8 +240,7 @@ class BundleWriter(BundleReader):
         Raises:
             BundleError: Another process writes to it, or it cannot be made.
         """
-        await self._directory.begin()
-        self._writing.add(repo.key)
+        await self._directory.begin(repo.key)
         return self._directory
 
     async def arrived(self, repo: RepoRef, release: int, asset: Asset) -> Asset:
@@ -273,7 +265,7 @@ class BundleWriter(BundleReader):
             return
         self._saved_at[key] = now
         with self._changing:
-            content = layout.encode(release)
+            content = msgspec.json.encode(release)
         await unbroken(staging.save, release, content)
 
 

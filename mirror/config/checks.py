@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 from mirror.config.host_urls import is_loopback
 from mirror.config.lines import label
-from mirror.config.messages import alternatives, quote
+from mirror.config.messages import alternatives, must_be_set, quote
+from mirror.config.model import Host
 from mirror.config.repository_names import SOURCE_NAME_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mirror.config.lines import Path
-    from mirror.config.model import Host, Mirror
+    from mirror.config.model import Mirror
 
 
 class Sink(Protocol):
@@ -25,9 +26,37 @@ class Sink(Protocol):
         """Record a mistake."""
 
 
+_OF_BUNDLES = ("bundle", "sign_with", "allowed_signers")
+
+
+def check_kind(path: Path, table: object, add: Sink) -> None:
+    """Reject a host that is neither a server nor a bundle, and keys of the one with the other."""
+    if not isinstance(table, dict):
+        return
+    if "bundle" in table:
+        for name in table.keys() & Host.model_fields.keys() - set(_OF_BUNDLES):
+            add((*path, name), "does not go with bundle; remove one of them")
+        return
+    if "url" not in table:
+        add((*path, "url"), must_be_set(Host.model_fields["url"]))
+    for name in _OF_BUNDLES[1:]:
+        if name in table:
+            add((*path, name), "goes only with bundle")
+
+
+def check_bundles(hosts: Mapping[str, Host], add: Sink) -> None:
+    """Reject a source that is the target's bundle."""
+    target = hosts["target"].bundle if "target" in hosts else None
+    for name, host in hosts.items():
+        same = host.bundle and target and host.bundle.resolve() == target.resolve()
+        if name != "target" and same:
+            add(("sources", name, "bundle"), "is the target's bundle; choose another directory")
+
+
 def check_credential(path: Path, table: object, add: Sink) -> None:
     """Reject a target without a token or an App."""
-    if path == ("target",) and isinstance(table, dict) and not table.keys() & {"token", "app"}:
+    credentials = {"token", "app", "bundle"}
+    if path == ("target",) and isinstance(table, dict) and not table.keys() & credentials:
         add(
             (*path, "token"),
             'must be set, for example "env:MIRROR_TARGET_TOKEN": the target requires authentication',
@@ -123,6 +152,8 @@ def _is(one: str, other: str) -> bool:
 def _same_host(hosts: Mapping[str, Host], name: str) -> bool:
     if name not in hosts or "target" not in hosts:
         return False
+    if not hosts[name].url:
+        return False  # check_bundles tells
     return urlsplit(hosts[name].url).netloc == urlsplit(hosts["target"].url).netloc
 
 

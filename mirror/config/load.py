@@ -244,6 +244,7 @@ class _Reader:
 
     def _host(self, path: KeyPath, table: object) -> Host | None:
         host = self._table(path, Host, table).settings
+        checks.check_kind(path, table, self.add)
         checks.check_exclusive(path, table, ("token", "app"), self.add)
         checks.check_credential(path, table, self.add)
         if host is None:
@@ -264,6 +265,7 @@ class _Reader:
             mirror = self._mirror(position, table, defaults.table, names)
             if mirror is not None:
                 mirrors[position] = mirror
+        checks.check_bundles(hosts, self.add)
         checks.check_targets(mirrors, hosts, self.add)
         return tuple(mirrors.values())
 

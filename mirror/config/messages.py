@@ -82,7 +82,7 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     if code == "extra_forbidden":
         return unknown_key(key, model)
     if code == "missing":
-        return _must_be_set(_fields(model)[key])
+        return must_be_set(_fields(model)[key])
     if code == "literal_error":
         return _one_of(get_args(_fields(model)[key].annotation), given)
     if code in _LIMITS:
@@ -135,7 +135,8 @@ def _tables(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     return found
 
 
-def _must_be_set(field: FieldInfo) -> str:
+def must_be_set(field: FieldInfo) -> str:
+    """The message for a required key that is missing; it follows the key."""
     for part in field.metadata:
         if isinstance(part, WithJsonSchema) and part.json_schema:
             return f"must be set, for example {quote(part.json_schema['examples'][0])}"

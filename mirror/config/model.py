@@ -59,6 +59,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
 class App(Settings):
     """A GitHub App to authenticate as."""
 
@@ -72,12 +76,19 @@ class App(Settings):
 
 
 class Host(Settings):
-    """A GitHub host: the target, or a source."""
+    """A GitHub host or a bundle: the target, or a source."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["url"]}, {"required": ["bundle"]}]}
+    )
 
     url: WebUrl = Field(
-        description="Web address of the host. The API address is derived from it:"
+        default="",
+        json_schema_extra=_without_default,
+        description="Web address of the host; required unless `bundle` is set. The API address is"
+        " derived from it:"
         " `https://github.com` → `https://api.github.com`, `https://SUB.ghe.com` →"
-        " `https://api.SUB.ghe.com`, any other → `URL/api/v3`."
+        " `https://api.SUB.ghe.com`, any other → `URL/api/v3`.",
     )
     api_url: Url | None = Field(
         default=None, description="API address, if it cannot be derived from `url`."
@@ -147,6 +158,27 @@ class Host(Settings):
         description="Also send the token over `http://`. By default, only loopback addresses"
         " receive it without TLS.",
     )
+    bundle: FilePath | None = Field(
+        default=None,
+        description="Directory of a bundle that takes the place of the host, to carry releases"
+        " over an air gap. Of the other keys, only `sign_with` and `allowed_signers` go with it.",
+    )
+    sign_with: PrivateKey | None = Field(
+        default=None,
+        description="SSH key that signs the bundle, a secret reference: a private key, or a public"
+        " key whose private key is in the SSH agent.",
+    )
+    allowed_signers: FilePath | None = Field(
+        default=None,
+        description="File that lists who may sign the bundle, in the format of `ssh-keygen`"
+        " (ALLOWED SIGNERS in ssh-keygen(1)). A bundle that none of them signed is refused."
+        " Without this key, signatures are not checked, and every report warns of that.",
+    )
+
+    @property
+    def address(self) -> str:
+        """What people know it by."""
+        return self.url or str(self.bundle)
 
 
 class Releases(Settings):
@@ -566,6 +598,7 @@ class Config:
 
     def _host_secrets(self, path: tuple[str | int, ...], host: Host) -> Iterator[SecretUse]:
         yield from self._secret((*path, "token"), host.token)
+        yield from self._secret((*path, "sign_with"), host.sign_with, multiline=True)
         if host.app is not None:
             yield from self._secret(
                 (*path, "app", "private_key"), host.app.private_key, multiline=True

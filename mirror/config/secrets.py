@@ -166,6 +166,7 @@ def resolve_secrets(
         except ConfigError as error:
             problems += [Problem(use.key, found.message, use.line) for found in error.problems]
     problems += _unusable_certificates(config)
+    problems += _unreadable_signers(config)
     if problems:
         raise ConfigError(str(config.file), sorted(problems, key=lambda problem: problem.line or 0))
     return Secrets(resolver, values)
@@ -188,6 +189,21 @@ def _unusable_certificates(config: Config) -> Iterator[Problem]:
             path = (*table, "ca_file")
             message = f"the file {quote(str(host.ca_file))} {reason}"
             yield Problem(label(path), message, config.lines.find(path))
+
+
+def _unreadable_signers(config: Config) -> Iterator[Problem]:
+    for name, host in config.hosts.items():
+        if host.allowed_signers is None:
+            continue
+        try:
+            host.allowed_signers.open("rb").close()
+        except OSError as error:
+            path = ("target",) if name == "target" else ("sources", name)
+            message = (
+                f"the file {quote(str(host.allowed_signers))} cannot be read: {error.strerror}"
+            )
+            place = (*path, "allowed_signers")
+            yield Problem(label(place), message, config.lines.find(place))
 
 
 class _Unusable(Exception):

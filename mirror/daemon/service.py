@@ -317,6 +317,7 @@ class Service:
             for name in silent:
                 try:
                     await self._runtime.ping(name)
+                    self._traffic.answered.add(name)
                 except MirrorError as error:
                     log.debug("host.silent", host=name, error=str(error))
             await self._clock.sleep(wait)

@@ -197,7 +197,7 @@ class Status:
         return page_data(
             now=self.clock.now(),
             statuses=self.statuses(),
-            links={name: host.url for name, host in config.hosts.items()},
+            links={name: host.url for name, host in config.hosts.items() if host.url},
             passes=self.runtime.index.passes,
             version=__version__,
             service=ServiceView(
@@ -248,7 +248,7 @@ class Status:
         limit, stopped = client.rate_limit, client.stopped
         return HostView(
             name,
-            self.runtime.config.hosts[name].url,
+            self.runtime.config.hosts[name].address,
             limit=limit.limit if limit else None,
             remaining=limit.remaining if limit else None,
             resets_at=_moment(limit.reset) if limit else None,
@@ -273,7 +273,7 @@ class Status:
 
 def _same_host(one: Host | None, other: Host) -> bool:
     """Whether two settings lead to one host."""
-    return one is not None and (one.url, one.api_url) == (other.url, other.api_url)
+    return one is not None and (one.address, one.api_url) == (other.address, other.api_url)
 
 
 def _moment(seconds: int | None) -> datetime | None:

@@ -85,7 +85,7 @@ class Notifications:
             [Address(str(ref), url) for ref in urls if (url := secrets.get(ref)) is not None],
             Heartbeat(address, clock, proxies=Proxies().of) if address is not None else None,
             clock=clock,
-            place=urlsplit(config.target.url).netloc,
+            place=urlsplit(config.target.url).netloc or str(config.target.bundle),
         )
 
     async def after(

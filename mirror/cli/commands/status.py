@@ -73,7 +73,7 @@ def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -
         page_data(
             now=now,
             statuses=overview.statuses,
-            links={name: host.url for name, host in config.hosts.items()},
+            links={name: host.url for name, host in config.hosts.items() if host.url},
             passes=overview.passes,
             version=__version__,
             query=EVERYTHING,
