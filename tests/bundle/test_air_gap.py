@@ -1,0 +1,234 @@
+"""From a host into a bundle, and from the bundle into a host."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.emulator import AssetSpec
+from support.air_gap import MIRRORS, AirGap
+from support.world import only, sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DELETES = MIRRORS + 'on_delete = "delete"\n'
+CARRIED_DELETES = '[[mirrors]]\nsource = "mirrors/*"\non_delete = "delete"\n'
+
+
+def seed(gap: AirGap, count: int = 3) -> None:
+    gap.source.add_repository("octo/tool")
+    for number in range(count):
+        gap.source.add_release(
+            "octo/tool",
+            f"v{number}",
+            name=f"Version {number}",
+            body=f"Thanks, @octocat, for number {number}.\r\n\r\n* äöü 🎉",
+            prerelease=number == count - 1,
+            date=f"2026-01-{number + 1:02}T00:00:00Z",
+            latest=number == 0,
+            assets={
+                "tool linux (amd64).tar.gz": AssetSpec(f"linux {number}".encode(), label="Linux"),
+                "tool.exe": AssetSpec(
+                    f"windows {number}".encode(), content_type="application/x-msdos"
+                ),
+                "LICENSE": b"the same in each",
+            },
+        )
+
+
+async def test_a_carried_release_is_like_one_that_was_mirrored_directly(tmp_path: Path) -> None:
+    """Bytes, names, labels, flags, texts, tags and latest are as with a direct sync."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        written, read = await gap.carry()
+        assert (written.status, read.status) == ("ok", "ok")
+        assert written.totals()["releases_created"] == read.totals()["releases_created"] == 3
+        await gap.same()
+        assert (await gap.seen("isolated"))["latest"] == "v0"
+        again = await gap.write(), await gap.read()
+        assert [report.status for report in again] == ["unchanged", "unchanged"]
+
+
+async def test_what_changes_at_the_source_is_carried(tmp_path: Path) -> None:
+    """Edits, replaced and renamed assets, deletions and another latest arrive as with a direct sync."""
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap, 4)
+        await gap.carry()
+        source = gap.source
+        source.edit_release("octo/tool", "v1", body="Another text", name="New title")
+        source.replace_asset("octo/tool", "v1", "tool.exe", b"other bytes")
+        source.delete_asset("octo/tool", "v2", "LICENSE")
+        source.delete_release("octo/tool", "v0")
+        source.add_release("octo/tool", "v9", date="2026-03-01T00:00:00Z", assets={"new": b"new"})
+        written, read = await gap.carry()
+        assert (written.status, read.status) == ("ok", "ok")
+        await gap.same()
+        assert (await gap.seen("isolated"))["latest"] == "v9"
+        assert gap.leftovers() == []
+
+
+async def test_equal_bytes_are_stored_once(tmp_path: Path) -> None:
+    """Assets of equal bytes share one blob."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        blobs = [path.read_bytes() for path in (gap.bundle / "blobs/sha256").iterdir()]
+        assert blobs.count(b"the same in each") == 1
+        assert len(set(blobs)) == len(blobs)
+
+
+async def test_a_pass_without_a_change_writes_nothing(tmp_path: Path) -> None:
+    """An unchanged source leaves the index as it is, also when everything is compared."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        before = (gap.bundle / "index.json").read_bytes()
+        await gap.write()
+        assert (await gap.write(full=True)).status == "unchanged"
+        assert (gap.bundle / "index.json").read_bytes() == before
+        assert gap.leftovers() == []
+
+
+async def test_each_index_names_the_one_before(tmp_path: Path) -> None:
+    """Identity stays, the sequence counts, and the predecessor's digest is in each index."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        content, first = (gap.bundle / "index.json").read_bytes(), gap.index["annotations"]
+        gap.source.add_release("octo/tool", "v9", assets={"a": b"a"})
+        await gap.write()
+        second = gap.index["annotations"]
+        prefix = "vnd.release-mirror.bundle."
+        assert first[f"{prefix}id"] == second[f"{prefix}id"]
+        assert (first[f"{prefix}sequence"], second[f"{prefix}sequence"]) == ("1", "2")
+        assert second[f"{prefix}predecessor"] == f"sha256:{sha256(content)}"
+
+
+async def test_empty_assets_are_stored(tmp_path: Path) -> None:
+    """A bundle takes what a server does not: the side that writes to a server leaves it out."""
+    async with AirGap(tmp_path) as gap:
+        gap.source.add_repository("octo/tool")
+        gap.source.add_release("octo/tool", "v1", assets={"empty": b"", "full": b"1"})
+        written, read = await gap.carry()
+        assert written.status == "ok"
+        assert [item.kind for item in only(read).quarantined] == ["empty"]
+        await gap.same()
+
+
+@pytest.mark.parametrize("rejected", ["blob", "damaged"])
+async def test_bytes_that_are_not_there_make_their_asset_wait(
+    tmp_path: Path, rejected: str
+) -> None:
+    """An asset whose blob is absent or cut holds its release, by name, until the blob is there."""
+    async with AirGap(tmp_path) as gap:
+        gap.source.add_repository("octo/tool")
+        gap.source.add_release("octo/tool", "v1", assets={"a": b"aaaa", "b": b"bbbb"})
+        gap.source.add_release("octo/tool", "v2", assets={"c": b"cccc"})
+        await gap.write()
+        blob = gap.bundle / "blobs/sha256" / sha256(b"bbbb")
+        blob.unlink()
+        if rejected == "damaged":
+            blob.write_bytes(b"bb")
+        read = await gap.read()
+        (failure,) = only(read).failures
+        assert (failure.release, failure.asset, failure.kind) == ("v1", "b", "not-ready")
+        assert {tag for tag, draft in (await gap.seen("isolated"))["releases"] if not draft} == {
+            "v2"
+        }
+        blob.write_bytes(b"bbbb")
+        assert (await gap.read()).status == "ok"
+        await gap.run("direct")
+        await gap.same()
+
+
+async def test_a_damaged_blob_never_becomes_an_asset(tmp_path: Path) -> None:
+    """Other bytes of the same length are found while they flow."""
+    async with AirGap(tmp_path) as gap:
+        gap.source.add_repository("octo/tool")
+        gap.source.add_release("octo/tool", "v1", assets={"a": b"aaaa"})
+        await gap.write()
+        (gap.bundle / "blobs/sha256" / sha256(b"aaaa")).write_bytes(b"xxxx")
+        (failure,) = only(await gap.read()).failures
+        assert (failure.asset, failure.kind) == ("a", "corrupt")
+        assert gap.isolated.releases("mirrors/tool")[0].assets == []
+
+
+async def test_deletions_only_where_the_listing_was_complete(tmp_path: Path) -> None:
+    """While a selected release is not in the bundle, nothing is deleted for what is absent from it."""
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap)
+        await gap.carry()
+        gap.source.delete_release("octo/tool", "v0")
+        late = AssetSpec(b"late", state="starter")
+        gap.source.add_release("octo/tool", "v9", assets={"late": late})
+        await gap.write()
+        await gap.read()
+        assert ("v0", False) in (await gap.seen("isolated"))["releases"]
+        gap.source.replace_asset("octo/tool", "v9", "late", b"late")
+        await gap.write()
+        await gap.read()
+        assert {tag for tag, _ in (await gap.seen("isolated"))["releases"]} == {"v1", "v2", "v9"}
+
+
+async def test_patterns_expand_over_what_is_in_the_bundle(tmp_path: Path) -> None:
+    """A wildcard of the isolated side selects the repositories that were written."""
+    mirrors = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
+    async with AirGap(tmp_path, mirrors) as gap:
+        for name in ("one", "two"):
+            gap.source.add_repository(f"octo/{name}")
+            gap.source.add_release(f"octo/{name}", "v1", assets={name: name.encode()})
+        _, read = await gap.carry()
+        assert {r.target for r in read.repositories} == {"mirrors/one", "mirrors/two"}
+        await gap.same("mirrors/one")
+        await gap.same("mirrors/two")
+
+
+async def test_from_bundle_to_bundle(tmp_path: Path) -> None:
+    """A bundle can be copied into another one, which then serves as well."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        gap.configure("connected")
+        first, gap.bundle = gap.bundle, tmp_path / "second"
+        text = (
+            f'[target]\nbundle = "{gap.bundle}"\n[sources.first]\nbundle = "{first}"\n'
+            f'[[mirrors]]\nsource = "mirrors/*"\n[ledger]\ndirectory = "{tmp_path / "copy"}"\n'
+        )
+        gap.configure = lambda side, make=gap.configure: (  # type: ignore[method-assign,misc]
+            make(side) if side != "copy" else _written(tmp_path / "copy.toml", text)
+        )
+        assert (await gap.run("copy")).status == "ok"
+        assert (await gap.read()).status == "ok"
+        await gap.run("direct")
+        await gap.same()
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+async def test_two_writers_exclude_each_other(tmp_path: Path) -> None:
+    """While one process writes to a bundle, another one fails, and names it."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        lock = gap.bundle / "staging/lock"
+        holder = await asyncio.create_subprocess_exec(
+            "flock", str(lock), "cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(b"held\n")
+        assert await holder.stdout.readline() == b"held\n"
+        gap.source.add_release("octo/tool", "v9", assets={"a": b"a"})
+        before = (gap.bundle / "index.json").read_bytes()
+        failed = await gap.write()
+        assert "another process writes to the bundle" in only(failed).failures[0].error
+        holder.stdin.close()
+        await holder.wait()
+        assert (gap.bundle / "index.json").read_bytes() == before
+        assert (await gap.write()).status == "ok"

@@ -1,0 +1,192 @@
+"""Both sides of an air gap: a host like github.com, a bundle, a GitHub Enterprise Server.
+
+Beside them, another server of the same kind gets the same releases directly: what a bundle carried
+must look the same there, to a client that knows nothing of this program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+from yarl import URL
+
+from mirror.app import App, open_app
+from mirror.config import load_config, resolve_secrets
+from mirror.emulator import Emulator, GitHubState
+from support.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.core.reporting.report import Report
+
+TOKEN = "token-of-the-test"
+
+MIRRORS = """
+[[mirrors]]
+source = "octo/tool"
+target = "mirrors/tool"
+"""
+CARRIED = """
+[[mirrors]]
+source = "mirrors/*"
+"""
+
+
+class AirGap:
+    """Runs each side as a user's next command does; all share one clock that nobody waits for.
+
+    Attributes:
+        mirrors: Of the connected side, and of the direct one.
+        carried: Of the isolated side.
+        target_keys, source_keys: More keys of the bundle, where it is written and where it is read.
+    """
+
+    def __init__(self, directory: Path, mirrors: str = MIRRORS, carried: str = CARRIED) -> None:
+        self.directory = directory
+        self.bundle = directory / "bundle"
+        self.mirrors = mirrors
+        self.carried = carried
+        self.target_keys = self.source_keys = ""
+        self.source = GitHubState(kind="github")
+        self.isolated = GitHubState(kind="ghes", version="3.17")
+        self.compared = GitHubState(kind="ghes", version="3.17")
+        self.clock = VirtualClock()
+        self.environ = {"TOKEN": TOKEN}
+        self.app: App | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.hosts = {}
+        for name in ("source", "isolated", "compared"):
+            state = getattr(self, name)
+            state.clock = lambda: self.clock.now().timestamp()
+            state.add_token(TOKEN, login="bot", admin=True)
+            if name != "source":
+                state.add_organization("mirrors")
+            self.hosts[name] = await self._stack.enter_async_context(Emulator(state))
+        return self
+
+    async def __aexit__(self, *about: object) -> None:
+        await self._stack.aclose()
+
+    # --- the three ways ---------------------------------------------------------------------------
+
+    def configure(self, side: str) -> Path:
+        """Write the configuration of ``connected``, ``isolated`` or ``direct``."""
+        source = self._host("sources.github", "source")
+        bundle = f'bundle = "{self.bundle}"\n'
+        parts = {
+            "connected": f"[target]\n{bundle}{self.target_keys}{source}{self.mirrors}",
+            "isolated": (
+                f"{self._host('target', 'isolated')}"
+                f"[sources.github]\n{bundle}{self.source_keys}{self.carried}"
+            ),
+            "direct": f"{self._host('target', 'compared')}{source}{self.mirrors}",
+        }
+        path = self.directory / f"{side}.toml"
+        path.write_text(f'{parts[side]}\n[ledger]\ndirectory = "{self.directory / side}"\n')
+        return path
+
+    def _host(self, table: str, name: str) -> str:
+        host = self.hosts[name]
+        return (
+            f'\n[{table}]\nurl = "{host.url}"\napi_url = "{host.api_url}"\ntoken = "env:TOKEN"\n'
+            f'upload_origin = "{host.upload_url.rstrip("/").removesuffix("/api/uploads")}"\n'
+        )
+
+    async def run(self, side: str, command: str = "sync", **options: Any) -> Report:
+        """Run a command on one side."""
+        config = load_config(self.configure(side), self.environ)
+        secrets = resolve_secrets(config, self.environ)
+        async with open_app(config, secrets, clock=self.clock) as app:
+            self.app = app
+            report: Report = await getattr(app, command)(**options)
+            return report
+
+    async def write(self, **options: Any) -> Report:
+        """From the source into the bundle."""
+        return await self.run("connected", **options)
+
+    async def read(self, **options: Any) -> Report:
+        """From the bundle into the isolated server."""
+        return await self.run("isolated", **options)
+
+    async def carry(self) -> tuple[Report, Report]:
+        """Both, and directly as well; the reports of the two sides of the gap."""
+        written = await self.write()
+        read = await self.read()
+        await self.run("direct")
+        return written, read
+
+    # --- what a client sees -----------------------------------------------------------------------
+
+    async def seen(self, name: str, repo: str = "mirrors/tool") -> Any:
+        """Everything that a client reads of a repository at a server, by plain HTTP."""
+        api = f"{self.hosts[name].api_url}/repos/{repo}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            aiohttp.ClientSession() as storage,
+        ):
+
+            async def get(url: str) -> Any:
+                async with session.get(url) as answer:
+                    return await answer.json() if answer.status == 200 else answer.status
+
+            async def digest(url: str) -> str:
+                plain = {"Accept": "application/octet-stream"}
+                async with session.get(url, headers=plain, allow_redirects=False) as answer:
+                    place = URL(answer.headers["Location"], encoded=True)
+                async with storage.get(place) as answer:  # which refuses a token
+                    answer.raise_for_status()
+                    return hashlib.sha256(await answer.read()).hexdigest()
+
+            repository = await get(api)
+            if isinstance(repository, int):
+                return repository
+            releases = await get(f"{api}/releases?per_page=100")
+            latest = await get(f"{api}/releases/latest")
+            tags = {}
+            for release in releases:
+                ref = await get(f"{api}/git/ref/tags/{release['tag_name']}")
+                if isinstance(ref, dict):
+                    commit = await get(f"{api}/git/commits/{ref['object']['sha']}")
+                    tags[release["tag_name"]] = (commit["message"], commit["author"]["date"])
+            return {
+                "about": (repository["description"], repository["private"]),
+                "latest": latest["tag_name"] if isinstance(latest, dict) else latest,
+                "tags": tags,
+                "releases": {
+                    (release["tag_name"], release["draft"]): {
+                        "text": (release["name"], release["body"], release["prerelease"]),
+                        "assets": {
+                            asset["name"]: (
+                                asset["label"], asset["content_type"], asset["state"],
+                                asset["size"], await digest(asset["url"]),
+                            )
+                            for asset in release["assets"]
+                        },
+                    }
+                    for release in releases
+                },
+            }  # fmt: skip
+
+    async def same(self, repo: str = "mirrors/tool") -> None:
+        """The isolated server shows what the other one got directly."""
+        assert await self.seen("isolated", repo) == await self.seen("compared", repo)
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """The bundle's index, as anybody may read it."""
+        document: dict[str, Any] = json.loads((self.bundle / "index.json").read_bytes())
+        return document
+
+    def leftovers(self) -> list[str]:
+        """What is in the staging area beside its lock."""
+        staging = self.bundle / "staging"
+        return [str(p.relative_to(staging)) for p in staging.rglob("*") if p.name != "lock"]
