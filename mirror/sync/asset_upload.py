@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from mirror.core.execution.settlement import (
     settle_upload,
 )
 from mirror.core.retry import LAG, polling
-from mirror.errors import GitHubError, MirrorError
+from mirror.errors import GitHubError, MirrorError, NotFound
 from mirror.storage.spool import SpoolFile
+from mirror.sync.permission_gate import ADMITTED, refuse_if_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
@@ -105,21 +107,22 @@ class AssetUpload:
                 origin.client = clients[origin.client.name]
             self._sink.client = clients[self._sink.client.name]
 
-        piped = await session.workers.pipe(
-            origin,
-            self._sink,
-            sha256=asset.sha256,
-            clock=session.clock,
-            retry=session.retry,
-            stall_timeout=min(source.stall_timeout, target.stall_timeout),
-            response_timeout=target.response_timeout,
-            moved=moved,
-            last_out=self._sent_whole,
-            pace=bandwidth.lane().pace if bandwidth.piece else None,
-            piece=bandwidth.piece,
-            hashed=spooled.sha256 if spooled else None,
-            move=move,
-        )
+        async with self._gated(moved) as taken:
+            piped = await session.workers.pipe(
+                origin,
+                self._sink,
+                sha256=asset.sha256,
+                clock=session.clock,
+                retry=session.retry,
+                stall_timeout=min(source.stall_timeout, target.stall_timeout),
+                response_timeout=target.response_timeout,
+                moved=taken,
+                last_out=self._sent_whole,
+                pace=bandwidth.lane().pace if bandwidth.piece else None,
+                piece=bandwidth.piece,
+                hashed=spooled.sha256 if spooled else None,
+                move=move,
+            )
         verdict = settle_reply(piped.reply, asset.size, piped.sha256)
         if isinstance(verdict, Fail):
             await self._delete(verdict.remove)
@@ -127,6 +130,23 @@ class AssetUpload:
                 spooled.doubt()
             raise verdict.error
         return Copied(verdict.asset, piped.sha256, size=piped.size)
+
+    @asynccontextmanager
+    async def _gated(self, moved: Callable[[int], None]) -> AsyncIterator[Callable[[int], None]]:
+        """Pass the gate; others follow once the upload is admitted, or has ended."""
+        async with self._context.gate.write() as admitted:
+
+            def taken(count: int) -> None:
+                moved(count)
+                if count >= ADMITTED:
+                    admitted()
+
+            try:
+                yield taken
+            except NotFound as error:
+                repo, number = self._context.mirror.target, self._release.id
+                await refuse_if_there(error, self._target, repo, number)
+                raise
 
     async def settle(self, error: MirrorError, asset: Asset) -> Copied | None:
         """Read what a failed attempt left at the target, and delete what blocks the next one.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mirror.core.retry import RetryPolicy
     from mirror.git.tag_pusher import GitRemote, TagPusher
     from mirror.storage.spool import Spool
+    from mirror.sync.permission_gate import PermissionGate
     from mirror.sync.stop import Stop
     from mirror.transfer.bandwidth import Bandwidth
     from mirror.transfer.priority_queue import TransferSlots
@@ -114,12 +115,14 @@ class MirrorContext:
         source: The host of the source.
         target: The host of the target.
         session: What all sessions of the pass share.
+        gate: Stops the writes once the target refused one for want of a permission.
     """
 
     mirror: Mirror
     source: Endpoint
     target: TargetEndpoint
     session: SessionContext
+    gate: PermissionGate
 
 
 def circumstances(mirror: Mirror, source: Endpoint, target: Endpoint) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mirror.core.domain.release import asset_fingerprint, fingerprint, surroundings
 from mirror.core.execution.action import Action, DeleteAsset, DeleteRelease
 from mirror.core.execution.outcome import Outcome
-from mirror.core.execution.settlement import asset_changed, deletion_refused, release_changed
+from mirror.core.execution.settlement import (
+    asset_changed,
+    deletion_refused,
+    release_changed,
+)
 from mirror.core.failure import Failure
 from mirror.errors import ConnectionLost, HostStopped, MirrorError, NotFound, NotTried
+from mirror.sync.permission_gate import refuse_if_there
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from mirror.sync.asset_copier import AssetCopier
     from mirror.sync.context import SessionContext
     from mirror.sync.journal import Journal
+    from mirror.sync.permission_gate import PermissionGate
     from mirror.sync.write_guard import WriteGuard
 
 T = TypeVar("T")
@@ -57,6 +64,7 @@ class ExecutionContext:
         record: Called with each outcome as soon as it is known.
         note_step: Called with what was done of an action that did not end, for the report alone.
         guard: Finishes the writes in flight when the run is cancelled.
+        gate: Stops the writes once the target refused one for want of a permission.
         journal: Records in the ledger what is not an outcome yet.
         history: Pushes tags with their history, if that is configured.
     """
@@ -68,6 +76,7 @@ class ExecutionContext:
     record: Callable[[Outcome], Awaitable[None]]
     note_step: Callable[[Outcome], None]
     guard: WriteGuard
+    gate: PermissionGate
     journal: Journal
     history: History | None = None
 
@@ -77,6 +86,8 @@ class ExecutionContext:
         actions: Sequence[Action],
         source: Release | None,
         *,
+        within: int = 0,
+        gated: bool = True,
         worthwhile: Callable[[], bool] = lambda: True,
     ) -> T:
         """Run a write and the record of it to their end, also if the run is cancelled meanwhile.
@@ -85,7 +96,12 @@ class ExecutionContext:
             write: Carries out the actions, and records them.
             actions: They are reported as failed if the target did not answer in time.
             source: The source's release.
+            within: The id of the target's release that is written into; 0 for the repository.
+            gated: The write passes the gate here, and not by itself.
             worthwhile: Whether an answer can be expected soon.
+
+        Raises:
+            NotTried: The target refused another write of this mirror.
         """
 
         def unknown() -> None:
@@ -93,7 +109,18 @@ class ExecutionContext:
                 failure = _failure(ConnectionLost(_UNANSWERED), action, source, 0)
                 self.note_step(Outcome(action, "failed", source, failure=failure))
 
-        return await self.guard.finish(write, worthwhile=worthwhile, unknown=unknown)
+        finished = partial(self.guard.finish, write, worthwhile=worthwhile, unknown=unknown)
+        if not gated:
+            return await finished()
+        try:
+            async with self.gate.write():
+                try:
+                    return await finished()
+                except NotFound as error:
+                    await refuse_if_there(error, self.target, self.repo, within)
+                    raise
+        finally:
+            write.close()  # if it was not to be sent
 
     async def delete(self, action: DeleteAsset | DeleteRelease) -> None:
         """Delete what the plan saw, and nothing that took its place.

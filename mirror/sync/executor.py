@@ -69,7 +69,12 @@ class Executor:
         if create and not await finish(self._create_repository(create, plan), [create], None):
             return
         releases = await self._push_tags(plan.releases)
-        await run_each(releases, RELEASES_AT_ONCE, self._release)
+        others = [work for work in releases if not work.refused]
+        await run_each(others, RELEASES_AT_ONCE, self._release)
+        if len(others) < len(releases):
+            self._context.gate.begin_again()
+            refused = [work for work in releases if work.refused]
+            await run_each(refused, RELEASES_AT_ONCE, self._release)
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""

@@ -134,6 +134,7 @@ class ReleaseExecutor:
         if self._session.stop.requested:
             self._completeness.pending = True
             return
+        self._context.gate.check()
         name = action.temporary_name
         if isinstance(action, ReplaceAsset) and not name:
             await self._replace_in_place(action)
@@ -160,6 +161,7 @@ class ReleaseExecutor:
                 self._copy(action, destination, despite_stop=despite_stop),
                 [action],
                 source,
+                gated=False,
                 worthwhile=lambda: asset.id in copier.answers_due,
             )
         except NameTaken:
@@ -269,7 +271,8 @@ class ReleaseExecutor:
         return self._vacated.issuperset(getattr(action, "after", ()))
 
     async def _change(self, action: AssetAction) -> None:
-        await self._context.finish(self._change_now(action), [action], self._work.source)
+        change, number = self._change_now(action), self._release.id
+        await self._context.finish(change, [action], self._work.source, within=number)
 
     async def _change_now(self, action: AssetAction) -> None:
         match action:
@@ -373,7 +376,8 @@ class ReleaseExecutor:
             if isinstance(finish, PublishRelease):
                 # Everything in a draft is ours; once it is published, only the ledger can tell.
                 await context.journal.checkpoint()
-            await context.finish(self._update_release(finish), [finish], self._work.source)
+            update, number = self._update_release(finish), self._release.id
+            await context.finish(update, [finish], self._work.source, within=number)
         except MirrorError as error:
             await context.fail([finish], self._work.source, publication_refused(error))
 

@@ -13,7 +13,7 @@ from mirror.core.reporting.report import ActionReport, RepositoryReport, Status
 from mirror.errors import NotTried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import Action, Plan
@@ -78,6 +78,18 @@ class Results:
         done = Counter(o.source.id for o in self._outcomes if o.source and o.status == "done")
         planned = Counter(release.id for release, _ in self._plan.actions() if release)
         return waiting | {number for number, count in planned.items() if done[number] < count}
+
+    def refused(self, before: Collection[int]) -> tuple[int, ...]:
+        """Releases for which the target refused a request, in this pass or when they were last tried.
+
+        Args:
+            before: Those of earlier passes.
+        """
+        ours = [outcome for outcome in self._outcomes if outcome.source]
+        tried = {o.source.id for o in ours if o.source and o.status != "skipped"}
+        now = {o.failure.release_id for o in ours if o.failure and o.failure.state == "blocked"}
+        planned = {release.id for release, _ in self._plan.actions() if release}
+        return tuple(sorted((set(before) - tried | now) & planned))
 
     @property
     def undone(self) -> bool:

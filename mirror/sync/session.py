@@ -31,6 +31,7 @@ from mirror.sync.context import MirrorContext, circumstances
 from mirror.sync.execution_context import ExecutionContext, History
 from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
+from mirror.sync.permission_gate import PermissionGate
 from mirror.sync.results import Results, planned_report
 from mirror.sync.snapshots import Snapshots
 from mirror.sync.write_guard import guarded_writes
@@ -272,6 +273,7 @@ class Session:
         about = await self.plan_context(
             source,
             retry=self._audit,
+            refused=self._entry.refused,
             waiting={} if self._audit else {item.key: item.failure for item in self._waiting},
         )
         return await self.plan(source, target, ledger, self._mirror.policy, about=about)
@@ -331,7 +333,8 @@ class Session:
             results.add(outcome)
             journal.done(outcome)
 
-        mirror = MirrorContext(self._mirror, self._source, self._target, context)
+        gate = PermissionGate(self._target.name)
+        mirror = MirrorContext(self._mirror, self._source, self._target, context, gate)
         copier = AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit()))
         branch = target.repository.default_branch if target else ""
         context.observer.bytes_planned(results.planned_bytes)
@@ -348,6 +351,7 @@ class Session:
                     record=note,
                     note_step=results.add_step,
                     guard=guard,
+                    gate=gate,
                     journal=journal,
                     history=self._history(source, target),
                 )
@@ -426,6 +430,7 @@ class Session:
             passed_at=self._started.timestamp(),
             failure=results.failure,
             failed=results.failed,
+            refused=results.refused(self._entry.refused),
             releases=releases,
             assets=assets,
             bytes=size,

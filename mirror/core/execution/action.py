@@ -211,6 +211,7 @@ class ReleaseWork:
             for a release that is held back.
         publish_incomplete: Finish although assets are missing that the target can never take.
         present: Copies that are there already and belong to the release, to be verified with it.
+        refused: The target refused a request for it in an earlier pass: it comes after the others.
     """
 
     rank: int
@@ -223,6 +224,7 @@ class ReleaseWork:
     finish: PublishRelease | UpdateRelease | None = None
     publish_incomplete: bool = True
     present: tuple[AssetEntry, ...] = ()
+    refused: bool = False
 
     def actions(self) -> tuple[Action, ...]:
         """All of them, in order."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 from mirror.core.domain.asset_names import forms, is_temporary, may_become, temporary_id
 from mirror.core.execution.action import RenameAsset, ReplaceAsset
 from mirror.errors import (
+    AuthError,
     ConnectionLost,
     DigestMismatch,
     GitHubError,
@@ -358,7 +359,23 @@ def deletion_refused(
     ids |= {asset.id for release in releases for asset in release.assets}
     if seen.id not in ids:
         return None
-    return Waiting("permission", f"it cannot be deleted ({error}), although it is there")
+    text = f"it cannot be deleted ({error}), although it is there"
+    return Waiting("permission", text, hint="grant-write")
+
+
+def write_denied(error: NotFound) -> AuthError:
+    """What a 404 to a write means where the thing that was written to can be read.
+
+    Source: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
+    ("404 Not Found for an existing resource")
+    """
+    return AuthError(
+        f"{error}; it can be read, so the token may not write there",
+        host=error.host,
+        status=error.status,
+        request_id=error.request_id,
+        hint="grant-write",
+    )
 
 
 # -- the repository ---------------------------------------------------------------------------

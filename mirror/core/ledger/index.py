@@ -72,6 +72,8 @@ class IndexEntry(Struct):
         failure: What made the last pass fail; ``None`` if it did not.
         error: The same in the form that former code reads; only :class:`Index` uses it.
         failed: Every item that failed when it was last tried, and when it is tried again.
+        refused: The source's releases for which the target last refused a request for want of a
+            permission: they are tried after the others.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets; refuted ones are not counted.
         newest: When the newest selected release was published at the source (ISO 8601).
@@ -98,6 +100,7 @@ class IndexEntry(Struct):
     error: str = ""
     failure: Failure | None = None
     failed: tuple[FailedItem, ...] = ()
+    refused: tuple[WholeNumber, ...] = ()
     passed_at: Moment = 0.0
     releases: WholeNumber = 0
     assets: WholeNumber = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from mirror.core.domain.capabilities import Capabilities
@@ -22,6 +22,7 @@ class PlanContext:
         source_address: The source repository's web address.
         history: The source has git history, for ``tags = "push"``.
         retry: Try again what is quarantined.
+        refused: Releases for which the target refused a request: they are tried after the others.
         waiting: What failed, by the source's release and asset, and is not to be tried again yet.
     """
 
@@ -31,4 +32,5 @@ class PlanContext:
     capabilities: Capabilities
     history: bool = True
     retry: bool = False
+    refused: Collection[int] = ()
     waiting: Mapping[tuple[int, int], Failure] = field(default_factory=dict)

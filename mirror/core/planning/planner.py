@@ -245,6 +245,7 @@ class _Planner:
             finish=_finish(release, copy, texts, followed=followed, held=intake.held),
             publish_incomplete=self._policy.incomplete == "publish",
             present=tuple(matched.present.values()),
+            refused=release.id in self._about.refused,
         )
         if work.actions():
             self._draft.releases.append(work)
@@ -336,7 +337,14 @@ class _Planner:
             self._draft.obstacles.append(obstacle)
             return
         rank = len(self._source.releases)
-        self._draft.releases.append(ReleaseWork(rank, release, copies[0].target, leftovers=copies))
+        work = ReleaseWork(
+            rank,
+            release,
+            copies[0].target,
+            leftovers=copies,
+            refused=release.id in self._about.refused,
+        )
+        self._draft.releases.append(work)
 
 
 def _complete(wanted: Wanted, matched: Matched) -> bool:
