@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -21,7 +20,6 @@ from mirror.cli.render.progress_bars import live_display
 from mirror.cli.render.sync_text import news, summary
 from mirror.cli.render.terminal import show
 from mirror.cli.render.verify_text import verify_tables
-from mirror.config import resolve_secrets
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Report
 from mirror.errors import UsageError
@@ -100,10 +98,9 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
         ConfigError: The configuration or a secret is wrong; no host was contacted.
     """
     started = datetime.now(UTC)
-    config = startup.load(global_options)
-    startup.set_up_log(global_options, config, options.log_level)
     tables = {"target", "sources", "notify"} if options.notifies else {"target", "sources"}
-    secrets = resolve_secrets(config, os.environ, only=tables)
+    config, secrets = startup.load_with_secrets(global_options, only=tables)
+    startup.set_up_log(global_options, config, options.log_level)
     startup.log_secret_warnings(secrets)
     notifications = None
     if options.notifies and (config.notify.urls or config.notify.heartbeat_url is not None):

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.cli import logs
-from mirror.config import find_config_file, load_config
+from mirror.config import find_config_file, load_config, load_config_and_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mirror.cli.options import GlobalOptions
     from mirror.config import Config, Secrets
 
@@ -22,6 +24,22 @@ def load(options: GlobalOptions) -> Config:
         ConfigError: There is none, or it is wrong.
     """
     return load_config(find_config_file(options.config, os.environ), os.environ)
+
+
+def load_with_secrets(
+    options: GlobalOptions, *, only: Collection[str] | None = None
+) -> tuple[Config, Secrets]:
+    """Find and read the configuration file and its secrets.
+
+    Args:
+        options: Of every command.
+        only: The top-level tables whose secrets are needed; default: all.
+
+    Raises:
+        ConfigError: A file or a secret is missing or wrong; it lists every mistake.
+    """
+    file = find_config_file(options.config, os.environ)
+    return load_config_and_secrets(file, os.environ, only=only)
 
 
 def set_up_log(options: GlobalOptions, config: Config | None, default: logs.Level) -> None:

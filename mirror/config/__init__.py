@@ -1,6 +1,6 @@
 """Settings: from the configuration file and the environment to parsed values."""
 
-from mirror.config.load import find_config_file, load_config
+from mirror.config.load import find_config_file, load_config, load_config_and_secrets
 from mirror.config.model import Config
 from mirror.config.secret_refs import SecretRef
 from mirror.config.secrets import Secrets, resolve_secrets
@@ -11,5 +11,6 @@ __all__ = [
     "Secrets",
     "find_config_file",
     "load_config",
+    "load_config_and_secrets",
     "resolve_secrets",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,14 +27,18 @@ from mirror.config.model import (
     Notify,
     Settings,
     Sync,
+    secret_uses,
     state_directory,
 )
+from mirror.config.secrets import read_secrets
 from mirror.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from mirror.config.lines import Path as KeyPath
+    from mirror.config.model import SecretUse
+    from mirror.config.secrets import Secrets
 
 SYSTEM_FILE = Path("/etc/release-mirror/config.toml")
 _LARGEST_FILE = 16 * 2**20
@@ -91,16 +96,43 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         ConfigError: The file cannot be read or is invalid; it lists every mistake, in the order of
             the file.
     """
-    try:
-        text = _read(path)
-        raw = _parse(text)
-    except _Unreadable as error:
-        raise ConfigError(str(path), [error.problem]) from None
-    reader = _Reader(path, text, raw, environ)
+    reader = _reader(path, environ)
     config = reader.config()
     if config is None:
         raise ConfigError(str(path), reader.problems())
     return config
+
+
+def load_config_and_secrets(
+    path: Path, environ: Mapping[str, str], *, only: Collection[str] | None = None
+) -> tuple[Config, Secrets]:
+    """Read a configuration file and the secrets that it refers to. Contacts no host.
+
+    Args:
+        path: The file.
+        environ: The environment.
+        only: The top-level tables whose secrets are needed, such as ``{"target", "sources"}``;
+            default: all.
+
+    Raises:
+        ConfigError: The file, a secret or a ``ca_file`` is missing, unreadable or invalid; it lists
+            every mistake, in the order of the file.
+    """
+    reader = _reader(path, environ)
+    config = reader.config()
+    secrets, unreadable = reader.secrets(only)
+    problems = reader.problems() + unreadable
+    if config is None or problems:
+        raise ConfigError(str(path), sorted(problems, key=lambda problem: problem.line or 0))
+    return config, secrets
+
+
+def _reader(path: Path, environ: Mapping[str, str]) -> _Reader:
+    try:
+        text = _read(path)
+        return _Reader(path, text, _parse(text), environ)
+    except _Unreadable as error:
+        raise ConfigError(str(path), [error.problem]) from None
 
 
 class _Unreadable(Exception):
@@ -174,6 +206,8 @@ class _Reader:
         self._environ = environ
         self._lines = Lines(text)
         self._found: dict[tuple[KeyPath, str], Problem] = {}
+        self._uses: Iterable[SecretUse] = ()
+        self._hosts: dict[str, Host] = {}
         self._context = {"base": path.absolute().parent}
         mirrors = raw.get("mirrors")
         self._sources = {
@@ -208,12 +242,18 @@ class _Reader:
         )
         daemon = self._section("daemon", Daemon)
         notify = self._section("notify", Notify)
+        self._uses = secret_uses(self._hosts, daemon or Daemon(), notify or Notify(), self._lines)
         log = self._section("log", Log)
         if self._found or not (target and sync and ledger and daemon and notify and log):
             return None
         return Config(
             self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, self._lines
         )
+
+    def secrets(self, only: Collection[str] | None) -> tuple[Secrets, list[Problem]]:
+        """Read the secrets that the valid tables refer to, after :meth:`config`."""
+        uses = [use for use in self._uses if only is None or use.path[0] in only]
+        return read_secrets(uses, self._hosts, self._lines, self._path, self._environ)
 
     def _section(self, name: str, model: type[S]) -> S | None:
         return self._table((name,), model, self._raw.get(name, {})).settings
@@ -234,7 +274,7 @@ class _Reader:
         return list(tables) if isinstance(tables, dict) else []
 
     def _host_tables(self) -> dict[str, Host]:
-        tables = self._raw.get("sources", {})
+        tables = self._named_sources(self._raw.get("sources", {}))
         if not isinstance(tables, dict):
             self.add(("sources",), f"must be tables: write [sources.NAME], not {kind(tables)}")
             return {}
@@ -242,19 +282,49 @@ class _Reader:
         hosts = {name: self._host(("sources", name), table) for name, table in tables.items()}
         return {name: host for name, host in hosts.items() if host is not None}
 
+    def _named_sources(self, tables: object) -> object:
+        """The sources; keys of a source under ``[sources]`` itself are read as one with a name."""
+        if not isinstance(tables, dict):
+            return tables
+        keys = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+        if not keys.keys() & Host.model_fields.keys():
+            return tables
+        if isinstance(tables.get("app"), dict):
+            keys["app"] = tables["app"]
+        name = "github" if "github.com" in str(keys.get("url", "github.com")) else "source"
+        self.add(
+            ("sources",),
+            f"each source is a table with a name of your choice: write [sources.{name}] instead of"
+            " [sources]",
+        )
+        named = {key: value for key, value in tables.items() if key not in keys}
+        self._raw["sources"] = {name: keys} | named
+        return self._raw["sources"]
+
     def _host(self, path: KeyPath, table: object) -> Host | None:
-        host = self._table(path, Host, table).settings
+        part = self._table(path, Host, table)
+        host = part.settings
         checks.check_kind(path, table, self.add)
         checks.check_exclusive(path, table, ("token", "app"), self.add)
         checks.check_credential(path, table, self.add)
         if host is None:
+            # Without a valid address it is no host, but its secrets can be checked all the same.
+            with suppress(ValidationError):
+                self._hosts[str(path[-1])] = Host.model_validate(
+                    {"url": "https://unknown.invalid", **part.table}, context=self._context
+                )
             return None
         checks.check_plaintext(path, host, self.add)
+        self._hosts[str(path[-1])] = host
         return host
 
     def _mirrors(self, names: Sequence[str], hosts: Mapping[str, Host]) -> tuple[Mirror, ...]:
         defaults = self._table(("defaults",), MirrorSettings, self._raw.get("defaults", {}))
         tables = self._raw.get("mirrors", [])
+        if tables == []:
+            self.add(
+                ("mirrors",), "must be set: add a [[mirrors]] table with a source and a target"
+            )
         if not isinstance(tables, list):
             self.add(
                 ("mirrors",), f"must be a list of tables: write [[mirrors]], not {kind(tables)}"

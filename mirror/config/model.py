@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from mirror.config import repository_names
 from mirror.config.host_urls import Address
 from mirror.config.lines import Lines, label
+from mirror.config.lines import Path as Path_
 from mirror.config.secret_refs import SecretRef
 from mirror.config.types import (
     Bandwidth,
@@ -588,24 +589,30 @@ class Config:
 
     def secrets(self) -> Iterator[SecretUse]:
         """Every reference to a secret, in the order of the reference page."""
-        yield from self._host_secrets(("target",), self.target)
-        for name, host in self.sources.items():
-            yield from self._host_secrets(("sources", name), host)
-        yield from self._secret(("daemon", "webhook_secret"), self.daemon.webhook_secret)
-        for index, ref in enumerate(self.notify.urls):
-            yield from self._secret(("notify", "urls", index), ref)
-        yield from self._secret(("notify", "heartbeat_url"), self.notify.heartbeat_url)
+        return secret_uses(self.hosts, self.daemon, self.notify, self.lines)
 
-    def _host_secrets(self, path: tuple[str | int, ...], host: Host) -> Iterator[SecretUse]:
-        yield from self._secret((*path, "token"), host.token)
-        yield from self._secret((*path, "sign_with"), host.sign_with, multiline=True)
-        if host.app is not None:
-            yield from self._secret(
-                (*path, "app", "private_key"), host.app.private_key, multiline=True
-            )
 
-    def _secret(
-        self, path: tuple[str | int, ...], ref: SecretRef | None, *, multiline: bool = False
-    ) -> Iterator[SecretUse]:
+def secret_uses(
+    hosts: Mapping[str, Host], daemon: Daemon, notify: Notify, lines: Lines
+) -> Iterator[SecretUse]:
+    """Every reference to a secret in these tables, in the order of the reference page."""
+
+    def use(path: Path_, ref: SecretRef | None, *, multiline: bool = False) -> Iterator[SecretUse]:
         if ref is not None:
-            yield SecretUse(path, label(path), self.lines.find(path), ref, multiline)
+            yield SecretUse(path, label(path), lines.find(path), ref, multiline)
+
+    for name, host in hosts.items():
+        path = host_path(name)
+        yield from use((*path, "token"), host.token)
+        yield from use((*path, "sign_with"), host.sign_with, multiline=True)
+        if host.app is not None:
+            yield from use((*path, "app", "private_key"), host.app.private_key, multiline=True)
+    yield from use(("daemon", "webhook_secret"), daemon.webhook_secret)
+    for index, ref in enumerate(notify.urls):
+        yield from use(("notify", "urls", index), ref)
+    yield from use(("notify", "heartbeat_url"), notify.heartbeat_url)
+
+
+def host_path(name: str) -> Path_:
+    """The path of a host's table: ``target``, or ``sources`` and its name."""
+    return (name,) if name == "target" else ("sources", name)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from mirror.config.lines import label
 from mirror.config.messages import quote
+from mirror.config.model import host_path
 from mirror.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from mirror.config.model import Config, Host
+    from mirror.config.lines import Lines
+    from mirror.config.model import Config, Host, SecretUse
     from mirror.config.secret_refs import SecretRef
 
 _LARGEST_SECRET = 64 * 1024
@@ -155,27 +157,48 @@ def resolve_secrets(
     Raises:
         ConfigError: Some cannot be read, or a ``ca_file`` cannot; it lists each with its key.
     """
-    resolver = SecretResolver(environ, config.file.absolute().parent)
+    uses = [use for use in config.secrets() if only is None or use.path[0] in only]
+    secrets, problems = read_secrets(uses, config.hosts, config.lines, config.file, environ)
+    if problems:
+        raise ConfigError(str(config.file), sorted(problems, key=lambda problem: problem.line or 0))
+    return secrets
+
+
+def read_secrets(
+    uses: Iterable[SecretUse],
+    hosts: Mapping[str, Host],
+    lines: Lines,
+    file: Path,
+    environ: Mapping[str, str],
+) -> tuple[Secrets, list[Problem]]:
+    """Read the secrets that are referred to, and check that each ``ca_file`` is usable.
+
+    Args:
+        uses: The references.
+        hosts: By name; the target's is ``target``.
+        lines: Of the configuration file.
+        file: The configuration file, which ``file:`` paths are relative to.
+        environ: The environment.
+
+    Returns:
+        What could be read, and a problem for each reference and ``ca_file`` that could not.
+    """
+    resolver = SecretResolver(environ, file.absolute().parent)
     values: dict[SecretRef, str] = {}
-    problems: list[Problem] = []
-    for use in config.secrets():
-        if only is not None and use.path[0] not in only:
-            continue
+    problems = [*_unusable_certificates(hosts, lines), *_unreadable_signers(hosts, lines)]
+    for use in uses:
         try:
             values[use.ref] = resolver.read(use.ref, multiline=use.multiline)
         except ConfigError as error:
-            problems += [Problem(use.key, found.message, use.line) for found in error.problems]
-    problems += _unusable_certificates(config)
-    problems += _unreadable_signers(config)
-    if problems:
-        raise ConfigError(str(config.file), sorted(problems, key=lambda problem: problem.line or 0))
-    return Secrets(resolver, values)
+            shown = quote(str(use.ref))
+            problems += [
+                Problem(use.key, f"{shown}: {found.message}", use.line) for found in error.problems
+            ]
+    return Secrets(resolver, values), problems
 
 
-def _unusable_certificates(config: Config) -> Iterator[Problem]:
-    hosts: dict[tuple[str, ...], Host] = {("target",): config.target}
-    hosts |= {("sources", name): host for name, host in config.sources.items()}
-    for table, host in hosts.items():
+def _unusable_certificates(hosts: Mapping[str, Host], lines: Lines) -> Iterator[Problem]:
+    for name, host in hosts.items():
         if host.ca_file is None:
             continue
         try:
@@ -186,24 +209,22 @@ def _unusable_certificates(config: Config) -> Iterator[Problem]:
                 if isinstance(error, ssl.SSLError)
                 else f"cannot be read: {error.strerror}"
             )
-            path = (*table, "ca_file")
+            path = (*host_path(name), "ca_file")
             message = f"the file {quote(str(host.ca_file))} {reason}"
-            yield Problem(label(path), message, config.lines.find(path))
+            yield Problem(label(path), message, lines.find(path))
 
 
-def _unreadable_signers(config: Config) -> Iterator[Problem]:
-    for name, host in config.hosts.items():
+def _unreadable_signers(hosts: Mapping[str, Host], lines: Lines) -> Iterator[Problem]:
+    for name, host in hosts.items():
         if host.allowed_signers is None:
             continue
         try:
             host.allowed_signers.open("rb").close()
         except OSError as error:
-            path = ("target",) if name == "target" else ("sources", name)
-            message = (
-                f"the file {quote(str(host.allowed_signers))} cannot be read: {error.strerror}"
-            )
-            place = (*path, "allowed_signers")
-            yield Problem(label(place), message, config.lines.find(place))
+            path = (*host_path(name), "allowed_signers")
+            file = quote(str(host.allowed_signers))
+            message = f"the file {file} cannot be read: {error.strerror}"
+            yield Problem(label(path), message, lines.find(path))
 
 
 class _Unusable(Exception):

@@ -20,6 +20,20 @@ token = "env:TARGET"
 url = "https://github.com"
 """
 
+MIRROR = """
+[[mirrors]]
+source = "some/thing"
+from = "github"
+target = "mirrors/some-thing"
+"""
+"""Added where a test has no mirror: a file without any is wrong."""
+
+SOURCE = """
+[sources.github]
+url = "https://github.com"
+"""
+"""Added where a test has no source: a mirror needs one."""
+
 
 Load = Callable[..., Config]
 Wrong = Callable[..., list[Problem]]
@@ -31,7 +45,10 @@ def load(tmp_path: Path) -> Load:
 
     def load(text: str, *, hosts: str = HOSTS, environ: Mapping[str, str] | None = None) -> Config:
         file = tmp_path / "config.toml"
-        file.write_text(hosts + text)
+        whole = hosts + text
+        if "sources" not in whole:
+            whole += SOURCE
+        file.write_text(whole if "mirrors" in text else whole + MIRROR)
         return load_config(file, environ if environ is not None else {"HOME": "/home/me"})
 
     return load

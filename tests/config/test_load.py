@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirror.config import Config, find_config_file, load_config
+from mirror.config import Config, find_config_file, load_config, load_config_and_secrets
 from mirror.config.model import Mirror
 from mirror.errors import ConfigError, Problem
 
@@ -383,7 +383,8 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_windows_text_is_read(tmp_path: Path) -> None:
     """A byte-order mark and CRLF change neither meaning nor lines."""
     file = tmp_path / "config.toml"
-    text = '[target]\nurl = "https://h"\ntoken = "ghp"\n'
+    text = '[target]\nurl = "https://h"\ntoken = "ghp"\n[sources.s]\nurl = "https://github.com"\n'
+    text += '[[mirrors]]\nsource = "cli/cli"\n'
     file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     with pytest.raises(ConfigError) as caught:
         load_config(file, {})
@@ -525,3 +526,54 @@ def test_no_damage_crashes_it(tmp_path: Path, data: st.DataObject) -> None:
 def test_no_bytes_crash_it(tmp_path: Path, data: bytes) -> None:
     """Whatever is in the file, there is no traceback."""
     _load_or_problems(tmp_path / "config.toml", data)
+
+
+# --- mistakes that users make first ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mirrors", ["", "mirrors = []\n"])
+def test_a_file_without_mirrors_is_wrong(mirrors: str, tmp_path: Path) -> None:
+    """Whether there is no table or an empty list: one sentence says what to add."""
+    file = tmp_path / "config.toml"
+    file.write_text(f'{mirrors}[target]\nurl = "https://h"\ntoken = "env:T"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    (problem,) = caught.value.problems
+    assert problem.key == "mirrors"
+    assert "add a [[mirrors]] table" in problem.message
+
+
+def test_sources_written_as_one_table_are_explained(wrong: Wrong) -> None:
+    """Keys of a source under `[sources]` itself: one sentence, and the other mistakes."""
+    hosts = '[target]\nurl = "https://h"\ntoken = "env:T"\n'
+    table = '[sources]\nurl = "https://github.com"\ntoken = "env:S"\n'
+    (problem,) = wrong(table, hosts=hosts)
+    assert (problem.key, problem.line) == ("sources", 4)
+    assert "write [sources.github] instead of [sources]" in problem.message
+    keys = [problem.key for problem in wrong(table + 'timeout = "1s"\n', hosts=hosts)]
+    assert keys == ["sources", "sources.github.timeout"]
+
+
+def test_mistakes_of_the_file_and_its_secrets_come_together(tmp_path: Path) -> None:
+    """Each with its place and its reference, also where the host has mistakes of its own."""
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[target]\nurl = "ghe.example.com"\ntoken = "env:MISSING"\nca_file = "gone.pem"\n'
+        '[sources.github]\nurl = "https://github.com"\ntoken = "file:empty"\n'
+        '[[mirrors]]\nsource = "cli/cli"\ntarget = "mirrors/cli"\nretries = 3\n'
+        '[daemon]\nwebhook_secret = "env:HOOK"\n'
+    )
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "empty").chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        load_config_and_secrets(file, {}, only={"target", "sources"})
+    assert [(problem.line, problem.key) for problem in caught.value.problems] == [
+        (2, "target.url"),
+        (3, "target.token"),
+        (4, "target.ca_file"),
+        (7, "sources.github.token"),
+        (11, "mirrors[1] (cli/cli).retries"),
+    ]
+    told = str(caught.value)
+    assert '"env:MISSING"' in told
+    assert '"file:empty"' in told

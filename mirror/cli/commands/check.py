@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,6 @@ from mirror.cli.options import Json
 from mirror.cli.output import print_error_line, print_text
 from mirror.cli.render.check_text import check_tables
 from mirror.cli.render.terminal import show
-from mirror.config import resolve_secrets
 from mirror.core.text.sanitise import clean
 from mirror.core.text.wording import count
 from mirror.errors import ConfigError, Problem
@@ -50,9 +48,8 @@ def check(
       release-mirror check
       release-mirror check --offline --config new.toml
     """
-    config = startup.load(context.obj)
+    config, secrets = startup.load_with_secrets(context.obj)
     startup.set_up_log(context.obj, config, "critical")
-    secrets = resolve_secrets(config, os.environ)
     for warning in secrets.warnings:
         print_error_line(f"warning: {clean(warning)}")
     notifications = _check_notifications(config, secrets)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from mirror.cli import event_loop, startup
-from mirror.config import resolve_secrets
 from mirror.daemon.service import Service
 from mirror.daemon.systemd import SdNotify
 
@@ -38,8 +37,7 @@ def daemon(context: typer.Context) -> int:
 
 def _load(options: GlobalOptions) -> tuple[Config, Secrets]:
     """Read the file and its secrets; if both are valid, configure the log by them."""
-    config = startup.load(options)
-    secrets = resolve_secrets(config, os.environ)
+    config, secrets = startup.load_with_secrets(options)
     startup.set_up_log(options, config, "info")
     startup.log_secret_warnings(secrets)
     return config, secrets
