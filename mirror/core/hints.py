@@ -64,6 +64,7 @@ _BY_HINT: dict[Hint, str] = {
     "bundle-name": "a bundle names repositories by the target of the mirror that writes it"
     " (release-mirror bundle show DIR)",
     "bundle-path": "check the path, and that the bundle was unpacked there",
+    "burned-tag": "exclude the release, or publish it under another tag at the source",
     "create-owner": (
         "create the organization, or give the token permission to create repositories in it"
     ),
@@ -75,6 +76,7 @@ _BY_HINT: dict[Hint, str] = {
         "grant the token write access to the repository (a classic token needs the scope repo, and"
         " workflow for tags that change workflows)"
     ),
+    "keep-changes": 'set on_change = "keep" to accept the copy as it is, or exclude the asset',
     "move-tag": "move the tag at the target, or mirror the repository first",
     "no-history": 'set tags = "create" or "require" where the bundle is read',
     "no-archives": "set source_archives = false, or raise assets.max_size",

@@ -149,6 +149,9 @@ class Release:
         assets: All of them, also those not complete.
         upload_url: Where the host takes its assets, without the template's end; only the host
             itself knows that address.
+        immutable: Its tag and its assets can never change again; once it is deleted, its tag can
+            never be used again. Source:
+            https://docs.github.com/code-security/concepts/supply-chain-security/immutable-releases
     """
 
     id: int
@@ -165,6 +168,11 @@ class Release:
     upload_url: str = ""
     immutable: bool = False
     assets: tuple[Asset, ...] = ()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing but its text and flags can change: a draft is not immutable yet."""
+        return self.immutable and not self.draft
 
     def facts(self) -> list[object]:
         """What a change of it changes; no counters, no addresses, and no order of its assets."""

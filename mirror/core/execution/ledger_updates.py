@@ -50,7 +50,9 @@ def note_commits(ledger: Ledger, commits: Mapping[str, str]) -> None:
 
 
 def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
-    """Note in the ledger what was done; what failed changes nothing in it."""
+    """Note in the ledger what was done; of what failed, only that a tag can never be used again."""
+    if burned := _burned_tag(outcome):
+        ledger.burned_tags = tuple(sorted({*ledger.burned_tags, burned}))
     if outcome.status != "done":
         return
     if isinstance(outcome.action, CreateRepository):
@@ -128,8 +130,20 @@ def _record_release(
             known.tag = target.tag
             if not target.draft:
                 known.published = known.published or iso(now)
+                known.immutable = target.immutable
         case _:
             pass
+
+
+def _burned_tag(outcome: Outcome) -> str | None:
+    """A tag that the target will refuse from now on, or has just refused, for ever."""
+    match outcome.action:
+        case DeleteRelease(target=copy) if copy.frozen and outcome.status == "done":
+            return copy.tag
+        case CreateRelease() | PublishRelease() if outcome.failure and outcome.source:
+            return outcome.source.tag if outcome.failure.kind == "immutable" else None
+        case _:
+            return None
 
 
 def _entry(asset: Asset, copy: Asset, sha256: str | None) -> AssetEntry:

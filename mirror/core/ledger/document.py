@@ -128,6 +128,7 @@ class _ReleaseFields(Struct):
     published: str | None = None
     commit: str | None = None
     in_place: tuple[str, ...] = ()
+    immutable: bool = False
 
 
 class ReleaseEntry(_ReleaseFields):
@@ -140,6 +141,7 @@ class ReleaseEntry(_ReleaseFields):
         commit: The commit of the source's tag when it was last read, if known.
         in_place: Names whose asset was about to be deleted and uploaded again under the same name:
             an asset of such a name that is not recorded is the rest of that upload.
+        immutable: The copy is immutable: should it be gone, its tag cannot be used again.
         assets: By the id of the target's asset, also of former copies that still exist.
     """
 
@@ -163,6 +165,7 @@ class _LedgerFields(Struct):
     created_repository: bool = False
     creating_repository: bool = False
     working_since: str = ""
+    burned_tags: tuple[str, ...] = ()
 
 
 class _LedgerDocument(_LedgerFields, kw_only=True):
@@ -186,6 +189,8 @@ class Ledger(_LedgerFields):
         creating_repository: It was about to: if the repository exists and is empty, it is ours.
         working_since: The target's time when a run began to change it (ISO 8601); empty after a
             run that left nothing undone. What was published since may be that run's.
+        burned_tags: Tags that the target refused, or will refuse, for ever: an immutable release that
+            was deleted had them.
         releases: By the id of the source's release.
         quarantined: Permanent failures by ``(release id, asset id or 0)``. They are not tried again
             while the fingerprint of what failed is the same.

@@ -155,6 +155,13 @@ class _Chooser:
         elif release.id in self._wanted:
             self._consider_assets(release, copy, entry, found)
         elif self._policy.on_deselect == "delete":
+            if copy.frozen and self._policy.on_delete != "delete":
+                found.warnings.append(
+                    f"release {copy.tag} is no longer selected, and was kept: it is immutable at the"
+                    ' target, and deleting it burns its tag for ever (on_delete = "delete" accepts'
+                    " that)"
+                )
+                return
             self._delete_release(release, copy, entry, found)
 
     @staticmethod
@@ -170,8 +177,13 @@ class _Chooser:
                 f"release {copy.tag} would be deleted, but holds what is not of this mirror"
                 f" ({', '.join(theirs[:3])}{', …' if len(theirs) > 3 else ''}); it was kept"
             )
-        else:
-            found.releases.append((release, DeleteRelease(copy)))
+            return
+        if copy.frozen:
+            found.warnings.append(
+                f"release {copy.tag} is immutable at the target: deleting it burns its tag, which no"
+                " release can ever have there again"
+            )
+        found.releases.append((release, DeleteRelease(copy)))
 
     def _consider_assets(
         self, release: Release, copy: Release, entry: ReleaseEntry, found: Deletions
@@ -187,7 +199,11 @@ class _Chooser:
                 doomed = known.source_id in self._gone_assets
             else:
                 doomed = self._policy.on_deselect == "delete" and heir not in wanted
-            if doomed:
+            if doomed and copy.frozen:
+                found.warnings.append(
+                    f"{asset.name} stays in {copy.tag}: the target's release is immutable"
+                )
+            elif doomed:
                 found.assets.setdefault(release.id, []).append(DeleteAsset(asset))
 
 

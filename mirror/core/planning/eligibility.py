@@ -114,7 +114,7 @@ class Eligibility:
         """
         for item in matched.taken:
             self._taken(item, left_alone=left_alone)
-        if copy and copy.immutable and not copy.draft:
+        if copy and copy.frozen:
             self._frozen(matched)
         self._crowded(matched, len(copy.assets) if copy else 0)
         kept: list[AssetAction] = []
@@ -159,10 +159,14 @@ class Eligibility:
             self.held |= self._hold
 
     def _frozen(self, matched: Matched) -> None:
-        """An immutable release takes no assets: they can never arrive."""
+        """An immutable release keeps its assets as they are: nothing is sent that it refuses."""
         for action in matched.actions:
-            if isinstance(action, UploadAsset | ReplaceAsset):
-                self._never(action.asset, "immutable", "the target's release is immutable")
+            if isinstance(action, DeleteAsset):
+                continue
+            change = "is missing" if isinstance(action, UploadAsset) else "changed at the source"
+            text = f"{action.asset.name} {change}, and the target's release is immutable"
+            hint: Hint | None = "keep-changes" if isinstance(action, ReplaceAsset) else None
+            self._never(action.asset, "immutable", text, hint=hint)
         matched.actions.clear()
         matched.leftovers.clear()
 
@@ -220,8 +224,16 @@ class Eligibility:
             )
         )
 
-    def _never(self, asset: Asset, kind: FailureKind, text: str, within: str = "") -> None:
-        self._wait(asset, kind, text)
+    def _never(
+        self,
+        asset: Asset,
+        kind: FailureKind,
+        text: str,
+        *,
+        within: str = "",
+        hint: Hint | None = None,
+    ) -> None:
+        self._wait(asset, kind, text, hint=hint)
         facts = asset_fingerprint(asset, within)
         self.obstacles[-1] = replace(self.obstacles[-1], final=True, facts=facts)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.asset_names import forms
+from mirror.core.domain.release import fingerprint
 from mirror.core.domain.selection import Wanted, filters_that_select_nothing, next_ripe, select
 from mirror.core.domain.source_archives import archives_of, with_archives
 from mirror.core.execution.action import (
@@ -25,7 +26,7 @@ from mirror.core.planning.asset_matching import Matched, match_assets
 from mirror.core.planning.deletions import deletions
 from mirror.core.planning.eligibility import PENDING, Eligibility
 from mirror.core.planning.plan_context import PlanContext
-from mirror.core.planning.release_matching import Copies
+from mirror.core.planning.release_matching import Copies, burned_tags
 from mirror.core.planning.release_text import Texts
 from mirror.core.planning.tags import needs_tag, tag_for, tags_needed
 from mirror.core.text.body import description, readme
@@ -73,6 +74,8 @@ class _Draft:
     news: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     placeholders: int = 0
+    frozen: int = 0
+    not_frozen: int = 0
     made_again: bool = False
 
 
@@ -92,6 +95,7 @@ class _Planner:
         self._about = circumstances
         self._copies = Copies(source, target, ledger, circumstances.source_url)
         self._deletions = deletions(source, target, ledger, policy, self._copies, circumstances.now)
+        self._burned = burned_tags(ledger, target)
         self._draft = _Draft()
 
     def plan(self) -> Plan:
@@ -125,6 +129,7 @@ class _Planner:
                 f"{count} {'tag points to a placeholder commit' if count == 1 else 'tags point to placeholder commits'},"
                 " because the target does not have the source's commits"
             )
+        draft.notes.extend(_of_immutable_releases(draft))
         create = None
         # Made by a run that was cut off before the first commit; another's is left as it is.
         target = self._target
@@ -177,9 +182,14 @@ class _Planner:
         copy = self._copies.of(release)
         strays = self._copies.strays(release, copy)
         intake = Eligibility(release, copy, self._ledger, self._policy, self._about)
-        if obstacle := intake.not_tried() or self._hidden(release, copy):
+        obstacle = (
+            intake.not_tried() or self._hidden(release, copy) or self._immutable(release, copy)
+        )
+        if obstacle:
             self._draft.obstacles.append(obstacle)
             return
+        self._draft.frozen += copy is not None and copy.frozen
+        self._draft.not_frozen += release.immutable and not (copy and copy.frozen)
         entry = self._copies.entry(release, copy)
         self._draft.made_again |= entry is not None and entry.source_id != release.id
         ours = (entry.created if entry else False) or (copy is not None and copy.draft)
@@ -282,6 +292,23 @@ class _Planner:
             return _waiting(release, "name-taken", f"{text} {release.tag}")
         return None
 
+    def _immutable(self, release: Release, copy: Release | None) -> Failure | None:
+        """Why the target can never have a release under its tag: one of its releases is immutable."""
+        if copy and copy.frozen:
+            if copy.tag == release.tag:
+                return None
+            text = f"it was {copy.tag}, and the tag of the target's immutable release cannot change"
+        elif (copy is None or copy.draft) and release.tag in self._burned:
+            text = (
+                f"an immutable release of the target had the tag {release.tag} and was deleted; no"
+                " other release can ever have the tag there"
+            )
+        else:
+            return None
+        failure = _waiting(release, "immutable", text)
+        facts = fingerprint([release])
+        return replace(failure, hint="burned-tag", final=True, facts=facts)
+
     def _learn(
         self,
         release: Release,
@@ -306,6 +333,7 @@ class _Planner:
             published=published,
             commit=entry.commit if entry else self._source.tags.get(release.tag),
             assets=matched.records,
+            immutable=copy.frozen,
             in_place=tuple(n for n in entry.in_place if n not in recorded) if entry else (),
         )
         if fresh != entry:
@@ -359,6 +387,26 @@ def _finish(
     if copy and not copy.draft:
         return texts.update(release, copy, followed=followed)
     return None if held or release.draft else texts.publication(release)
+
+
+def _of_immutable_releases(draft: _Draft) -> list[str]:
+    """Notes: nothing is wrong, but a change of these releases cannot be mirrored, or can happen."""
+    notes = []
+    if draft.frozen:
+        notes.append(
+            f"{_releases(draft.frozen)} immutable at the target: only text and flags of these can"
+            " follow the source"
+        )
+    if draft.not_frozen:
+        notes.append(
+            f"{_releases(draft.not_frozen)} immutable at the source; the copies are immutable only if"
+            " immutable releases are enabled for the target repository"
+        )
+    return notes
+
+
+def _releases(count: int) -> str:
+    return "1 release is" if count == 1 else f"{count} releases are"
 
 
 def _waiting(release: Release, kind: FailureKind, text: str) -> Failure:

@@ -107,3 +107,16 @@ def is_recorded(entry: ReleaseEntry, copy: Release, release: Release | None) -> 
     A target that was restored from an older backup gives numbers a second time.
     """
     return copy.draft or copy.tag in {entry.tag, release.tag if release else entry.tag}
+
+
+def burned_tags(ledger: Ledger, target: Snapshot | None) -> frozenset[str]:
+    """Tags that the target refuses for ever: immutable releases had them, and are not there now.
+
+    Source: https://docs.github.com/code-security/concepts/supply-chain-security/immutable-releases
+    """
+    gone = set(ledger.burned_tags)
+    if target and target.complete:
+        here = {release.id for release in target.releases}
+        entries = ledger.releases.values()
+        gone |= {e.tag for e in entries if e.immutable and e.target_id not in here}
+    return frozenset(gone)

@@ -61,7 +61,7 @@ class Texts:
         """The fields in which a copy differs from what it should say."""
         text = self._text(release)
         changes: dict[str, Any] = {}
-        if copy.tag != release.tag:
+        if copy.tag != release.tag and not copy.frozen:
             changes["tag_name"] = release.tag
         if copy.name.strip() != text["name"].strip():
             changes["name"] = text["name"]
