@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from mirror.core.failure import Failure, Quarantined, may_be_final
+from mirror.core.ledger.backoff import FailedItem
 from mirror.core.ledger.document import (
     VERSION,
     AssetEntry,
@@ -701,6 +702,7 @@ RELEASE = st.builds(
     PERHAPS,
     PERHAPS,
     st.lists(TEXT, max_size=2).map(tuple),
+    st.booleans(),
     st.lists(ASSET, max_size=3).map(lambda found: {asset.target_id: asset for asset in found}),
 )
 KIND = st.sampled_from(get_args(FailureKind))
@@ -716,6 +718,7 @@ LEDGER = st.builds(
     st.booleans(),
     st.booleans(),
     TEXT,
+    st.lists(TEXT, max_size=2).map(tuple),
     st.lists(RELEASE, max_size=3).map(lambda found: {entry.source_id: entry for entry in found}),
     st.lists(QUARANTINE, max_size=2).map(
         lambda found: {(entry.release_id, entry.asset_id): entry for entry in found}
@@ -743,6 +746,7 @@ ENTRY = st.builds(
     audited_at=MOMENT,
     succeeded_at=MOMENT,
     failure=st.none() | FAILURE,
+    failed=st.lists(st.builds(FailedItem, FAILURE, MOMENT, MOMENT), max_size=2).map(tuple),
     releases=NUMBER,
     assets=NUMBER,
     bytes=NUMBER,
