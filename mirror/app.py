@@ -13,7 +13,7 @@ from mirror.bundle.directory import BundleDirectory, WritableDirectory
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.writer import BundleWriter
-from mirror.check.checker import Checker, CheckResult
+from mirror.check.checker import Checker
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from mirror.check.results import CheckResult
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host

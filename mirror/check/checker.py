@@ -7,36 +7,31 @@ mirrors: their sources, one byte of an asset, their targets, and how many reques
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
+from mirror.check.download_check import check_download
 from mirror.check.git_check import GitCheck
-from mirror.check.host_check import CheckResult, HostCheck, State, failure, server_of
+from mirror.check.host_check import HostCheck, is_down, server_of
+from mirror.check.results import CheckResult, State, ask_each, failure, not_tried
+from mirror.check.target_check import TargetCheck, more_than
 from mirror.core.ledger.document import Index
 from mirror.core.text.wording import count
 from mirror.errors import MirrorError, NotFound
-from mirror.github.answers import RateLimits, ReleaseAnswer, RepositoryAnswer
+from mirror.github.answers import RateLimits, ReleaseAnswer
 from mirror.sync.discovery import discover
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
-    from mirror.core.domain.release import RepoRef
+    from mirror.core.domain.release import Asset, RepoRef
     from mirror.git.tag_pusher import TagPusher
     from mirror.sync.context import Endpoint, TargetEndpoint
 
-__all__ = ["CheckResult", "Checker"]
-
 MOST_REPOSITORIES = 50
 """Repositories of a host that are looked at; a check shall not be what uses up the rate limit."""
-
-_AT_ONCE = 8
-
-T = TypeVar("T")
 
 
 class Checker:
@@ -76,18 +71,24 @@ class Checker:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(check.run()) for check in checks]
         results = [result for task in tasks for result in task.result()]
+        down = {result.host for result in results if is_down(result)}
         results += await self._expand()
         for side in self._sources.values():
-            results += await self._source(side)
-        if self._target.store.client.stopped:
-            results.append(_not_tried("target", "repositories"))
+            results += await self._source(side, down)
+        if self._target.store.client.stopped or self._target.name in down:
+            results.append(not_tried(self._target.name, "repositories"))
         else:
-            results += [*await self._owners(), *await self._targets()]
+            looked = self._mirrors[:MOST_REPOSITORIES]
+            login, proven = checks[-1].login, checks[-1].proven
+            target = server_of(self._target)
+            results += await TargetCheck(looked, target, login=login, proven=proven).run()
+            if more := more_than(len(looked), len(self._mirrors)):
+                results.append(CheckResult("target", "others", "unknown", more.removeprefix("; ")))
+            results.append(_UNPROVEN)
         if self._pusher:
             looked = self._mirrors[:MOST_REPOSITORIES]
             results += await GitCheck(looked, self._sources, self._target, self._pusher).run()
-        results += [await self._budget(side) for side in hosts]
-        results.append(_UNPROVEN)
+        results += [await self._budget(side) for side in hosts if side.name not in down]
         order = [side.name for side in hosts]
         return sorted(results, key=lambda result: order.index(result.host))
 
@@ -118,26 +119,26 @@ class Checker:
 
     # -- sources ------------------------------------------------------------------------------
 
-    async def _source(self, side: Endpoint) -> list[CheckResult]:
+    async def _source(self, side: Endpoint, down: Collection[str]) -> list[CheckResult]:
         """Whether each repository can be read, and one byte of one asset through storage."""
         mirrors = [mirror for mirror in self._mirrors if mirror.source_name == side.name]
         if not mirrors:
             return []
-        if side.store.client.stopped:
-            return [_not_tried(side.name, "releases")]
+        if side.store.client.stopped or side.name in down:
+            return [not_tried(side.name, "releases")]
         looked = mirrors[:MOST_REPOSITORIES]
-        found = await _each(partial(self._newest_asset, side, mirror.source) for mirror in looked)
+        found = await ask_each(
+            partial(self._newest_asset, side, mirror.source) for mirror in looked
+        )
         results, asset = [], None
         for mirror, answer in zip(looked, found, strict=True):
             if isinstance(answer, MirrorError):
                 results.append(failure(side.name, str(mirror.source), answer))
             elif answer and not asset:
-                asset = (mirror.source, *answer)
+                asset = (mirror.source, answer)
         good = len(looked) - len(results)
         if good:
-            more = f"; {len(mirrors) - len(looked)} more not looked at" * (
-                len(mirrors) > len(looked)
-            )
+            more = more_than(len(looked), len(mirrors))
             results.append(
                 CheckResult(
                     side.name,
@@ -146,77 +147,19 @@ class Checker:
                     f"readable in {count(good, 'repository', 'repositories')}{more}",
                 )
             )
-        results.append(await self._one_byte(side, asset))
+        if asset:
+            results.append(await check_download(server_of(side), *asset))
+        else:
+            detail = "no uploaded asset found to test with"
+            results.append(CheckResult(side.name, "download", "unknown", detail))
         return results
 
-    async def _newest_asset(self, side: Endpoint, repo: RepoRef) -> tuple[int, str] | None:
-        """Number and name of an asset of one of the newest releases, if they have any."""
+    async def _newest_asset(self, side: Endpoint, repo: RepoRef) -> Asset | None:
+        """An asset of one of the newest releases that can be downloaded, if they have any."""
         path = f"repos/{repo}/releases?per_page=5"
         answer = await server_of(side).get(path, shape=list[ReleaseAnswer])
-        assets = (asset for release in answer.data for asset in release.assets if asset.size)
-        return next(((asset.id, asset.name) for asset in assets), None)
-
-    async def _one_byte(
-        self, side: Endpoint, asset: tuple[RepoRef, int, str] | None
-    ) -> CheckResult:
-        if asset is None:
-            return CheckResult(side.name, "download", "unknown", "no asset found to test with")
-        repo, number, name = asset
-        path = f"repos/{repo}/releases/assets/{number}"
-        try:
-            async with server_of(side).open_stream(path, {"Range": "bytes=0-0"}) as stream:
-                place = urlsplit(stream.url).netloc
-                async for chunk in stream.chunks:
-                    if chunk:
-                        detail = f"read one byte of {name} of {repo} from {place}"
-                        return CheckResult(side.name, "download", "ok", detail)
-        except MirrorError as error:
-            return failure(side.name, "download", error)
-        return CheckResult(side.name, "download", "failed", f"{place} sent no byte of {name}")
-
-    # -- the target ---------------------------------------------------------------------------
-
-    async def _owners(self) -> list[CheckResult]:
-        """Whether each owner exists at the target: this program creates repositories, not owners."""
-        owners = sorted({mirror.target.owner for mirror in self._mirrors}, key=str.casefold)
-        client = server_of(self._target)
-        answers = await _each(partial(client.get, f"users/{owner}") for owner in owners)
-        results = []
-        for owner, answer in zip(owners, answers, strict=True):
-            if isinstance(answer, NotFound):
-                detail = "does not exist; create this organization"
-                results.append(CheckResult("target", f"owner {owner}", "failed", detail))
-            elif isinstance(answer, MirrorError):
-                results.append(failure("target", f"owner {owner}", answer))
-            else:
-                results.append(CheckResult("target", f"owner {owner}", "ok", "exists"))
-        return results
-
-    async def _targets(self) -> list[CheckResult]:
-        looked = self._mirrors[:MOST_REPOSITORIES]
-        get = partial(server_of(self._target).get, shape=RepositoryAnswer)
-        answers = await _each(partial(get, f"repos/{mirror.target}") for mirror in looked)
-        results: list[CheckResult] = []
-        counts: Counter[str] = Counter()
-        for mirror, answer in zip(looked, answers, strict=True):
-            if isinstance(answer, NotFound):
-                counts["to be created"] += mirror.policy.create_repository
-                if not mirror.policy.create_repository:
-                    detail = "does not exist or is not visible to the token, and create_repository"
-                    detail += " is false"
-                    results.append(CheckResult("target", str(mirror.target), "failed", detail))
-            elif isinstance(answer, MirrorError):
-                results.append(failure("target", str(mirror.target), answer))
-            elif trouble := _trouble(answer.data):
-                results.append(CheckResult("target", str(mirror.target), "failed", trouble))
-            else:
-                counts["writable"] += 1
-        if len(self._mirrors) > len(looked):
-            counts["not looked at"] = len(self._mirrors) - len(looked)
-        said = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-        if said:
-            results.append(CheckResult("target", "repositories", "ok", said))
-        return results
+        found = (asset.value() for release in answer.data for asset in release.assets)
+        return next((asset for asset in found if asset.uploaded and asset.size), None)
 
     # -- the rate limit -----------------------------------------------------------------------
 
@@ -253,35 +196,6 @@ _UNPROVEN = CheckResult(
     "target",
     "writing",
     "unknown",
-    "not tested: check writes nothing, so only the first sync proves that repositories, tags and"
-    " releases can be created and assets uploaded; plan shows what sync would do",
+    "not tested, since check writes nothing: the first sync proves it, and plan shows what it"
+    " would do",
 )
-
-
-def _not_tried(host: str, what: str) -> CheckResult:
-    return CheckResult(host, what, "unknown", "skipped because of the failure above")
-
-
-def _trouble(repository: RepositoryAnswer) -> str:
-    """What prevents writing to a repository that exists; empty for nothing."""
-    if repository.archived:
-        return "is archived and read-only; unarchive it"
-    if repository.permissions and not repository.permissions.push:
-        return "the token has no write access; grant it"
-    return ""
-
-
-async def _each(asks: Iterable[Callable[[], Awaitable[T]]]) -> list[T | MirrorError]:
-    """Ask some at once; an error is an answer too."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(one: Callable[[], Awaitable[T]]) -> T | MirrorError:
-        async with slots:
-            try:
-                return await one()
-            except MirrorError as error:
-                return error
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(ask(one)) for one in asks]
-    return [task.result() for task in tasks]

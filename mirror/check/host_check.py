@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from mirror.core.failure import Failure
-from mirror.errors import AuthError, HostStopped, MirrorError, NotFound, Unreachable
+from mirror.check.results import CheckResult, State, failure
+from mirror.errors import AuthError, MirrorError, NotFound, Unreachable
 from mirror.github import GitHubClient
 from mirror.github.answers import User
 from mirror.github.protocol.urls import is_loopback
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from mirror.github import Answer, AppAuth
     from mirror.sync.context import Endpoint
 
-State = Literal["ok", "warning", "failed", "unknown"]
-
 SOON = timedelta(days=14)
 """A token that expires within this time is warned of."""
 
@@ -31,28 +28,9 @@ Source: https://docs.github.com/authentication/keeping-your-account-and-data-sec
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One thing that was looked at.
-
-    Attributes:
-        host: The host's configured name (``target``, ``github``).
-        what: What was looked at (``token``, ``download``, a repository).
-        status: ``unknown`` where it cannot be told.
-        detail: What was found, and where it failed, what to do.
-    """
-
-    host: str
-    what: str
-    status: State
-    detail: str
-
-
-def failure(host: str, what: str, error: MirrorError, *, status: State = "failed") -> CheckResult:
-    """What could not be looked at; ``unknown`` where the host had been given up before."""
-    if isinstance(error, HostStopped):
-        return CheckResult(host, what, "unknown", "skipped because of the failure above")
-    return CheckResult(host, what, status, Failure.of(error).error)
+def is_down(result: CheckResult) -> bool:
+    """Whether nothing else can be asked of a host."""
+    return result.status == "failed" and result.what in {"reachable", "certificate"}
 
 
 def server_of(side: Endpoint) -> GitHubClient:
@@ -68,9 +46,15 @@ class HostCheck:
         side: The host.
         clock: The time, for the token's expiry.
         writes: It is the target: the token must be able to write.
+
+    Attributes:
+        login: The token's account, once it is known.
+        proven: What the token itself may do in a repository follows from what its account may do.
     """
 
     def __init__(self, side: Endpoint, clock: Clock, *, writes: bool) -> None:
+        self.login: str | None = None
+        self.proven = False
         self._side = side
         self._client = server_of(side)
         self._clock = clock
@@ -79,7 +63,7 @@ class HostCheck:
     async def run(self) -> list[CheckResult]:
         """Everything that the host says without a repository."""
         results = await self._reach()
-        if results[0].status == "failed":
+        if is_down(results[0]):
             return results
         return [*results, *await self._token()]
 
@@ -126,7 +110,7 @@ class HostCheck:
         if app := self._client.app:
             return await self._app(app)
         if stopped := self._client.stopped:  # refused already when it was asked for its version
-            return [self._result("token", "failed", str(stopped))]
+            return [failure(self._side.name, "token", stopped)]
         try:
             answer = await self._client.get("user", shape=User)
         except MirrorError as error:
@@ -134,6 +118,8 @@ class HostCheck:
                 text = "belongs to no user (perhaps to an App installation); its owner cannot be determined"
                 return [self._result("token", "unknown", text)]
             return [failure(self._side.name, "token", error)]
+        self.login = answer.data.login
+        self.proven = "repo" in (scopes_of(answer.headers) or ())
         return [
             self._result("token", "ok", f"valid, belongs to {answer.data.login}"),
             self._permissions(answer),
@@ -156,6 +142,7 @@ class HostCheck:
                 continue
             detail = f"{grant.number}, in {account}; its token expires at {grant.expires_at:%H:%M:%S} UTC"
             results.append(self._result(what, "ok", f"{detail} and is renewed before that"))
+            self.proven = True
             status, detail = app_verdict(grant.permissions, writes=self._writes)
             results.append(self._result(f"permissions {owner}".strip(), status, detail))
         return results
@@ -180,19 +167,26 @@ def _kind(version: tuple[int, ...] | None) -> str:
     return f"GitHub Enterprise Server {'.'.join(map(str, version))}"
 
 
+def scopes_of(headers: Mapping[str, str]) -> set[str] | None:
+    """The scopes of a classic token; ``None`` for a token that has none."""
+    text = headers.get("X-OAuth-Scopes")
+    if text is None:
+        return None
+    return {scope.strip() for scope in text.split(",") if scope.strip()}
+
+
 def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, str]:
     """Judge ``X-OAuth-Scopes``, which classic tokens have and others do not.
 
     Source: https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
     """
-    text = headers.get("X-OAuth-Scopes")
-    if text is None:
+    scopes = scopes_of(headers)
+    if scopes is None:
         needed = "Contents: write, and Administration: write to create repositories"
         return "unknown", (
             "a fine-grained token does not list its permissions; it needs"
             f" {needed if writes else 'Contents: read for private repositories'}"
         )
-    scopes = {scope.strip() for scope in text.split(",") if scope.strip()}
     said = f"scopes {', '.join(sorted(scopes))}" if scopes else "no scopes"
     if "repo" not in scopes:
         if writes and "public_repo" not in scopes:
@@ -204,7 +198,7 @@ def scopes_verdict(headers: Mapping[str, str], *, writes: bool) -> tuple[State, 
         return "warning", (
             f"{said}; without the scope workflow, tags whose commits change workflows are refused"
         )
-    return "ok", said
+    return "ok", f"{said}: enough where its account may write" if writes else said
 
 
 def app_verdict(permissions: Mapping[str, str], *, writes: bool) -> tuple[State, str]:

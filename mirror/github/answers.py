@@ -81,6 +81,32 @@ class Account(Struct):
     login: str | None = None
 
 
+class Owner(Struct):
+    """A user or an organization."""
+
+    login: str
+    type: str
+
+
+class MembershipPermissions(Struct):
+    """What a member may do in an organization."""
+
+    can_create_repository: bool | None = None
+
+
+class Membership(Struct):
+    """The token's account as a member of an organization.
+
+    Attributes:
+        state: ``active``, or ``pending`` for an invitation that was not accepted.
+        role: ``admin`` (an owner), ``member`` or ``billing_manager``.
+    """
+
+    state: str
+    role: str
+    permissions: MembershipPermissions | None = None
+
+
 class AssetAnswer(Struct):
     """A release asset."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.check.host_check import CheckResult
+    from mirror.check.results import CheckResult
 
 
 def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
@@ -31,6 +31,7 @@ def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
         )
     states = [result.status for result in results]
     failed, warned = states.count("failed"), states.count("warning")
+    unknown = states.count("unknown")
     if failed:
         text = f"{count(failed, 'check')} failed"
         style = STYLES["failed"]
@@ -38,4 +39,6 @@ def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
         text, style = "All checks passed", STYLES["ok"]
     if warned:
         text += f", {count(warned, 'warning')}"
+    if unknown:
+        text += f", {unknown} could not be verified"
     return [table, Padding(Text(text, style=style), (1, 0, 0, 0))]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from mirror.emulator.documents.shared import Document, dumps, node_id
 
 if TYPE_CHECKING:
-    from mirror.emulator.model.accounts import Account
+    from mirror.emulator.model.accounts import Account, Token
     from mirror.emulator.model.host import Host
     from mirror.emulator.model.repository import Repository
 
@@ -104,4 +104,20 @@ def organization(host: Host, of: Account) -> Document:
         "html_url": f"{host.addresses.web}/{of.login}",
         "type": "Organization",
         "archived_at": None,
+    }
+
+
+def membership(host: Host, of: Account, token: Token, may_create: bool) -> Document:
+    """The owner of a token as a member of an organization."""
+    shown = organization(host, of)
+    simple = ("login", "id", "node_id", "url", "repos_url", "events_url", "hooks_url", "issues_url")
+    more = ("members_url", "public_members_url", "avatar_url", "description")
+    return {
+        "url": f"{shown['url']}/memberships/{token.account.login}",
+        "state": "active",
+        "role": "admin" if token.admin else "member",
+        "organization_url": shown["url"],
+        "organization": {key: shown[key] for key in (*simple, *more)},
+        "user": account(host, token.account),
+        "permissions": {"can_create_repository": may_create},
     }

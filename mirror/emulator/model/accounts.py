@@ -52,6 +52,10 @@ class Token:
     expires: str | None = None
     expires_at: float | None = None
 
+    def scopes_include(self, *any_of: str) -> bool:
+        """Whether it has one of these scopes."""
+        return not {scope.strip() for scope in (self.scopes or "").split(",")}.isdisjoint(any_of)
+
 
 @dataclass(slots=True)
 class Installation:

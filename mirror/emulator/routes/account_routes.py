@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mirror.emulator.documents import account_json as documents
 from mirror.emulator.documents.repository_json import repository
 from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import not_found
+from mirror.emulator.http.error_responses import forbidden, not_found
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.routing import Routes
 
@@ -44,6 +44,21 @@ async def get_account(call: Call) -> Answer:
 async def get_organization(call: Call) -> Answer:
     """An organization."""
     return Answer.json(documents.organization(call.state, named(call)))
+
+
+@routes.route("GET", "/user/memberships/orgs/{org}", "get-membership")
+async def get_membership(call: Call) -> Answer:
+    """The caller as a member of an organization; 404 for somebody who is none."""
+    token, organization = require_user(call.token), named(call)
+    if token.scopes is not None and not token.scopes_include("read:org", "admin:org", "user"):
+        raise forbidden(
+            "You need at least read:org scope or user scope to get an organization membership."
+        )
+    level = token.owners.get(organization.login.lower(), token.permission)
+    if not token.admin and level == "none":
+        raise not_found()
+    may_create = token.admin or level == "admin"
+    return Answer.json(documents.membership(call.state, organization, token, may_create))
 
 
 @routes.route("GET", "/orgs/{org}/repos", "list-org-repositories")
