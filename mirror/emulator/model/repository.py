@@ -59,7 +59,7 @@ class Repository:
     refs: dict[str, str] = field(default_factory=dict)
     ref_ids: dict[str, tuple[int, float]] = field(default_factory=dict)
     releases: dict[int, Release] = field(default_factory=dict)
-    burned_tags: set[str] = field(default_factory=set)
+    burned_tags: list[str] = field(default_factory=list)
     push_rules: list[PushRule] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
 

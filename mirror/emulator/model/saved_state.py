@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
+from base64 import b64decode, b64encode
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.model.accounts import Account, Token
-from mirror.emulator.model.content import Content, DiscardedContent, FileContent, Generated
+from mirror.emulator.model.content import DiscardedContent, FileContent, Generated, MemoryContent
+from mirror.emulator.model.git_objects import Objects
 from mirror.emulator.model.release_records import Asset, Release
-from mirror.emulator.model.repository import Repository
+from mirror.emulator.model.repository import PushRule, Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mirror.emulator.model.state import GitHubState
 
-FORMAT = 1
+FORMAT = 2
 DELAY = 0.5
 """Seconds from a change to its save, which later changes join."""
 
-Document = dict[str, Any]
-_SEPARATE = {
-    "account", "arriving", "assets", "author", "burned_tags", "content", "json", "objects", "owner",
-    "push_rules", "releases", "runs", "uploader",
-}  # fmt: skip
-"""Attributes that are saved in another form, or not at all."""
+_CLASS = "$"
+_CLASSES = (Asset, DiscardedContent, Generated, Objects, PushRule, Release, Repository, Token)
+_TRANSIENT = {"arriving", "json"}
 
 
-def _plain(thing: Account | Token | Repository | Release | Asset) -> Document:
-    """The attributes that are saved as they are."""
-    return {f.name: getattr(thing, f.name) for f in fields(thing) if f.name not in _SEPARATE}
-
-
-def _without(entry: Document) -> Document:
-    return {name: value for name, value in entry.items() if name not in _SEPARATE}
+def _attributes(thing: Any) -> dict[str, Any]:
+    """A dataclass as an object that names its class."""
+    saved = (f.name for f in fields(thing) if f.name not in _TRANSIENT)
+    return {_CLASS: type(thing).__name__, **{name: getattr(thing, name) for name in saved}}
 
 
 class SavedState:
@@ -54,6 +50,13 @@ class SavedState:
         self._watching = False
         self.path = directory / "state.json"
         state.contents.use(directory / "assets")
+        self._makers: dict[str, Callable[..., Any]] = {
+            **{made.__name__: made for made in _CLASSES},
+            "Account": self._account,
+            "bytes": b64decode,
+            "file": lambda size, sha256: FileContent(directory / "assets" / sha256, size, sha256),
+            "reference": lambda login: state.accounts[login],
+        }
 
     def watch(self) -> None:
         """Save shortly after each change from now on."""
@@ -75,12 +78,33 @@ class SavedState:
     def save(self) -> None:
         """Write everything; a crash leaves the previous document."""
         self._timer = None
+        state = self._state
+        document = {
+            "format": FORMAT,
+            "key": state.key,
+            "last_id": state.last_id,
+            "accounts": [_attributes(account) for account in state.accounts.values()],
+            "tokens": list(state.tokens.values()),
+            "repositories": list(state.repositories.values()),
+            "renamed": state.renamed,
+        }
         partial = self.path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(self._document(), file)
+            json.dump(document, file, default=self._encoded)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.path)
+
+    def _encoded(self, thing: Any) -> Any:
+        """What JSON cannot hold as it is; accounts are written once and referred to by login."""
+        if isinstance(thing, bytes):
+            return {_CLASS: "bytes", "s": b64encode(thing).decode()}
+        if isinstance(thing, Account):
+            return {_CLASS: "reference", "login": thing.login.lower()}
+        if isinstance(thing, MemoryContent | FileContent):
+            self._state.contents.keep(thing)
+            return {_CLASS: "file", "size": thing.size, "sha256": thing.sha256}
+        return _attributes(thing)
 
     def load(self) -> None:
         """Read what was saved, if anything.
@@ -90,98 +114,27 @@ class SavedState:
         """
         if not self.path.exists():
             return
-        document = json.loads(self.path.read_text(encoding="utf-8"))
+        text, state = self.path.read_text(encoding="utf-8"), self._state
+        document = json.loads(text, object_hook=self._decoded)
         if document["format"] != FORMAT:
             raise ValueError(f"{self.path} has format {document['format']}, not {FORMAT}")
-        state = self._state
-        state.key = bytes.fromhex(document["key"])
-        for entry in document["accounts"]:
-            state.accounts[entry["login"].lower()] = Account(**entry)
-        for entry in document["tokens"]:
-            account = state.accounts[entry["account"]]
-            state.tokens[entry["value"]] = Token(account=account, **_without(entry))
-        for entry in document["repositories"]:
-            self._load_repository(entry)
-        state.renamed.update(document["renamed"])
+        state.key = document["key"]
         state.last_id = max(document["last_id"], state.last_id)
+        state.renamed.update(document["renamed"])
+        state.tokens |= {token.value: token for token in document["tokens"]}
+        for repository in document["repositories"]:
+            repository.releases = {one.id: one for one in repository.releases.values()}
+            state.repositories[repository.id] = repository
+            state.names[repository.full_name.lower()] = repository.id
+            for release in repository.releases.values():
+                for asset in release.assets:
+                    state.assets[asset.id] = (repository, release, asset)
 
-    # Writing
+    def _account(self, **attributes: Any) -> Account:
+        made = Account(**attributes)
+        return self._state.accounts.setdefault(made.login.lower(), made)
 
-    def _document(self) -> Document:
-        state = self._state
-        return {
-            "format": FORMAT,
-            "key": state.key.hex(),
-            "last_id": state.last_id,
-            "accounts": [_plain(account) for account in state.accounts.values()],
-            "tokens": [
-                {**_plain(token), "account": token.account.login.lower()}
-                for token in state.tokens.values()
-            ],
-            "repositories": [self._repository(r) for r in state.repositories.values()],
-            "renamed": state.renamed,
-        }
-
-    def _repository(self, of: Repository) -> Document:
-        return {
-            **_plain(of),
-            "owner": of.owner.login.lower(),
-            "burned_tags": sorted(of.burned_tags),
-            "objects": {
-                sha: [kind, base64.b64encode(data).decode()]
-                for sha, (kind, data) in of.objects.by_sha.items()
-            },
-            "releases": [
-                {
-                    **_plain(release),
-                    "author": release.author.login.lower(),
-                    "assets": [
-                        {
-                            **_plain(asset),
-                            "uploader": asset.uploader.login.lower(),
-                            "content": self._content(asset.content),
-                        }
-                        for asset in release.assets
-                    ],
-                }
-                for release in of.releases.values()
-            ],
-        }
-
-    def _content(self, content: Content) -> Document:
-        if isinstance(content, Generated):
-            return {"seed": content.seed, "size": content.size}
-        known = {"sha256": content.sha256, "size": content.size}
-        if isinstance(content, DiscardedContent):
-            return {**known, "discarded": True}
-        self._state.contents.keep(content)
-        return known
-
-    # Reading
-
-    def _load_repository(self, entry: Document) -> None:
-        state = self._state
-        made = Repository(owner=state.accounts[entry["owner"]], **_without(entry))
-        made.ref_ids = {ref: (number, when) for ref, (number, when) in entry["ref_ids"].items()}
-        made.burned_tags = set(entry["burned_tags"])
-        for sha, (kind, data) in entry["objects"].items():
-            made.objects.by_sha[sha] = (kind, base64.b64decode(data))
-        state.repositories[made.id] = made
-        state.names[made.full_name.lower()] = made.id
-        for part in entry["releases"]:
-            release = Release(author=state.accounts[part["author"]], **_without(part))
-            made.releases[release.id] = release
-            for file in part["assets"]:
-                content = self._loaded_content(file["content"])
-                uploader = state.accounts[file["uploader"]]
-                asset = Asset(content=content, uploader=uploader, **_without(file))
-                release.assets.append(asset)
-                state.assets[asset.id] = (made, release, asset)
-
-    def _loaded_content(self, entry: Document) -> Content:
-        if "seed" in entry:
-            return Generated(seed=entry["seed"], size=entry["size"])
-        if entry.get("discarded"):
-            return DiscardedContent(entry["size"], entry["sha256"])
-        path = self._state.contents.directory / entry["sha256"]
-        return FileContent(path, entry["size"], entry["sha256"])
+    def _decoded(self, entry: dict[str, Any]) -> Any:
+        """What an object of the document stands for; accounts come first in it."""
+        name = entry.pop(_CLASS, None)
+        return entry if name is None else self._makers[name](**entry)

@@ -165,7 +165,7 @@ class GitHubState(RepositoryHost):
         for asset in release.assets:
             self.assets.pop(asset.id, None)
         if release.immutable:
-            repository.burned_tags.add(release.tag)
+            repository.burned_tags.append(release.tag)
         if repository.latest_id == release.id:
             repository.latest_id = None
         self.changed(repository, release)

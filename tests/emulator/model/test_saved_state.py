@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
 
 from mirror.emulator import (
     Emulator,
@@ -39,3 +40,13 @@ async def test_the_state_survives(tmp_path: Path) -> None:
         assert second.tokens["t"].admin
         assert second.repository("o/r").refs == first.repository("o/r").refs
         assert second.number() > first.last_id
+        files = second.repository("o/r").objects
+        assert files.by_sha.keys() == first.repository("o/r").objects.by_sha.keys()
+        assert second.release("o/r", "v1").author is second.accounts["o"]
+
+
+async def test_another_format_is_refused(tmp_path: Path) -> None:
+    """What another version wrote is not guessed at."""
+    (tmp_path / "state.json").write_text('{"format": 1, "tokens": [{"account": "o"}]}')
+    with pytest.raises(ValueError, match="has format 1, not 2"):
+        Emulator(GitHubState(), state_directory=tmp_path)
