@@ -43,10 +43,10 @@ class Answer:
         return cls(status, text.encode())
 
     @classmethod
-    def created(cls, document: Any, location: str) -> Answer:
-        """201 with the document of what was created, and where it is."""
+    def created(cls, document: Any, location: str = "") -> Answer:
+        """201 with the document of what was created, and where it is: by default, its `url`."""
         answer = cls.json(document, HTTPStatus.CREATED)
-        answer.headers["Location"] = location
+        answer.headers["Location"] = location or document["url"]
         return answer
 
     @classmethod

@@ -106,39 +106,30 @@ class Call:
         return positive("page", 1), min(positive("per_page", DEFAULT_PAGE), LARGEST_PAGE)
 
     def page_of(self, items: list[T], path: str, render: Callable[[T], Any]) -> Answer:
-        """The page of a list that is asked for, with its `Link` header.
+        """The page of a list that is asked for, with its `Link` header unless it is the only one.
 
         Args:
             items: The whole list.
             path: The list's path from the API's base, in the form that uses numbers.
             render: Gives an item as a document, or as JSON text.
         """
-        shown = (render(item) for item in self.cut(items))
+        page, size = self.paging()
+        shown = (render(item) for item in items[(page - 1) * size : page * size])
         texts = (made if isinstance(made, str) else dumps(made) for made in shown)
-        return Answer(body=f"[{','.join(texts)}]".encode(), headers=self.links(path, len(items)))
-
-    def cut(self, items: list[T]) -> list[T]:
-        """The items of the page that is asked for."""
-        page, size = self.paging()
-        return items[(page - 1) * size : page * size]
-
-    def links(self, path: str, count: int) -> dict[str, str]:
-        """The `Link` header of a list of `count` items; none if it fits one page."""
-        page, size = self.paging()
-        last = max(1, -(-count // size))
-        query = {k: v for k, v in self.request.query.items() if k != "page"}
-        pages = {}
-        if page > 1:
-            pages["prev"] = min(page - 1, last)
+        last = max(1, -(-len(items) // size))
+        pages = {"prev": min(page - 1, last)} if page > 1 else {}
         if page < last:
             pages |= {"next": page + 1, "last": last}
         if page > 1:
             pages["first"] = 1
+        query = {k: v for k, v in self.request.query.items() if k != "page"}
+        url = f"{self.state.addresses.api}{path}"
         links = [
-            f'<{self.state.addresses.api}{path}?{urlencode({**query, "page": number})}>; rel="{rel}"'
+            f'<{url}?{urlencode({**query, "page": number})}>; rel="{rel}"'
             for rel, number in pages.items()
         ]
-        return {"Link": ", ".join(links)} if links else {}
+        headers = {"Link": ", ".join(links)} if links else {}
+        return Answer(body=f"[{','.join(texts)}]".encode(), headers=headers)
 
     def lagging(self, made: Iterable[tuple[int, float]]) -> set[int]:
         """Numbers of the items that a scripted lag still hides, of numbers and times of creation."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mirror.emulator.documents.shared import dumps
-from mirror.emulator.faults.fault import AFTER, INSTEAD
-from mirror.emulator.faults.wrong_types import wrong_types
+from mirror.emulator.faults.fault import AFTER, INSTEAD, wrong_types
 from mirror.emulator.http.answer import HTML, JSON, Answer
 from mirror.emulator.http.api_conventions import checked_answer, refusal, request_id
 from mirror.emulator.http.call import Call

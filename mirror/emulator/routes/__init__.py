@@ -10,6 +10,7 @@ from mirror.emulator.routes import (
     asset_routes,
     content_routes,
     control,
+    downloads,
     git_http,
     git_object_routes,
     graphql,
@@ -17,7 +18,6 @@ from mirror.emulator.routes import (
     refs,
     release_routes,
     repository_routes,
-    storage,
     uploads,
     web_routes,
 )
@@ -30,6 +30,7 @@ ROUTE_TABLE = RouteTable(
         asset_routes.routes,
         content_routes.routes,
         control.routes,
+        downloads.routes,
         git_http.routes,
         git_object_routes.routes,
         graphql.routes,
@@ -37,7 +38,6 @@ ROUTE_TABLE = RouteTable(
         refs.routes,
         release_routes.routes,
         repository_routes.routes,
-        storage.routes,
         uploads.routes,
         web_routes.routes,
     ]

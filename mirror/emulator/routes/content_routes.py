@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from mirror.emulator.documents.content_json import content_entry, content_file
-from mirror.emulator.documents.git import git_commit
+from mirror.emulator.documents.git import git_commit, git_object
+from mirror.emulator.documents.shared import Document, repository_url, web_url
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import conflict, not_found
 from mirror.emulator.http.request_body import json_object
@@ -17,9 +19,44 @@ from mirror.emulator.routes.repository_routes import REPOSITORY
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
+    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.repository import Repository
 
 CONTENTS = f"{REPOSITORY}/contents"
 routes = Routes()
+
+
+def _entry(host: Host, of: Repository, path: str, entry: TreeEntry, ref: str) -> Document:
+    """A file or directory of the contents API, without its bytes."""
+    url, web = repository_url(host, of), web_url(host, of)
+    kind = "dir" if entry.kind == "tree" else "file"
+    here = f"{url}/contents/{quote(path)}?ref={quote(ref)}"
+    git = git_object(host, of, entry.kind, entry.sha)["url"]
+    page = f"{web}/{'tree' if kind == 'dir' else 'blob'}/{quote(ref)}/{quote(path)}"
+    raw = f"{web}/raw/{quote(ref)}/{quote(path)}" if kind == "file" else None
+    size = len(of.objects.by_sha[entry.sha][1]) if kind == "file" else 0
+    return {
+        "name": path.rpartition("/")[2],
+        "path": path,
+        "sha": entry.sha,
+        "size": size,
+        "url": here,
+        "html_url": page,
+        "git_url": git,
+        "download_url": raw,
+        "type": kind,
+        "_links": {"self": here, "git": git, "html": page},
+    }
+
+
+def _file(host: Host, of: Repository, path: str, entry: TreeEntry, ref: str) -> Document:
+    """A file of the contents API, with its bytes."""
+    data = of.objects.by_sha[entry.sha][1]
+    return {
+        **_entry(host, of, path, entry, ref),
+        "content": base64.encodebytes(data).decode(),
+        "encoding": "base64",
+    }
 
 
 @routes.route("GET", CONTENTS, "get-contents")
@@ -39,11 +76,11 @@ async def get_contents(call: Call) -> Answer:
     if entry is None:
         raise not_found()
     if entry.kind != "tree":
-        return Answer.json(content_file(state, repository, path, entry, ref))
+        return Answer.json(_file(state, repository, path, entry, ref))
     prefix = f"{path}/" if path else ""
     return Answer.json(
         [
-            content_entry(state, repository, prefix + below.name, below, ref)
+            _entry(state, repository, prefix + below.name, below, ref)
             for below in repository.objects.read_tree(entry.sha)
         ]
     )
@@ -78,7 +115,7 @@ async def put_contents(call: Call) -> Answer:
     if entry is None:
         raise not_found()
     made = {
-        "content": content_entry(state, repository, path, entry, branch),
+        "content": _entry(state, repository, path, entry, branch),
         "commit": git_commit(state, repository, sha),
     }
     return Answer.json(made, HTTPStatus.OK if before else HTTPStatus.CREATED)

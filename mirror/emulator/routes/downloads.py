@@ -1,4 +1,4 @@
-"""What every download of an asset shares: signed storage addresses, `Range`, and the counter."""
+"""Downloads of assets: signed addresses of the storage host, `Range`, and the counter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.iso_time import iso
+from mirror.emulator.model.release_records import UPLOADED
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
+routes = Routes("storage")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -43,7 +46,7 @@ def storage_address(host: Host, repository: Repository, asset: Asset) -> str:
     return f"{host.addresses.storage}{target}&sig={_signature(host, target)}"
 
 
-def is_signed(host: Host, target: str) -> bool:
+def _is_signed(host: Host, target: str) -> bool:
     """Whether path and query of a storage address have the right signature."""
     signed, _, signature = target.rpartition("&sig=")
     right = _signature(host, signed)
@@ -52,7 +55,7 @@ def is_signed(host: Host, target: str) -> bool:
     return hmac.compare_digest(signature, right)
 
 
-def storage_error(status: int, code: str, message: str) -> Answer:
+def _storage_error(status: int, code: str, message: str) -> Answer:
     """An error as the storage host writes it."""
     body = (
         f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code>'
@@ -82,7 +85,7 @@ def bytes_of(call: Call, asset: Asset) -> Answer:
     start = int(first) if first else max(0, asset.size - int(last))
     stop = min(int(last) + 1, asset.size) if first and last else asset.size
     if start >= asset.size or start >= stop:
-        refused = storage_error(
+        refused = _storage_error(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             "InvalidRange",
             "The range specified is invalid for the current size of the resource.",
@@ -100,3 +103,22 @@ def count_download(host: Host, release: Release, asset: Asset) -> None:
     asset.download_count += 1
     asset.json = release.json = None
     host.touched()
+
+
+@routes.route("GET", "/{repository_id}/{asset_id}", "storage-download")
+async def storage_download(call: Call) -> Answer:
+    """The bytes of an asset; a request with an `Authorization` header is refused."""
+    if call.record.authorization is not None:
+        message = "Only one auth mechanism allowed"
+        return _storage_error(HTTPStatus.BAD_REQUEST, "InvalidArgument", message)
+    if not _is_signed(call.state, call.target):
+        message = "Signature did not match."
+        return _storage_error(HTTPStatus.FORBIDDEN, "AuthenticationFailed", message)
+    if call.state.clock() >= float(call.request.query["exp"]):
+        message = "Signed expiry time must be after signed start time: request has expired"
+        return _storage_error(HTTPStatus.FORBIDDEN, "AuthenticationFailed", message)
+    found = call.state.assets.get(call.number("asset_id"))
+    if found is None or found[2].state != UPLOADED:
+        message = "The specified blob does not exist."
+        return _storage_error(HTTPStatus.NOT_FOUND, "BlobNotFound", message)
+    return bytes_of(call, found[2])

@@ -62,7 +62,7 @@ async def create_blob(call: Call) -> Answer:
     sha = repository.objects.blob(decoded(content, asked.get("encoding", "utf-8")))
     call.state.touched()
     url = f"{repository_url(call.state, repository)}/git/blobs/{sha}"
-    return Answer.created({"sha": sha, "url": url}, url)
+    return Answer.created({"sha": sha, "url": url})
 
 
 def decoded(content: str, encoding: str) -> bytes:
@@ -93,8 +93,7 @@ async def create_tree(call: Call) -> Answer:
         tree = _with_entry(repository, tree, entry)
     sha = tree or repository.objects.tree([])
     call.state.touched()
-    shown = documents.tree(call.state, repository, sha, recursive=False)
-    return Answer.created(shown, shown["url"])
+    return Answer.created(documents.tree(call.state, repository, sha, recursive=False))
 
 
 def _with_entry(repository: Repository, tree: str | None, entry: Any) -> str:
@@ -143,8 +142,7 @@ async def create_commit(call: Call) -> Answer:
         identity(call, asked.get("committer"), author),
     )
     call.state.touched()
-    shown = documents.git_commit(call.state, repository, sha)
-    return Answer.created(shown, shown["url"])
+    return Answer.created(documents.git_commit(call.state, repository, sha))
 
 
 @routes.route("POST", f"{GIT}/tags", "create-tag-object")
@@ -158,8 +156,7 @@ async def create_tag_object(call: Call) -> Answer:
     tagger = identity(call, asked.get("tagger"))
     sha = repository.objects.tag(name, target, tagger, str(asked.get("message", "")))
     call.state.touched()
-    shown = documents.annotated_tag(call.state, repository, sha)
-    return Answer.created(shown, shown["url"])
+    return Answer.created(documents.annotated_tag(call.state, repository, sha))
 
 
 _READ = {

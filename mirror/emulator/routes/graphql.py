@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.documents.shared import Document, node_id, web_url
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
@@ -18,6 +17,7 @@ from mirror.emulator.http.routing import Routes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mirror.emulator.documents.shared import Document
     from mirror.emulator.http.call import Call
     from mirror.emulator.model.release_records import Release
     from mirror.emulator.model.repository import Repository
@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 _ARGUMENTS = re.compile(r"\([^()]*\)")
 _WORD = re.compile(r"\w+|[{}:]")
 _PAGE = 30
-_FIELDS = (
-    "id", "databaseId", "name", "tagName", "description", "url", "isDraft", "isLatest", "isPrerelease",
-    "createdAt", "publishedAt", "updatedAt",
-)  # fmt: skip
+_FIELDS = {
+    "createdAt": "created_at",
+    "databaseId": "id",
+    "description": "body",
+    "immutable": "immutable",
+    "isDraft": "draft",
+    "isPrerelease": "prerelease",
+    "name": "name",
+    "publishedAt": "published_at",
+    "tagName": "tag",
+    "updatedAt": "updated_at",
+}
+"""Fields of `Release`, and what the model calls them; `isLatest` is known to its repository."""
+
 routes = Routes("graphql")
 
 Selection = dict[str, tuple[str, Any]]
@@ -45,11 +55,10 @@ async def graphql(call: Call) -> Answer:
     while next(words, "{") != "{":
         """Skip the name of the query."""
     state = call.state
-    fields = [*_FIELDS, *(["immutable"] if state.has_immutable else [])]
     found = state.find(str(given.get("owner")), str(given.get("name")))
     visible = found is not None and state.permission(found, token) != "none"
     known = {
-        "__type": {"fields": [{"name": name} for name in fields]},
+        "__type": {"fields": [{"name": name} for name in (*_fields(call), "isLatest")]},
         "repository": _repository(call, found, given) if found and visible else None,
     }
     wanted = _selection(words)
@@ -108,20 +117,10 @@ def _repository(call: Call, repository: Repository, given: Document) -> Document
     }
 
 
+def _fields(call: Call) -> list[str]:
+    return [name for name in _FIELDS if name != "immutable" or call.state.has_immutable]
+
+
 def _release(call: Call, repository: Repository, of: Release) -> Document:
-    shown = of.untagged if of.draft else of.tag
-    return {
-        "id": node_id("Release", of.id),
-        "databaseId": of.id,
-        "name": of.name,
-        "tagName": of.tag,
-        "description": of.body,
-        "url": f"{web_url(call.state, repository)}/releases/tag/{shown}",
-        "isDraft": of.draft,
-        "isLatest": repository.latest() is of,
-        "isPrerelease": of.prerelease,
-        "immutable": of.immutable,
-        "createdAt": of.created_at,
-        "publishedAt": of.published_at,
-        "updatedAt": of.updated_at,
-    }
+    shown = {name: getattr(of, _FIELDS[name]) for name in _fields(call)}
+    return {**shown, "isLatest": repository.latest() is of}

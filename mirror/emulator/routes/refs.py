@@ -95,8 +95,7 @@ async def create_ref(call: Call) -> Answer:
         raise unprocessable("Reference already exists")
     call.state.set_ref(repository, name, any_object(repository, asked.get("sha")))
     call.state.run_workflows(repository, "push", name)
-    shown = documents.ref(call.state, repository, name)
-    return Answer.created(shown, shown["url"])
+    return Answer.created(documents.ref(call.state, repository, name))
 
 
 def _changeable(call: Call, repository: Repository) -> str:

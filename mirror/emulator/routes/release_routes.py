@@ -108,10 +108,3 @@ async def delete_release(call: Call) -> Answer:
     repository = call.repository("write")
     call.state.remove_release(repository, numbered_release(call, repository))
     return Answer.nothing()
-
-
-@routes.route("POST", f"{RELEASES}/generate-notes", "generate-notes")
-async def generate_notes(call: Call) -> Answer:
-    """Generated notes are not emulated."""
-    call.repository("write")
-    raise not_found()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents.repository_json import repository as document_of
-from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import invalid, item, not_found
 from mirror.emulator.http.permissions import require_creation, require_user
@@ -42,9 +41,7 @@ async def create_repository(call: Call) -> Answer:
         description=asked.get("description"),
         empty=not asked.get("auto_init", False),
     )
-    return Answer.created(
-        document_of(call.state, made, call.token), repository_url(call.state, made)
-    )
+    return Answer.created(document_of(call.state, made, call.token))
 
 
 def _visibility(call: Call, owner: Account, asked: dict[str, Any]) -> str:
