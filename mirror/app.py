@@ -17,6 +17,7 @@ from mirror.check.checker import Checker
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
+from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError, Problem
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
@@ -226,7 +227,10 @@ class App:
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
-        interval = self._config.daemon.interval.total_seconds()
+        daemon, now = self._config.daemon, self._clock.now()
+        interval = daemon.interval.total_seconds()
+        if daemon.schedule:
+            interval = Timetable(None, daemon.schedule).gap(now.astimezone())
         checker = Checker(
             self.rules,
             self._sources,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mirror.check.download_check import check_download
 from mirror.check.git_check import GitCheck
 from mirror.check.host_check import HostCheck, is_down, server_of
+from mirror.check.rate_check import Polling, hourly_verdict, points_verdict
 from mirror.check.results import CheckResult, State, ask_each, failure, not_tried
 from mirror.check.target_check import TargetCheck, more_than
 from mirror.core.ledger.document import Index
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.domain.release import Asset, RepoRef
     from mirror.git.tag_pusher import TagPusher
+    from mirror.github.settings import Limits
     from mirror.sync.context import Endpoint, TargetEndpoint
 
 MOST_REPOSITORIES = 50
@@ -42,7 +44,7 @@ class Checker:
         sources: By name.
         target: The host that is written to.
         clock: The time.
-        interval: Seconds between two passes, for the requests an hour.
+        interval: Seconds between two passes, for the rate limits.
         pusher: Runs git, for mirrors that push tags.
     """
 
@@ -88,7 +90,9 @@ class Checker:
         if self._pusher:
             looked = self._mirrors[:MOST_REPOSITORIES]
             results += await GitCheck(looked, self._sources, self._target, self._pusher).run()
-        results += [await self._budget(side) for side in hosts if side.name not in down]
+        for side in hosts:
+            if side.name not in down:
+                results += await self._limits(side)
         order = [side.name for side in hosts]
         return sorted(results, key=lambda result: order.index(result.host))
 
@@ -163,33 +167,45 @@ class Checker:
 
     # -- the rate limit -----------------------------------------------------------------------
 
-    async def _budget(self, side: Endpoint) -> CheckResult:
-        """Requests an hour that idle passes cost, against what the host allows."""
-        needed = self._requests_an_hour(side)
+    async def _limits(self, side: Endpoint) -> list[CheckResult]:
+        """What passes without changes cost, against what the host allows."""
+        client, polling = server_of(side), self._polling(side)
+        limits = client.rate_limiter.allowance.limits
+        results = []
+        if limits.points_per_minute:
+            status, detail = points_verdict(polling, limits.points_per_minute)
+            results.append(CheckResult(side.name, "points", status, detail))
+        if side is self._target and (limits.writes_per_minute or limits.writes_per_hour):
+            results.append(CheckResult(side.name, "writes", "ok", _writes(limits)))
         try:
-            answer = await server_of(side).get("rate_limit", shape=RateLimits)
+            answer = await client.get("rate_limit", shape=RateLimits)
         except NotFound:
-            return CheckResult(side.name, "rate limit", "ok", "not limited")
+            return [*results, CheckResult(side.name, "rate limit", "ok", "not limited")]
         except MirrorError as error:
-            return failure(side.name, "rate limit", error, status="unknown")
+            return [*results, failure(side.name, "rate limit", error, status="unknown")]
+        anonymous = client.fingerprint == "anonymous"
         limit = answer.data.resources.core.limit
-        detail = f"{limit} requests per hour; passes without changes need about {needed}"
-        if needed > limit:
-            return CheckResult(
-                side.name, "rate limit", "warning", f"{detail}: use a longer interval, or a token"
-            )
-        return CheckResult(side.name, "rate limit", "ok", detail)
+        status, detail = hourly_verdict(polling, limit, anonymous=anonymous)
+        return [*results, CheckResult(side.name, "rate limit", status, detail)]
 
-    def _requests_an_hour(self, side: Endpoint) -> int:
-        """One for each mirror and each listing in each pass; the target is not looked at."""
+    def _polling(self, side: Endpoint) -> Polling:
+        """One request for each mirror and each listing in each pass; the target is not looked at."""
         if side is self._target:
-            return 0
-        mirrors = sum(mirror.source_name == side.name for mirror in self._mirrors)
+            return Polling(0, ())
+        mirrors = [mirror for mirror in self._mirrors if mirror.source_name == side.name]
         listings = {
-            rule.listing for rule in self._rules if rule.wildcard and rule.source_name == side.name
+            rule.listing: rule.interval
+            for rule in self._rules
+            if rule.wildcard and rule.source_name == side.name
         }
-        passes = 3600 / max(self._interval, 1)
-        return round((mirrors + len(listings)) * passes)
+        intervals = [*(mirror.interval for mirror in mirrors), *listings.values()]
+        return Polling(len(mirrors), [interval or self._interval for interval in intervals])
+
+
+def _writes(limits: Limits) -> str:
+    rates = [(limits.writes_per_minute, "a minute"), (limits.writes_per_hour, "an hour")]
+    said = " and ".join(f"{limit:,g} {period}" for limit, period in rates if limit)
+    return f"at most {said}; a new release takes 4, one more for each asset, a new repository 3"
 
 
 _UNPROVEN = CheckResult(

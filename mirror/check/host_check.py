@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mirror.check.results import CheckResult, State, failure
+from mirror.core.text.wording import in_words
 from mirror.errors import AuthError, MirrorError, NotFound, Unreachable
 from mirror.github import GitHubClient
 from mirror.github.answers import User
+from mirror.github.protocol.headers import TOKEN_EXPIRY, token_expiry
 from mirror.github.protocol.urls import is_loopback
 
 if TYPE_CHECKING:
@@ -18,14 +20,8 @@ if TYPE_CHECKING:
     from mirror.github import Answer, AppAuth
     from mirror.sync.context import Endpoint
 
-SOON = timedelta(days=14)
+SOON = timedelta(days=7)
 """A token that expires within this time is warned of."""
-
-_EXPIRY = "github-authentication-token-expiration"
-"""When the token expires, as ``2026-12-01 09:00:00 UTC`` or with an offset.
-
-Source: https://docs.github.com/authentication/keeping-your-account-and-data-secure/token-expiration-and-revocation
-"""
 
 
 def is_down(result: CheckResult) -> bool:
@@ -220,26 +216,16 @@ def app_verdict(permissions: Mapping[str, str], *, writes: bool) -> tuple[State,
 
 def expiry_verdict(headers: Mapping[str, str], now: datetime) -> tuple[State, str]:
     """Judge when the token expires, where the host tells."""
-    text = headers.get(_EXPIRY)
+    text = headers.get(TOKEN_EXPIRY)
     if text is None:
         return "ok", "the host reports no expiry date"
-    moment = parse_expiry(text)
+    moment = token_expiry(text)
     if moment is None:
         return "unknown", f"the host reports an invalid expiry date: {text[:60]}"
     left = moment - now
-    said = f"{moment:%Y-%m-%d} (in {left.days} days)"
+    if left <= timedelta(0):
+        return "failed", f"the token expired on {moment:%Y-%m-%d}; renew it"
+    said = f"{moment:%Y-%m-%d} (in {in_words(left.total_seconds())})"
     if left < SOON:
         return "warning", f"{said}; renew the token"
     return "ok", said
-
-
-def parse_expiry(text: str) -> datetime | None:
-    """Read the date of :data:`_EXPIRY`; ``None`` where it is none."""
-    plain = text.strip().removesuffix(" UTC")
-    for form in ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S"):
-        try:
-            moment = datetime.strptime(plain, form)  # noqa: DTZ007 - UTC where it has no offset
-        except ValueError:
-            continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None

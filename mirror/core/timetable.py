@@ -15,6 +15,8 @@ from cronsim import CronSim
 _REPEATED_HOURS = timedelta(hours=3)
 _REPEATED_MINUTE = timedelta(minutes=1)
 
+_A_YEAR = 366 * 86400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -80,6 +82,18 @@ class Timetable:
             if (moment := found.astimezone(UTC)) > earliest:
                 return moment
         return None
+
+    def gap(self, now: datetime) -> float:
+        """Seconds between the next two ticks; a year if there are none.
+
+        Args:
+            now: Aware, in the zone of schedules.
+        """
+        if self.interval is not None:
+            return self.interval
+        following = self.occurrence(now)
+        after = self.occurrence(following.astimezone(now.tzinfo)) if following else None
+        return seconds_between(following, after) if following and after else _A_YEAR
 
     def tolerance(self, gap: timedelta) -> timedelta:
         """How far the clock may be set back without repeating what was done.

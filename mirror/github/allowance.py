@@ -126,11 +126,13 @@ class Allowance:
     """The limits of one credential at one host, shared by all of its clients.
 
     Attributes:
+        limits: How much there is.
         points: What every request costs.
         writes: Requests that create content.
     """
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
+        self.limits = limits
         per_minute, per_hour = limits.writes_per_minute, limits.writes_per_hour
         writes = [(per_minute, 60.0), (per_hour, 3600.0)]
         self.points = Pacer(clock, _windows([(limits.points_per_minute, 60.0)], "points"))

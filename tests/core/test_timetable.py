@@ -286,3 +286,16 @@ def test_a_timetable_is_one_thing(interval: float | None, schedule: str | None) 
     """An interval or a schedule: neither both nor none."""
     with pytest.raises(ValueError, match="interval"):
         Timetable(interval, schedule)
+
+
+@pytest.mark.parametrize(
+    ("table", "gap"),
+    [
+        (Timetable(900.0), 900.0),
+        (Timetable(None, "*/5 * * * *"), 300.0),
+        (Timetable(None, "0 3 * * *"), 86400.0),
+    ],
+)
+def test_the_time_between_two_ticks(table: Timetable, gap: float) -> None:
+    """Whatever says when it ticks."""
+    assert table.gap(datetime(2026, 11, 21, 9, 0, tzinfo=UTC)) == gap

@@ -20,8 +20,9 @@ from mirror.errors import (
     ValidationFailed,
 )
 from mirror.github.protocol.errors import Context, decode_response
+from mirror.github.protocol.headers import token_expiry
 from mirror.github.protocol.pagination import following, next_link, page_size
-from mirror.github.protocol.rate_limit import RateLimit
+from mirror.github.protocol.rate_limit import RateLimit, creates_content, points_of
 from mirror.github.protocol.urls import (
     RefusedAddress,
     accepted_upload_origins,
@@ -617,3 +618,27 @@ def test_a_webhook_is_signed_as_github_says() -> None:
         assert not is_signed(body, wrong, secret)
     assert is_signature(right)
     assert not is_signature(right.replace("sha256", "sha1"))
+
+
+def test_when_a_token_expires() -> None:
+    """Both forms of the header are read; what is none is no error."""
+    assert token_expiry("2026-12-01 09:00:00 UTC") == datetime(2026, 12, 1, 9, tzinfo=UTC)
+    assert token_expiry("2026-12-01 01:00:00 -0800") == datetime(2026, 12, 1, 9, tzinfo=UTC)
+    assert token_expiry("0001-01-01 00:00:00 +1400") is None
+    assert token_expiry("soon") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "points", "creates"),
+    [
+        ("GET", 1, False),
+        ("HEAD", 1, False),
+        ("POST", 5, True),
+        ("PUT", 5, True),
+        ("PATCH", 5, True),
+        ("DELETE", 5, False),
+    ],
+)
+def test_what_a_request_costs(method: str, points: int, creates: bool) -> None:
+    """Reads cost a point and everything else five; deleting creates nothing."""
+    assert (points_of(method), creates_content(method)) == (points, creates)
