@@ -89,6 +89,7 @@ Hint = Literal[
     "delete-tag",
     "dns",
     "exclude-release",
+    "find-repository",
     "grant-write",
     "keep-changes",
     "move-tag",
@@ -131,7 +132,9 @@ Reason = Literal[
 BLOCKED_KINDS: frozenset[FailureKind] = frozenset({"credential", "permission", "archived"})
 """Kinds of failure that somebody has to mend at a server; never quarantined."""
 
-_BLOCKING_HINTS: frozenset[Hint | None] = frozenset({"authorize-sso", "create-owner"})
+_BLOCKING_HINTS: frozenset[Hint | None] = frozenset(
+    {"authorize-sso", "create-owner", "find-repository"}
+)
 """Advice that asks for the same, whatever the kind of the failure."""
 
 

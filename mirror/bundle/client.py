@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mirror.core.circuit_breaker import Lane
     from mirror.core.clock import Clock
+    from mirror.core.domain.release import RepoRef
     from mirror.core.host import Quota
     from mirror.errors import MirrorError
 
@@ -104,3 +105,6 @@ class BundleClient:
     async def ping(self) -> None:
         """See whether it can be read."""
         await self._ping()
+
+    async def prove(self, repo: RepoRef, since: float) -> None:
+        """Do nothing: a directory has no credential."""

@@ -37,8 +37,9 @@ THRESHOLD = 8
 UNAVAILABLE = RetryPolicy(first=30.0, longest=15 * 60.0)
 """Cool-downs of a host that fails: a restart is noticed soon, a long maintenance costs little."""
 
-REFUSED = RetryPolicy(first=5 * 60.0, longest=3600.0)
-"""Cool-downs after a 401: too many of them make a host refuse good credentials, too.
+REFUSED = RetryPolicy(first=3600.0, longest=3600.0)
+"""Cool-downs after a 401, which each pass and whoever asks for one ends before: too many refusals
+make a host refuse good credentials, too.
 
 Source: https://docs.github.com/rest/authentication/authenticating-to-the-rest-api
 ("Failed login limit")

@@ -72,6 +72,9 @@ _BY_HINT: dict[Hint, str] = {
     "delete-tag": "delete the tag at the target, or exclude the release",
     "dns": "check the address and DNS",
     "exclude-release": "exclude the release",
+    "find-repository": (
+        "check the spelling, and that the token can read it (see release-mirror check)"
+    ),
     "grant-write": (
         "grant the token write access to the repository (a classic token needs the scope repo, and"
         " workflow for tags that change workflows)"

@@ -195,6 +195,18 @@ class HostClient(Protocol):
         """See whether it answers."""
         ...
 
+    async def prove(self, repo: RepoRef, since: float) -> None:
+        """See whether it still accepts the credential, unless it did so since.
+
+        Args:
+            repo: Where it is used: an App has a credential for each owner.
+            since: Monotonic seconds.
+
+        Raises:
+            AuthError: It does not.
+        """
+        ...
+
 
 class AssetReader(ValidatedSource, Protocol):
     """An asset's bytes.

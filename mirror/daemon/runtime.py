@@ -196,6 +196,7 @@ class Runtime:
         with self._used():
             return await self._runner.run(
                 mirror,
+                since=request.at,
                 full=request.full,
                 explicit=request.explicit,
                 observers=request.observers,

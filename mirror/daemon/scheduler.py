@@ -308,6 +308,7 @@ class Scheduler:
         moment = self._moment()
         for interval, (_, ticker) in self._timetables.items():
             if (at := ticker.turn(moment, self._chance())) is not None:
+                self._revive(blocked=True)
                 self._begin_pass(interval, Request(at))
         self._end_passes()
         self._listings.start(tasks, self._workload)
@@ -413,6 +414,12 @@ class Scheduler:
         except Exception:  # it must not end the loop
             log.exception("callback.failed")
 
-    def _revive(self) -> None:
+    def _revive(self, *, blocked: bool = False) -> None:
+        """Try the hosts again that are disabled.
+
+        Args:
+            blocked: Only those whose credential was refused: each pass tries it again.
+        """
         for gate in self._workload.gates.values():
-            gate.revive()
+            if not blocked or (gate.stopped and gate.stopped.blocked):
+                gate.revive()

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.clock import Clock
+    from mirror.core.domain.release import RepoRef
     from mirror.core.ledger.index import HostRecord
     from mirror.core.reporting.report import RequestCount
     from mirror.github.allowance import Allowance
@@ -268,6 +269,35 @@ class GitHubClient:
     async def ping(self) -> None:
         """See whether the host answers."""
         await self.get("meta")
+
+    async def prove(self, repo: RepoRef, since: float) -> None:
+        """See whether the host still accepts the credential, unless it did so since.
+
+        However many callers there are, one asks. A request for the rate limit does not count against
+        it; a GitHub Enterprise Server that has none may answer 404 to it, whatever the credential.
+
+        Source: https://docs.github.com/rest/rate-limit/rate-limit
+
+        Args:
+            repo: Where it is used: an App has a credential for each owner.
+            since: Monotonic seconds.
+
+        Raises:
+            AuthError: It does not.
+            GitHubError: It could not be asked.
+        """
+        if self.state.accepted_at >= since:
+            return
+        async with self.state.asking:
+            if self.state.accepted_at >= since:  # another caller asked meanwhile
+                return
+            path = "rate_limit" if self.state.server.github else "meta"
+            try:
+                await self.get(path, about=self.address(f"repos/{repo}"))
+            except (NotFound, AuthError) as error:
+                if error.status == 401:
+                    raise
+            self.state.accepted_at = self.clock.monotonic()
 
     async def capabilities(self) -> Capabilities:
         """What the host can do, according to an earlier response or to ``GET /meta``.
@@ -499,7 +529,7 @@ class GitHubClient:
             tries -= 1
             used = await self._had(self.authorization(address))
             try:
-                return await self._proven(send) if proves else await send()
+                answer = await (self._proven(send) if proves else send())
             except RateLimited as error:
                 self.rate_limiter.pause(error.retry_at)
                 raise
@@ -516,6 +546,9 @@ class GitHubClient:
                     raise ConnectionLost(
                         f"{self.name}: the credential was renewed meanwhile", host=self.name
                     ) from None
+            else:
+                self.state.accepted_at = self.clock.monotonic()
+                return answer
 
     def _heed_maintenance(self, error: ServerError) -> None:
         """Pause all requests until the end of a maintenance that the host announced."""

@@ -72,6 +72,8 @@ class SharedState:
         rate_limiter: Every request passes it.
         probing: Held by the one request that finds out whether the host is down.
         proving: Held by the one request that proves the credential.
+        asking: Held by the one caller of a pass that asks for nothing but that proof.
+        accepted_at: When the host last answered a request well, monotonic.
         server: What the host is.
         date: Of the last response, as it came.
         tls: What is trusted, once a client was open: loading certificates takes time, and their file
@@ -102,6 +104,8 @@ class SharedState:
         )
         self.probing = ThreadSafeSemaphore(1)
         self.proving = ThreadSafeSemaphore(1)
+        self.asking = ThreadSafeSemaphore(1)
+        self.accepted_at = float("-inf")
         self.server = Server(github=github)
         self.date = ""
         self.tls: ssl.SSLContext | Literal[True] | None = None

@@ -48,7 +48,7 @@ class Batch:
         self._context = runner.context
         self._at_once = at_once
         self._started = self._context.clock.now()
-        self._saved_at = self._context.clock.monotonic()
+        self._saved_at = self._began = self._context.clock.monotonic()
         self._undiscovered: tuple[RepositoryReport, ...] = ()
         # By the mirror's key: a source may have several targets.
         self._reports: dict[str, RepositoryReport] = {}
@@ -105,7 +105,7 @@ class Batch:
         while self._queue and not self._context.stop.requested:
             mirror = self._queue.popleft()
             self._begun.append(mirror)
-            self._reports[mirror.key] = await self._runner.run(mirror)
+            self._reports[mirror.key] = await self._runner.run(mirror, since=self._began)
             if clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
                 await self._save_index()
 

@@ -83,6 +83,7 @@ class SessionContext:
         workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
         full: Trust no stored ETag and no quarantine.
+        since: When the pass began, monotonic.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
         git: Pushes tags; ``None`` if git is not available.
         interrupted: What sessions that were cancelled or crashed had done, by the mirror's key.
@@ -102,6 +103,7 @@ class SessionContext:
     workers: Workers[Mapping[str, Any]]
     spooled: bool = False
     full: bool = False
+    since: float = 0.0
     explicit: bool = False
     git: TagPusher | None = None
     interrupted: dict[str, RepositoryReport] = field(default_factory=dict)

@@ -56,6 +56,7 @@ class MirrorRunner:
         self,
         mirror: Mirror,
         *,
+        since: float,
         full: bool = False,
         explicit: bool = False,
         observers: Sequence[Observer] = (),
@@ -64,18 +65,18 @@ class MirrorRunner:
 
         Args:
             mirror: Which.
+            since: When the pass that it is a part of began, monotonic.
             full: Trust no stored ETag and no quarantine, whatever the context says.
             explicit: Somebody asked for this mirror: what failed is tried again at once.
             observers: Watch this run, besides the context's observer.
         """
-        context = self.context
-        if full or explicit or observers:
-            context = replace(
-                context,
-                full=full or context.full,
-                explicit=explicit or context.explicit,
-                observer=Observers(context.observer, *observers),
-            )
+        context = replace(
+            self.context,
+            since=since,
+            full=full or self.context.full,
+            explicit=explicit or self.context.explicit,
+            observer=Observers(self.context.observer, *observers),
+        )
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)
         report = await self._attempt(mirror, context)
@@ -102,6 +103,8 @@ class MirrorRunner:
                 log.exception("mirror.crashed", source=mirror.name)
             facts = circumstances(mirror, source, self._target)
             failure = Failure.of(error, "sync", facts=facts)
+            if failure.kind == "not-found" and not failure.hint:
+                failure = replace(failure, hint="find-repository")
             failure = self._record_failure(mirror, source, failure, started)
             return self._failed(mirror, context, failure)
 

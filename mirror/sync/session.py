@@ -81,6 +81,7 @@ class Session:
             return self._unchanged(None)
         listing = await self._list_source()
         if listing.unchanged:
+            await self._prove_target()
             return self._unchanged(listing)
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
@@ -101,6 +102,7 @@ class Session:
             return self._unchanged(None)
         listing = await self._list_source()
         if listing.unchanged:
+            await self._prove_target()
             return self._unchanged(listing)
         source, target, ledger = await self._read_state(listing, write=False)
         work = await self._plan_pass(source, target, ledger)
@@ -206,6 +208,10 @@ class Session:
     def _is_delayed(self) -> bool:
         """Whether the mirror as a whole is left alone in this pass: no host is contacted for it."""
         return any(map(self._is_whole, self._waiting))
+
+    async def _prove_target(self) -> None:
+        """In a pass that asks the target nothing else, find out that the credential still works."""
+        await self._target.store.client.prove(self._mirror.target, self._context.since)
 
     def _unchanged(self, listing: Listing | None) -> RepositoryReport:
         """What the last pass left; without a listing, the source was not asked."""

@@ -233,7 +233,7 @@ def test_what_is_blocked_or_of_unknown_reason_is_never_final(
     assert MirrorError("it failed", kind=kind, hint=hint).blocked == blocked
 
 
-BLOCKING = {"authorize-sso", "create-owner"}
+BLOCKING = {"authorize-sso", "create-owner", "find-repository"}
 """Hints that ask for something to be mended at a server."""
 
 

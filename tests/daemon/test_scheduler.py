@@ -720,6 +720,34 @@ async def test_a_client_waits_for_no_back_off() -> None:
         assert opened.request.explicit
 
 
+@pytest.mark.parametrize("how", ["tick", "SIGUSR1", "trigger"])
+async def test_a_refused_credential_is_tried_once_a_pass(how: str) -> None:
+    """Each pass tries it again, with one mirror; and so does whoever asks for one."""
+    clock = SteppedClock()
+    mirrors = [a_mirror(name, fixed=True) for name in "abc"]
+    workload = FakeWorkload(clock, mirrors)
+    refused = True
+
+    async def work(mirror: Mirror) -> RepositoryReport:
+        await clock.sleep(1.0)
+        if refused:
+            workload.clients["target"].stop(AuthError("401", status=401))
+            return a_report(mirror, "failed", stopped="401")
+        return a_report(mirror)
+
+    workload.work = work
+    async with stage(workload, a_group(900.0), at_once=1) as it:
+        await it.pass_by(890)
+        assert [session.at for session in workload.sessions] == [0]
+        refused = False
+        if how == "SIGUSR1":
+            it.scheduler.request()
+        elif how == "trigger":
+            trigger(it)
+        await it.pass_by(5 if how != "tick" else 20)
+        assert {mirror.key for mirror in mirrors} == {one.key for one in workload.sessions[1:]}
+
+
 async def test_a_client_does_not_wait_for_a_host_that_is_disabled() -> None:
     """The host is tried once more; what still needs it is told as not tried, and runs later."""
     clock = SteppedClock()

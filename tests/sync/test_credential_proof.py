@@ -1,0 +1,106 @@
+"""A pass proves the target's credential, also where it asks the target for nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.emulator import Fault, GitHubState
+from mirror.storage.json_ledger import FileLedgerStore
+from support.world import TARGET_TOKEN, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.core.ledger.index import IndexEntry
+
+COUNT = 12
+MIRRORS = "".join(
+    f'[[mirrors]]\nsource = "octo/tool-{n}"\ntarget = "mirrors/tool-{n}"\n' for n in range(COUNT)
+)
+
+
+async def mirrored(world: World) -> None:
+    for number in range(COUNT):
+        world.source.add_repository(f"octo/tool-{number}")
+        world.source.add_release(f"octo/tool-{number}", "v1", assets={"a": b"1"})
+    report = await world.sync()
+    assert report.status == "ok"
+
+
+@pytest.mark.parametrize("kind", ["ghes", "github"])
+async def test_an_idle_pass_asks_the_target_once(kind: str, tmp_path: Path) -> None:
+    """One request in all, whatever number of mirrors there is; on github.com one that is free."""
+    target = GitHubState(kind="github") if kind == "github" else None
+    async with World(tmp_path, MIRRORS, target=target) as world:
+        await mirrored(world)
+        for host in (world.source, world.target):
+            host.reset_requests()
+        report = await world.sync()
+        assert report.status == "unchanged"
+        assert world.source.count() == COUNT
+        (request,) = world.target.requests
+        assert request.method == "GET"
+        assert request.status in {200, 404}
+
+
+@pytest.mark.parametrize("command", ["sync", "plan"])
+async def test_a_dead_credential_is_one_failure_of_all_mirrors(
+    command: str, tmp_path: Path
+) -> None:
+    """Nobody is told "in sync": one failure, one request, and no mirror counts as a success."""
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+        before = {key: entry.succeeded_at for key, entry in (await entries(world)).items()}
+        world.target.revoke_token(TARGET_TOKEN)
+        world.target.reset_requests()
+        world.clock.advance(900)
+        report = await (world.sync() if command == "sync" else world.plan())
+        assert report.failed
+        assert [f.kind for repo in report.repositories for f in repo.failures] == ["credential"]
+        assert {repo.status for repo in report.repositories} == {"failed"}
+        assert world.target.count() == 1
+        if command == "plan":
+            return
+        now = await entries(world)
+        assert {key: entry.succeeded_at for key, entry in now.items()} == before
+        assert {entry.failure.kind for entry in now.values() if entry.failure} == {"credential"}
+        assert all(entry.failure for entry in now.values())
+
+        world.target.add_token(TARGET_TOKEN, login="mirror-bot", admin=True)
+        world.target.reset_requests()
+        report = await world.sync()
+        assert report.status == "unchanged"
+        assert world.target.count() == 1
+        assert all(entry.failure is None for entry in (await entries(world)).values())
+
+
+async def test_no_more_is_asked_where_the_target_was_asked_anyway(tmp_path: Path) -> None:
+    """What one mirror writes proves the credential of all."""
+    one = '[[mirrors]]\nsource = "octo/tool-0"\ntarget = "mirrors/tool-0"\n'
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+        world.write_config(one)
+        world.source.add_release("octo/tool-0", "v2", assets={"a": b"2"})
+        world.target.reset_requests()
+        assert (await world.sync()).status == "ok"
+        assert world.target.count(route="get-meta") == 0
+        assert world.target.count(route="get-rate-limit") == 0
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_an_answer_that_is_no_401_is_proof_enough(status: int, tmp_path: Path) -> None:
+    """A server may hide its version, or have no rate limit: the credential was accepted."""
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+        body = '{"message": "no"}'
+        world.target.faults.add(
+            Fault(kind="status", route="get-meta", status=status, body=body, times=None)
+        )
+        assert (await world.sync()).status == "unchanged"
+
+
+async def entries(world: World) -> dict[str, IndexEntry]:
+    index = await FileLedgerStore(world.ledger, world.clock).load_index()
+    return index.mirrors
