@@ -56,6 +56,8 @@ AT_ONCE = 32
 UNREADABLE = "0" * 64
 """The digest of a copy that cannot be read to its end: no bytes have it."""
 
+_BEFORE_REPAIR = "the repair was not finished: the differences are those found before it"
+
 _numbers = itertools.count(-1, -1)  # those of copies are above 0
 
 
@@ -131,6 +133,8 @@ class Verifier:
             await self._run()
         except asyncio.CancelledError:
             self._unfinished = True
+            if self._results:
+                self._warnings.append(_BEFORE_REPAIR)
             self._context.interrupted[self._mirror.key] = self._report()
             raise
         return self._report()
@@ -419,7 +423,7 @@ class Verifier:
         ledger = self._ledger
         await self._session.repair(work, self._results, ledger, source, target)
         if self._results.unfinished:
-            self._warnings.append("stopped: the differences are those found before the repair")
+            self._warnings.append(_BEFORE_REPAIR)
             return
         await self._look_again()
 

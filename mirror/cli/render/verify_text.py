@@ -86,9 +86,10 @@ def _table(title: str, style: str, rows: list[tuple[str, str, str, str]]) -> lis
     for row in rows[:LINES]:
         *names, word = row
         table.add_row(*(shorten(name, LONGEST_NAME) for name in names), Text(word, style=style))
+    padded = Padding(table, (1, 0, 0, 0))
     if len(rows) <= LINES:
-        return [table]
-    return [table, Text(f"and {len(rows) - LINES:,} more (--json has all)", style="dim")]
+        return [padded]
+    return [padded, Text(f"and {len(rows) - LINES:,} more (--json has all)", style="dim")]
 
 
 def _totals(report: Report, repaired: int) -> Text:
