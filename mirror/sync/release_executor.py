@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +26,9 @@ from mirror.core.execution.outcome import Outcome
 from mirror.core.execution.publication import (
     Completeness,
     Hold,
+    asks_for_latest,
     publication_refused,
+    settle_latest,
     settle_release,
 )
 from mirror.core.execution.settlement import (
@@ -378,6 +382,8 @@ class ReleaseExecutor:
                 await context.journal.checkpoint()
             update, number = self._update_release(finish), self._release.id
             await context.finish(update, [finish], self._work.source, within=number)
+            if asks_for_latest(finish):
+                await self._settle_latest(finish)
         except MirrorError as error:
             await context.fail([finish], self._work.source, publication_refused(error))
 
@@ -388,7 +394,22 @@ class ReleaseExecutor:
         )
         if isinstance(finish, PublishRelease):
             log.info("release.published", target=str(context.repo), release=source.tag)
-        await context.record(Outcome(finish, "done", source, self._release))
+        if not asks_for_latest(finish):
+            await context.record(Outcome(finish, "done", source, self._release))
+
+    async def _settle_latest(self, finish: UpdateRelease) -> None:
+        """Record what became of an update that was to make the release the latest."""
+        context, number = self._context, self._release.id
+        latest: int | None = number
+        look = partial(context.target.latest, context.repo)
+        try:
+            with suppress(MirrorError):  # then it is seen by the next pass that looks
+                latest = await polling(
+                    look, lambda found: found == number, LAG, self._session.clock
+                )
+        finally:
+            outcome = settle_latest(finish, self._work.source, self._release, latest)
+            await context.record(outcome)
 
     async def _remove_incomplete(self) -> None:
         context = self._context

@@ -703,6 +703,7 @@ RELEASE = st.builds(
     PERHAPS,
     st.lists(TEXT, max_size=2).map(tuple),
     st.booleans(),
+    st.none() | NUMBER,
     st.lists(ASSET, max_size=3).map(lambda found: {asset.target_id: asset for asset in found}),
 )
 KIND = st.sampled_from(get_args(FailureKind))

@@ -53,6 +53,9 @@ def record(ledger: Ledger, outcome: Outcome, now: datetime) -> None:
     """Note in the ledger what was done; of what failed, only that a tag can never be used again."""
     if burned := _burned_tag(outcome):
         ledger.burned_tags = tuple(sorted({*ledger.burned_tags, burned}))
+    known = ledger.releases.get(outcome.source.id) if outcome.source else None
+    if known and isinstance(outcome.action, UpdateRelease) and outcome.release:
+        known.latest_instead = outcome.latest_instead
     if outcome.status != "done":
         return
     if isinstance(outcome.action, CreateRepository):

@@ -26,6 +26,7 @@ class Outcome:
         repository_id: Of a repository that was created.
         warning: What an operator should know of how it was done.
         later: Why it was not tried; the next pass will.
+        latest_instead: The release that stayed the latest although this one was to be; 0 for none.
     """
 
     action: Action
@@ -38,3 +39,4 @@ class Outcome:
     repository_id: int = 0
     warning: str = ""
     later: str = ""
+    latest_instead: int | None = None

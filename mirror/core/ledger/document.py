@@ -129,6 +129,7 @@ class _ReleaseFields(Struct):
     commit: str | None = None
     in_place: tuple[str, ...] = ()
     immutable: bool = False
+    latest_instead: WholeNumber | None = None
 
 
 class ReleaseEntry(_ReleaseFields):
@@ -142,6 +143,8 @@ class ReleaseEntry(_ReleaseFields):
         in_place: Names whose asset was about to be deleted and uploaded again under the same name:
             an asset of such a name that is not recorded is the rest of that upload.
         immutable: The copy is immutable: should it be gone, its tag cannot be used again.
+        latest_instead: The target's release that stayed the latest although this one was to be (0 for
+            none); ``None`` if the target heeds it.
         assets: By the id of the target's asset, also of former copies that still exist.
     """
 

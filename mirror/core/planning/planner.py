@@ -238,6 +238,12 @@ class _Planner:
         self._draft.warnings.extend(f"{release.tag}: {text}" for text in warnings)
         self._draft.news.extend(f"{release.tag}: {text}" for text in matched.news)
         self._note_moved_tag(release, entry)
+        instead = entry.latest_instead if entry else None
+        if copy and not copy.draft and texts.never_latest(release, copy, instead):
+            self._draft.notes.append(
+                f"{release.tag} is the source's latest release, but the target decides by itself which"
+                " of its releases is the latest, and shows another one"
+            )
         followed = True
         if copy:
             equal = _complete(wanted, matched) and not texts.differences(release, copy)
@@ -252,7 +258,7 @@ class _Planner:
             create=texts.draft(release) if copy is None else None,
             leftovers=(*strays, *matched.leftovers),
             assets=(*matched.actions, *self._to_delete(release, matched)),
-            finish=_finish(release, copy, texts, followed=followed, held=intake.held),
+            finish=_finish(release, copy, texts, instead, followed=followed, held=intake.held),
             publish_incomplete=self._policy.incomplete == "publish",
             present=tuple(matched.present.values()),
             refused=release.id in self._about.refused,
@@ -334,6 +340,7 @@ class _Planner:
             commit=entry.commit if entry else self._source.tags.get(release.tag),
             assets=matched.records,
             immutable=copy.frozen,
+            latest_instead=entry.latest_instead if entry else None,
             in_place=tuple(n for n in entry.in_place if n not in recorded) if entry else (),
         )
         if fresh != entry:
@@ -382,10 +389,16 @@ def _complete(wanted: Wanted, matched: Matched) -> bool:
 
 
 def _finish(
-    release: Release, copy: Release | None, texts: Texts, *, followed: bool, held: bool
+    release: Release,
+    copy: Release | None,
+    texts: Texts,
+    instead: int | None,
+    *,
+    followed: bool,
+    held: bool,
 ) -> PublishRelease | UpdateRelease | None:
     if copy and not copy.draft:
-        return texts.update(release, copy, followed=followed)
+        return texts.update(release, copy, followed=followed, instead=instead)
     return None if held or release.draft else texts.publication(release)
 
 

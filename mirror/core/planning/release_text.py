@@ -49,13 +49,42 @@ class Texts:
         latest = self._make_latest(release)
         return PublishRelease({**self._text(release), "draft": False, **latest})
 
-    def update(self, release: Release, copy: Release, *, followed: bool) -> UpdateRelease | None:
-        """What a published copy needs; of one that is not followed only to be the latest."""
+    def update(
+        self, release: Release, copy: Release, *, followed: bool, instead: int | None = None
+    ) -> UpdateRelease | None:
+        """What a published copy needs; of one that is not followed only to be the latest.
+
+        Args:
+            release: The source's.
+            copy: The target's.
+            followed: Its text and flags are kept equal to the source's.
+            instead: As for :meth:`never_latest`.
+        """
         changes = self.differences(release, copy) if followed else {}
         shown = not changes.get("prerelease", copy.prerelease)
-        if release.id == self._latest and copy.id != self._latest_here and shown:
+        if (
+            self._lacks_latest(release, copy)
+            and shown
+            and not self.never_latest(release, copy, instead)
+        ):
             changes |= self._make_latest(release)
         return UpdateRelease({"tag_name": copy.tag, **changes}) if changes else None
+
+    def never_latest(self, release: Release, copy: Release, instead: int | None) -> bool:
+        """Whether a copy is to be the latest release, and the target does not let it be.
+
+        Args:
+            release: The source's.
+            copy: The target's.
+            instead: The release that stayed the latest when this was asked for before (0 for none);
+                ``None`` if it was not asked for, or heeded.
+        """
+        if not self._lacks_latest(release, copy):
+            return False
+        return not self._about.capabilities.make_latest or instead == (self._latest_here or 0)
+
+    def _lacks_latest(self, release: Release, copy: Release) -> bool:
+        return release.id == self._latest and copy.id != self._latest_here
 
     def differences(self, release: Release, copy: Release) -> dict[str, Any]:
         """The fields in which a copy differs from what it should say."""

@@ -232,7 +232,9 @@ class _Comparer:
             self._found.theirs.append(release.tag)
             return
         if not copy.draft:
-            self._text(release, copy, followed=followed or self._policy.existing == "adopt")
+            instead = entry.latest_instead if entry else None
+            follows = followed or self._policy.existing == "adopt"
+            self._text(release, copy, instead, followed=follows)
         for asset in assets:
             self._asset(rank, release, asset, copy, entry, ours=ours)
 
@@ -244,14 +246,18 @@ class _Comparer:
                     return draft
         return self._published.get(release.tag)
 
-    def _text(self, release: Release, copy: Release, *, followed: bool) -> None:
+    def _text(
+        self, release: Release, copy: Release, instead: int | None, *, followed: bool
+    ) -> None:
         fields = self._texts.differences(release, copy)
         if fields and not followed:
             self._found.theirs.append(release.tag)
             fields = {}
         if fields.keys() & {"name", "body"}:
             self._found.add(release, None, "text")
-        latest = self._texts.update(release, copy, followed=False)  # of others, too
+        latest = self._texts.update(
+            release, copy, followed=False, instead=instead
+        )  # of others, too
         if "prerelease" in fields or latest:
             self._found.add(release, None, "flags")
 
