@@ -384,6 +384,14 @@ class ReleaseWriter(ReleaseReader, Protocol):
 class RepositoryWriter(Protocol):
     """Makes the repositories, commits and tags that a server's releases need."""
 
+    async def check_owner(self, owner: str) -> None:
+        """See that an account exists, without writing.
+
+        Raises:
+            NotFound: It does not.
+        """
+        ...
+
     async def create_repository(
         self, repo: RepoRef, visibility: Visibility, description: str
     ) -> Repository:

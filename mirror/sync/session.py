@@ -23,7 +23,7 @@ from mirror.core.planning.estimate import requests_of
 from mirror.core.planning.planner import PlanContext, plan
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.text.timestamps import iso
-from mirror.errors import HostStopped, MirrorError, Unmirrorable
+from mirror.errors import HostStopped, MirrorError, NotFound, Unmirrorable
 from mirror.git.tag_pusher import Place
 from mirror.sync.asset_copier import AssetCopier
 from mirror.sync.asset_download import AssetDownloader
@@ -106,12 +106,26 @@ class Session:
             return self._unchanged(listing)
         source, target, ledger = await self._read_state(listing, write=False)
         work = await self._plan_pass(source, target, ledger)
+        if failure := await self._missing_owner(work):
+            name, repo = self._mirror.name, str(self._mirror.target)
+            return RepositoryReport(name, repo, "failed", failures=(failure,))
         cost = requests_of(work)
         ends = {"source": self._source, "target": self._target}
         requests = {end.name: cost[side] * end.counted for side, end in ends.items()}
         name, repo = self._mirror.name, str(self._mirror.target)
         report = planned_report(name, repo, work, ledger, requests)
         return replace(report, target_checked_at=self.checked)
+
+    async def _missing_owner(self, work: Plan) -> Failure | None:
+        """Why the repository that a plan begins with cannot be created; ``None`` if it can be."""
+        writer = self._target.store.repositories
+        if work.repository is None or writer is None:
+            return None
+        try:
+            await writer.check_owner(self._mirror.target.owner)
+        except NotFound as error:
+            return Failure.of(error, work.repository.name)
+        return None
 
     # -- for a verification -------------------------------------------------------------------
 

@@ -224,6 +224,27 @@ async def test_a_target_like_github_com(tmp_path: Path) -> None:
         assert world.same() == []
 
 
+async def test_a_plan_tells_a_missing_owner(tmp_path: Path) -> None:
+    """As `sync` would fail; the owner is asked for once, and one that exists costs nothing more."""
+    mirrors = "".join(
+        f'[[mirrors]]\nsource = "octo/{name}"\ntarget = "{target}"\n'
+        for name, target in (("a", "nobody/a"), ("b", "Nobody/b"), ("c", "mirrors/c"))
+    )
+    async with World(tmp_path, mirrors) as world:
+        for name in "abc":
+            world.source.add_repository(f"octo/{name}")
+            world.source.add_release(f"octo/{name}", "v1", assets={"x": b"x"})
+        report = await world.plan()
+        assert report.failed
+        assert [repo.status for repo in report.repositories] == ["failed", "failed", "ok"]
+        failure = report.repositories[0].failures[0]
+        assert "no organization or user nobody" in failure.error
+        assert "create the organization" in failure.error
+        asked = [r.path for r in world.target.requests if "/users/" in r.path]
+        assert len(asked) == 2
+        assert not any(r.method != "GET" for r in world.target.requests)
+
+
 async def test_a_missing_owner_is_told(tmp_path: Path) -> None:
     """What cannot be created is one failure that says what to do."""
     async with World(tmp_path, ONE.replace("mirrors/tool", "nobody/tool")) as world:

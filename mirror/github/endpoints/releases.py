@@ -5,6 +5,7 @@ Source: https://docs.github.com/rest and GitHub's OpenAPI descriptions of GitHub
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -86,6 +87,8 @@ class ReleaseStore:
         )
         self._login: str | None = None
         self._login_known = False
+        self._owners: dict[str, bool] = {}
+        self._checking_owner = asyncio.Lock()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -378,6 +381,38 @@ class ReleaseStore:
 
     # --- writing: repositories -------------------------------------------------------------------
 
+    async def check_owner(self, owner: str) -> None:
+        """See that an organization or user exists; each is asked for once.
+
+        Whether the token may create repositories there only an attempt can tell.
+
+        Source: https://docs.github.com/rest/users/users#get-a-user
+
+        Raises:
+            NotFound: There is no such account.
+        """
+        key = owner.casefold()
+        async with self._checking_owner:
+            if key not in self._owners:
+                self._owners[key] = await self._owner_exists(owner)
+        if not self._owners[key]:
+            raise NotFound(
+                f"{self._host}: there is no organization or user {owner}",
+                host=self._host,
+                status=404,
+                hint="create-owner",
+            )
+
+    async def _owner_exists(self, owner: str) -> bool:
+        try:
+            await self.client.get(f"users/{quote(owner, safe='')}")
+        except NotFound:
+            return False
+        except AuthError as error:  # a credential that may not see it says nothing of it
+            if error.status == 401:
+                raise
+        return True
+
     async def create_repository(
         self, repo: RepoRef, visibility: Visibility, description: str
     ) -> Repository:
@@ -405,6 +440,7 @@ class ReleaseStore:
 
         organization = f"orgs/{quote(repo.owner, safe='')}/repos"
         try:
+            await self.check_owner(repo.owner)  # as a plan does, which counts its requests
             try:
                 return await create(organization, {**body, "visibility": visibility})
             except NotFound:
