@@ -43,21 +43,23 @@ class Contents:
     Attributes:
         index: What it says.
         digest: Of its bytes; empty where the bundle has none yet.
+        signer: Who signed it; empty where that was not checked.
         repositories: Its descriptors by the keys of their repositories.
     """
 
     index: Index
     digest: str = ""
+    signer: str = ""
     repositories: Mapping[str, Sequence[Descriptor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, index: Index, digest: str) -> Contents:
+    def of(cls, index: Index, digest: str, signer: str) -> Contents:
         """Sort an index by repository."""
         found: dict[str, list[Descriptor]] = {}
         for descriptor in index.manifests:
             if (repo := descriptor.repository) is not None:
                 found.setdefault(repo.key, []).append(descriptor)
-        return cls(index, digest, found)
+        return cls(index, digest, signer, found)
 
 
 class BundleDirectory:
@@ -103,9 +105,10 @@ class BundleDirectory:
         path = self.path / layout.INDEX_FILE
         content = await asyncio.to_thread(read_file, path, layout.LARGEST_INDEX)
         digest = layout.digest_of(content)
+        signer = ""
         if self._allowed_signers:
-            await self._allowed_signers.verify(content, self.signature(digest))
-        return Contents.of(await asyncio.to_thread(layout.decode_index, content), digest)
+            signer = await self._allowed_signers.verify(content, self.signature(digest))
+        return Contents.of(await asyncio.to_thread(layout.decode_index, content), digest, signer)
 
     def signature(self, digest: str) -> Path:
         """Where the signature of the index with this digest is."""

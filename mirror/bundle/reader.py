@@ -59,11 +59,14 @@ class BundleReader:
         name: The bundle's configured name.
         directory: The bundle.
         clock: The time.
+
+    Attributes:
+        directory: The same.
     """
 
     def __init__(self, name: str, directory: BundleDirectory, clock: Clock) -> None:
-        self.client = BundleClient(name, f"bundle:{directory.path}", clock, self._contents)
-        self._directory = directory
+        self.client = BundleClient(name, f"bundle:{directory.path}", clock, self.contents)
+        self.directory = directory
         self._held: dict[str, Held] = {}
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
@@ -116,7 +119,7 @@ class BundleReader:
             NotFound: None is.
         """
         prefix = f"{owner.casefold()}/"
-        repositories = (await self._contents()).repositories
+        repositories = (await self.contents()).repositories
         found = [d for key, ds in repositories.items() if key.startswith(prefix) for d in ds]
         found = [d for d in found if d.artifact_type == layout.REPOSITORY_TYPE]
         if not found:
@@ -138,7 +141,7 @@ class BundleReader:
     ) -> BlobReader:
         """The bytes of an asset."""
         del repo, etag, repeated  # bytes never change
-        path = self._directory.path / layout.BLOBS / str(asset.sha256)
+        path = self.directory.path / layout.BLOBS / str(asset.sha256)
         return BlobReader(self.client, path, asset)
 
     def read_archive(
@@ -158,7 +161,7 @@ class BundleReader:
 
     # ---------------------------------------------------------------------------------------------
 
-    async def _contents(self) -> Contents:
+    async def contents(self) -> Contents:
         """The index.
 
         Raises:
@@ -169,17 +172,17 @@ class BundleReader:
             text = f"{self.client.name} is not read: {stopped}"
             raise HostStopped(text, host=self.client.name, kind=stopped.kind)
         try:
-            return await self._directory.contents() or self._missing()
+            return await self.directory.contents() or self._missing()
         except BundleError as error:
             self.client.stopped = error
             raise
 
     def _missing(self) -> NoReturn:
-        text = f"there is no bundle in {self._directory.path}"
+        text = f"there is no bundle in {self.directory.path}"
         raise BundleError(text, kind="not-ready", hint="bundle-path")
 
     async def _descriptors(self, repo: RepoRef) -> Sequence[Descriptor]:
-        found = (await self._contents()).repositories.get(repo.key)
+        found = (await self.contents()).repositories.get(repo.key)
         if not found:
             text = f"{self.client.name}: {repo} is not in the bundle"
             raise NotFound(text, host=self.client.name, kind="not-ready", hint="bundle-name")
@@ -190,7 +193,7 @@ class BundleReader:
         proof = _proof(repo.key, descriptors)
         held = self._held.pop(repo.key, None)
         if held is None or held.proof != proof:
-            held = await asyncio.to_thread(read_repository, self._directory, descriptors, proof)
+            held = await asyncio.to_thread(read_repository, self.directory, descriptors, proof)
         self._held[repo.key] = held
         if len(self._held) > KEPT:
             self._held.pop(next(iter(self._held)))

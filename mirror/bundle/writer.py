@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.bundle.directory import Contents, WritableDirectory
+    from mirror.bundle.signature import SigningKey
     from mirror.bundle.staging import StagedRelease
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
@@ -52,7 +53,7 @@ class BundleWriter(BundleReader):
     def __init__(self, name: str, directory: WritableDirectory, clock: Clock) -> None:
         super().__init__(name, directory, clock)
         self.client.api_url = f"bundle:{directory.identity}"
-        self._directory: WritableDirectory = directory
+        self.directory: WritableDirectory = directory
         self._clock = clock
         self._stagings: dict[str, Staging] = {}
         self._saved_at: dict[tuple[str, int], float] = {}
@@ -65,7 +66,7 @@ class BundleWriter(BundleReader):
         del proofs
         contents = await self._known()
         descriptors = contents.repositories.get(repo.key, ()) if contents else ()
-        staging = await asyncio.to_thread(Staging.load, repo, self._directory, descriptors)
+        staging = await asyncio.to_thread(Staging.load, repo, self.directory, descriptors)
         self._stagings[repo.key] = staging
         return Listing(tuple(r.release() for r in staging.releases.values()), ())
 
@@ -101,7 +102,7 @@ class BundleWriter(BundleReader):
         return {}
 
     async def _known(self) -> Contents | None:
-        return await self._directory.contents()
+        return await self.directory.contents()
 
     async def _staging(self, repo: RepoRef) -> Staging:
         if repo.key not in self._stagings:
@@ -113,6 +114,11 @@ class BundleWriter(BundleReader):
         if number not in staging.releases:
             raise NotFound(f"{self.client.name}: {repo} has no release {number}")
         return staging, staging.releases[number]
+
+    @property
+    def key(self) -> SigningKey | None:
+        """What signs the index; ``None`` for no signature."""
+        return self.directory.key
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -225,10 +231,10 @@ class BundleWriter(BundleReader):
             raise BundleError(text, kind="not-ready")
         descriptors = await unbroken(staging.settle, received)
         if descriptors is not None:
-            await self._directory.commit(repo, descriptors)
+            await self.directory.commit(repo, descriptors)
         await unbroken(staging.forget, received)
         del self._stagings[repo.key]
-        self._directory.end(repo.key)
+        self.directory.end(repo.key)
         for key in [key for key in self._saved_at if key[0] == repo.key]:
             del self._saved_at[key]
 
@@ -240,8 +246,8 @@ class BundleWriter(BundleReader):
         Raises:
             BundleError: Another process writes to it, or it cannot be made.
         """
-        await self._directory.begin(repo.key)
-        return self._directory
+        await self.directory.begin(repo.key)
+        return self.directory
 
     async def arrived(self, repo: RepoRef, release: int, asset: Asset) -> Asset:
         """Add an asset whose bytes are stored; as it is in the release now.

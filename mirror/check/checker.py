@@ -10,6 +10,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mirror.check.bundle_check import BundleCheck, is_bundle
 from mirror.check.download_check import check_download
 from mirror.check.git_check import GitCheck
 from mirror.check.host_check import HostCheck, is_down, server_of
@@ -69,32 +70,39 @@ class Checker:
     async def run(self) -> list[CheckResult]:
         """Look at all of them; one failure does not stop the rest."""
         hosts = [*self._sources.values(), self._target]
-        checks = [HostCheck(side, self._clock, writes=side is self._target) for side in hosts]
+        servers = [side for side in hosts if not is_bundle(side)]
+        bundles = [BundleCheck(side) for side in hosts if is_bundle(side)]
+        checks = [HostCheck(side, self._clock, writes=side is self._target) for side in servers]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(check.run()) for check in checks]
+            tasks = [group.create_task(check.run()) for check in bundles]
+            tasks += [group.create_task(check.run()) for check in checks]
         results = [result for task in tasks for result in task.result()]
         down = {result.host for result in results if is_down(result)}
         results += await self._expand()
         for side in self._sources.values():
             results += await self._source(side, down)
-        if self._target.store.client.stopped or self._target.name in down:
-            results.append(not_tried(self._target.name, "repositories"))
-        else:
-            looked = self._mirrors[:MOST_REPOSITORIES]
-            login, proven = checks[-1].login, checks[-1].proven
-            target = server_of(self._target)
-            results += await TargetCheck(looked, target, login=login, proven=proven).run()
-            if more := more_than(len(looked), len(self._mirrors)):
-                results.append(CheckResult("target", "others", "unknown", more.removeprefix("; ")))
-            results.append(_UNPROVEN)
-        if self._pusher:
+        if self._target in servers:
+            results += await self._server(checks[-1], down)
+        if self._pusher and len(servers) == len(hosts):
             looked = self._mirrors[:MOST_REPOSITORIES]
             results += await GitCheck(looked, self._sources, self._target, self._pusher).run()
-        for side in hosts:
+        for side in servers:
             if side.name not in down:
                 results += await self._limits(side)
         order = [side.name for side in hosts]
         return sorted(results, key=lambda result: order.index(result.host))
+
+    async def _server(self, check: HostCheck, down: Collection[str]) -> list[CheckResult]:
+        """The repositories of a target that is a server; what is not down was looked at."""
+        if self._target.store.client.stopped or self._target.name in down:
+            return [not_tried(self._target.name, "repositories")]
+        looked = self._mirrors[:MOST_REPOSITORIES]
+        target = server_of(self._target)
+        found = TargetCheck(looked, target, login=check.login, proven=check.proven)
+        results = await found.run()
+        if more := more_than(len(looked), len(self._mirrors)):
+            results.append(CheckResult("target", "others", "unknown", more.removeprefix("; ")))
+        return [*results, _UNPROVEN]
 
     async def _expand(self) -> list[CheckResult]:
         """Expand the configured mirrors; return a result for each listing that failed."""
@@ -130,6 +138,8 @@ class Checker:
             return []
         if side.store.client.stopped or side.name in down:
             return [not_tried(side.name, "releases")]
+        if is_bundle(side):
+            return await BundleCheck(side).sources(mirrors)
         looked = mirrors[:MOST_REPOSITORIES]
         found = await ask_each(
             partial(self._newest_asset, side, mirror.source) for mirror in looked
