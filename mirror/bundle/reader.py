@@ -68,6 +68,7 @@ class BundleReader:
         self.client = BundleClient(name, f"bundle:{directory.path}", clock, self.contents)
         self.directory = directory
         self._held: dict[str, Held] = {}
+        self._looking = asyncio.Lock()  # what is wrong is told once
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
         """List all releases; an unchanged repository costs no more than a look at the index."""
@@ -168,14 +169,15 @@ class BundleReader:
             BundleError: It is missing or refused.
             HostStopped: That was said before in this pass.
         """
-        if stopped := self.client.stopped:
-            text = f"{self.client.name} is not read: {stopped}"
-            raise HostStopped(text, host=self.client.name, kind=stopped.kind)
-        try:
-            return await self.directory.contents() or self._missing()
-        except BundleError as error:
-            self.client.stopped = error
-            raise
+        async with self._looking:
+            if stopped := self.client.stopped:
+                text = f"{self.client.name} is not read: {stopped}"
+                raise HostStopped(text, host=self.client.name, kind=stopped.kind)
+            try:
+                return await self.directory.contents() or self._missing()
+            except BundleError as error:
+                self.client.stopped = error
+                raise
 
     def _missing(self) -> NoReturn:
         text = f"there is no bundle in {self.directory.path}"

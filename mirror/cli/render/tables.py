@@ -104,14 +104,18 @@ def notes(report: Report) -> list[RenderableType]:
 def _sentences(
     title: str, style: str, texts: Sequence[tuple[RepositoryReport, str]]
 ) -> list[RenderableType]:
-    """Texts about mirrors under a heading; nothing without any."""
+    """Texts about mirrors under a heading, equal ones once; nothing without any."""
     if not texts:
         return []
+    mirrors: dict[str, list[str]] = {}
+    for repo, text in texts:
+        mirrors.setdefault(text, []).append(repo.source)
     parts = [_heading(title, style)]
-    for repo, text in texts[:LONGEST_WARNINGS]:
-        parts.append(_item(f"{shorten(repo.source, LONGEST_NAME)}: {clean(text)}"))
-    if len(texts) > LONGEST_WARNINGS:
-        parts.append(_item(f"and {len(texts) - LONGEST_WARNINGS} more (--json has all)"))
+    for text, (first, *others) in list(mirrors.items())[:LONGEST_WARNINGS]:
+        more = f" and {len(others)} more" * bool(others)
+        parts.append(_item(f"{shorten(first, LONGEST_NAME)}{more}: {clean(text)}"))
+    if len(mirrors) > LONGEST_WARNINGS:
+        parts.append(_item(f"and {len(mirrors) - LONGEST_WARNINGS} more (--json has all)"))
     return parts
 
 

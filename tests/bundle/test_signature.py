@@ -1,0 +1,176 @@
+"""Signing the index of a bundle, and refusing one that nobody signed who may."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.errors import ConfigError
+from support.air_gap import AirGap
+from support.world import only
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIGNER = "bundle@example.com"
+
+
+def make_key(path: Path, *options: str) -> str:
+    """A new key; its line in ``allowed_signers``."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    kind, key = path.with_suffix(".pub").read_text().split()[:2]
+    return " ".join([SIGNER, *options, kind, key]) + "\n"
+
+
+def output_of(*command: str, cwd: Path | None = None) -> str:
+    return subprocess.run(command, cwd=cwd, check=True, stdout=-1, text=True).stdout
+
+
+@pytest.fixture
+def gap(tmp_path: Path) -> AirGap:
+    """A gap with a key on the connected side, and who may sign on the other."""
+    gap = AirGap(tmp_path)
+    (tmp_path / "allowed").write_text(make_key(tmp_path / "key"))
+    gap.target_keys = f'sign_with = "file:{tmp_path / "key"}"\n'
+    gap.source_keys = f'allowed_signers = "{tmp_path / "allowed"}"\n'
+    return gap
+
+
+def seed(gap: AirGap) -> None:
+    gap.source.add_repository("octo/tool")
+    gap.source.add_release("octo/tool", "v1", assets={"a": b"a"})
+
+
+async def test_what_was_signed_is_read(gap: AirGap) -> None:
+    """A bundle that somebody who may has signed is read without a warning."""
+    async with gap:
+        seed(gap)
+        await gap.write()
+        read = await gap.read()
+        assert (read.status, only(read).warnings) == ("ok", ())
+
+
+async def test_openssh_verifies_the_signature(gap: AirGap, tmp_path: Path) -> None:
+    """The commands of the format's page verify the signature, and each index has its own."""
+    async with gap:
+        seed(gap)
+        for tag in ("v2", "v3"):
+            await gap.write()
+            script = (
+                "hex=$(sha256sum < index.json | cut -d ' ' -f 1)\n"
+                f"signer=$(ssh-keygen -Y find-principals -s signatures/$hex.sig -f {tmp_path}/allowed"
+                " | head -n 1)\n"
+                f'ssh-keygen -Y verify -n release-mirror-bundle -I "$signer" -f {tmp_path}/allowed'
+                " -s signatures/$hex.sig < index.json\n"
+            )
+            said = await asyncio.to_thread(output_of, "sh", "-ec", script, cwd=gap.bundle)
+            assert f"signature for {SIGNER}" in said
+            gap.source.add_release("octo/tool", tag, assets={"a": b"a"})
+        assert len(list((gap.bundle / "signatures").iterdir())) == 2  # the predecessor's, too
+
+
+@pytest.mark.parametrize("case", ["missing", "link", "other key", "other bytes", "expired", "use"])
+async def test_anything_else_is_refused(gap: AirGap, tmp_path: Path, case: str) -> None:
+    """A missing or wrong signature is refused before anything is read; the failure says why."""
+    async with gap:
+        seed(gap)
+        await gap.write()
+        (signature,) = (gap.bundle / "signatures").iterdir()
+        if case == "missing":
+            signature.unlink()
+        elif case == "link":
+            signature.rename(tmp_path / "elsewhere")
+            signature.symlink_to(tmp_path / "elsewhere")
+        elif case == "other key":
+            (tmp_path / "allowed").write_text(make_key(tmp_path / "other"))
+        elif case == "other bytes":
+            index = gap.bundle / "index.json"
+            index.write_bytes(index.read_bytes().replace(b"mirrors/tool", b"mirrors/tooI"))
+        else:
+            option = 'valid-before="20250101"' if case == "expired" else 'namespaces="git"'
+            words = (tmp_path / "allowed").read_text().split()
+            (tmp_path / "allowed").write_text(" ".join([words[0], option, *words[1:]]) + "\n")
+        shutil.rmtree(gap.bundle / "blobs")  # it is not missed
+        read = await gap.read()
+        (failure,) = only(read).failures
+        assert failure.kind == "credential"
+        assert "the index of the bundle is refused" in failure.error
+        assert not gap.isolated.names
+
+
+async def test_a_refused_bundle_is_one_failure(gap: AirGap) -> None:
+    """It is told once, however many mirrors need the bundle."""
+    gap.carried = "".join(f'[[mirrors]]\nsource = "mirrors/{n}"\n' for n in ("a", "b", "c"))
+    async with gap:
+        seed(gap)
+        await gap.write()
+        for signature in (gap.bundle / "signatures").iterdir():
+            signature.unlink()
+        read = await gap.read()
+        assert read.totals()["failures"] == 1
+        assert read.status == "failed"
+
+
+async def test_unsigned_bundles_are_warned_of(gap: AirGap) -> None:
+    """Without ``allowed_signers`` every report says that signatures are not checked."""
+    gap.source_keys = ""
+    async with gap:
+        seed(gap)
+        await gap.write()
+        for _ in range(2):
+            (warning,) = only(await gap.read()).warnings
+            assert "the signature of the bundle" in warning
+
+
+async def test_a_key_that_cannot_sign_changes_nothing(gap: AirGap, tmp_path: Path) -> None:
+    """The index before stays in force, the failure says why, and the next pass commits the rest."""
+    async with gap:
+        seed(gap)
+        await gap.write()
+        before = (gap.bundle / "index.json").read_bytes()
+        key = (tmp_path / "key").read_text()
+        (tmp_path / "key").write_text("not a key\n")
+        gap.source.add_release("octo/tool", "v2", assets={"a": b"b"})
+        (failure,) = only(await gap.write()).failures
+        assert (failure.kind, failure.hint) == ("credential", "bundle-key")
+        assert (gap.bundle / "index.json").read_bytes() == before
+        (tmp_path / "key").write_text(key)
+        assert (await gap.write()).status == "unchanged"
+        assert "mirrors/tool:v2" in (gap.bundle / "index.json").read_text()
+        assert (await gap.read()).status == "ok"
+
+
+async def test_a_key_in_the_agent(
+    gap: AirGap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sign_with`` may be a public key whose private key is in the agent."""
+    said = output_of("ssh-agent", "-a", str(tmp_path / "agent"))  # it goes into the background
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    try:
+        output_of("ssh-add", "-q", str(tmp_path / "key"))
+        (tmp_path / "key").unlink()
+        (tmp_path / "key.pub").chmod(0o600)
+        gap.target_keys = f'sign_with = "file:{tmp_path / "key.pub"}"\n'
+        async with gap:
+            seed(gap)
+            assert (await gap.write()).status == "ok"
+            assert (await gap.read()).status == "ok"
+    finally:
+        (number,) = re.findall(r"SSH_AGENT_PID=(\d+)", said)
+        os.kill(int(number), signal.SIGTERM)
+
+
+async def test_who_may_sign_must_be_readable(gap: AirGap) -> None:
+    """A list of signers that cannot be read is a mistake of the configuration."""
+    gap.source_keys = 'allowed_signers = "/nowhere/allowed"\n'
+    async with gap:
+        with pytest.raises(ConfigError, match=r"allowed_signers.*cannot be read"):
+            await gap.read()
