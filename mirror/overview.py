@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.status import mirror_statuses
-from mirror.errors import LedgerError
+from mirror.errors import LedgerError, UsageError
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
@@ -36,7 +36,7 @@ async def read_overview(
     """Read what the ledger knows; nothing is written.
 
     Raises:
-        UsageError: A pattern that no configured source could match.
+        UsageError: A pattern matches nothing.
         LedgerError: There is no ledger, or it cannot be read; the path is named.
     """
     clock = clock or SystemClock()
@@ -49,4 +49,7 @@ async def read_overview(
             " another [ledger] directory, or you may not read it"
         )
     index = await ledgers.load_index()
-    return Overview(mirror_statuses(index, rules, patterns), index.passes)
+    statuses = mirror_statuses(index, rules, patterns)
+    if patterns and not statuses:
+        raise UsageError(f"nothing matches {', '.join(patterns)}")
+    return Overview(statuses, index.passes)

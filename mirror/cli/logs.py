@@ -18,7 +18,7 @@ from mirror.core.text.sanitise import clean, lines
 from mirror.errors import truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Collection, Mapping, MutableMapping
 
     from structlog.typing import Processor
 
@@ -36,7 +36,11 @@ _METHODS = frozenset({"debug", "info", "warning", "error"})
 
 
 def configure(
-    level: Level, format_: Format = "auto", environ: Mapping[str, str] = os.environ
+    level: Level,
+    format_: Format = "auto",
+    environ: Mapping[str, str] = os.environ,
+    *,
+    told: Collection[str] = (),
 ) -> None:
     """Configure structlog, and route the logging of libraries through it.
 
@@ -44,11 +48,13 @@ def configure(
         level: The least severe events to log. Tracebacks appear at ``debug`` only.
         format_: ``auto`` is ``json`` under systemd's journal, otherwise ``console``, with colours
             on a terminal.
+        told: Events to leave out.
         environ: The environment: systemd sets ``JOURNAL_STREAM``, users set ``NO_COLOR``.
     """
     number = getattr(logging, level.upper())
     as_json = format_ == "json" or (format_ == "auto" and "JOURNAL_STREAM" in environ)
     processors: list[Processor] = [
+        _without(frozenset(told)),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso" if as_json else "%H:%M:%S", utc=as_json),
@@ -70,6 +76,15 @@ def configure(
     library = logging.getLogger()
     library.handlers = [_ToStructlog()]
     library.setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _without(events: frozenset[str]) -> Processor:
+    def drop(_logger: object, _name: str, event: Event) -> Event:
+        if event["event"] in events:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 def _renderer(*, colours: bool) -> Processor:

@@ -35,6 +35,19 @@ if TYPE_CHECKING:
     from mirror.notify import Notifications
 
 
+IN_THE_REPORT = frozenset(
+    {
+        "asset.differs",
+        "circuit.closed",
+        "circuit.opened",
+        "discovery.failed",
+        "mirror.failed",
+        "mirror.recovered",
+    }
+)
+"""Log events that tell what the tables of a pass tell as well."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The options of a pass.
@@ -66,6 +79,11 @@ class RunOptions:
         if self.quiet:
             return "error"
         return "warning" if self.draws_progress or self.command == "plan" else "info"
+
+    @property
+    def told(self) -> frozenset[str]:
+        """Log events that the report repeats: a person reads both in one place."""
+        return IN_THE_REPORT if self.draws_progress or self.quiet else frozenset()
 
     @property
     def notifies(self) -> bool:
@@ -100,7 +118,7 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
     started = datetime.now(UTC)
     tables = {"target", "sources", "notify"} if options.notifies else {"target", "sources"}
     config, secrets = startup.load_with_secrets(global_options, only=tables)
-    startup.set_up_log(global_options, config, options.log_level)
+    startup.set_up_log(global_options, config, options.log_level, told=options.told)
     startup.log_secret_warnings(secrets)
     notifications = None
     if options.notifies and (config.notify.urls or config.notify.heartbeat_url is not None):

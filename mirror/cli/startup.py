@@ -42,13 +42,28 @@ def load_with_secrets(
     return load_config_and_secrets(file, os.environ, only=only)
 
 
-def set_up_log(options: GlobalOptions, config: Config | None, default: logs.Level) -> None:
-    """Configure logging from the options, else from the file, else at the command's default level."""
+def set_up_log(
+    options: GlobalOptions,
+    config: Config | None,
+    default: logs.Level,
+    *,
+    told: Collection[str] = (),
+) -> None:
+    """Configure logging from the options, else from the file, else at the command's default level.
+
+    Args:
+        options: Those of the command line.
+        config: The file's.
+        default: The level that is used if neither gives one.
+        told: Events to leave out at that level, because the command tells the same itself.
+    """
     settings = config.log if config else None
     in_file = settings.level if settings and "level" in settings.model_fields_set else None
+    asked = options.log_level or in_file
     logs.configure(
-        options.log_level or in_file or default,
+        asked or default,
         options.log_format or (settings.format if settings else "auto"),
+        told=() if asked else told,
     )
 
 

@@ -43,6 +43,8 @@ def status(
 ) -> int:
     r"""Show what the ledger records. Contacts no host and changes nothing.
 
+    Exits with 1 if a mirror failed, waits, is blocked or quarantined, or never succeeded.
+
     \b
     Examples:
       release-mirror status
@@ -62,7 +64,8 @@ def status(
         print_text(json.dumps(document, indent=2) + "\n")
     elif html is None:
         show(*status_tables(statuses, now))
-    return exit_status.OK
+    good = all(status.state == "ok" for status in statuses)
+    return exit_status.OK if good else exit_status.FAILED
 
 
 def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.render.tables import STYLES, plain_table
+from mirror.cli.render.tables import STYLES, FittingTable
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import count
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
     """A line for each check, and the verdict."""
-    table = plain_table("Host", "What", "Result", "Detail")
+    table = FittingTable("Host", "What", "Result", "Detail", wraps="Detail")
     for result in results:
         table.add_row(
             Text(shorten(result.host, 30)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.render.tables import LONGEST_NAME, pair, plain_table, problems, requests
+from mirror.cli.render.tables import LONGEST_NAME, FittingTable, pair, problems, requests
 from mirror.core.text.sanitise import shorten
 from mirror.core.text.wording import count, duration, size
 
@@ -74,7 +74,7 @@ def _bytes(actions: Sequence[ActionReport]) -> int:
 
 def _table(repositories: Sequence[RepositoryReport]) -> RenderableType:
     columns = ("New", "Update", "Delete", "Assets", "Bytes")
-    table = plain_table("Source → target", *columns, numbers=columns)
+    table = FittingTable("Source → target", *columns, numbers=columns)
     for repo in repositories:
         actions = _planned(repo)
         kinds = Counter(action.action for action in actions)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from mirror.cli.render.tables import LONGEST_NAME, STYLES, pair, place, plain_table
+from mirror.cli.render.tables import STYLES, FittingTable, Grouped, explained, pair, place
 from mirror.core.reporting.status import proofs_of
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
@@ -18,29 +18,44 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.core.failure import Failure
     from mirror.core.reporting.status import MirrorStatus
+
+
+_COLUMNS = (
+    "Source → target",
+    "State",
+    "Newest",
+    "Last success",
+    "Target checked",
+    "Lag",
+    "Releases",
+    "Assets",
+    "Bytes",
+)
+
+LONGEST_TAG = 24
+"""Maximum characters of a tag in the table."""
 
 
 def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[RenderableType]:
     """The output of ``status``: a line per mirror, then problems and totals."""
     if not statuses:
         return [Text("The ledger has no record of the configured mirrors.")]
-    numbers = ("Releases", "Assets", "Bytes")
-    table = plain_table("Source → target", "State", "Last good", "Lag", *numbers, numbers=numbers)
+    optional = ("Releases", "Assets", "Bytes", "Target checked", "Lag")
+    table = FittingTable(*_COLUMNS, numbers=_COLUMNS[-3:], optional=optional)
     for item in statuses:
         table.add_row(
             pair(item.source, item.target),
-            Text(item.state, style=STYLES.get(item.state, "")),
+            Text(item.condition, style=STYLES.get(item.state, "")),
+            Text(shorten(item.newest_tag or "-", LONGEST_TAG)),
             age(item.last_success, now),
+            age(item.checked, now),
             _lag(item, now),
             f"{item.releases:,}",
             f"{item.assets:,}",
             size(item.bytes),
         )
-    parts: list[RenderableType] = [table]
-    for item in statuses:
-        parts += _trouble(item)
+    parts: list[RenderableType] = [table, *_troubles(statuses)]
     parts.append(Padding(Text(_totals(statuses)), (1, 0, 0, 0)))
     if assumed := proofs_of(statuses).assumed:
         what = count(assumed, "asset is", "assets are")
@@ -59,23 +74,25 @@ def _lag(item: MirrorStatus, now: datetime) -> Text:
     return Text(text) if item.visible else Text(f"> {text}", style=STYLES["failed"])
 
 
-def _trouble(item: MirrorStatus) -> list[RenderableType]:
-    found: list[tuple[str, Failure]] = []
-    failures = dict.fromkeys((*filter(None, [item.failure]), *item.failures))
-    found += [(failure.state, failure) for failure in failures if not failure.final]
-    found += [(f"quarantined since {clean(q.since)[:10]}", q.failure) for q in item.quarantined]
-    lines = []
-    for state, failure in found:
-        where = place("", failure.release, failure.asset)
-        parts = (state, where, clean(failure.detail))
-        lines += [": ".join(part for part in parts if part), f"→ {failure.advice}"]
-    lines += [f"warning: {clean(text)}" for text in item.warnings]
-    if not lines:
-        return []
-    head = Text(shorten(item.source, LONGEST_NAME), style="bold")
+def _troubles(statuses: Sequence[MirrorStatus]) -> list[RenderableType]:
+    """Failures, quarantined items and warnings, each once, with all that it is about."""
+    failed, kept, warned = Grouped(), Grouped(), Grouped()
+    for item in statuses:
+        mirror = item.source, item.target
+        for failure in dict.fromkeys((*filter(None, [item.failure]), *item.failures)):
+            if not failure.final:
+                where = place(*mirror, failure.release, failure.asset)
+                failed.add(where, *explained(failure))
+        for quarantined in item.quarantined:
+            since = Text(f" (since {clean(quarantined.since)[:10]})", style="not bold dim")
+            where = place(*mirror, quarantined.release, quarantined.asset).append_text(since)
+            kept.add(where, *explained(quarantined.failure))
+        for text in item.warnings:
+            warned.add(place(*mirror), clean(text))
     return [
-        Padding(head, (1, 0, 0, 0)),
-        *(Padding(Text(line), (0, 0, 0, 2)) for line in lines),
+        *failed.parts("Failed", STYLES["failed"]),
+        *kept.parts("Quarantined", STYLES["warning"]),
+        *warned.parts("Warnings", STYLES["warning"]),
     ]
 
 

@@ -10,21 +10,20 @@ from rich.text import Text
 
 from mirror.cli.render.tables import (
     STYLES,
+    FittingTable,
     pair,
-    plain_table,
     problems,
     requests,
     without_leading_blank,
 )
-from mirror.core.text.wording import count, duration, size
+from mirror.core.text.wording import age, count, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
-    from rich.table import Table
 
-    from mirror.core.reporting.report import Report, RepositoryReport, Status
+    from mirror.core.reporting.report import Report, RepositoryReport
 
 
 def summary(report: Report) -> list[RenderableType]:
@@ -33,7 +32,7 @@ def summary(report: Report) -> list[RenderableType]:
     listed = [repo for repo in report.repositories if _is_listed(repo)]
     if listed:
         parts.append(_changes(listed))
-    if others := _others(report.repositories):
+    if others := _others(report):
         parts.append(Text(others, style="dim"))
     parts += problems(report)
     parts.append(_last_line(report))
@@ -58,19 +57,39 @@ def _is_listed(repo: RepositoryReport) -> bool:
     return bool(repo.actions or repo.failures) or repo.status == "failed"
 
 
-def _others(repositories: Sequence[RepositoryReport]) -> str:
+def _others(report: Report) -> str:
     """One line that counts the mirrors without a line of their own."""
-    kinds = Counter(repo.status for repo in repositories if not _is_listed(repo))
-    texts: dict[Status, str] = {
-        "unchanged": "unchanged",
-        "ok": "in sync",
-        "interrupted": "not finished",
-    }
-    return ", ".join(f"{kinds[kind]:,} {text}" for kind, text in texts.items() if kinds[kind])
+    others = [repo for repo in report.repositories if not _is_listed(repo)]
+    unseen = [repo for repo in others if _is_source_only(repo, report)]
+    stopped = sum(repo.status == "interrupted" for repo in others)
+    parts = []
+    if unseen:
+        parts.append(f"{len(unseen):,} with {_unchanged(unseen, report)}")
+    if good := len(others) - len(unseen) - stopped:
+        parts.append(f"{good:,} in sync")
+    if stopped:
+        parts.append(f"{stopped:,} not finished")
+    return ", ".join(parts)
 
 
-def _changes(repositories: Sequence[RepositoryReport]) -> Table:
-    table = plain_table(
+def _is_source_only(repo: RepositoryReport, report: Report) -> bool:
+    """Whether only the source was asked: nothing is known of the target now."""
+    checked = repo.target_checked_at
+    return repo.status == "unchanged" and (checked is None or checked < report.started_at)
+
+
+def _unchanged(repositories: Sequence[RepositoryReport], report: Report) -> str:
+    """What is known of mirrors whose target was not looked at."""
+    times = [repo.target_checked_at for repo in repositories if repo.target_checked_at]
+    oldest = min(times, default=None)
+    if oldest is None:
+        return "source unchanged"
+    ago, newest = age(oldest, report.started_at), age(max(times), report.started_at)
+    return f"source unchanged; target last checked {'' if ago == newest else 'at most '}{ago}"
+
+
+def _changes(repositories: Sequence[RepositoryReport]) -> RenderableType:
+    table = FittingTable(
         "Source → target",
         "New",
         "Updated",
@@ -106,6 +125,17 @@ def _number(number: int) -> str:
     return f"{number:,}" if number else "-"
 
 
+def _verdict(report: Report) -> str:
+    if report.status == "failed":
+        return "Failed"
+    if report.status == "interrupted":
+        return "Interrupted"
+    unseen = [_is_source_only(repo, report) for repo in report.repositories]
+    if not any(unseen):
+        return "In sync"
+    return "Source unchanged" if all(unseen) else "Done"
+
+
 def _last_line(report: Report) -> RenderableType:
     totals = report.totals()
     seconds = (report.finished_at - report.started_at).total_seconds()
@@ -128,10 +158,8 @@ def _last_line(report: Report) -> RenderableType:
     nothing = {"failed": "nothing changed", "interrupted": "nothing completed"}
     none = nothing.get(report.status, "nothing to do")
     changes = ", ".join(text for text in changed if text) or none
-    word = {"ok": "In sync", "unchanged": "In sync", "failed": "Failed"}.get(
-        report.status, "Interrupted"
-    )
-    line = Text(f"{word}: ", style=STYLES["ok" if word == "In sync" else report.status])
+    good = report.status in {"ok", "unchanged"}
+    line = Text(f"{_verdict(report)}: ", style=STYLES["ok" if good else report.status])
     mirrors = count(totals["repositories"], "mirror")
     line.append(f"{changes}; {mirrors}, {requests(report)}, {duration(seconds)}", style="not bold")
     return Padding(line, (1 if report.repositories else 0, 0, 0, 0))

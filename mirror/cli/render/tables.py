@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -15,13 +17,21 @@ from mirror.core.text.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from mirror.core.failure import Failure, Quarantined
     from mirror.core.reporting.report import Report, RepositoryReport
 
 LONGEST_NAME = 60
 LONGEST_WARNINGS = 20
+LONGEST_NOTES = 3
+LONGEST_PLACES = 10
+"""Maximum mirrors, releases and assets to name for one failure."""
+
+_GAP = 2
+"""Columns of the terminal between two columns of a table."""
+
+_NOT_TRIED = "not tried: its host was disabled in this pass"
 
 STYLES = {
     "ok": "green",
@@ -34,28 +44,88 @@ STYLES = {
 }
 
 
-def plain_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """A table without borders; the columns in ``numbers`` are right-aligned."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-    )
-    right = set(numbers)
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in right else "left",
-            no_wrap=column in right,
-            overflow="fold",
+class FittingTable:
+    """A table without borders; where it would split words, a block of lines for each row.
+
+    Args:
+        columns: Their headings.
+        numbers: Of these, the right-aligned ones.
+        wraps: The column that may take more than one line; the first by default.
+        optional: Columns that are left out, the first one first, where that makes a table fit.
+    """
+
+    def __init__(
+        self,
+        *columns: str,
+        numbers: Iterable[str] = (),
+        wraps: str = "",
+        optional: Sequence[str] = (),
+    ) -> None:
+        self._columns = columns
+        self._optional = optional
+        self._numbers = frozenset(numbers)
+        self._wraps = wraps or columns[0]
+        self._rows: list[list[Text]] = []
+
+    def add_row(self, *cells: str | Text) -> None:
+        """Add a row, with a cell for each column."""
+        self._rows.append([cell if isinstance(cell, Text) else Text(cell) for cell in cells])
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render for the width of the console."""
+        for left_out in range(len(self._optional) + 1):
+            columns = [c for c in self._columns if c not in self._optional[:left_out]]
+            widths = [self._narrowest(column) for column in columns]
+            if sum(widths) + _GAP * (len(widths) - 1) <= options.max_width:
+                yield self._table(columns, widths)
+                return
+        for row in self._rows:
+            yield from self._block(row)
+
+    def _narrowest(self, column: str) -> int:
+        """The width that a column needs to split no word."""
+        place = self._columns.index(column)
+        texts = [column, *(row[place].plain for row in self._rows)]
+        if column == self._wraps:
+            texts = [word for text in texts for word in text.split()]
+        return max(map(cell_len, texts))
+
+    def _table(self, columns: Sequence[str], widths: Sequence[int]) -> Table:
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+            header_style="bold",
         )
-    return table
+        for column, width in zip(columns, widths, strict=True):
+            table.add_column(
+                column,
+                justify="right" if column in self._numbers else "left",
+                no_wrap=column != self._wraps,
+                min_width=width,
+            )
+        places = [self._columns.index(column) for column in columns]
+        for row in self._rows:
+            table.add_row(*(row[place] for place in places))
+        return table
+
+    def _block(self, row: list[Text]) -> Iterator[RenderableType]:
+        """The first cell, then the others with their headings, without what says nothing."""
+        first, *others = row
+        first.overflow = "ellipsis"
+        yield first
+        facts = [
+            Text.assemble((f"{column.lower()} ", "dim"), cell)
+            for column, cell in zip(self._columns[1:], others, strict=True)
+            if cell.plain not in {"", "-"}
+        ]
+        if facts:
+            yield Padding(Text(", ").join(facts), (0, 0, 0, 2))
 
 
 def pair(source: str, target: str | None) -> Text:
-    """Source and target of a mirror, the same in every table."""
+    """Source and target of a mirror, the same wherever a mirror is named."""
     text = Text(shorten(source, LONGEST_NAME))
     if target:
         text.append(" → ", style="dim")
@@ -71,52 +141,66 @@ def without_leading_blank(parts: list[RenderableType]) -> list[RenderableType]:
 
 
 def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType]:
-    """Failures, quarantined items and warnings, each with its mirror, release and asset.
+    """Failures, quarantined items, warnings and notes, each once, with all that it is about.
 
     Args:
         report: The report of a pass or a plan.
-        quarantined: Include the items that an earlier pass quarantined.
+        quarantined: Include what is no news: the items that an earlier pass quarantined, and notes.
     """
-    parts: list[RenderableType] = []
-    failures = [(repo, failure) for repo in report.repositories for failure in repo.failures]
-    if failures:
-        parts.append(_heading("Failed", STYLES["failed"]))
-        parts += [_failure(repo, failure) for repo, failure in failures]
-    kept = [(repo, item) for repo in report.repositories for item in _known(repo)]
-    if kept and quarantined:
-        parts.append(
-            _heading(
-                "Quarantined: retried when it or the settings change, at each audit, and with --full",
-                "yellow",
-            )
-        )
-        parts += [_quarantined(repo, item) for repo, item in kept]
-    warnings = [(repo, text) for repo in report.repositories for text in repo.warnings]
-    return parts + _sentences("Warnings", "yellow", warnings)
+    failed, kept, warnings, notes = Grouped(), Grouped(), Grouped(), Grouped()
+    for repo in report.repositories:
+        mirror = repo.source, repo.target
+        for failure in repo.failures:
+            failed.add(_failed_place(repo, failure), *explained(failure))
+        for item in _known(repo) if quarantined else ():
+            since = Text(f" (since {clean(item.since)[:10]})", style="not bold dim")
+            where = place(*mirror, item.release, item.asset).append_text(since)
+            kept.add(where, *explained(item.failure))
+        # Why a host was given up is told once, with the failure; here, for which mirrors.
+        told = (_NOT_TRIED,) if repo.stopped and not repo.failures else repo.warnings
+        for text in told:
+            warnings.add(place(*mirror), clean(text))
+        for text in repo.notes if quarantined else ():
+            notes.add(place(*mirror), clean(text))
+    return [
+        *failed.parts("Failed", STYLES["failed"]),
+        *kept.parts(
+            "Quarantined: retried when it or the settings change, at each audit, and with --full",
+            "yellow",
+        ),
+        *warnings.parts("Warnings", "yellow", LONGEST_WARNINGS),
+        *notes.parts("Notes", "dim", LONGEST_NOTES),
+    ]
 
 
-def notes(report: Report) -> list[RenderableType]:
-    """What is normal, but good to know."""
-    found = [(repo, text) for repo in report.repositories for text in repo.notes]
-    return _sentences("Notes", "dim", found)
+class Grouped:
+    """What is to be told, each once, with the places that it is about."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, ...], list[Text]] = {}
+
+    def add(self, where: Text, *lines: str) -> None:
+        """Tell these lines of one more place."""
+        self._places.setdefault(lines, []).append(where)
+
+    def parts(self, heading: str, style: str, most: int = 0) -> list[RenderableType]:
+        """A heading and all groups; at most so many, if that is not 0."""
+        groups = list(self._places.items())
+        if not groups:
+            return []
+        parts: list[RenderableType] = [Padding(Text(heading, style=style), (1, 0, 0, 0))]
+        for lines, places in groups[:most] if most else groups:
+            parts += [_indented(where, 2) for where in places[:LONGEST_PLACES]]
+            if (more := len(places) - LONGEST_PLACES) > 0:
+                parts.append(_indented(Text(f"and {more:,} more"), 2))
+            parts += [_indented(Text(line), 4) for line in lines]
+        if most and len(groups) > most:
+            parts.append(_indented(Text(f"and {len(groups) - most} more (--json has all)"), 2))
+        return parts
 
 
-def _sentences(
-    title: str, style: str, texts: Sequence[tuple[RepositoryReport, str]]
-) -> list[RenderableType]:
-    """Texts about mirrors under a heading, equal ones once; nothing without any."""
-    if not texts:
-        return []
-    mirrors: dict[str, list[str]] = {}
-    for repo, text in texts:
-        mirrors.setdefault(text, []).append(repo.source)
-    parts = [_heading(title, style)]
-    for text, (first, *others) in list(mirrors.items())[:LONGEST_WARNINGS]:
-        more = f" and {len(others)} more" * bool(others)
-        parts.append(_item(f"{shorten(first, LONGEST_NAME)}{more}: {clean(text)}"))
-    if len(mirrors) > LONGEST_WARNINGS:
-        parts.append(_item(f"and {len(mirrors) - LONGEST_WARNINGS} more (--json has all)"))
-    return parts
+def _indented(text: Text, depth: int) -> RenderableType:
+    return Padding(text, (0, 0, 0, depth))
 
 
 def _known(repo: RepositoryReport) -> Iterator[Quarantined]:
@@ -127,38 +211,40 @@ def _known(repo: RepositoryReport) -> Iterator[Quarantined]:
             yield item
 
 
-def _heading(text: str, style: str) -> RenderableType:
-    return Padding(Text(text, style=style), (1, 0, 0, 0))
-
-
-def _item(text: str | Text) -> RenderableType:
-    return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
-
-
-def place(source: str, release: str | None, asset: str | None) -> str:
+def place(
+    source: str, target: str | None, release: str | None = None, asset: str | None = None
+) -> Text:
     """Mirror, release and asset in one line; empty parts are left out."""
-    return " ".join(shorten(name, LONGEST_NAME) for name in (source, release, asset) if name)
+    text = pair(source, target)
+    for name in (release, asset):
+        if name:
+            text.append(f" {shorten(name, LONGEST_NAME)}")
+    text.stylize("bold")
+    return text
 
 
-def _failure(repo: RepositoryReport, failure: Failure) -> RenderableType:
-    text = Text(place(repo.source, failure.release, failure.asset), style="bold")
+def _failed_place(repo: RepositoryReport, failure: Failure) -> Text:
+    text = place(repo.source, repo.target, failure.release, failure.asset)
     facts = [failure.action] if failure.action and failure.action != "sync" else []
     if failure.attempts > 1:
         facts.append(f"{failure.attempts} attempts")
-    if facts:
-        text.append(f" ({', '.join(facts)})", style="dim")
-    return _item(_explained(text, failure))
+    return text.append(f" ({', '.join(facts)})", style="not bold dim") if facts else text
 
 
-def _quarantined(repo: RepositoryReport, item: Quarantined) -> RenderableType:
-    text = Text(place(repo.source, item.release, item.asset), style="bold")
-    text.append(f" (since {clean(item.since)[:10]})", style="dim")
-    return _item(_explained(text, item.failure))
+def explained(failure: Failure) -> list[str]:
+    """What happened, what helps, and when it is tried again: a line each."""
+    lines = [clean(failure.sentence), f"→ {failure.advice}"]
+    if failure.next_attempt:
+        lines.append(f"next attempt {local_time(failure.next_attempt)}")
+    return lines
 
 
-def _explained(text: Text, failure: Failure) -> Text:
-    text.append(f"\n{clean(failure.sentence)}", style="not bold")
-    return text.append(f"\n→ {failure.advice}", style="not bold dim")
+def local_time(moment: str) -> str:
+    """A time of a report (ISO 8601) for people, in the machine's time zone."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):
+        return clean(moment)
 
 
 def requests(report: Report) -> str:

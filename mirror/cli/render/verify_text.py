@@ -10,8 +10,8 @@ from rich.text import Text
 from mirror.cli.render.tables import (
     LONGEST_NAME,
     STYLES,
-    notes,
-    plain_table,
+    FittingTable,
+    pair,
     problems,
     requests,
     without_leading_blank,
@@ -55,12 +55,12 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
         return []
     parts: list[RenderableType] = []
     found = [
-        (repo.source, item.release, item.asset or "", _WORDS[item.kind])
+        (repo, item.release, item.asset or "", _WORDS[item.kind])
         for repo in report.repositories
         for item in repo.differences
     ]
     repaired = [
-        (repo.source, action.release or "", action.asset or "", _REPAIRED[action.action])
+        (repo, action.release or "", action.asset or "", _REPAIRED[action.action])
         for repo in report.repositories
         for action in repo.actions
         if action.status == "done" and action.action in _REPAIRED
@@ -68,7 +68,6 @@ def verify_tables(report: Report, *, quiet: bool = False) -> list[RenderableType
     parts += _table("Differs", STYLES["failed"], found)
     parts += _table("Repaired", STYLES["ok"], repaired)
     parts += problems(report, quarantined=not quiet)
-    parts += [] if quiet else notes(report)
     parts.append(Padding(_totals(report, len(repaired)), (1 if parts else 0, 0, 0, 0)))
     return without_leading_blank(parts)
 
@@ -79,13 +78,19 @@ def _is_news(repo: RepositoryReport) -> bool:
     return repo.status == "failed" and not repo.quarantined
 
 
-def _table(title: str, style: str, rows: list[tuple[str, str, str, str]]) -> list[RenderableType]:
+def _table(
+    title: str, style: str, rows: list[tuple[RepositoryReport, str, str, str]]
+) -> list[RenderableType]:
     if not rows:
         return []
-    table = plain_table("Source", "Release", "Asset", title)
-    for row in rows[:LINES]:
-        *names, word = row
-        table.add_row(*(shorten(name, LONGEST_NAME) for name in names), Text(word, style=style))
+    table = FittingTable("Source → target", "Release", "Asset", title)
+    for repo, release, asset, word in rows[:LINES]:
+        table.add_row(
+            pair(repo.source, repo.target),
+            shorten(release, LONGEST_NAME),
+            shorten(asset, LONGEST_NAME),
+            Text(word, style=style),
+        )
     padded = Padding(table, (1, 0, 0, 0))
     if len(rows) <= LINES:
         return [padded]

@@ -57,6 +57,13 @@ class MirrorStatus:
     checked: datetime | None = None
     failures: tuple[Failure, ...] = ()
 
+    @property
+    def condition(self) -> str:
+        """The state in the contract's words: also ``waiting``, ``blocked`` and ``quarantined``."""
+        if self.failure and not self.failure.final:
+            return self.failure.state
+        return "quarantined" if self.quarantined else self.state
+
     def lag(self, now: datetime) -> timedelta | None:
         """How long the newest release took to be seen at the target; it grows while it is not.
 
