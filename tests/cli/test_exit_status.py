@@ -35,7 +35,7 @@ async def test_0_in_sync_and_nothing_to_do(world: World) -> None:
     assert world.same() == []
     second = await run(world, "sync")
     assert second.status == 0
-    assert "1 unchanged" in second.out
+    assert "Source unchanged; target last checked just now: nothing to do" in second.out
     assert "nothing to do" in second.out
 
 
@@ -44,7 +44,7 @@ async def test_1_something_failed(world: World) -> None:
     world.source.add_asset("octo/tool", "v1.0.0", "empty", b"")
     done = await run(world, "sync")
     assert done.status == 1
-    assert "octo/tool v1.0.0 empty" in done.out
+    assert "octo/tool → mirrors/tool v1.0.0 empty" in done.out
     assert "0 bytes" in done.out
 
 

@@ -49,7 +49,7 @@ async def test_quiet(world: World) -> None:
     world.source.add_asset("octo/tool", "v1.0.0", "empty", b"")
     new = await run(world, "sync", "--quiet")
     assert new.status == 1
-    assert "octo/tool v1.0.0 empty" in new.out
+    assert "octo/tool → mirrors/tool v1.0.0 empty" in new.out
     known = await run(world, "sync", "--quiet")
     assert (known.status, known.out, known.err) == (1, "", "")
 

@@ -30,8 +30,8 @@ def report(*repositories: RepositoryReport, command: str = "sync", **facts: Any)
     )
 
 
-def text(parts: Sequence[Any]) -> str:
-    console = Console(width=100, markup=False, highlight=False, color_system=None)
+def text(parts: Sequence[Any], width: int = 100) -> str:
+    console = Console(width=width, markup=False, highlight=False, color_system=None)
     with console.capture() as captured:
         for part in parts:
             console.print(part)

@@ -32,8 +32,9 @@ def summary(report: Report) -> list[RenderableType]:
     listed = [repo for repo in report.repositories if _is_listed(repo)]
     if listed:
         parts.append(_changes(listed))
-    if others := _others(report):
-        parts.append(Text(others, style="dim"))
+    others = _others(report)
+    if others and (listed or len(others) > 1):  # else the last line tells it
+        parts.append(Text(", ".join(others), style="dim"))
     parts += problems(report)
     parts.append(_last_line(report))
     return parts
@@ -57,8 +58,8 @@ def _is_listed(repo: RepositoryReport) -> bool:
     return bool(repo.actions or repo.failures) or repo.status == "failed"
 
 
-def _others(report: Report) -> str:
-    """One line that counts the mirrors without a line of their own."""
+def _others(report: Report) -> list[str]:
+    """The numbers of mirrors without a line of their own."""
     others = [repo for repo in report.repositories if not _is_listed(repo)]
     unseen = [repo for repo in others if _is_source_only(repo, report)]
     stopped = sum(repo.status == "interrupted" for repo in others)
@@ -69,7 +70,7 @@ def _others(report: Report) -> str:
         parts.append(f"{good:,} in sync")
     if stopped:
         parts.append(f"{stopped:,} not finished")
-    return ", ".join(parts)
+    return parts
 
 
 def _is_source_only(repo: RepositoryReport, report: Report) -> bool:
@@ -133,7 +134,10 @@ def _verdict(report: Report) -> str:
     unseen = [_is_source_only(repo, report) for repo in report.repositories]
     if not any(unseen):
         return "In sync"
-    return "Source unchanged" if all(unseen) else "Done"
+    if not all(unseen):
+        return "Done"
+    text = _unchanged(report.repositories, report)
+    return text[0].upper() + text[1:]
 
 
 def _last_line(report: Report) -> RenderableType:

@@ -89,7 +89,7 @@ async def test_status(world: World) -> None:
     assert str(world.ledger) in before.err
     assert (await run(world, "sync", "--quiet")).status == 0
     contacted = len(world.source.requests) + len(world.target.requests)
-    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "100"})
+    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "110"})
     assert "github:octo/tool → mirrors/tool" in table.out
     assert "400.0 kB" in table.out
     document = (await run(world, "status", "--json")).json()
@@ -98,3 +98,17 @@ async def test_status(world: World) -> None:
     assert sum(document["mirrors"][0]["proof"].values()) == document["mirrors"][0]["assets"] > 0
     assert "assumed" not in table.out
     assert len(world.source.requests) + len(world.target.requests) == contacted
+
+
+async def test_1_a_mirror_that_is_not_well(world: World) -> None:
+    """`status` is 1 where a mirror never succeeded or is not well, as far as a pattern selects it."""
+    assert (await run(world, "sync", "--quiet")).status == 0
+    assert (await run(world, "status")).status == 0
+    world.source.add_asset("octo/tool", "v1.0.0", "empty", b"")
+    assert (await run(world, "sync", "--quiet")).status == 1
+    odd = await run(world, "status", environ={"COLUMNS": "120"})
+    assert odd.status == 1
+    assert "quarantined" in odd.out
+    assert "v1.0.0" in odd.out
+    nothing = await run(world, "status", "octo/other")
+    assert (nothing.status, nothing.out) == (2, "")

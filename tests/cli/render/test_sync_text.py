@@ -23,7 +23,7 @@ def test_many_unchanged_are_one_line() -> None:
         ActionReport("upload-asset", "done", "v1", "a.zip", bytes=5_000_000),
     )
     shown = text(summary(report(*map(repo, range(118)), repo(200, "ok", actions=actions))))
-    assert "118 unchanged" in shown
+    assert "118 with source unchanged" in shown
     assert shown.count("github:o/r") == 1
     assert "1 new release, 1 asset uploaded (5.0 MB, 1.2 MB/s); 119 mirrors" in shown
     assert "10 requests (7 answered 304), 4.0 s" in " ".join(shown.split())
