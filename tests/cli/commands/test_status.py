@@ -89,7 +89,7 @@ async def test_status(world: World) -> None:
     assert str(world.ledger) in before.err
     assert (await run(world, "sync", "--quiet")).status == 0
     contacted = len(world.source.requests) + len(world.target.requests)
-    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "110"})
+    table = await run(world, "status", "OCTO/*", environ={"COLUMNS": "130"})
     assert "github:octo/tool → mirrors/tool" in table.out
     assert "400.0 kB" in table.out
     document = (await run(world, "status", "--json")).json()
@@ -106,7 +106,7 @@ async def test_1_a_mirror_that_is_not_well(world: World) -> None:
     assert (await run(world, "status")).status == 0
     world.source.add_asset("octo/tool", "v1.0.0", "empty", b"")
     assert (await run(world, "sync", "--quiet")).status == 1
-    odd = await run(world, "status", environ={"COLUMNS": "120"})
+    odd = await run(world, "status", environ={"COLUMNS": "130"})
     assert odd.status == 1
     assert "quarantined" in odd.out
     assert "v1.0.0" in odd.out
