@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 SIGNER = "bundle@example.com"
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None,
+    reason="ssh-keygen (Debian: openssh-client) is not installed",
+)
+
 
 def make_key(path: Path, *options: str) -> str:
     """A new key; its line in ``allowed_signers``."""

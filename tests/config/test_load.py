@@ -207,6 +207,15 @@ OTHER = '[sources.other]\nurl = "https://other.example.com"\n'
         ("upload_origin = 'https://h/x'\n", "github.upload_origin", "without a path"),
         ("token = 'env:X'\napp = {}\n", "sources.github.app", "set token or app, not both"),
         ("app = { id = 1 }\n", "app.private_key", "must be set"),
+        # bundles
+        ("bundle = '/b'\n", "sources.github.url", "does not go with bundle"),
+        ("[sources.b]\nbundle = '/b'\ntoken = 'env:X'\n", "b.token", "does not go with bundle"),
+        ("[sources.b]\nbundle = '/b'\nproxy = ''\n", "b.proxy", "does not go with bundle"),
+        ("[sources.b]\nbundle = 1\n", "sources.b.bundle", "must be a path"),
+        ("[sources.b]\nbundel = '/b'\n", "sources.b.bundel", 'did you mean "bundle"?'),
+        ("sign_with = 'env:X'\n", "sources.github.sign_with", "goes only with bundle"),
+        ("allowed_signers = '/x'\n", "github.allowed_signers", "goes only with bundle"),
+        ("[sources.b]\nbundle = '/b'\nsign_with = 'key'\n", "b.sign_with", "secret"),
         # mirrors
         (MIRROR + "from = 'githab'\n", "from", 'unknown source "githab"; configured: "github"'),
         (OTHER + MIRROR, "from", 'more than one source: "github" or "other"'),
