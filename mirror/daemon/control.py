@@ -309,8 +309,8 @@ class _Relay(Observers):
     def mirror_finished(self, report: RepositoryReport) -> None:
         self._note("mirror_finished", report)
 
-    def bytes_planned(self, count: int) -> None:
-        self._note("bytes_planned", count)
+    def bytes_planned(self, source: str, count: int) -> None:
+        self._note("bytes_planned", source, count)
 
     def transfer_started(
         self, number: int, source: str, release: str, asset: str, size: int

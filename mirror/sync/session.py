@@ -357,7 +357,7 @@ class Session:
         mirror = MirrorContext(self._mirror, self._source, self._target, context, gate)
         copier = AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit()))
         branch = target.repository.default_branch if target else ""
-        context.observer.bytes_planned(results.planned_bytes)
+        context.observer.bytes_planned(self._mirror.name, results.planned_bytes)
         try:
             if work.actions():
                 now = self._target.store.client.host_time()

@@ -247,7 +247,7 @@ class Verifier:
                 to_read.append(pair)
             else:
                 self._note(pair, same=same)
-        self._context.observer.bytes_planned(sum(map(_bytes, to_read)))
+        self._context.observer.bytes_planned(self._mirror.name, sum(map(_bytes, to_read)))
         try:
             await run_each(to_read, AT_ONCE, self._read_pair)
         finally:

@@ -91,7 +91,8 @@ class Watcher(Observers):
         super().__init__()
         self.planned = self.now = self.most = self.good = 0
 
-    def bytes_planned(self, count: int) -> None:
+    def bytes_planned(self, source: str, count: int) -> None:
+        del source
         self.planned += count
 
     def transfer_started(self, *about: object) -> None:

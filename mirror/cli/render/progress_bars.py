@@ -67,11 +67,12 @@ def _overall(progress: Progress, now: float, title: str) -> str:
         parts.append(f"{progress.failed} failed")
     done, planned = progress.bytes_done(), progress.planned
     if planned > 0:
-        parts.append(f"{size(done)} of {size(planned)}")
+        least = "at least " if progress.grows else ""
+        parts.append(f"{size(done)} of {least}{size(planned)}")
         speed = progress.speed.at(now)
         if progress.transfers and speed > 0:
             parts.append(f"{size(speed)}/s")
-            parts.append(f"{duration(max(0, planned - done) / speed)} left")
+            parts.append(f"{least}{duration(max(0, planned - done) / speed)} left")
     text = " · ".join(parts)
     return f"{title}: {text}" if title else text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,9 @@ class Progress:
         self.planned = self.done = self.moved = 0
         self.transfers: dict[int, Transfer] = {}
         self.waits: dict[str, tuple[str, float]] = {}
+        # Sessions in progress by source, which may have several targets: any of them may be meant.
+        self._unplanned: Counter[str] = Counter()
+        self._planned: Counter[str] = Counter()
         self.speed = Speed()
 
     def mirrors_found(self, count: int) -> None:
@@ -76,17 +79,27 @@ class Progress:
 
     def mirror_started(self, source: str) -> None:
         """A session began."""
-        del source
+        self._unplanned[source] += 1
         self.begun += 1
 
     def mirror_finished(self, report: RepositoryReport) -> None:
         """A session ended."""
+        sessions = self._planned if self._planned[report.source] else self._unplanned
+        sessions[report.source] -= 1
         self.finished += 1
         self.failed += report.status == "failed"
 
-    def bytes_planned(self, count: int) -> None:
-        """This many more bytes are to be transferred."""
+    def bytes_planned(self, source: str, count: int) -> None:
+        """A session knows its work: this many more bytes are to be transferred."""
+        if self._unplanned[source] > 0:
+            self._unplanned[source] -= 1
+            self._planned[source] += 1
         self.planned += count
+
+    @property
+    def grows(self) -> bool:
+        """Whether more bytes may be planned: a mirror has not begun, or does not know its work."""
+        return self.begun < self.mirrors or any(n > 0 for n in list(self._unplanned.values()))
 
     def transfer_started(
         self, number: int, source: str, release: str, asset: str, size: int

@@ -314,8 +314,8 @@ class Observer(Protocol):
     def mirror_finished(self, report: RepositoryReport) -> None:
         """A session ended."""
 
-    def bytes_planned(self, count: int) -> None:
-        """This many more bytes are to be transferred (fewer, where negative)."""
+    def bytes_planned(self, source: str, count: int) -> None:
+        """A session knows its work: this many more bytes are to be transferred."""
 
     def transfer_started(
         self, number: int, source: str, release: str, asset: str, size: int
@@ -363,10 +363,10 @@ class Observers:
         for observer in self._observers:
             observer.mirror_finished(report)
 
-    def bytes_planned(self, count: int) -> None:
+    def bytes_planned(self, source: str, count: int) -> None:
         """Pass it on."""
         for observer in self._observers:
-            observer.bytes_planned(count)
+            observer.bytes_planned(source, count)
 
     def transfer_started(
         self, number: int, source: str, release: str, asset: str, size: int

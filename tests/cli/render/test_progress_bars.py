@@ -32,7 +32,7 @@ def begun(time: Time, transfers: int, name: str = "tool.tar.gz") -> Progress:
     progress = Progress(time)
     progress.mirrors_found(3)
     progress.mirror_started("github:octo/tool")
-    progress.bytes_planned(1000 * transfers)
+    progress.bytes_planned("github:octo/tool", 1000 * transfers)
     for number in range(transfers):
         progress.transfer_started(number, "github:octo/tool", "v1.0.0", name, 1000)
     return progress
@@ -47,9 +47,27 @@ def test_speed_and_time_left() -> None:
         for transfer in (0, 1):
             progress.transfer_moved(transfer, progress.transfers[transfer].done + 100)
     first, *_ = shown(progress, time.now)
-    assert first.startswith("0/3 mirrors · 800 B of 2.0 kB")
+    assert first.startswith("0/3 mirrors · 800 B of at least 2.0 kB")
     assert "233 B/s" in first or "200 B/s" in first
     assert first.endswith("left")
+
+
+def test_total_and_time_left_grow_until_every_mirror_is_planned() -> None:
+    """They are what is known so far, and said to be, until no mirror can add to them."""
+    time = Time()
+    progress = begun(time, 1)  # one of three mirrors knows its work
+    progress.transfer_moved(0, 0)
+    time.now += 1
+    progress.transfer_moved(0, 100)
+    assert " of at least 1.0 kB · 100 B/s · at least 9.0 s left" in shown(progress, time.now)[0]
+    progress.mirror_started("github:octo/idle")
+    progress.mirror_started("github:octo/other")
+    progress.mirror_finished(RepositoryReport("github:octo/idle", "b", "unchanged"))
+    assert progress.grows
+    progress.bytes_planned("github:octo/other", 0)
+    assert " of 1.0 kB · 100 B/s · 9.0 s left" in shown(progress, time.now)[0]
+    progress.mirror_finished(RepositoryReport("github:octo/other", "c", "ok"))
+    assert not progress.grows
 
 
 def test_a_failed_transfer_is_not_done() -> None:
