@@ -123,6 +123,12 @@ class RateLimiter:
         if before is None or until - before[0] > _NEWS:
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
 
+    def end_long_pause(self) -> None:
+        """End a pause that is too long to be awaited: the next request asks the host again."""
+        pause = self._pause
+        if pause and self._seconds_left(pause) > self._longest_wait:
+            self._end(pause)
+
     def has_plenty(self, remaining: str) -> bool:
         """Whether a header's remaining requests exceed the reserve, so that nothing has to be parsed."""
         return len(remaining) < 10 and remaining.isdecimal() and int(remaining) > self._reserve

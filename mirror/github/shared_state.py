@@ -214,7 +214,11 @@ class SharedState:
                 self.breaker.succeeded()
 
     def revive(self) -> None:
-        """Let the next request find out whether the host is there, whatever has failed before."""
+        """Let the next request find out whether the host is there, whatever has failed before.
+
+        A pause that is awaited anyway stays: to ask a host before its limit is over prolongs that.
+        """
+        self.rate_limiter.end_long_pause()
         with self.lock:
             for breaker in self.breakers.values():
                 if breaker is self.breaker or not breaker.is_closed:

@@ -12,13 +12,14 @@ import structlog
 from mirror.core.domain.source_archives import SourceArchive
 from mirror.core.execution.transfer_failures import (
     download_lane,
+    gives_slot_back,
     is_gone,
     lane_at_fault,
     may_retry,
     not_tried,
     settle_gone,
 )
-from mirror.core.retry import LONGEST_WAIT, is_transient, retrying
+from mirror.core.retry import LONGEST_WAIT, retrying
 from mirror.errors import MirrorError, RateLimited
 from mirror.storage.spool import SpoolFile
 from mirror.sync.asset_upload import AssetUpload, Copied
@@ -70,7 +71,8 @@ class AssetCopier:
     ) -> Copied | None:
         """Copy an asset into a release of the target when a transfer slot is free.
 
-        A rate limit gives the slot back, so that assets of other hosts can be transferred.
+        A rate limit, or a host that says when to come back, gives the slot back, so that assets of
+        other hosts can be transferred.
 
         Args:
             release: The target's release.
@@ -104,14 +106,16 @@ class AssetCopier:
                     limited = limits[-1] if limits else None
                     return await self._copy_now(release, asset, destination, limited)
 
-        def is_limited(error: MirrorError) -> bool:
-            return isinstance(error, RateLimited) and is_transient(error, session.clock.now())
+        def comes_back(error: MirrorError) -> bool:
+            if not gives_slot_back(error, session.clock.now()):
+                return False
+            return isinstance(error, RateLimited) or self._may_retry(asset, error)
 
         def note(error: MirrorError) -> None:
             limits.append(error)
             log.info("asset.retried", asset=asset.name, attempts=len(limits), error=str(error))
 
-        copied = await retrying(with_slot, session.retry, session.clock, is_limited, on_retry=note)
+        copied = await retrying(with_slot, session.retry, session.clock, comes_back, on_retry=note)
         return copied and replace(copied, attempts=copied.attempts + len(limits))
 
     async def _copy_now(
@@ -123,7 +127,7 @@ class AssetCopier:
             release: The target's release.
             asset: The source's asset.
             destination: The name to request, and what else the release has.
-            limited: The rate limit that ended an earlier call for the same asset.
+            limited: The rate limit, or the like, that ended an earlier call for the same asset.
         """
         clock = self._session.clock
         breakers = (self._breaker(download_lane(asset)), self._breaker("upload"))
@@ -186,11 +190,15 @@ class AssetCopier:
             finally:
                 self.answers_due.discard(asset.id)
 
+        def in_this_slot(error: MirrorError) -> bool:
+            late = gives_slot_back(error, self._session.clock.now())
+            return not late and self._may_retry(asset, error)
+
         copied = await retrying(
             attempt,
             self._session.retry,
             self._session.clock,
-            partial(self._may_retry, asset),
+            in_this_slot,
             on_retry=lambda error: log.info(
                 "asset.retried", asset=asset.name, attempts=error.attempts, error=str(error)
             ),

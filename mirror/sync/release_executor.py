@@ -332,7 +332,8 @@ class ReleaseExecutor:
         answer: Asset | ValidationFailed
         try:
             answer = await self._patch(copy, name=name, label=label)
-            self._renamed[answer.id] = answer
+            if answer.id == copy.id:
+                self._renamed[copy.id] = answer
         except ValidationFailed as error:
             answer = error
         verdict = settle_rename(action, copy, answer)

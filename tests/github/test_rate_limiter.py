@@ -169,6 +169,18 @@ async def test_a_limit_is_not_waited_for_longer_than_an_hour_and_a_bit() -> None
     assert clock.slept == []
 
 
+@pytest.mark.parametrize(
+    ("pause", "ended"), [(timedelta(days=3), True), (timedelta(hours=1), False)]
+)
+def test_a_pause_of_days_can_be_ended(pause: timedelta, ended: bool) -> None:
+    """Whoever asks for a pass ends it; one that is awaited anyway stays."""
+    rate_limiter = RateLimiter(VirtualClock())
+    rate_limiter.pause(START + pause)
+    rate_limiter.end_long_pause()
+    assert (rate_limiter.paused_until is None) == ended
+    assert (rate_limiter.paused_for() == 0) == ended
+
+
 async def test_the_seconds_until_a_pause_ends() -> None:
     """A later limit prolongs it; an earlier one does not shorten it."""
     clock = VirtualClock()

@@ -202,6 +202,14 @@ def _contains(now: Any, before: Any) -> bool:
     return bool(now == before)
 
 
+def test_an_unknown_word_for_a_proof_counts_as_assumed() -> None:
+    """A later version may know more; its word costs neither the document nor the records."""
+    ledger = Ledger("github:octo/tool", "mirrors/tool", "https://ghe.example.com/api/v3")
+    ledger.releases[1] = ReleaseEntry(1, 2, "v1", assets={7: asset(7, "sent")})
+    found = Ledger.decode(ledger.encode().replace(b'"sent"', b'"witnessed"'))
+    assert [entry.proof for entry in found.releases[1].assets.values()] == ["assumed"]
+
+
 async def test_a_ledger_of_version_1_is_carried_on(tmp_path: Path) -> None:
     """Its assets count as assumed; a digest that only the target had told proves nothing."""
     store = open_copy(tmp_path, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
+from support.clock import VirtualClock
 from support.world import World
 
 if TYPE_CHECKING:
@@ -87,3 +88,34 @@ assets.source_archives = true
         assert report.status == "ok"
         requests = report.requests
         assert (requests["github"].retried, requests["target"].retried) == retried
+
+
+class WatchedClock(VirtualClock):
+    """Notes how many transfer slots are free during each long wait."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free: list[int] = []
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds >= 300:
+            assert self.world.app is not None
+            self.free.append(self.world.app.shared.slots.free)
+        await super().sleep(seconds)
+
+
+async def test_who_waits_for_a_source_gives_the_transfer_slot_to_others(tmp_path: Path) -> None:
+    """A source that asks to come back in ten minutes does not hold up the mirrors of another."""
+    clock = WatchedClock()
+    async with World(tmp_path, extra="[sync]\ntransfers = 1\n", clock=clock) as world:
+        clock.world = world
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"tool.bin": ASSET})
+        world.source.faults.add(
+            Fault(kind="status", route="download-asset", status=503, headers={"Retry-After": "600"})
+        )
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+        assert clock.free == [1]

@@ -285,6 +285,9 @@ def settle_rename(
     """
     if isinstance(answer, ValidationFailed):
         return _settle_refused_rename(action, copy, answer)
+    if answer.id != copy.id:
+        text = f"the target answered the renaming of {copy.name} ({copy.id}) with asset {answer.id}"
+        return Fail(Waiting("invalid-answer", text))
     if _has_name(action, answer):
         return Accept(answer)
     if isinstance(action, RenameAsset):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.core.domain.source_archives import SourceArchive
 from mirror.core.execution.settlement import is_name_taken
+from mirror.core.retry import is_transient
 from mirror.errors import (
     BadAnswer,
     ConnectionLost,
@@ -23,11 +24,16 @@ from mirror.errors import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.domain.release import Asset
 
 WRONG_BYTES = 3
 """Attempts to copy an asset whose bytes do not match its digest: they rarely change."""
+
+SHORT_WAIT = 10.0
+"""Seconds for which a transfer that is going to be repeated keeps its slot."""
 
 _HOST_AT_FAULT = (ServerError, ConnectionLost, Unreachable, BadAnswer)
 """Failures that are rarely caused by the one asset that they happen to."""
@@ -77,6 +83,14 @@ def may_retry(error: MirrorError, *, lane_suspect: bool) -> bool:
     if lane_suspect or (isinstance(error, DigestMismatch) and error.attempts >= WRONG_BYTES):
         return False
     return is_name_taken(error) or (error.retryable and not isinstance(error, RateLimited))
+
+
+def gives_slot_back(error: MirrorError, now: datetime) -> bool:
+    """Whether the next attempt comes so late that other assets are to be transferred meanwhile."""
+    if isinstance(error, RateLimited):
+        return is_transient(error, now)
+    retry_at = error.retry_at if isinstance(error, ServerError) else None
+    return retry_at is not None and (retry_at - now).total_seconds() > SHORT_WAIT
 
 
 def is_gone(error: MirrorError, source: str) -> bool:

@@ -7,7 +7,7 @@ nothing to do reads. This module declares them and their JSON; a :class:`LedgerS
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from msgspec import Struct, field
 
@@ -53,6 +53,14 @@ Proof = Literal["bytes", "sent", "assumed", "refuted"]
 ``refuted``: they were read, and differ from the source's.
 """
 
+if TYPE_CHECKING:
+    StoredProof = Proof
+else:
+    StoredProof = str  # any word is read: one of other code must not cost the document
+
+
+_PROOFS = frozenset(get_args(Proof))
+
 
 class AssetEntry(Struct):
     """The record of one asset at the target: its bytes, and who uploaded it.
@@ -72,7 +80,7 @@ class AssetEntry(Struct):
         source_updated_at: ISO 8601, as the source gave it when it was copied.
         created: This mirror uploaded the copy.
         target_created_at: When the copy was created (ISO 8601); with the id, its identity.
-        proof: What is known of its bytes.
+        proof: What is known of its bytes; ``assumed`` for a word of other code.
     """
 
     source_id: WholeNumber
@@ -85,8 +93,12 @@ class AssetEntry(Struct):
     source_updated_at: str | None = None
     created: bool = True
     target_created_at: str | None = None
-    proof: Proof = "assumed"
+    proof: StoredProof = "assumed"
     new_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.proof not in _PROOFS:
+            self.proof = "assumed"
 
 
 class QuarantineEntry(Struct):

@@ -337,6 +337,13 @@ def test_a_rename_counts_by_the_name_in_its_answer(
         assert verdict.remove == ()
 
 
+def test_a_rename_that_another_asset_answers_proves_nothing() -> None:
+    """Neither asset is touched; the next pass looks at both."""
+    verdict = settle_rename(RENAME, STAGED, replace(STAGED, id=4711, name="a b.zip"))
+    assert isinstance(verdict, Fail)
+    assert (verdict.error.kind, verdict.remove) == ("invalid-answer", ())
+
+
 @pytest.mark.parametrize(
     ("action", "copy", "reason", "expected", "removed"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.domain.source_archives import SourceArchive
 from mirror.core.execution.transfer_failures import (
     WRONG_BYTES,
+    gives_slot_back,
     is_gone,
     lane_at_fault,
     may_retry,
@@ -84,6 +86,22 @@ def test_a_copy_is_retried_while_that_may_help(error: MirrorError, expected: boo
     """And not at all in a lane in which asset after asset fails."""
     assert may_retry(error, lane_suspect=False) is expected
     assert not may_retry(error, lane_suspect=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RateLimited("later", retry_at=NOW + timedelta(minutes=5)), True),
+        (RateLimited("tomorrow", retry_at=NOW + timedelta(days=1)), False),
+        (ServerError("503", status=503, retry_at=NOW + timedelta(minutes=5)), True),
+        (ServerError("503", status=503, retry_at=NOW + timedelta(seconds=5)), False),
+        (ServerError("503", status=503), False),
+        (ShortRead("ended"), False),
+    ],
+)
+def test_who_waits_long_gives_the_slot_back(error: MirrorError, expected: bool) -> None:
+    """A limit, or a host that says when to come back; a short wait is not worth it."""
+    assert gives_slot_back(error, NOW) is expected
 
 
 def test_wrong_bytes_are_copied_again_only_a_few_times() -> None:
