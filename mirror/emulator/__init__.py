@@ -22,26 +22,7 @@ from mirror.emulator.serve import serve
 from mirror.emulator.server import Emulator
 
 __all__ = [
-    "KINDS",
-    "ROUTES",
-    "Answer",
-    "Asset",
-    "AssetSpec",
-    "Content",
-    "Emulator",
-    "Fault",
-    "Generated",
-    "GitHubState",
-    "PushRule",
-    "Release",
-    "Repository",
-    "RequestRecord",
-    "Seed",
-    "SeedError",
-    "Token",
-    "apply_seed",
-    "load_seed",
-    "normalise",
-    "parse_seed",
-    "serve",
-]
+    "KINDS", "ROUTES", "Answer", "Asset", "AssetSpec", "Content", "Emulator", "Fault", "Generated",
+    "GitHubState", "PushRule", "Release", "Repository", "RequestRecord", "Seed", "SeedError",
+    "Token", "apply_seed", "load_seed", "normalise", "parse_seed", "serve",
+]  # fmt: skip

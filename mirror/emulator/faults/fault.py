@@ -6,25 +6,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Kind = Literal[
-    "status",
-    "delay",
-    "reset",
-    "lost-reply",
-    "lost-reply-status",
-    "reset-midway",
-    "upload-failed",
-    "truncate",
-    "wrong-length",
-    "stall",
-    "slow",
-    "corrupt",
-    "html",
-    "broken-json",
-    "wrong-types",
-    "redirect",
-    "early-answer",
-    "lag",
-]
+    "status", "delay", "reset", "lost-reply", "lost-reply-status", "reset-midway", "upload-failed",
+    "truncate", "wrong-length", "stall", "slow", "corrupt", "html", "broken-json", "wrong-types",
+    "redirect", "early-answer", "lag",
+]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 
 INSTEAD = frozenset({"status", "reset", "html", "redirect", "early-answer"})
@@ -36,18 +21,10 @@ AFTER = frozenset({"lost-reply", "lost-reply-status"})
 SHAPING = frozenset({"reset-midway", "truncate", "wrong-length", "stall", "slow", "corrupt"})
 """Kinds that change how a body is transferred."""
 
-LAGGING = frozenset(
-    {
-        "list-releases",
-        "get-release",
-        "list-assets",
-        "get-asset",
-        "get-ref",
-        "list-refs",
-        "list-matching-refs",
-        "list-tags",
-    }
-)
+LAGGING = frozenset({
+    "list-releases", "get-release", "list-assets", "get-asset", "get-ref", "list-refs",
+    "list-matching-refs", "list-tags",
+})  # fmt: skip
 """Routes that can lag behind what was created."""
 
 

@@ -13,10 +13,9 @@ from mirror.emulator.model.host_options import HostOptions
 from mirror.emulator.model.invariants import Change, Expected, Invariants
 from mirror.emulator.model.iso_time import iso
 from mirror.emulator.model.rate_limits import RateLimits
-from mirror.emulator.model.request_log import BytesHook, RequestHook, RequestLog, RequestRecord
+from mirror.emulator.model.request_log import RequestLog, RequestRecord
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Collection
 
     from mirror.emulator.model.accounts import Account, App, Token
@@ -38,6 +37,13 @@ class Host(HostOptions):
     """A host without the means to fill it, which its subclasses add, down to `GitHubState`.
 
     Attributes:
+        violations: What a reader could see and should not.
+        requests: The requests that were received, oldest first.
+        count: Counts answered requests.
+        on_request: Adds a callback for each request, before it is executed.
+        on_bytes: Adds a callback with route and bytes so far, while the body of an upload or
+            download flows.
+        reset_requests: Forgets the requests so far.
         key: Signs storage addresses.
         names: Number of a repository by its lower-case `owner/name`.
         renamed: Number of a repository by its former names.
@@ -53,7 +59,11 @@ class Host(HostOptions):
         self.contents = ContentStore(discard=self.discard, discard_above=self.discard_above)
         self.git_directories = GitDirectories()
         self.invariants = Invariants()
+        self.violations = self.invariants.violations
         self.log = RequestLog()
+        self.requests, self.count = self.log.records, self.log.count
+        self.on_request, self.on_bytes = self.log.request_hooks.append, self.log.bytes_hooks.append
+        self.reset_requests = self.log.reset
         self.faults = Faults(lambda: self.last_id)
         self.key = secrets.token_bytes(16)
         self.addresses = Addresses()
@@ -69,42 +79,7 @@ class Host(HostOptions):
         self.change_listeners: list[Callable[[], None]] = []
         self.tamper: Callable[[RequestRecord, Any], None] | None = None
 
-    # Requests
-
-    @property
-    def requests(self) -> deque[RequestRecord]:
-        """The requests that were received, oldest first."""
-        return self.log.records
-
-    def count(
-        self,
-        *,
-        route: str | None = None,
-        method: str | None = None,
-        status: int | None = None,
-        origin: str | None = None,
-    ) -> int:
-        """Count answered requests; every argument that is given must match."""
-        return self.log.count(route, method, status, origin)
-
-    def reset_requests(self) -> None:
-        """Forget the requests so far."""
-        self.log.reset()
-
-    def on_request(self, callback: RequestHook) -> None:
-        """Call back at each request, before it is executed."""
-        self.log.request_hooks.append(callback)
-
-    def on_bytes(self, callback: BytesHook) -> None:
-        """Call back with route and bytes so far while the body of an upload or download flows."""
-        self.log.bytes_hooks.append(callback)
-
-    # Invariants and changes
-
-    @property
-    def violations(self) -> list[str]:
-        """What a reader could see and should not."""
-        return self.invariants.violations
+    # Expectations and changes
 
     def expect(self, repository: str, tag: str, assets: Expected) -> None:
         """Declare the assets a published release must hold, with their correct digests.

@@ -95,8 +95,16 @@ class RequestLog:
         for hook in self.bytes_hooks:
             hook(route, total)
 
-    def count(self, *wanted: str | int | None) -> int:
-        """Count answers by route, method, status and origin; `None` matches all."""
+    def count(
+        self,
+        *,
+        route: str | None = None,
+        method: str | None = None,
+        status: int | None = None,
+        origin: str | None = None,
+    ) -> int:
+        """Count answered requests; every argument that is given must match."""
+        wanted = (route, method, status, origin)
         return sum(
             number
             for key, number in self._counts.items()

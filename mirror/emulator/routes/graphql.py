@@ -26,17 +26,10 @@ _ARGUMENTS = re.compile(r"\([^()]*\)")
 _WORD = re.compile(r"\w+|[{}:]")
 _PAGE = 30
 _FIELDS = {
-    "createdAt": "created_at",
-    "databaseId": "id",
-    "description": "body",
-    "immutable": "immutable",
-    "isDraft": "draft",
-    "isPrerelease": "prerelease",
-    "name": "name",
-    "publishedAt": "published_at",
-    "tagName": "tag",
-    "updatedAt": "updated_at",
-}
+    "createdAt": "created_at", "databaseId": "id", "description": "body", "immutable": "immutable",
+    "isDraft": "draft", "isPrerelease": "prerelease", "name": "name", "publishedAt": "published_at",
+    "tagName": "tag", "updatedAt": "updated_at",
+}  # fmt: skip
 """Fields of `Release`, and what the model calls them; `isLatest` is known to its repository."""
 
 routes = Routes("graphql")
