@@ -1,34 +1,24 @@
-"""Source archives: made from the tree of a commit, behind a redirect, without a length."""
+"""Source archives: made by `git archive`, behind a redirect, without a length."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import tarfile
-import zipfile
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import not_found
 from mirror.emulator.http.routing import Routes
-from mirror.emulator.model.content import MemoryContent, chunks
-from mirror.emulator.model.iso_time import seconds
 from mirror.emulator.routes.repository_routes import REPOSITORY
 from mirror.emulator.routes.web_routes import WEB_REPOSITORY, public_repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mirror.emulator.http.call import Call
     from mirror.emulator.model.repository import Repository
 
 _ARCHIVE = re.compile(r"(.+)\.(tar\.gz|zip)")
 _VERSION = re.compile(r"v(?=\d)")
 _TYPES = {"tar.gz": "application/x-gzip", "zip": "application/zip"}
-_EARLIEST_ZIP = (1980, 1, 1, 0, 0, 0)
-_EXECUTABLE = "100755"
 routes = Routes()
 
 
@@ -79,34 +69,9 @@ async def archive_download(call: Call) -> Answer:
         root = f"{repository.name}-{_VERSION.sub('', name, count=1)}"
     else:
         root = f"{repository.owner.login}-{repository.name}-{commit[:7]}"
-    data = _tar(repository, commit, root) if form == "tar.gz" else _zip(repository, commit, root)
+    directory = state.git_directories.of(repository)
+    async with directory.lock:
+        directory.update(repository)
+        data = directory.archive(commit, form, root)
     headers = {"Content-Disposition": f"attachment; filename={root}.{form}"}
-    stream = chunks(MemoryContent(data))
-    return Answer(headers=headers, content_type=_TYPES[form], stream=stream)
-
-
-def _files(repository: Repository, commit: str) -> Iterator[tuple[str, bytes, bool]]:
-    objects = repository.objects
-    for path, entry in objects.walk(objects.read_commit(commit).tree):
-        if entry.kind == "blob":
-            yield path, objects.by_sha[entry.sha][1], entry.mode == _EXECUTABLE
-
-
-def _tar(repository: Repository, commit: str, root: str) -> bytes:
-    moment = seconds(repository.objects.read_commit(commit).committer.date)
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path, data, executable in _files(repository, commit):
-            entry = tarfile.TarInfo(f"{root}/{path}")
-            entry.size, entry.mtime = len(data), moment
-            entry.mode = 0o775 if executable else 0o664
-            archive.addfile(entry, io.BytesIO(data))
-    return gzip.compress(made.getvalue(), mtime=0)
-
-
-def _zip(repository: Repository, commit: str, root: str) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data, _ in _files(repository, commit):
-            archive.writestr(zipfile.ZipInfo(f"{root}/{path}", _EARLIEST_ZIP), data)
-    return made.getvalue()
+    return Answer(headers=headers, content_type=_TYPES[form], stream=iter([data]))

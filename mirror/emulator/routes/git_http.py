@@ -22,6 +22,7 @@ from mirror.emulator.http.error_responses import ApiError, forbidden, not_found,
 from mirror.emulator.http.request_body import read
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import allows
+from mirror.emulator.model.git_directory import PRIVATE
 from mirror.emulator.routes.push_report import refusals, with_refusals
 
 if TYPE_CHECKING:
@@ -118,12 +119,10 @@ def _authenticate(call: Call) -> Token | None:
 async def _run(call: Call, directory: Path, path: str, body: bytes) -> Answer:
     request = call.request
     environment = {
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
+        **PRIVATE,
         "GIT_HTTP_EXPORT_ALL": "1",
         "GIT_PROJECT_ROOT": str(directory.parent),
         "HOME": str(directory.parent),
-        "LC_ALL": "C",
         "PATH": os.environ.get("PATH", os.defpath),
         "PATH_INFO": f"/{directory.name}/{path}",
         "QUERY_STRING": call.record.query,

@@ -23,12 +23,16 @@ async def test_source_archives(host: Any, private: bool) -> None:
     assert "Content-Length" not in first.headers
     with tarfile.open(fileobj=io.BytesIO(first.body)) as archive:
         names = archive.getnames()
-    assert [name.partition("/")[2] for name in names] == ["README.md", "VERSION"]
+    assert [name.partition("/")[2] for name in names] == ["", "README.md", "VERSION"]
     assert (await host.get(moved.headers["Location"], token=None)).body == first.body
     moved = await host.get(f"{REPO}/zipball/refs/tags/v1.0.0")
     zipped = await host.get(moved.headers["Location"], token=None)
     with zipfile.ZipFile(io.BytesIO(zipped.body)) as packed:
-        assert [name.partition("/")[2] for name in packed.namelist()] == ["README.md", "VERSION"]
+        assert [name.partition("/")[2] for name in packed.namelist()] == [
+            "",
+            "README.md",
+            "VERSION",
+        ]
     assert (await host.get(f"{REPO}/tarball/gone")).status == 404
     bare = moved.headers["Location"].partition("?")[0]
     assert (await host.get(bare, token=None)).status == (404 if private else 200)

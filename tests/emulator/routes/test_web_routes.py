@@ -12,6 +12,7 @@ import pytest
 from yarl import URL
 
 R = "/repos/octo/tool/releases"
+FILES = ("", "/README.md", "/VERSION")
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
@@ -92,9 +93,9 @@ async def test_archives(host: Any, ref: str) -> None:
     """A tag's source, in a directory named by repository and version."""
     tar, _ = await follow(host, f"/octo/tool/archive/{ref}.tar.gz")
     with tarfile.open(fileobj=io.BytesIO(tar.body)) as archive:
-        assert archive.getnames() == ["tool-1.0.0/README.md", "tool-1.0.0/VERSION"]
+        assert archive.getnames() == [f"tool-1.0.0{file}" for file in FILES]
     zipped, _ = await follow(host, f"/octo/tool/archive/{ref}.zip")
     with zipfile.ZipFile(io.BytesIO(zipped.body)) as packed:
-        assert packed.namelist() == ["tool-1.0.0/README.md", "tool-1.0.0/VERSION"]
+        assert packed.namelist() == ["tool-1.0.0/", *(f"tool-1.0.0{file}" for file in FILES[1:])]
     for wrong in ("gone.zip", f"{ref}.rar"):
         assert (await follow(host, f"/octo/tool/archive/{wrong}"))[0].status == 404
