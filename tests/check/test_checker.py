@@ -158,7 +158,7 @@ async def test_whether_a_repository_can_be_created(
 async def test_another_user_is_no_owner_to_create_repositories_for(world: World) -> None:
     """Only a user itself can create repositories in its account."""
     world.write_config('[[mirrors]]\nsource = "octo/tool"\ntarget = "alice/tool"\n')
-    world.target.add_user("alice")
+    world.target.account("alice", "User")
     assert (await check(world))["target", "owner alice"].status == "failed"
     world.target.revoke_token(TARGET_TOKEN)
     world.target.add_token(TARGET_TOKEN, login="alice")

@@ -105,7 +105,7 @@ async def releases(host: Any) -> None:
 
 async def accounts(host: Any) -> None:
     """The host itself, accounts and repositories."""
-    host.state.add_user("solo")
+    host.state.account("solo", "User")
     limits = 200 if host.state.kind == "github" else 404
     for path, status in {
         "/": 200,

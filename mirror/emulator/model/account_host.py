@@ -30,10 +30,6 @@ class AccountHost(Host):
         """Add an organization without repositories."""
         return self.account(login)
 
-    def add_user(self, login: str) -> Account:
-        """Add a user without repositories."""
-        return self.account(login, "User")
-
     def add_token(
         self,
         value: str,

@@ -11,16 +11,9 @@ KEPT = 1_000_000
 """Maximum number of records kept; counts are unlimited."""
 
 HEADERS = (
-    "accept",
-    "content-length",
-    "content-type",
-    "if-none-match",
-    "if-range",
-    "range",
-    "transfer-encoding",
-    "user-agent",
-    "x-github-api-version",
-)
+    "accept", "content-length", "content-type", "if-none-match", "if-range", "range",
+    "transfer-encoding", "user-agent", "x-github-api-version",
+)  # fmt: skip
 """Headers that a record keeps, besides `authorization`."""
 
 

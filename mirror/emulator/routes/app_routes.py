@@ -94,32 +94,28 @@ async def list_app_installations(call: Call) -> Answer:
     )
 
 
-def _numbered(call: Call, app: App) -> Installation:
-    number = call.number("installation_id")
-    for installation in app.installations.values():
-        if installation.id == number:
-            return installation
-    raise not_found()
+def _installed(call: Call, app: App) -> Installation:
+    """The installation of the path: by its number, or on the owner that the path names."""
+    if "installation_id" in call.params:
+        number = call.number("installation_id")
+        found = next((one for one in app.installations.values() if one.id == number), None)
+    else:
+        login, repo = call.params["login"], call.params.get("repo")
+        known = repo is None or call.state.find(login, repo) is not None
+        found = app.installations.get(login.lower()) if known else None
+    if found is None:
+        raise not_found()
+    return found
 
 
 @routes.route("GET", "/app/installations/{installation_id}", "get-app-installation")
-async def get_installation(call: Call) -> Answer:
-    """An installation by its number."""
-    app = calling_app(call.state, call.token)
-    return Answer.json(_installation(call, app, _numbered(call, app)))
-
-
 @routes.route("GET", "/orgs/{login}/installation", "get-app-installation")
 @routes.route("GET", "/users/{login}/installation", "get-app-installation")
 @routes.route("GET", "/repos/{login}/{repo}/installation", "get-app-installation")
-async def get_installation_of_account(call: Call) -> Answer:
-    """Its installation on an organization, a user, or the owner of a repository."""
-    app, login = calling_app(call.state, call.token), call.params["login"]
-    found = app.installations.get(login.lower())
-    repo = call.params.get("repo")
-    if found is None or (repo is not None and call.state.find(login, repo) is None):
-        raise not_found()
-    return Answer.json(_installation(call, app, found))
+async def get_installation(call: Call) -> Answer:
+    """An installation: by its number, or that on an organization, a user or a repository's owner."""
+    app = calling_app(call.state, call.token)
+    return Answer.json(_installation(call, app, _installed(call, app)))
 
 
 @routes.route(
@@ -129,7 +125,7 @@ async def create_installation_token(call: Call) -> Answer:
     """A new token of an installation."""
     await json_object(call)  # may restrict the token, which is not emulated
     app = calling_app(call.state, call.token)
-    installation = _numbered(call, app)
+    installation = _installed(call, app)
     if installation.suspended_at is not None:
         raise forbidden("This installation has been suspended")
     expires_at = call.state.clock() + LIFETIME
