@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import matches_source
+from mirror.core.reporting.report import RequestCount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from mirror.core.domain.mirror import Mirror
@@ -102,6 +103,7 @@ class Pass:
         busy: Of these, those that were running already, or that an earlier pass waits for.
         client: Who waits for it; ``None`` for a timetable.
         interrupted: The service stopped before it ended.
+        listed: The requests of its listings, by host.
     """
 
     interval: float | None
@@ -118,6 +120,7 @@ class Pass:
     busy: int = 0
     client: Client | None = None
     interrupted: bool = False
+    listed: list[Mapping[str, RequestCount]] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -173,6 +176,15 @@ class Pass:
         """Record the end of a mirror's run."""
         self.awaited.discard(key)
         self.reports.append(report)
+
+    @property
+    def requests(self) -> dict[str, RequestCount]:
+        """The requests of its runs and listings, by host: not those of what runs beside it."""
+        sums: dict[str, RequestCount] = {}
+        for counts in (*self.listed, *(report.requests for report in self.reports)):
+            for host, count in counts.items():
+                sums[host] = sums.get(host, RequestCount()).plus(count)
+        return sums
 
     def end_listing(self, key: str, failed: Iterable[RepositoryReport]) -> None:
         """Record the end of a listing; several listings may report one failure."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.app import open_app
+from mirror.core.reporting.request_tally import tallied
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError
 from mirror.notify import Notifications
@@ -187,9 +188,10 @@ class Runtime:
 
     async def discover(self, listing: str, *, full: bool) -> Discovery:
         """List an owner's repositories; all mirrors that there are then, and what failed."""
-        with self._used():
+        with self._used(), tallied() as requests:
             failed = await self._catalogue.relist(listing, full=full)
-        return Discovery(self._catalogue.mirrors, failed + self._catalogue.impossible)
+        failed += self._catalogue.impossible
+        return Discovery(self._catalogue.mirrors, failed, requests)
 
     async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
         """Bring one mirror up to date, as requested."""

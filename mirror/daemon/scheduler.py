@@ -365,6 +365,7 @@ class Scheduler:
         complete = all(report.target is not None for report in found.failed)
         new = self._learn(found.mirrors) if complete else []
         for one in request.passes:
+            one.listed.append(found.requests)
             one.end_listing(key, found.failed)
             if complete:
                 self._request_mirrors(one, self._mirrors_of(one, key))

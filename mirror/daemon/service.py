@@ -391,7 +391,7 @@ class Service:
             ended.started_at,
             self._clock.now(),
             reports,
-            requests=waiting.requests() if waiting else self._traffic.take_counts(),
+            requests=dict.fromkeys(self._runtime.hosts, RequestCount()) | ended.requests,
             interrupted=ended.interrupted or any(r.status == "interrupted" for r in reports),
         )
         if waiting:
@@ -422,7 +422,7 @@ class Service:
             raise Stopping("the daemon is stopping and starts nothing new")
         scope = ", ".join(client.patterns) or "all"
         log.info("sync.requested", trigger="client", scope=scope, full=full)
-        waiting = self._triggered[opened] = _Waiting(client.patterns, lambda: self._runtime)
+        waiting = self._triggered[opened] = _Waiting(client.patterns)
         return opened, waiting.report
 
     def on_webhook(self, outcome: str) -> None:
@@ -448,37 +448,19 @@ class _Waiting:
 
     Args:
         patterns: What the client selects.
-        runtime: Returns the configuration in force.
 
     Attributes:
         report: The report, once the pass has ended.
     """
 
-    def __init__(self, patterns: Sequence[str], runtime: Callable[[], Runtime]) -> None:
+    def __init__(self, patterns: Sequence[str]) -> None:
         self.report: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._patterns = patterns
-        self._runtime = runtime
-        self._first = runtime()
-        self._before = _counts(self._first)
-
-    def requests(self) -> dict[str, RequestCount]:
-        """All requests since the client came, also those of other passes at the same time."""
-        counts = {
-            name: count.since(self._before[name]) for name, count in _counts(self._first).items()
-        }
-        if (now := self._runtime()) is not self._first:
-            for name, count in _counts(now).items():
-                counts[name] = counts.get(name, RequestCount()).plus(count)
-        return counts
 
     def refuse(self) -> None:
         """Tell the client that its patterns match nothing."""
         self.report.set_exception(UsageError(f"nothing matches {', '.join(self._patterns)}"))
         self.report.exception()  # looked at: the client may have left
-
-
-def _counts(runtime: Runtime) -> dict[str, RequestCount]:
-    return {name: host.store.client.counts for name, host in runtime.hosts.items()}
 
 
 def _ignore_signals() -> None:

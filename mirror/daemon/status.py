@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from mirror import __version__
-from mirror.core.reporting.report import RequestCount
 from mirror.core.reporting.status import mirror_statuses
 from mirror.core.text.wording import count, size
 from mirror.daemon.metrics import HostState, Present
@@ -60,7 +59,7 @@ class ServiceState:
 
 
 class Traffic:
-    """The requests to all hosts: how many, and which hosts have answered.
+    """The requests to all hosts, for the metrics, and which hosts have answered.
 
     Attributes:
         answered: Names of the hosts that have answered since the start.
@@ -70,8 +69,6 @@ class Traffic:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._requests: Counter[str] = Counter()
-        self._not_modified: Counter[str] = Counter()
         self.answered: set[str] = set()
         self.heard_at = clock.monotonic()
 
@@ -79,20 +76,8 @@ class Traffic:
         """Count a request that was answered, or failed."""
         self._metrics.on_request(seen)
         self.heard_at = self._clock.monotonic()
-        self._requests[seen.host] += 1
-        self._not_modified[seen.host] += seen.status == 304
         if seen.status is not None and seen.status < 500:  # maintenance is no answer
             self.answered.add(seen.host)
-
-    def take_counts(self) -> dict[str, RequestCount]:
-        """Requests to each host since the last call."""
-        counts = {
-            name: RequestCount(total, self._not_modified[name])
-            for name, total in self._requests.items()
-        }
-        self._requests.clear()
-        self._not_modified.clear()
-        return counts
 
 
 @dataclass(slots=True)

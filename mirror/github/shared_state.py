@@ -11,6 +11,7 @@ import structlog
 from mirror.core.circuit_breaker import CircuitBreaker, Lane
 from mirror.core.ledger.index import HostRecord
 from mirror.core.reporting.report import RequestCount
+from mirror.core.reporting.request_tally import tally
 from mirror.core.sliding_window import coarse
 from mirror.github.protocol.headers import TOKEN_EXPIRY, token_expiry
 from mirror.github.protocol.rate_limit import RateLimit
@@ -108,6 +109,7 @@ class SharedState:
         self.accepted_at = float("-inf")
         self.server = Server(github=github)
         self.date = ""
+        self._name = name
         self.tls: ssl.SSLContext | Literal[True] | None = None
         self._clock = clock
         self._total = self._not_modified = self._retried = 0
@@ -164,6 +166,7 @@ class SharedState:
             self._total += total
             self._not_modified += not_modified
             self._retried += retried
+            tally(self._name, RequestCount(total, not_modified, retried))
 
     def reset(self) -> None:
         """Count from 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import could_match, matches_source
 from mirror.core.failure import Failure
 from mirror.core.ledger.document import ListingEntry
-from mirror.core.reporting.report import RepositoryReport
+from mirror.core.reporting.report import RepositoryReport, RequestCount
 from mirror.errors import BadAnswer, HostStopped, MirrorError, UsageError
 from mirror.sync.mirror_runner import not_tried
 
@@ -34,10 +34,12 @@ class Discovery:
     Attributes:
         mirrors: All that can be mirrored.
         failed: A report for each pattern that could not be listed, and each impossible mirror.
+        requests: Sent for it, by host, where they are counted.
     """
 
     mirrors: tuple[Mirror, ...]
     failed: tuple[RepositoryReport, ...]
+    requests: Mapping[str, RequestCount] = field(default_factory=dict)
 
 
 def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:

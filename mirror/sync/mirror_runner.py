@@ -11,6 +11,7 @@ from mirror.core.failure import Failure
 from mirror.core.ledger.backoff import after_pass, with_next_attempts
 from mirror.core.ledger.document import IndexEntry
 from mirror.core.reporting.report import Observers, RepositoryReport
+from mirror.core.reporting.request_tally import tallied
 from mirror.errors import HostStopped, MirrorError
 from mirror.sync.context import circumstances
 
@@ -79,7 +80,8 @@ class MirrorRunner:
         )
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)
-        report = await self._attempt(mirror, context)
+        with tallied() as requests:
+            report = replace(await self._attempt(mirror, context), requests=requests)
         if report.target_checked_at is None and (entry := context.index.mirrors.get(mirror.key)):
             report = replace(report, target_checked_at=entry.checked)
         source = self.sources[mirror.source_name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mirror.core.ledger.index import Index
 from support.world import World, only
 
@@ -65,3 +67,22 @@ async def test_placeholder_tags_are_a_note(tmp_path: Path) -> None:
         (note,) = found.notes
         assert note.startswith("1 tag points to a placeholder commit")
         assert only(await world.sync(full=True)).notes == ()
+
+
+@pytest.mark.usefixtures("everything_large")
+async def test_requests_belong_to_the_mirror_that_they_are_sent_for(tmp_path: Path) -> None:
+    """Each mirror counts its own, also those that other threads send; together they are the pass's."""
+    mirrors = "".join(
+        f'[[mirrors]]\nsource = "octo/{name}"\ntarget = "mirrors/{name}"\n' for name in "ab"
+    )
+    async with World(tmp_path, mirrors) as world:
+        for name, number in (("octo/a", 1), ("octo/b", 3)):
+            world.source.add_repository(name)
+            for tag in range(number):
+                world.source.add_release(name, f"v{tag}", assets={"a.bin": b"a", "b.bin": b"b"})
+        report = await world.sync()
+        small, large = (one.requests["target"].total for one in report.repositories)
+        assert 0 < small < large
+        assert small + large == report.requests["target"].total
+        paths = [record.path for record in world.target.requests]
+        assert small == sum("/mirrors/a" in path for path in paths) + 1  # creates the repository

@@ -104,6 +104,7 @@ class RepositoryReport:
         estimated_requests: In a plan: what ``sync`` would add, by host.
         verified: By ``verify`` only.
         notes: What is normal, but good to know.
+        requests: Sent for this mirror, by host. No part of the JSON.
         target_checked_at: When the target was last looked at; ``None`` for never.
         stopped: Why its host was given up meanwhile; empty where it was not. No part of the JSON:
             the failure itself is reported once.
@@ -121,6 +122,7 @@ class RepositoryReport:
     stopped: str = ""
     notes: tuple[str, ...] = ()
     target_checked_at: datetime | None = None
+    requests: Mapping[str, RequestCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
@@ -163,14 +165,6 @@ class RequestCount:
             self.total + other.total,
             self.not_modified + other.not_modified,
             self.retried + other.retried,
-        )
-
-    def since(self, before: RequestCount) -> RequestCount:
-        """What was added to an earlier count."""
-        return RequestCount(
-            self.total - before.total,
-            self.not_modified - before.not_modified,
-            self.retried - before.retried,
         )
 
     def to_json(self) -> dict[str, int]:
