@@ -125,14 +125,13 @@ class Failure:
 
     @property
     def advice(self) -> str:
-        """What a person can do about it, and when it is tried again if that is not the next pass."""
-        text = advice(self.kind, self.hint)
-        return f"{text}; next attempt: {self.next_attempt}" if self.next_attempt else text
+        """What a person can do about it."""
+        return advice(self.kind, self.hint)
 
     @property
     def error(self) -> str:
         """Sentence and particular advice in one text, as the report document holds it."""
-        hint = f"; {advice(self.kind, self.hint)}" if self.hint else ""
+        hint = f"; {self.advice}" if self.hint else ""
         return truncate(self.sentence, MAX_MESSAGE - len(hint)) + hint
 
     @property
