@@ -29,7 +29,7 @@ SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
 # threads would spin.
 FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
 
-.PHONY: help demo soak lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean
+.PHONY: help demo soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -79,6 +79,9 @@ unit: $(VENV)/.developing  ## Run the tests
 
 soak: $(VENV)/.developing  ## Run the service with faults for MINUTES (10); check for leaks and missed releases
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
+
+healing: $(VENV)/.developing  ## Show what heals each kind of failure, and what it costs until then
+	PYTHONPATH=tests $(BIN)/python -m healing
 
 lives: $(VENV)/.developing  ## Simulate COUNT (20000) random lives of a mirror, with faults (20 minutes)
 	PYTHONPATH=tests $(BIN)/python -m lives --count $(or $(COUNT),20000) --jobs $(or $(JOBS),2)
