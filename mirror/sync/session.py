@@ -293,6 +293,7 @@ class Session:
         about = await self.plan_context(
             source,
             retry=self._audit,
+            full=self._context.full,
             refused=self._entry.refused,
             waiting={} if self._audit else {item.key: item.failure for item in self._waiting},
         )

@@ -378,3 +378,22 @@ async def test_a_failure_that_is_over_is_forgotten(tmp_path: Path) -> None:
         world.source.faults.clear()
         assert not (await world.sync()).failed
         assert [status.state for status in (await read_overview(config)).statuses] == ["ok"]
+
+
+async def test_a_name_that_is_still_taken_is_not_tried_at_each_audit(tmp_path: Path) -> None:
+    """The audit sees whose it is: nothing is uploaded to be deleted again, except with ``--full``."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a.b.bin": b"1"})
+        await world.sync()
+        world.source.add_asset("octo/tool", "v1", "a b.bin", b"22")
+        first = ["upload-asset", "update-asset", "delete-asset"]
+        for full, expected in ((False, first), (False, []), (True, first)):
+            world.clock.advance(25 * 3600)
+            world.target.reset_requests()
+            report = only(await world.sync(full=full))
+            assert [item.kind for item in report.quarantined] == ["name-taken"]
+            assert [r.route for r in world.target.requests if r.method != "GET"] == expected
+        world.source.delete_asset("octo/tool", "v1", "a.b.bin")
+        world.target.delete_asset("mirrors/tool", "v1", "a.b.bin")
+        assert (await world.sync()).status == "ok"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mirror.core.domain.asset_names import is_temporary
+from mirror.core.domain.asset_names import folded, is_temporary
 from mirror.core.domain.release import ABSENT, asset_fingerprint, fingerprint, surroundings
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Asset, Release
     from mirror.core.domain.selection import Wanted
-    from mirror.core.ledger.document import Ledger
+    from mirror.core.ledger.document import Ledger, QuarantineEntry
     from mirror.core.planning.asset_matching import Matched, Taken
     from mirror.core.planning.plan_context import PlanContext
     from mirror.errors import FailureKind, Hint
@@ -67,7 +67,9 @@ class Eligibility:
         """Why the release or one of its assets is left alone in this pass: how it failed before."""
         key = (self._release.id, asset.id if asset else 0)
         delayed = self._about.waiting.get(key)
-        known = None if self._about.retry else self._ledger.quarantined.get(key)
+        known = self._ledger.quarantined.get(key)
+        if self._about.retry and known and not self._is_still_taken(known, asset):
+            known = None
         if delayed is None and known is None:
             return None
         same = {fingerprint([self._release])}
@@ -88,6 +90,13 @@ class Eligibility:
             final=True,
             facts=known.facts,
         )
+
+    def _is_still_taken(self, known: QuarantineEntry, asset: Asset | None) -> bool:
+        """Whether an audit sees that a name is taken as it was: nothing is sent to hear it again."""
+        if known.kind != "name-taken" or asset is None or self._about.full:
+            return False
+        others = self._copy.assets if self._copy and not self._copy.draft else ()
+        return any(folded(other.name) == folded(asset.name) for other in others if other.uploaded)
 
     def takeable(self, wanted: Wanted) -> list[Asset]:
         """The wanted assets that the target can take, as far as the source tells."""

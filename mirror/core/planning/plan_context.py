@@ -21,7 +21,8 @@ class PlanContext:
         source_url: The source host's web address.
         source_address: The source repository's web address.
         history: The source has git history, for ``tags = "push"``.
-        retry: Try again what is quarantined.
+        retry: Try again what is quarantined, unless it can be seen to be as it was.
+        full: Try that again, too.
         refused: Releases for which the target refused a request: they are tried after the others.
         waiting: What failed, by the source's release and asset, and is not to be tried again yet.
     """
@@ -32,5 +33,6 @@ class PlanContext:
     capabilities: Capabilities
     history: bool = True
     retry: bool = False
+    full: bool = False
     refused: Collection[int] = ()
     waiting: Mapping[tuple[int, int], Failure] = field(default_factory=dict)
