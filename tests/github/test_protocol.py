@@ -299,6 +299,17 @@ def test_a_success_that_is_no_json_is_a_bad_answer(body: bytes, words: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("held", "named"), [("read:org", True), ("", True), ("read:org, repo", False), ("repo", False)]
+)
+def test_a_refusal_names_scopes_only_where_the_token_has_none_of_them(
+    held: str, *, named: bool
+) -> None:
+    """A token with the scope lacks something else: naming the scope would mislead."""
+    accepted = {"X-Accepted-OAuth-Scopes": "admin:org, repo", "X-OAuth-Scopes": held}
+    assert ("scopes" in str(error(403, {"message": "Forbidden"}, **accepted))) == named
+
+
+@pytest.mark.parametrize(
     ("body", "final"),
     [
         ({"errors": [{"code": "already_exists", "field": "name"}]}, True),

@@ -37,7 +37,7 @@ def summary(report: Report) -> list[RenderableType]:
         parts.append(Text(", ".join(others), style="dim"))
     parts += problems(report)
     parts.append(_last_line(report))
-    return parts
+    return without_leading_blank(parts)
 
 
 def news(report: Report) -> list[RenderableType]:

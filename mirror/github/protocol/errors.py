@@ -364,8 +364,13 @@ def _needed(headers: Mapping[str, str]) -> str:
     needed = _header(headers, "X-Accepted-OAuth-Scopes")
     if needed and "X-OAuth-Scopes" in headers:
         held = _header(headers, "X-OAuth-Scopes")
-        return f"the token needs one of the scopes {needed!r} and has {held!r}"
+        if _scopes(needed).isdisjoint(_scopes(held)):
+            return f"the token needs one of the scopes {needed!r} and has {held!r}"
     return ""
+
+
+def _scopes(header: str) -> set[str]:
+    return {scope.strip() for scope in header.split(",")}
 
 
 def _limited(refusal: _Refusal) -> GitHubError:
