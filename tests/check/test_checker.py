@@ -86,7 +86,7 @@ async def test_an_asset_that_can_be_downloaded_is_tried(world: World) -> None:
     """One that is empty or not uploaded yet proves nothing; without another it is not known."""
     world.source.add_release("octo/tool", "v2", assets={"empty": "", "later": "bytes"})
     world.source.asset("octo/tool", "v2", "later").state = "starter"
-    world.source.release("octo/tool", "v2").forget_rendered()
+    world.source.release("octo/tool", "v2").json = None
     found = (await check(world))["github", "download"]
     assert found.status == "ok"
     assert "read one byte of a.zip of octo/tool (5 B)" in found.detail

@@ -26,5 +26,4 @@ def tamper(
     content = data if data is not None else b"x" * asset.size
     assert len(content) == asset.size
     asset.content = MemoryContent(content)
-    asset.json = None
     state.changed(state.repository(repository), state.release(repository, tag))

@@ -211,7 +211,6 @@ async def test_a_digest_that_the_host_tells(world: World) -> None:
     """Other bytes of the same size under the target's own digest are found without reading."""
     asset = world.target.asset(TARGET, "v1", "b.txt")
     asset.content = MemoryContent(b"BYTES")
-    asset.json = None
     world.target.changed(world.target.repository(TARGET), world.target.release(TARGET, "v1"))
     report = await verify(world)
     assert differences(report) == [("v1", "b.txt", "differing")]
@@ -235,7 +234,7 @@ async def test_missing(world: World) -> None:
 async def test_an_upload_that_broke_is_missing(world: World) -> None:
     """What is not complete at the target is no copy."""
     world.target.asset(TARGET, "v1", "a.zip").state = "starter"
-    world.target.release(TARGET, "v1").forget_rendered()
+    world.target.release(TARGET, "v1").json = None
     world.target.changed(world.target.repository(TARGET))
     assert differences(await verify(world)) == [("v1", "a.zip", "missing")]
     assert (await verify(world, repair=True)).status == "ok"
@@ -358,7 +357,7 @@ async def test_names_are_compared_and_not_records(world: World) -> None:
     """Two copies that swapped names differ, whatever the ledger records of their ids."""
     one, other = (world.target.asset(TARGET, "v1", name) for name in ("a.zip", "b.txt"))
     one.name, other.name = other.name, one.name
-    world.target.release(TARGET, "v1").forget_rendered()
+    world.target.release(TARGET, "v1").json = None
     world.target.changed(world.target.repository(TARGET))
     assert differences(await verify(world)) == [
         ("v1", "a.zip", "differing"),
@@ -457,7 +456,7 @@ async def test_what_others_added_is_theirs(world: World) -> None:
     world.target.add_asset(TARGET, "v1", "theirs.txt", "x")
     world.target.add_release(TARGET, "v0", assets={"old.txt": "x"})
     world.target.asset(TARGET, "v1", "a.zip").label = "Another label"
-    world.target.release(TARGET, "v1").forget_rendered()
+    world.target.release(TARGET, "v1").json = None
     world.target.changed(world.target.repository(TARGET))
     report = await verify(world, full=True)
     assert report.status == "ok"

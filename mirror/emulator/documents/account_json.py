@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirror.emulator.documents.shared import Document, dumps, node_id
+from mirror.emulator.documents.shared import Document, node_id
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account, Token
@@ -41,13 +41,6 @@ def account(host: Host, of: Account) -> Document:
         "type": of.type,
         "site_admin": False,
     }
-
-
-def account_json(host: Host, of: Account) -> str:
-    """An account as it appears inside other documents, rendered once."""
-    if of.json is None:
-        of.json = dumps(account(host, of))
-    return of.json
 
 
 def _owned(host: Host, of: Account) -> list[Repository]:

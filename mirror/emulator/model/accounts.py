@@ -17,13 +17,12 @@ def allows(level: Permission, need: Permission) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """A user, an organization or the bot of an App; `json` caches its rendered document."""
+    """A user, an organization or the bot of an App."""
 
     id: int
     login: str
     type: AccountType
     created_at: str
-    json: str | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -127,11 +127,9 @@ class Host(HostOptions):
     def settle(self, addresses: Addresses) -> None:
         """Set the base addresses, and drop documents that show the former ones."""
         self.addresses = addresses
-        for account in self.accounts.values():
-            account.json = None
         for repository in self.repositories.values():
             for release in repository.releases.values():
-                release.forget_rendered()
+                release.json = None
 
     # Repositories by name
 

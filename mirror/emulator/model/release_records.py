@@ -20,7 +20,6 @@ class Asset:
     Attributes:
         created: When it was made, in seconds of the host's clock.
         late: Its upload began when the release was already published.
-        json: Its rendered document, until it changes.
     """
 
     id: int
@@ -35,7 +34,6 @@ class Asset:
     created: float = 0.0
     download_count: int = 0
     late: bool = False
-    json: str | None = None
 
     @property
     def size(self) -> int:
@@ -61,7 +59,7 @@ class Release:
         untagged: The name that addresses of a draft show instead of its tag.
         created: When it was made, in seconds of the host's clock.
         arriving: Names of assets whose upload is in progress.
-        json: Its rendered document, until it changes.
+        json: Its rendered document with its assets, until one of them changes.
     """
 
     id: int
@@ -85,12 +83,6 @@ class Release:
     def asset(self, name: str) -> Asset | None:
         """The asset of that name."""
         return next((asset for asset in self.assets if asset.name == name), None)
-
-    def forget_rendered(self) -> None:
-        """Drop cached documents: its addresses or those of its assets changed."""
-        self.json = None
-        for asset in self.assets:
-            asset.json = None
 
     @property
     def order(self) -> tuple[str, int]:

@@ -68,7 +68,7 @@ class RepositoryHost(AccountHost):
         self.names[new.lower()] = found.id
         self.renamed.pop(new.lower(), None)
         for release in found.releases.values():
-            release.forget_rendered()
+            release.json = None
         self.changed(found)
         return found
 
@@ -146,7 +146,6 @@ class RepositoryHost(AccountHost):
         orphan = repository.published(ref.removeprefix("refs/tags/"))
         if ref.startswith("refs/tags/") and orphan is not None:
             orphan.draft = True
-            orphan.forget_rendered()
         self.changed(repository, orphan)
 
     def run_workflows(self, repository: Repository, event: str, ref: str) -> None:

@@ -148,7 +148,6 @@ class GitHubState(RepositoryHost):
         if latest is not None:
             repository.latest_id = found.id if latest else None
         found.updated_at = self.now()
-        found.forget_rendered()
         self.changed(repository, found)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.release_json import asset_json
+from mirror.emulator.documents.release_json import asset_document
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import not_found, unprocessable
 from mirror.emulator.http.request_body import json_object
@@ -46,7 +46,7 @@ async def list_assets(call: Call) -> Answer:
     return call.page_of(
         [asset for asset in release.assets if asset.id not in lagging],
         f"/repositories/{repository.id}/releases/{release.id}/assets",
-        lambda asset: asset_json(state, repository, release, asset),
+        lambda asset: asset_document(state, repository, release, asset),
     )
 
 
@@ -55,7 +55,7 @@ async def get_asset(call: Call) -> Answer:
     """An asset's document, or its bytes with `Accept: application/octet-stream`."""
     state, found = call.state, _find(call)
     if call.route == "get-asset":
-        return Answer.json(asset_json(state, *found))
+        return Answer.json(asset_document(state, *found))
     repository, release, asset = found
     if asset.state != UPLOADED and state.direct_download:
         raise not_found()
@@ -89,10 +89,9 @@ async def update_asset(call: Call) -> Answer:
     if asked.get("state") in (UPLOADED, "open"):
         asset.state = asked["state"]
     asset.updated_at = call.state.now()
-    asset.json = None
     change = Change("asset-renamed", name, before) if name != before else Change()
     call.state.changed(repository, release, change)
-    return Answer.json(asset_json(call.state, *found))
+    return Answer.json(asset_document(call.state, *found))
 
 
 @routes.route("DELETE", ASSET, "delete-asset")

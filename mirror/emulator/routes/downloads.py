@@ -101,7 +101,7 @@ def bytes_of(call: Call, asset: Asset) -> Answer:
 def count_download(host: Host, release: Release, asset: Asset) -> None:
     """Count a download, which shows in listings and so in their ETags."""
     asset.download_count += 1
-    asset.json = release.json = None
+    release.json = None
     host.touched()
 
 

@@ -132,7 +132,6 @@ def _apply(
         default = "true" if publishing else ""
         _choose_latest(repository, release, str(asked.get("make_latest", default)).lower())
     release.updated_at = state.now()
-    release.forget_rendered()
     repository.releases[release.id] = release
     state.changed(repository, release)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.release_json import release_json, release_with
+from mirror.emulator.documents.release_json import release_document, release_json
 from mirror.emulator.documents.shared import repository_url
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import not_found, unprocessable
@@ -89,7 +89,7 @@ async def get_release(call: Call) -> Answer:
     if not lagging:
         return Answer.json(release_json(call.state, repository, found))
     shown = [asset for asset in found.assets if asset.id not in lagging]
-    return Answer.json(release_with(call.state, repository, found, shown))
+    return Answer.json(release_document(call.state, repository, found, shown))
 
 
 @routes.route("PATCH", f"{RELEASES}/{{release_id}}", "update-release")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mirror.emulator.documents.release_json import asset_json
+from mirror.emulator.documents.release_json import asset_document
 from mirror.emulator.http.answer import Answer
 from mirror.emulator.http.error_responses import (
     ApiError,
@@ -106,4 +106,4 @@ async def upload_asset(call: Call) -> Answer:
             state.changed(repository, release)
     if release.id not in repository.releases:
         raise not_found()
-    return Answer.json(asset_json(state, repository, release, asset), HTTPStatus.CREATED)
+    return Answer.json(asset_document(state, repository, release, asset), HTTPStatus.CREATED)

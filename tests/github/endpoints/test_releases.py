@@ -377,10 +377,7 @@ async def test_a_download_count_is_no_change() -> None:
 
 def _forget(state: GitHubState) -> None:
     """Let the emulator write its JSON anew."""
-    release = state.release("octo/tool", "v1")
-    release.json = None
-    for asset in release.assets:
-        asset.json = None
+    state.release("octo/tool", "v1").json = None
 
 
 async def test_proofs_of_another_repository_are_not_used() -> None:
