@@ -438,8 +438,8 @@ class Host:
         parts = [unquote(part) for part in path.split("/")[3:]]
         if parts == ["meta"]:
             return json_answer(200, {"installed_version": "3.17.2"})
-        if parts == ["user"]:
-            return json_answer(200, {"login": who})
+        if parts in (["user"], ["users", self.repo.split("/")[0]]):
+            return json_answer(200, {"login": who if parts == ["user"] else parts[1]})
         if method == "POST" and parts == ["orgs", self.repo.split("/")[0], "repos"]:
             return self._create_repository(json.loads(body))
         if "/".join(parts[1:3]) != self.repo or not self.exists:

@@ -309,8 +309,7 @@ class _Comparer:
             if keeps == "delete":
                 self._found.extra += extra
             else:
-                names = [" ".join(filter(None, (one.release, one.asset))) for one in extra]
-                self._found.notes += note(text, names)
+                self._found.notes += note(text, [one.place for one in extra])
 
     def _doomed(self, strict: Policy) -> list[Difference]:
         """What a policy deletes, from complete listings."""

@@ -188,7 +188,7 @@ def reason_of(report: RepositoryReport) -> str:
     """What is wrong with a mirror, in one line."""
     found = [item.line for item in report.failures]
     found += [f"{item.failure.line} (quarantined)" for item in report.quarantined]
-    found += [f"{item.release} {item.asset}: {item.kind}" for item in report.differences]
+    found += [f"{item.place}: {item.kind}" for item in report.differences]
     if not found:
         text = f"not tried: {report.stopped}" if report.stopped else "something was left undone"
         found = [*report.warnings[:1]] or [text]

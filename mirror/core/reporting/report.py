@@ -71,6 +71,11 @@ class Difference:
     def __post_init__(self) -> None:
         bound(self, release=MOST_NAMED, asset=MOST_NAMED)
 
+    @property
+    def place(self) -> str:
+        """Release and asset, where it is about one."""
+        return f"{self.release} {self.asset}" if self.asset else self.release
+
     def to_json(self) -> dict[str, str | None]:
         """As it stands in the report document."""
         return {"release": self.release, "asset": self.asset, "kind": self.kind}
