@@ -15,19 +15,20 @@ from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mirror.config import Config
     from mirror.core.clock import Clock
-    from mirror.core.ledger.index import PassRecord
+    from mirror.core.ledger.index import HostRecord, PassRecord
     from mirror.core.reporting.status import MirrorStatus
 
 
 class Overview(NamedTuple):
-    """What the ledger knows: of each mirror, and of the last passes (the newest at the end)."""
+    """What the ledger knows: of each mirror, the last passes (the newest at the end), the hosts."""
 
     statuses: list[MirrorStatus]
     passes: tuple[PassRecord, ...]
+    hosts: Mapping[str, HostRecord]
 
 
 async def read_overview(
@@ -52,4 +53,5 @@ async def read_overview(
     statuses = mirror_statuses(index, rules, patterns)
     if patterns and not statuses:
         raise UsageError(f"nothing matches {', '.join(patterns)}")
-    return Overview(statuses, index.passes)
+    hosts = {name: index.hosts[name] for name in config.hosts if name in index.hosts}
+    return Overview(statuses, index.passes, hosts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mirror.check.results import CheckResult, State, failure
+from mirror.core.reporting.host_notices import expiry_text
 from mirror.core.text.wording import in_words
 from mirror.errors import AuthError, MirrorError, NotFound, Unreachable
 from mirror.github import GitHubClient
@@ -15,13 +15,11 @@ from mirror.github.protocol.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from mirror.core.clock import Clock
     from mirror.github import Answer, AppAuth
     from mirror.sync.context import Endpoint
-
-SOON = timedelta(days=7)
-"""A token that expires within this time is warned of."""
 
 
 def is_down(result: CheckResult) -> bool:
@@ -222,10 +220,6 @@ def expiry_verdict(headers: Mapping[str, str], now: datetime) -> tuple[State, st
     moment = token_expiry(text)
     if moment is None:
         return "unknown", f"the host reports an invalid expiry date: {text[:60]}"
-    left = moment - now
-    if left <= timedelta(0):
-        return "failed", f"the token expired on {moment:%Y-%m-%d}; renew it"
-    said = f"{moment:%Y-%m-%d} (in {in_words(left.total_seconds())})"
-    if left < SOON:
-        return "warning", f"{said}; renew the token"
-    return "ok", said
+    if text := expiry_text(moment, now):
+        return "warning" if moment > now else "failed", f"the token {text}; renew it"
+    return "ok", f"{moment:%Y-%m-%d} (in {in_words((moment - now).total_seconds())})"

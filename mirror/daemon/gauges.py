@@ -39,12 +39,14 @@ class HostState:
         up: Requests are sent to it; ``False`` while it is disabled (a bad token, maintenance).
         limit: The rate limit that it last reported; ``None`` if it never did.
         retried: Requests sent again since the service started.
+        token_expires_at: Seconds since the epoch; 0 where the host told no time.
     """
 
     name: str
     up: bool = True
     limit: Quota | None = None
     retried: int = 0
+    token_expires_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,9 @@ def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:
     reset = ((key, limit.reset if limit else None) for key, limit in limits)
     text = "When the rate limit window ends, by the host's clock."
     yield _gauge("rate_limit_reset_timestamp_seconds", text, labels, reset)
+    expiries = (((host.name,), host.token_expires_at or None) for host in hosts)
+    text = "When the token expires; none where the host does not say."
+    yield _gauge("token_expiry_timestamp_seconds", text, labels, expiries)
     retried = (((host.name,), host.retried) for host in hosts)
     yield _counter("retries", "Requests that were sent again after a failure.", labels, retried)
 

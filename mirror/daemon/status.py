@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from mirror import __version__
+from mirror.core.reporting.host_notices import host_notices, token_expiry
 from mirror.core.reporting.status import mirror_statuses
 from mirror.core.text.wording import count, size
 from mirror.daemon.metrics import HostState, Present
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from mirror.config.model import Host
     from mirror.core.clock import Clock
+    from mirror.core.ledger.index import HostRecord
     from mirror.core.reporting.progress import Progress
     from mirror.core.reporting.status import MirrorStatus
     from mirror.daemon.metrics import Metrics
@@ -192,7 +194,10 @@ class Status:
             running=self._running(),
             # No two mirrors have one target.
             next_run=lambda _, target: self.scheduler.next_run(target.casefold()),
-            notices=[text for text in (rejected, unsaved) if text],
+            notices=[
+                *(text for text in (rejected, unsaved) if text),
+                *host_notices({n: self._record(n) for n in config.hosts}, self.clock.now()),
+            ],
             query=Query.of(query),
         )
 
@@ -215,6 +220,7 @@ class Status:
                     up=client.stopped is None,
                     limit=client.rate_limit,
                     retried=self._retried[name] + client.counts.retried,
+                    token_expires_at=self._record(name).token_expires_at,
                 )
                 for name, client in clients.items()
             ],
@@ -230,7 +236,7 @@ class Status:
 
     def _host(self, name: str) -> HostView:
         client = self.runtime.hosts[name].store.client
-        limit, stopped = client.rate_limit, client.stopped
+        limit, stopped, record = client.rate_limit, client.stopped, self._record(name)
         return HostView(
             name,
             self.runtime.config.hosts[name].address,
@@ -239,7 +245,15 @@ class Status:
             resets_at=_moment(limit.reset) if limit else None,
             paused_until=client.paused_until,
             stopped=str(stopped) if stopped else "",
+            token_expires_at=token_expiry(record),
+            paced_by=record.paced_by,
+            paced_until=_moment(record.paced_until),
         )
+
+    def _record(self, name: str) -> HostRecord:
+        """What is known of a host now."""
+        before = self.runtime.index.hosts.get(name)
+        return self.runtime.hosts[name].store.client.record(before)
 
     def _running(self) -> dict[tuple[str, str], RunningView]:
         now = self.clock.monotonic()
@@ -261,7 +275,7 @@ def _same_host(one: Host | None, other: Host) -> bool:
     return one is not None and (one.address, one.api_url) == (other.address, other.api_url)
 
 
-def _moment(seconds: int | None) -> datetime | None:
+def _moment(seconds: float | None) -> datetime | None:
     """A time that a host sent; ``None`` if it is invalid."""
     try:
         return datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from mirror.core.domain.capabilities import Capabilities
 from mirror.core.retry import LONGEST_WAIT, RetryPolicy
@@ -232,7 +233,9 @@ class GitHubClient:
 
     def record(self, before: HostRecord | None = None) -> HostRecord:
         """What the index keeps of the host."""
-        return self.state.record(self.fingerprint, before)
+        record = self.state.record(self.fingerprint, before)
+        # An App's tokens live for an hour and are renewed without anybody's help.
+        return replace(record, token_expires_at=0.0) if self.app else record
 
     def restore(self, record: HostRecord) -> None:
         """Go on with our limits for the host where an earlier process ended.

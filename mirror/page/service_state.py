@@ -60,6 +60,9 @@ class HostView:
         resets_at: When ``remaining`` is ``limit`` again.
         paused_until: When requests resume after a limit was reached.
         stopped: Why it is disabled for now; empty if it is not.
+        token_expires_at: ``None`` where the host told no time.
+        paced_by: The limit of ours that requests wait for: ``900 points a minute``.
+        paced_until: When that wait ends; ``None`` if there is none.
     """
 
     name: str
@@ -69,3 +72,6 @@ class HostView:
     resets_at: datetime | None = None
     paused_until: datetime | None = None
     stopped: str = ""
+    token_expires_at: datetime | None = None
+    paced_by: str = ""
+    paced_until: datetime | None = None

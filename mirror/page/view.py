@@ -175,6 +175,9 @@ def _host(host: HostView) -> dict[str, Any]:
         "resets_at": _moment(host.resets_at),
         "paused_until": _moment(host.paused_until),
         "stopped": host.stopped or None,
+        "token_expires_at": _moment(host.token_expires_at),
+        "paced_by": host.paced_by or None,
+        "paced_until": _moment(host.paced_until),
     }
 
 

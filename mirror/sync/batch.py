@@ -6,7 +6,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+import structlog
+
+from mirror.core.reporting.host_notices import expiring
 from mirror.core.reporting.report import Report
+from mirror.core.text.timestamps import iso
 from mirror.sync.discovery import discover
 from mirror.sync.mirror_runner import interrupted
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.reporting.report import RepositoryReport
     from mirror.sync.mirror_runner import MirrorRunner
+
+log = structlog.get_logger(__name__)
 
 SAVE_INDEX_EVERY = 10.0
 """Seconds between two saves of the index during a pass. A crash in between costs requests only."""
@@ -116,5 +122,7 @@ class Batch:
         index, hosts = self._context.index, self._runner.hosts
         index.hosts = {n: h.store.client.record(index.hosts.get(n)) for n, h in hosts.items()}
         if ended:
-            self._context.index.remember(self.report().pass_record())
-        await self._context.ledgers.save_index(self._context.index)
+            for name, expires_at in expiring(index.hosts, self._context.clock.now()):
+                log.warning("token.expires_soon", host=name, expires_at=iso(expires_at))
+            index.remember(self.report().pass_record())
+        await self._context.ledgers.save_index(index)

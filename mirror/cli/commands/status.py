@@ -17,6 +17,7 @@ from mirror.cli.options import Json, Patterns
 from mirror.cli.output import print_bytes, print_text
 from mirror.cli.render.status_text import status_tables
 from mirror.cli.render.terminal import show
+from mirror.core.reporting.host_notices import host_json, host_notices
 from mirror.errors import UsageError
 from mirror.overview import read_overview
 
@@ -60,10 +61,14 @@ def status(
     if html is not None:
         _write_page(html, config, overview, now)
     if as_json:
-        document = {"schema": 1, "mirrors": [status.to_json(now) for status in statuses]}
+        document = {
+            "schema": 1,
+            "mirrors": [status.to_json(now) for status in statuses],
+            "hosts": [host_json(name, record) for name, record in overview.hosts.items()],
+        }
         print_text(json.dumps(document, indent=2) + "\n")
     elif html is None:
-        show(*status_tables(statuses, now))
+        show(*status_tables(statuses, now, overview.hosts))
     good = all(status.state == "ok" for status in statuses)
     return exit_status.OK if good else exit_status.FAILED
 
@@ -78,6 +83,7 @@ def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -
             statuses=overview.statuses,
             links={name: host.url for name, host in config.hosts.items() if host.url},
             passes=overview.passes,
+            notices=host_notices(overview.hosts, now),
             version=__version__,
             query=EVERYTHING,
         )

@@ -8,16 +8,18 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mirror.cli.render.tables import STYLES, FittingTable, Grouped, explained, pair, place
+from mirror.core.reporting.host_notices import host_notices, pace
 from mirror.core.reporting.status import proofs_of
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rich.console import RenderableType
 
+    from mirror.core.ledger.index import HostRecord
     from mirror.core.reporting.status import MirrorStatus
 
 
@@ -37,8 +39,12 @@ LONGEST_TAG = 24
 """Maximum characters of a tag in the table."""
 
 
-def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[RenderableType]:
-    """The output of ``status``: a line per mirror, then problems and totals."""
+def status_tables(
+    statuses: Sequence[MirrorStatus],
+    now: datetime,
+    hosts: Mapping[str, HostRecord] | None = None,
+) -> list[RenderableType]:
+    """The output of ``status``: a line per mirror, then problems, totals, and what hosts need."""
     if not statuses:
         return [Text("The ledger has no record of the configured mirrors.")]
     optional = ("Releases", "Assets", "Bytes", "Target checked", "Lag")
@@ -62,6 +68,9 @@ def status_tables(statuses: Sequence[MirrorStatus], now: datetime) -> list[Rende
         them = "it" if assumed == 1 else "them"
         advice = f"{what} assumed, not proven: release-mirror verify --repair downloads and compares {them}"
         parts.append(Text(advice))
+    hosts = hosts or {}
+    parts += [Text(line) for name, host in hosts.items() if (line := pace(name, host, now))]
+    parts += [Text(line, style=STYLES["warning"]) for line in host_notices(hosts, now)]
     return parts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirror.cli.render.status_text import status_tables
-from mirror.core.ledger.index import ProofCounts
+from mirror.core.ledger.index import HostRecord, ProofCounts
 from mirror.core.reporting.status import MirrorStatus
 from support.reports import START, text
 
@@ -38,5 +38,24 @@ def test_status_says_how_to_prove_what_is_assumed(assumed: tuple[int, int], line
         )
         for number, count in enumerate(assumed)
     ]
-    shown = text(status_tables(statuses, START)).splitlines()
+    shown = text(status_tables(statuses, START, {})).splitlines()
     assert [part.strip() for part in shown if "assumed" in part] == ([line] if line else [])
+
+
+def test_status_tells_what_hosts_need() -> None:
+    """A limit that a pass waits for now, and a token that expires within a week."""
+    at = START.timestamp()
+    hosts = {
+        "github": HostRecord(token_expires_at=at + 8 * 86400),
+        "other": HostRecord(token_expires_at=at - 86400),
+        "target": HostRecord(
+            token_expires_at=at + 3 * 86400, paced_by="500 writes an hour", paced_until=at + 60
+        ),
+    }
+    never = MirrorStatus("github:o/a", "m/a", "never", None, 0, 0, 0, None, (), ())
+    shown = text(status_tables([never], START, hosts)).splitlines()
+    assert [line.strip() for line in shown[-3:]] == [
+        "paced: 500 writes an hour on target, ready again in 1 min",
+        "The token of other expired on 2026-11-20: renew it.",
+        "The token of target expires on 2026-11-24, in 3 days: renew it.",
+    ]
