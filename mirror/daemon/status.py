@@ -136,7 +136,7 @@ class Status:
     def line(self) -> str:
         """A summary in one line, for ``systemctl status``."""
         states = Counter(status.state for status in self.statuses())
-        parts = [f"{count(sum(states.values()), 'mirror')}: {states['ok']} up to date"]
+        parts = [f"{count(sum(states.values()), 'mirror')}: {states['ok']} healthy"]
         if states["failed"]:
             parts.append(f"{states['failed']} failed")
         if states["never"]:

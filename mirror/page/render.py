@@ -27,7 +27,7 @@ _MOMENT = Markup('<time datetime="{}" title="{}">{}</time>')
 _ICON = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>')
 
 STATE_NAMES = {
-    "ok": "Up to date",
+    "ok": "Healthy",
     "failed": "Failed",
     "never": "Never synced",
     "running": "Running",
@@ -143,7 +143,10 @@ def _moments(now: datetime) -> Callable[[str], Markup]:
     @cache
     def moment(text: str) -> Markup:
         """``3 min ago``, or ``in 3 min``; the exact time is its title."""
-        at = datetime.fromisoformat(text)
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:  # somebody edited the ledger
+            return Markup("{}").format(clean(text))
         said = f"in {_short((at - now).total_seconds())}" if at > now else age(at, now)
         return _MOMENT.format(text, _absolute(text), said)
 

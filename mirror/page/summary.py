@@ -69,7 +69,7 @@ def _headline(mirrors: int, states: Counter[str], late: int) -> tuple[str, str]:
         return "never", _share(never, mirrors, "has never synced", "have never synced")
     if late:
         return "behind", _share(late, mirrors, "is behind", "are behind")
-    return "ok", _share(mirrors, mirrors, "is up to date", "are up to date")
+    return "ok", _share(mirrors, mirrors, "is healthy", "are healthy")
 
 
 def _share(some: int, mirrors: int, one: str, many: str) -> str:

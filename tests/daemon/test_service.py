@@ -258,7 +258,7 @@ async def test_the_service_manager_is_told_everything(tmp_path: Path) -> None:
         await manager.message("READY=1")
         await manager.message("WATCHDOG=1", 2)
         await running.event("release.published")
-        await manager.message("STATUS=1 mirror: 1 up to date")
+        await manager.message("STATUS=1 mirror: 1 healthy")
         running.signal(signal.SIGHUP)
         await manager.message("READY=1", 2)
         running.signal(signal.SIGTERM)

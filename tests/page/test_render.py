@@ -155,12 +155,13 @@ def test_it_says_what_there_is_to_say() -> None:
     text = " ".join(read(busy()).text.split())
     for words in (
         "2 of 14 mirrors have failed; the largest lag is 3 hours.",
-        "the target answered 502",
+        "the whole mirror: the target answered 502 → nothing to do: it is tried again by itself",
+        "next attempt in 2 h",
         "v1.0.0 empty.bin: 0 bytes: never taken since 2026-11-20T04:00:00Z",
         "an asset changed under its name: replaced",
         "120.0 MB of 500.0 MB · 24.0 MB/s · 16 s left",
         "4,312 of 5,000 requests left, resets in 31 min",
-        "github:octo/moving to mirrors/moving Up to date Running",
+        "github:octo/moving to mirrors/moving Healthy Running",
         "3 h and growing",
         "Running · next pass in 4 min",
         "30 passes, the newest at the right; 5 with failures",

@@ -28,8 +28,8 @@ ENDED = "the last pass ended 14 minutes ago"
     ("statuses", "state", "text"),
     [
         ([], "empty", f"No mirrors yet; {ENDED}."),
-        ([a_status()], "ok", f"The mirror is up to date; {ENDED}."),
-        ([a_status("o/a"), a_status("o/b")], "ok", f"All 2 mirrors are up to date; {ENDED}."),
+        ([a_status()], "ok", f"The mirror is healthy; {ENDED}."),
+        ([a_status("o/a"), a_status("o/b")], "ok", f"All 2 mirrors are healthy; {ENDED}."),
         (
             [a_status(), failed()],
             "failed",
@@ -49,7 +49,7 @@ ENDED = "the last pass ended 14 minutes ago"
         (
             [a_status(f"o/{n}") for n in range(1234)],
             "ok",
-            f"All 1,234 mirrors are up to date; {ENDED}.",
+            f"All 1,234 mirrors are healthy; {ENDED}.",
         ),
     ],
 )

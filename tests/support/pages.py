@@ -9,6 +9,7 @@ from typing import Any
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import NO_PROOF, PassRecord, ProofCounts
 from mirror.core.reporting.status import MirrorStatus
+from mirror.core.text.timestamps import iso
 from mirror.page import (
     HostView,
     Query,
@@ -61,9 +62,8 @@ def a_status(name: str = "octo/tool", **facts: Any) -> MirrorStatus:
 def failed(name: str = "octo/broken", error: str = "the target answered 502") -> MirrorStatus:
     """A mirror whose newest release is three hours late."""
     newest = NOW - timedelta(hours=3)
-    return a_status(
-        name, state="failed", failure=Failure("unavailable", error), newest=newest, visible=None
-    )
+    failure = Failure("unavailable", error, next_attempt=iso(NOW + timedelta(hours=2)))
+    return a_status(name, state="failed", failure=failure, newest=newest, visible=None)
 
 
 def never(name: str = "octo/new") -> MirrorStatus:

@@ -88,10 +88,8 @@ def _troubles(statuses: Sequence[MirrorStatus]) -> list[RenderableType]:
     failed, kept, warned = Grouped(), Grouped(), Grouped()
     for item in statuses:
         mirror = item.source, item.target
-        for failure in dict.fromkeys((*filter(None, [item.failure]), *item.failures)):
-            if not failure.final:
-                where = place(*mirror, failure.release, failure.asset)
-                failed.add(where, *explained(failure))
+        for failure in item.standing:
+            failed.add(place(*mirror, failure.release, failure.asset), *explained(failure))
         for quarantined in item.quarantined:
             since = Text(f" (since {clean(quarantined.since)[:10]})", style="not bold dim")
             where = place(*mirror, quarantined.release, quarantined.asset).append_text(since)

@@ -64,6 +64,12 @@ class MirrorStatus:
             return self.failure.state
         return "quarantined" if self.quarantined else self.state
 
+    @property
+    def standing(self) -> tuple[Failure, ...]:
+        """What failed when it was last tried, the mirror itself first; no quarantined items."""
+        found = dict.fromkeys((*filter(None, [self.failure]), *self.failures))
+        return tuple(failure for failure in found if not failure.final)
+
     def lag(self, now: datetime) -> timedelta | None:
         """How long the newest release took to be seen at the target; it grows while it is not.
 
@@ -93,11 +99,17 @@ class MirrorStatus:
             "lag_seconds": int(lag.total_seconds()) if lag is not None else None,
             "error": self.failure.line if self.failure else None,
             "kind": self.failure.kind if self.failure else None,
+            "advice": self.failure.advice if self.failure else None,
             "next_attempt": self.failure.next_attempt if self.failure else None,
-            "failures": [item.to_json() for item in self.failures],
-            "quarantined": [item.to_json() for item in self.quarantined],
+            "failures": [item.to_json() | _explained(item) for item in self.standing],
+            "quarantined": [item.to_json() | _explained(item.failure) for item in self.quarantined],
             "warnings": list(self.warnings),
         }
+
+
+def _explained(failure: Failure) -> dict[str, str]:
+    """What happened and what helps, apart: ``error`` holds both where the advice is a special one."""
+    return {"reason": failure.sentence, "advice": failure.advice}
 
 
 def proofs_of(statuses: Iterable[MirrorStatus]) -> ProofCounts:

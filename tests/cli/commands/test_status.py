@@ -32,7 +32,7 @@ async def test_a_file_after_a_pass(world: World, tmp_path: Path) -> None:
     assert (done.status, done.out, done.err) == (0, "", "")
     page = file.read_text("utf-8")
     assert page.startswith("<!doctype html>")
-    assert "The mirror is up to date" in page
+    assert "The mirror is healthy" in page
     assert "the last pass ended just now" in page
     assert f'href="{world.source_host.url}/octo/tool"' in page
     assert f'href="{world.target_host.url}/mirrors/tool"' in page
