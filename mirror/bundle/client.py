@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CAPABILITIES = Capabilities(
     make_latest=False,
+    immutable_releases=False,
     max_asset_size=None,
     max_assets=None,
     empty_assets=True,

@@ -22,6 +22,8 @@ class Capabilities:
         version: Of a GitHub Enterprise Server; ``None`` on github.com and GHE.com.
         make_latest: It takes ``make_latest`` (GitHub Enterprise Server 3.8 and newer); before,
             the latest release follows from dates alone.
+        immutable_releases: It may have releases that never change (GitHub Enterprise Server 3.20 and
+            newer, github.com, GHE.com).
         max_asset_size: In bytes, inclusive; ``None`` where only the server knows.
         max_assets: Of one release; ``None`` where only the server knows.
         empty_assets: It takes assets of 0 bytes.
@@ -31,6 +33,7 @@ class Capabilities:
 
     version: tuple[int, ...] | None = None
     make_latest: bool = True
+    immutable_releases: bool = True
     max_asset_size: int | None = GIB_2
     max_assets: int | None = 1000
     empty_assets: bool = False
@@ -47,7 +50,8 @@ class Capabilities:
                 ``None`` for github.com and GHE.com, which have neither. A text without
                 a version is a server of unknown, hence old, age.
 
-        Source: GitHub's OpenAPI descriptions of GitHub Enterprise Server 3.0 to 3.19.
+        Source: GitHub's OpenAPI descriptions of GitHub Enterprise Server 3.0 to 3.19, and
+        https://github.com/github/docs/blob/main/data/features/immutable-releases.yml
         """
         if installed_version is None:
             return cls()
@@ -56,6 +60,7 @@ class Capabilities:
         return cls(
             version=version,
             make_latest=version >= (3, 8),
+            immutable_releases=version >= (3, 20),
             max_asset_size=None,
             max_assets=None,
         )

@@ -33,6 +33,7 @@ from mirror.core.text.body import description, readme
 from mirror.core.text.timestamps import iso
 
 if TYPE_CHECKING:
+    from mirror.core.domain.capabilities import Capabilities
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.domain.source_archives import SourceArchive
@@ -89,7 +90,7 @@ class _Planner:
         circumstances: PlanContext,
     ) -> None:
         self._source = source
-        self._target = target
+        self._target = target = _changeable(target, circumstances.capabilities)
         self._ledger = ledger
         self._policy = policy
         self._about = circumstances
@@ -129,7 +130,7 @@ class _Planner:
                 f"{count} {'tag points to a placeholder commit' if count == 1 else 'tags point to placeholder commits'},"
                 " because the target does not have the source's commits"
             )
-        draft.notes.extend(_of_immutable_releases(draft))
+        draft.notes.extend(_of_immutable_releases(draft, self._about.capabilities))
         create = None
         # Made by a run that was cut off before the first commit; another's is left as it is.
         target = self._target
@@ -402,7 +403,15 @@ def _finish(
     return None if held or release.draft else texts.publication(release)
 
 
-def _of_immutable_releases(draft: _Draft) -> list[str]:
+def _changeable(target: Snapshot | None, limits: Capabilities) -> Snapshot | None:
+    """A target that only stores whether its source is immutable can change its own copies."""
+    if target is None or limits.immutable_releases:
+        return target
+    releases = (replace(r, immutable=False) if r.immutable else r for r in target.releases)
+    return replace(target, releases=tuple(releases))
+
+
+def _of_immutable_releases(draft: _Draft, limits: Capabilities) -> list[str]:
     """Notes: nothing is wrong, but a change of these releases cannot be mirrored, or can happen."""
     notes = []
     if draft.frozen:
@@ -412,8 +421,13 @@ def _of_immutable_releases(draft: _Draft) -> list[str]:
         )
     if draft.not_frozen:
         notes.append(
-            f"{_releases(draft.not_frozen)} immutable at the source; the copies are immutable only if"
-            " immutable releases are enabled for the target repository"
+            f"{_releases(draft.not_frozen)} immutable at the source; "
+            + (
+                "the copies are immutable only if immutable releases are enabled for the target"
+                " repository"
+                if limits.immutable_releases
+                else "the target has no immutable releases"
+            )
         )
     return notes
 

@@ -81,7 +81,9 @@ class Texts:
         """
         if not self._lacks_latest(release, copy):
             return False
-        return not self._about.capabilities.make_latest or instead == (self._latest_here or 0)
+        limits = self._about.capabilities
+        by_date = limits.version is not None and not limits.make_latest
+        return by_date or instead == (self._latest_here or 0)
 
     def _lacks_latest(self, release: Release, copy: Release) -> bool:
         return release.id == self._latest and copy.id != self._latest_here

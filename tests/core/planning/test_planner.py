@@ -409,7 +409,7 @@ def test_latest_follows() -> None:
 
 def test_an_old_server_is_not_asked_for_latest() -> None:
     """A server before 3.8 does not know ``make_latest``."""
-    old = about(make_latest=False)
+    old = about(version=(3, 7), make_latest=False)
     assert "make_latest" not in fields(planned(a_source(V1), a_target(), circumstances=old))
     work = planned(a_source(V1), a_target(COPY), a_ledger(RECORD), circumstances=old)
     assert replace(work, notes=()) == Plan()
@@ -572,6 +572,16 @@ def test_an_immutable_release_takes_no_assets() -> None:
     assert names(work) == ["update-release"]
     assert "immutable" in errors(work)[0]
     assert work.obstacles[0].final
+
+
+def test_a_bundle_only_stores_that_a_source_is_immutable() -> None:
+    """Its own copies can change: what is missing is stored, what is deselected is deleted."""
+    copy = replace(COPY, assets=(COPIES[0],), immutable=True)
+    ledger = a_ledger(a_record(V1, copy, RECORD.assets[71]))
+    bundle = about(immutable_releases=False)
+    work = planned(a_source(V1), a_target(copy), ledger, circumstances=bundle)
+    assert "upload-asset" in names(work)
+    assert errors(work) == []
 
 
 # -- quarantine ------------------------------------------------------------------------------------
