@@ -108,7 +108,9 @@ This page is generated from the settings model.
 
 _HOSTS = """\
 `[target]` is the host that releases are written to. Each `[sources.NAME]` is a host that releases
-are read from, under a name of your choice. Both have the same keys."""
+are read from, under a name of your choice. Both have the same keys. A [bundle](bundle.md), a directory,
+can take the place of a host: with `bundle`, no other key is allowed but `sign_with` and
+`allowed_signers`."""
 _MIRRORS = """\
 Each `[[mirrors]]` table defines one mirror. `[defaults]` accepts the same keys except `source`,
 `from` and `target`, and applies to every mirror. Nested tables are merged key by key; a mirror's

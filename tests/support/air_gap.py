@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -163,7 +164,7 @@ class AirGap:
                 "tags": tags,
                 "releases": {
                     (release["tag_name"], release["draft"]): {
-                        "text": (release["name"], release["body"], release["prerelease"]),
+                        "text": (release["name"], unmarked(release["body"]), release["prerelease"]),
                         "assets": {
                             asset["name"]: (
                                 asset["label"], asset["content_type"], asset["state"],
@@ -190,3 +191,8 @@ class AirGap:
         """What is in the staging area beside its lock."""
         staging = self.bundle / "staging"
         return [str(p.relative_to(staging)) for p in staging.rglob("*") if p.name != "lock"]
+
+
+def unmarked(body: str | None) -> str:
+    """A draft's text without the mark of its source, which is another one for a bundle."""
+    return re.sub(r"\n*<!-- release-mirror \S+ -->", "", body or "")
