@@ -68,7 +68,7 @@ class StagedRelease(Struct):
             body=self.body,
             draft=self.draft,
             prerelease=self.prerelease,
-            assets=tuple(_copy(number, asset) for number, asset in self.assets.items()),
+            assets=tuple(as_copy(_asset(asset), n) for n, asset in self.assets.items()),
         )
 
 
@@ -326,5 +326,6 @@ def _asset(document: AssetDocument) -> Asset:
     )
 
 
-def _copy(number: int, document: AssetDocument) -> Asset:
-    return replace(_asset(document), id=number)
+def as_copy(asset: Asset, number: int) -> Asset:
+    """An asset as the writer is shown it: the dates are the source's, and say nothing of the copy."""
+    return replace(asset, id=number, created_at=None, updated_at=None)

@@ -14,7 +14,7 @@ import msgspec
 
 from mirror.bundle.directory import on_disk
 from mirror.bundle.reader import BundleReader
-from mirror.bundle.staging import Staging, stored_id
+from mirror.bundle.staging import Staging, as_copy, stored_id
 from mirror.core.domain.release import Repository
 from mirror.core.host import Listing
 from mirror.errors import BundleError, NotFound, ShortRead
@@ -262,7 +262,7 @@ class BundleWriter(BundleReader):
             staged = staging.releases[release]
             number = staging.add(staged, asset)
         await self._save(staging, staged, every=SAVE_EVERY)
-        return replace(asset, id=number)
+        return as_copy(asset, number)
 
     async def _save(self, staging: Staging, release: StagedRelease, *, every: float = 0.0) -> None:
         """Keep a release for the next run, if the last time is so many seconds ago."""
