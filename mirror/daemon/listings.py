@@ -157,7 +157,8 @@ class Listings:
         listing.running = listing.task = None
         if found.failed and workload.gates[listing.source].stopped:
             for one in request.clients:
-                one.end_listing(key, found.failed)
+                one.listed.append(found.requests)
+                one.end_listing(key, found.failed, workload.gates[listing.source].stopped)
             # Once more, when it is open.
             listing.waiting = request.without_clients().merged(listing.waiting)
         else:

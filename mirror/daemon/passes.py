@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import matches_source
+from mirror.core.failure import Failure
 from mirror.core.reporting.report import RequestCount
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import Observer, RepositoryReport
+    from mirror.errors import MirrorError
 
 
 Answer = Literal["queued", "running", "busy", "held"]
@@ -172,10 +174,30 @@ class Pass:
         else:
             self.busy += count
 
-    def end_run(self, key: str, report: RepositoryReport) -> None:
-        """Record the end of a mirror's run."""
+    def end_run(
+        self, key: str, report: RepositoryReport, disabled: MirrorError | None = None
+    ) -> None:
+        """Record the end of a mirror's run.
+
+        Args:
+            key: The mirror's.
+            report: Of the run.
+            disabled: Why a host of the mirror is disabled. A client is told once, also where the
+                host was disabled before it came.
+        """
         self.awaited.discard(key)
-        self.reports.append(report)
+        self.reports.append(self._explained(report, disabled))
+
+    def _explained(
+        self, report: RepositoryReport, disabled: MirrorError | None
+    ) -> RepositoryReport:
+        if not (self.client and report.stopped and disabled):
+            return report
+        failure = Failure.of(disabled, "sync")
+        told = (known.detail for one in self.reports for known in one.failures)
+        if failure.detail in told:
+            return report
+        return replace(report, failures=(*report.failures, failure), warnings=())
 
     @property
     def requests(self) -> dict[str, RequestCount]:
@@ -186,13 +208,18 @@ class Pass:
                 sums[host] = sums.get(host, RequestCount()).plus(count)
         return sums
 
-    def end_listing(self, key: str, failed: Iterable[RepositoryReport]) -> None:
+    def end_listing(
+        self,
+        key: str,
+        failed: Iterable[RepositoryReport],
+        disabled: MirrorError | None = None,
+    ) -> None:
         """Record the end of a listing; several listings may report one failure."""
         self.awaited.discard(key)
         self.listings.add(key)
-        self.reports += [
-            report for report in failed if report not in self.reports and self._reports(report)
-        ]
+        for report in failed:
+            if report not in self.reports and self._reports(report):
+                self.reports.append(self._explained(report, disabled))
 
     def _reports(self, report: RepositoryReport) -> bool:
         """Whether what could not be listed or mirrored is about its mirrors."""

@@ -326,12 +326,13 @@ class Scheduler:
             if key in self._listings:
                 if error := stopped.get(self._listings.source(key)):
                     for one in self._listings.give_up(key):
-                        one.end_listing(key, [not_tried(f"{key}/*", None, error)])
+                        one.end_listing(key, [not_tried(f"{key}/*", None, error)], error)
             elif (job := self.queue.get(key)) and key not in self.queue.running:
                 mirror = job.mirror
                 if error := stopped.get(mirror.source_name) or stopped.get("target"):
                     for one in self.queue.give_up(key):
-                        one.end_run(key, not_tried(mirror.name, str(mirror.target), error))
+                        report = not_tried(mirror.name, str(mirror.target), error)
+                        one.end_run(key, report, error)
 
     def _interrupt_clients(self) -> None:
         """Tell clients what is not begun any more."""
@@ -387,12 +388,12 @@ class Scheduler:
             log.exception("mirror.crashed", source=mirror.name)
             report = crashed(mirror, error)
         gates = workload.gates[mirror.source_name], workload.gates["target"]
-        failed = report.status == "failed" and any(gate.stopped for gate in gates)
-        host_stopped = bool(report.stopped) or failed
+        disabled = next((gate.stopped for gate in gates if gate.stopped), None)
+        host_stopped = bool(report.stopped or (report.status == "failed" and disabled))
         self._tell(self._on_session, report, self._clock.monotonic() - run.since)
         done = self.queue.end(run, host_stopped=host_stopped)
         for one in run.request.passes if done else run.request.clients:
-            one.end_run(mirror.key, report)
+            one.end_run(mirror.key, report, disabled)
         self._wake.set()
 
     def _end_passes(self) -> None:

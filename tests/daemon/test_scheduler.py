@@ -768,6 +768,8 @@ async def test_a_client_does_not_wait_for_a_host_that_is_disabled() -> None:
         await it.pass_by(2)
         assert outcome(opened) == {f"github:owner/{name}": "failed" for name in "abc"}
         assert len(workload.sessions) == 2  # one for the timetable, one for the client
+        told = [failure.detail for report in opened.reports for failure in report.failures]
+        assert told == ["503 maintenance"]  # the reason, once
         down = False
         await it.pass_by(100)
         assert len({session.key for session in workload.sessions}) == 3
