@@ -57,9 +57,7 @@ def test_help_fits_80_columns(command: str) -> None:
     assert ("--config" in done.stdout) == reads_a_file
 
 
-@pytest.mark.parametrize(
-    "arguments", ["--version", "--help", "completion bash", "schema", "status", "trigger"]
-)
+@pytest.mark.parametrize("arguments", ["--version", "--help", "schema", "status", "trigger"])
 def test_what_is_quick_loads_no_http_client(arguments: str, tmp_path: Path) -> None:
     """Nothing that only other commands need is imported: help loads neither settings nor logs."""
     code = f"""
