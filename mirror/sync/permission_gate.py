@@ -31,13 +31,9 @@ class PermissionGate:
     more is sent: neither a second request nor another release would fare better, and hosts count
     refusals. What was not sent is tried in the next pass. Where some releases are refused and others
     are not, the plan has those that were refused come last (:meth:`begin_again`).
-
-    Args:
-        host: The target's configured name, for messages.
     """
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self) -> None:
         self._refusal: MirrorError | None = None
         self._begun = False
         self._answered = asyncio.Event()
@@ -49,9 +45,7 @@ class PermissionGate:
             NotTried: A write of this mirror was refused.
         """
         if self._refusal is not None:
-            raise NotTried(
-                f"{self._host} refused an earlier request of this mirror", kind=self._refusal.kind
-            )
+            raise NotTried("an earlier request of this mirror was refused", kind=self._refusal.kind)
 
     def begin_again(self) -> None:
         """Let the next write go alone again: it is one of those that were refused before."""

@@ -10,10 +10,11 @@ from mirror.core.execution.outcome import Outcome
 from mirror.core.failure import Failure
 from mirror.core.ledger.backoff import with_next_attempts
 from mirror.core.reporting.report import ActionReport, RepositoryReport, Status
+from mirror.core.text.wording import count
 from mirror.errors import NotTried
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import Action, Plan
@@ -132,7 +133,7 @@ class Results:
         quarantined = tuple(entry.report() for entry in ledger.quarantined.values())
         failures = tuple(self.failures())
         status: Status = "ok"
-        later = Counter(outcome.later for outcome in self._outcomes if outcome.later)
+        later = [outcome for outcome in self._outcomes if outcome.later]
         if self.interrupted:
             status = "interrupted"
         elif failures or quarantined or later or self.unfinished:
@@ -145,7 +146,7 @@ class Results:
             if outcome.warning
         )
         warnings = (*self._plan.warnings, *self._plan.news, *told)
-        warnings += tuple(_not_tried(count, reason) for reason, count in later.items())
+        warnings += tuple(_not_tried(later))
         if self.stopped:
             warnings += (f"not finished: {self.stopped.detail}",)
         return RepositoryReport(
@@ -188,8 +189,12 @@ def planned_report(
     )
 
 
-def _not_tried(count: int, reason: str) -> str:
-    return f"not tried: {count} {'asset' if count == 1 else 'assets'}: {reason}"
+def _not_tried(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """What was left to the next pass, for each reason."""
+    for reason in dict.fromkeys(outcome.later for outcome in outcomes):
+        actions = [outcome.action for outcome in outcomes if outcome.later == reason]
+        noun = "asset" if all(map(moves_bytes, actions)) else "action"
+        yield f"not tried: {count(len(actions), noun)}: {reason}"
 
 
 def _action_report(outcome: Outcome) -> ActionReport:

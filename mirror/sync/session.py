@@ -354,7 +354,7 @@ class Session:
             results.add(outcome)
             journal.done(outcome)
 
-        gate = PermissionGate(self._target.name)
+        gate = PermissionGate()
         mirror = MirrorContext(self._mirror, self._source, self._target, context, gate)
         copier = AssetCopier(mirror, AssetDownloader(mirror, await self._archive_limit()))
         branch = target.repository.default_branch if target else ""

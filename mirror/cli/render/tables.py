@@ -165,7 +165,8 @@ def problems(report: Report, *, quarantined: bool = True) -> list[RenderableType
     return [
         *failed.parts("Failed", STYLES["failed"]),
         *kept.parts(
-            "Quarantined: retried when it or the settings change, at each audit, and with --full",
+            "Quarantined: retried when it or the settings change, at each audit, and by sync --full"
+            " (trigger --full where the daemon runs)",
             "yellow",
         ),
         *warnings.parts("Warnings", "yellow", LONGEST_WARNINGS),
