@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-_LOG = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
@@ -228,7 +228,7 @@ class FileLedgerStore(LedgerStore):
             if self._held:
                 await unbroken(self._set_aside, path, str(error))
             else:
-                _LOG.warning("ledger.unreadable", path=str(path), reason=str(error))
+                log.warning("ledger.unreadable", path=str(path), reason=str(error))
             return None
 
     def _read(self, path: Path, parse: Callable[[bytes], T]) -> T | None:
@@ -289,7 +289,7 @@ class FileLedgerStore(LedgerStore):
                     break
             self._files.rename(path, aside)
             self._files.sync_directory(path.parent)
-        _LOG.warning("ledger.set_aside", path=str(path), aside=str(aside), reason=reason)
+        log.warning("ledger.set_aside", path=str(path), aside=str(aside), reason=reason)
 
     def _sweep(self) -> None:
         """Remove the temporary files of killed runs; only the lock's holder writes any."""
