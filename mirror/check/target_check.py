@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.check.results import CheckResult, ask_each, failure
-from mirror.core.text.wording import count
 from mirror.errors import AuthError, MirrorError, NotFound
 from mirror.github.answers import Membership, Owner, RepositoryAnswer
 
@@ -189,4 +188,4 @@ def membership_verdict(membership: Membership, login: str) -> tuple[State, str]:
 
 def more_than(looked: int, total: int) -> str:
     """What was left out, for the end of a sentence; empty for nothing."""
-    return f"; {count(total - looked, 'more')} not looked at" if total > looked else ""
+    return f"; {total - looked:,} more not looked at" if total > looked else ""

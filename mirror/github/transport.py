@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 API_VERSION = "2022-11-28"
 """The REST API's version that github.com and GHE.com are asked for.
 
-GitHub Enterprise Server responds with 400 to a version that it does not know, so none is sent there.
+GitHub Enterprise Server responds with 400 to a version that it does not know (it has one since 3.9,
+and 2026-03-10 since 3.21) and with 410 to one that it has dropped, so none is sent there: it uses its
+default, and what differs between the versions is nothing that is used here.
 Source: https://docs.github.com/rest/about-the-rest-api/api-versions
 """
 

@@ -247,7 +247,10 @@ def test_a_source_with_two_targets_is_told_for_each() -> None:
 def test_hosts_are_told_as_they_are_now() -> None:
     """A server without rate limits has no series of them: absent is not 0."""
     limit = RateLimit(limit=5000, remaining=0, reset=1795000000)
-    hosts = (HostState("github", limit=limit, retried=7), HostState("target", up=False))
+    hosts = (
+        HostState("github", limit=limit, retried=7, token_expires_at=1796000000.0),
+        HostState("target", up=False),
+    )
     found = read(Metrics("1"), hosts=hosts)
     assert of(found, "host_up", host="github") == 1
     assert of(found, "host_up", host="target") == 0
@@ -256,6 +259,8 @@ def test_hosts_are_told_as_they_are_now() -> None:
     assert of(found, "rate_limit_reset_timestamp_seconds", host="github") == 1795000000
     assert of(found, "rate_limit_remaining", host="target") is None
     assert of(found, "retries_total", host="github") == 7
+    assert of(found, "token_expiry_timestamp_seconds", host="github") == 1796000000
+    assert of(found, "token_expiry_timestamp_seconds", host="target") is None
 
 
 def test_the_service_is_told_as_it_is_now() -> None:

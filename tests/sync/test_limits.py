@@ -7,8 +7,10 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import structlog
 
 from mirror.emulator import GitHubState
+from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import PatientClock
 from support.seed import EVERYTHING
 from support.world import World
@@ -168,3 +170,38 @@ async def test_as_the_target(tmp_path: Path) -> None:
     assert report.status == "ok"
     assert used.refused == 0
     assert used.seconds <= used.demanded * 1.05 + 1
+
+
+async def test_a_run_goes_on_with_the_limits_of_the_last_one(tmp_path: Path) -> None:
+    """Cron starts a process every few minutes: together they write no more in any hour.
+
+    A reload and a restart are the same: the index tells the counts.
+    """
+    async with World(tmp_path, mirrors(2)) as world:
+        world.target_limits = "writes_per_hour = 8\n"
+        world.write_config()
+        world.target.add_organization("octo")
+        fill(world.source, 2)
+        assert (await world.sync("octo/tool-0")).status == "ok"
+        assert world.clock.seconds < 60
+        world.clock.advance(300)
+        assert (await world.sync("octo/tool-1")).status == "ok"
+        writes = [r.time for r in world.target.requests if r.method in {"POST", "PUT", "PATCH"}]
+    assert len(writes) == 16
+    assert all(later - earlier >= 3600 for earlier, later in zip(writes, writes[8:], strict=False))
+
+
+async def test_the_index_remembers_when_a_token_expires(tmp_path: Path) -> None:
+    """As the host last said; a pass in which it was not asked forgets nothing."""
+    async with World(tmp_path, mirrors(1)) as world:
+        fill(world.source, 1)
+        world.target.add_organization("octo")
+        (token,) = world.target.tokens.values()
+        token.expires = "2026-11-25 09:00:00 UTC"
+        with structlog.testing.capture_logs() as logs:
+            await world.sync()
+        told = [(line["host"], line["expires_at"]) for line in logs if "token" in line["event"]]
+        assert told == [("target", "2026-11-25T09:00:00Z")]
+        index = await FileLedgerStore(world.ledger, world.clock).load_index()
+        assert index.hosts["target"].token_expires_at == 1795597200
+        assert index.hosts["github"].token_expires_at == 0

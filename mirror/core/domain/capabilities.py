@@ -50,7 +50,8 @@ class Capabilities:
                 ``None`` for github.com and GHE.com, which have neither. A text without
                 a version is a server of unknown, hence old, age.
 
-        Source: GitHub's OpenAPI descriptions of GitHub Enterprise Server 3.0 to 3.19, and
+        Source: GitHub's OpenAPI descriptions of GitHub Enterprise Server 3.0 to 3.19, the release
+        notes of 3.20 to 3.22, and
         https://github.com/github/docs/blob/main/data/features/immutable-releases.yml
         """
         if installed_version is None:

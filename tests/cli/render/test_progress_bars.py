@@ -93,3 +93,13 @@ def test_it_fits(width: int) -> None:
     assert lines[-1].strip() == "and 5 more"
     assert all(cell_len(line) <= width for line in lines)
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_paced_pass_explains_itself() -> None:
+    """Which limit requests wait for, and for how long; nothing once the wait is over."""
+    time = Time()
+    progress = begun(time, 0)
+    progress.paced("github.com", "900 points a minute", 12.0)
+    assert "paced: 900 points a minute on github.com, ready again in 12 s" in shown(progress, 100.0)
+    assert "paced: 900 points a minute on github.com, ready again in 3 s" in shown(progress, 109.2)
+    assert not [line for line in shown(progress, 114.0) if "paced" in line]

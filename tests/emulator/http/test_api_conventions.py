@@ -45,7 +45,8 @@ async def test_api_versions(start: Callable[..., Any]) -> None:
     refused = await new.get(REPO, **asked)
     assert refused.status == 400
     assert "is not a supported version" in refused.json["message"]
-    assert (await (await start(kind="github")).get(REPO, **asked)).status == 200
+    for options in ({"kind": "github"}, {"version": "3.21"}, {"version": "3.22"}):
+        assert (await (await start(**options)).get(REPO, **asked)).status == 200
 
 
 async def test_a_user_agent_is_required(host: Any) -> None:
