@@ -77,12 +77,9 @@ class Session:
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
-        if self._is_delayed():
-            return self._unchanged(None)
         listing = await self._list_source()
-        if listing.unchanged:
-            await self._prove_target()
-            return self._unchanged(listing)
+        if listing is None or listing.unchanged:
+            return await self._unchanged(listing)
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._read_state(listing, write=True)
@@ -98,12 +95,9 @@ class Session:
 
     async def preview(self) -> RepositoryReport:
         """Report what :meth:`sync` would do; nothing is written."""
-        if self._is_delayed():
-            return self._unchanged(None)
         listing = await self._list_source()
-        if listing.unchanged:
-            await self._prove_target()
-            return self._unchanged(listing)
+        if listing is None or listing.unchanged:
+            return await self._unchanged(listing)
         source, target, ledger = await self._read_state(listing, write=False)
         work = await self._plan_pass(source, target, ledger)
         if failure := await self._missing_owner(work):
@@ -188,13 +182,22 @@ class Session:
 
     # -- what is there ------------------------------------------------------------------------
 
-    async def _list_source(self) -> Listing:
-        """The source's releases; its pages answer 304 where nothing changed."""
-        due = any(
-            item not in self._waiting and not self._is_whole(item) for item in self._entry.failed
-        )
-        proofs = () if self._audit or due else self._entry.pages
-        return await self._source.store.list_releases(self._mirror.source, proofs)
+    async def _list_source(self) -> Listing | None:
+        """The source's releases; its pages answer 304 where nothing changed.
+
+        Returns:
+            ``None`` where the mirror as a whole is left alone in this pass: its source is as it was
+            when the mirror failed, or is what failed, and then it is not asked.
+        """
+        entry, delayed = self._entry, any(map(self._is_whole, self._waiting))
+        due = any(item not in self._waiting and not self._is_whole(item) for item in entry.failed)
+        proofs = entry.listed if delayed else () if self._audit or due else entry.pages
+        if delayed and not proofs:
+            return None
+        entry.listed = ()
+        listing = await self._source.store.list_releases(self._mirror.source, proofs)
+        entry.listed = listing.pages
+        return None if delayed and listing.unchanged else listing
 
     def _audit_due(self) -> bool:
         context = self._context
@@ -219,21 +222,17 @@ class Session:
         """Whether it is this mirror that could not be looked at, configured as it is now."""
         return item.failure.facts == self._whole
 
-    def _is_delayed(self) -> bool:
-        """Whether the mirror as a whole is left alone in this pass: no host is contacted for it."""
-        return any(map(self._is_whole, self._waiting))
+    async def _unchanged(self, listing: Listing | None) -> RepositoryReport:
+        """What the last pass left; without a listing, the mirror is left alone.
 
-    async def _prove_target(self) -> None:
-        """In a pass that asks the target nothing else, find out that the credential still works."""
-        await self._target.store.client.prove(self._mirror.target, self._context.since)
-
-    def _unchanged(self, listing: Listing | None) -> RepositoryReport:
-        """What the last pass left; without a listing, the source was not asked."""
+        In a pass that asks the target nothing else, the target's credential is proven to work.
+        """
         entry, now = self._entry, self._started.timestamp()
-        entry.passed_at = now
         if listing:
-            entry.pages = listing.pages
+            await self._target.store.client.prove(self._mirror.target, self._context.since)
+            entry.pages, entry.listed = listing.pages, ()
             entry.failed = self._waiting  # what kept the last pass from looking is over
+        entry.passed_at = now
         if not entry.failed:
             entry.settled_at = now
             if not entry.quarantined:
@@ -448,6 +447,7 @@ class Session:
             target_url=self._target.api_url,
             source_id=ledger.source_id,
             pages=listing.pages if results.only_delayed else (),
+            listed=(),
             passed_at=self._started.timestamp(),
             failure=results.failure,
             failed=results.failed,

@@ -27,7 +27,7 @@ async def one_item_that_fails(world: World, fault: Fault) -> list[tuple[Report, 
     """Passes every 15 minutes, until the item is delayed by half an hour."""
     world.source.add_repository("octo/tool")
     world.source.add_release("octo/tool", "v1", assets={"good": b"1", "bad": b"22"})
-    world.target.faults.add(fault)
+    (world.source if fault is LIST else world.target).faults.add(fault)
     passes = []
     for _ in range(3):
         report = await world.sync()
@@ -39,15 +39,18 @@ async def one_item_that_fails(world: World, fault: Fault) -> list[tuple[Report, 
 BAD = Fault(kind="status", route="upload-asset", match="bad", status=502, times=None)
 PUBLISH = Fault(kind="status", route="update-release", status=502, times=None)
 READ = Fault(kind="status", route="get-repository", status=502, times=None)
+LIST = Fault(kind="status", route="list-releases", status=502, times=None)
 
 
 @pytest.mark.parametrize(
-    ("fault", "idle"), [(BAD, (1, 1)), (PUBLISH, (1, 1)), (READ, (0, 0))], ids=lambda v: str(v)[:40]
+    ("fault", "idle"),
+    [(BAD, (1, 1)), (PUBLISH, (1, 1)), (READ, (1, 0)), (LIST, (0, 0))],
+    ids=["asset", "release", "mirror", "source"],
 )
 async def test_between_its_tries_an_item_costs_nothing(
     fault: Fault, idle: tuple[int, int], tmp_path: Path
 ) -> None:
-    """An asset, a release: one conditional request a pass. A mirror as a whole: none.
+    """One conditional request a pass tells that nothing changed; none where that is what fails.
 
     The target is asked once for all mirrors, to prove its credential.
     """
@@ -62,8 +65,9 @@ async def test_between_its_tries_an_item_costs_nothing(
         assert third[0].status == "failed"
         assert only(third[0]).failures == only(second[0]).failures
         again = await world.sync()  # after 45 minutes
-        assert requests(again)[1] > 0
+        assert sum(requests(again)) > sum(idle)
         assert only(again).failures[0].next_attempt > told  # type: ignore[operator]
+        world.source.faults.clear()
         world.target.faults.clear()
         assert requests(await world.sync())[1] == idle[1]
         world.clock.advance(60 * MINUTES)
@@ -102,3 +106,17 @@ async def test_a_plan_tells_what_is_delayed(tmp_path: Path) -> None:
         world.clock.advance(30 * MINUTES)
         plan = await world.plan()
         assert "upload-asset" in [action.action for action in only(plan).actions]
+
+
+async def test_a_mirror_that_failed_as_a_whole_is_tried_when_its_source_changes(
+    tmp_path: Path,
+) -> None:
+    """A new release does not wait for the end of the delay."""
+    async with World(tmp_path) as world:
+        await one_item_that_fails(world, READ)
+        world.clock.advance(-10 * MINUTES)
+        world.target.faults.clear()
+        assert (await world.sync()).status == "failed"
+        world.source.add_release("octo/tool", "v2", assets={"more": b"333"})
+        assert (await world.sync()).status == "ok"
+        assert set(world.published()) == {"v1", "v2"}

@@ -62,6 +62,8 @@ class IndexEntry(Struct):
         target_url: The target host's API address.
         pages: The source's listing when a pass last left nothing undone but what is delayed; empty
             for no proof.
+        listed: The source's listing when the mirror as a whole failed last; empty if it did not, or
+            if that could not be read either.
         passed_at: When the last pass began (seconds since the epoch).
         audited_at: When both sides were last read (seconds since the epoch).
         settled_at: When a pass last left nothing undone; what is quarantined is settled (seconds
@@ -93,6 +95,7 @@ class IndexEntry(Struct):
     target_url: str = ""
     source_id: WholeNumber = 0
     pages: tuple[PageProof, ...] = ()
+    listed: tuple[PageProof, ...] = ()
     audited_at: Moment = 0.0
     settled_at: Moment = 0.0
     succeeded_at: Moment = 0.0
