@@ -25,6 +25,8 @@ def daemon(context: typer.Context) -> int:
       SIGHUP            reload the configuration
       SIGUSR1           start every mirror now
 
+    release-mirror trigger starts mirrors now and shows what came of it.
+
     \b
     Examples:
       release-mirror daemon
