@@ -440,7 +440,8 @@ class Sync(Settings):
     )
     audit_interval: Duration = Field(
         default=timedelta(hours=24),
-        description="Interval at which both sides are compared even if the source seems unchanged.",
+        description="Interval at which both sides are compared even if the source seems unchanged;"
+        " also the longest delay of an item that keeps failing.",
     )
 
 

@@ -1,7 +1,7 @@
 """When a failed item is tried again: in the next pass, then after delays that double.
 
-Only what *failed* is delayed. What is blocked or waits for something is tried in every pass, and
-what is quarantined at each audit. Decisions only; times are seconds since the epoch.
+Only what *failed* is delayed. What is blocked or waits for something, the end of a rate limit
+included, is tried in every pass, and what is quarantined at each audit. Decisions only; times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def after_pass(
     after = {} if finished else dict(known)
     gap = max(0.0, now - last_pass) if last_pass else 0.0
     for failure in failures:
-        if failure.state != "failed":
+        if not _may_wait(failure):
             continue
         key = (failure.release_id, failure.asset_id)
         item = known.get(key)
@@ -101,9 +101,14 @@ def with_next_attempts(failures: Iterable[Failure], items: Iterable[FailedItem])
 
     def told(failure: Failure) -> Failure:
         at = known.get((failure.release_id, failure.asset_id))
-        return replace(failure, next_attempt=at) if at and failure.state == "failed" else failure
+        return replace(failure, next_attempt=at) if at and _may_wait(failure) else failure
 
     return [told(failure) for failure in failures]
+
+
+def _may_wait(failure: Failure) -> bool:
+    """Whether it is the item that failed: a rate limit is its host's, which says when it is over."""
+    return failure.state == "failed" and failure.kind != "rate-limit"
 
 
 def _same_way(before: Failure, now: Failure) -> bool:

@@ -63,7 +63,15 @@ def test_the_delay_of_an_item(
 def test_only_what_failed_is_delayed() -> None:
     """What waits or is blocked is tried in every pass, what is quarantined at the audits."""
     kinds: list[FailureKind]
-    kinds = ["permission", "credential", "archived", "tag-missing", "not-ready", "policy"]
+    kinds = [
+        "rate-limit",
+        "permission",
+        "credential",
+        "archived",
+        "tag-missing",
+        "not-ready",
+        "policy",
+    ]
     failures = [Failure(kind, "", release_id=n) for n, kind in enumerate(kinds)]
     assert after_pass([], [*failures, FINAL], now=T, last_pass=0, longest=DAY) == ()
 
