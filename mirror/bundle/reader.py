@@ -8,6 +8,7 @@ import os
 import stat
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mirror.bundle import layout
@@ -21,7 +22,15 @@ from mirror.errors import BundleError, HostStopped, NotFound, Unmirrorable, Wait
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -141,9 +150,9 @@ class BundleReader:
         self, repo: RepoRef, asset: Asset, *, etag: str = "", repeated: bool = False
     ) -> BlobReader:
         """The bytes of an asset."""
-        del repo, etag, repeated  # bytes never change
-        path = self.directory.path / layout.BLOBS / str(asset.sha256)
-        return BlobReader(self.client, path, asset)
+        del etag, repeated  # bytes never change
+        blobs = self.directory.path / layout.BLOBS
+        return BlobReader(self.client, blobs, asset, partial(self.asset, repo, asset.id))
 
     def read_archive(
         self, repo: RepoRef, archive: SourceArchive, *, repeated: bool = False
@@ -247,16 +256,24 @@ class BlobReader:
 
     Args:
         client: Of the bundle.
-        path: Where the blob is.
+        blobs: Where the blobs are.
         asset: Whose bytes they are.
+        look_up: Reads the asset again, where its SHA-256 is not known.
     """
 
     etag = ""
 
-    def __init__(self, client: BundleClient, path: Path, asset: Asset) -> None:
+    def __init__(
+        self,
+        client: BundleClient,
+        blobs: Path,
+        asset: Asset,
+        look_up: Callable[[], Awaitable[Asset | None]],
+    ) -> None:
         self.client: Any = client
-        self._path = path
+        self._blobs = blobs
         self._asset = asset
+        self._look_up = look_up
 
     @property
     def size(self) -> int:
@@ -274,20 +291,22 @@ class BlobReader:
 
     @asynccontextmanager
     async def _open(self, offset: int) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        found = self._asset if self._asset.sha256 else await self._look_up()
+        path = self._blobs / str(found.sha256 if found else None)
         try:
-            descriptor = await asyncio.to_thread(open_file, self._path)
+            descriptor = await asyncio.to_thread(open_file, path)
         except (FileNotFoundError, NotADirectoryError):
             text = f"the bundle does not hold the bytes of {self._asset.name} yet"
-            raise Waiting("not-ready", f"{text} ({self._path.name})", hint="absent-bytes") from None
+            raise Waiting("not-ready", text, hint="absent-bytes") from None
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             size = os.fstat(descriptor).st_size
             if size != self.size:
                 text = f"the bytes of {self._asset.name} are damaged: {size} instead of {self.size}"
-                raise BundleError(f"{text} in {self._path}")
+                raise BundleError(f"{text} in {path}")
             file.seek(offset)
 
             async def chunks() -> AsyncIterator[bytes]:
-                with on_disk(self._path):
+                with on_disk(path):
                     while chunk := await unbroken(file.read, CHUNK):
                         yield chunk
 

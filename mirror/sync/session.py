@@ -112,11 +112,10 @@ class Session:
 
     async def _missing_owner(self, work: Plan) -> Failure | None:
         """Why the repository that a plan begins with cannot be created; ``None`` if it can be."""
-        writer = self._target.store.repositories
-        if work.repository is None or writer is None:
+        if work.repository is None:
             return None
         try:
-            await writer.check_owner(self._mirror.target.owner)
+            await self._target.store.repositories.check_owner(self._mirror.target.owner)
         except NotFound as error:
             return Failure.of(error, work.repository.name)
         return None

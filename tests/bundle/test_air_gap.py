@@ -232,3 +232,100 @@ async def test_two_writers_exclude_each_other(tmp_path: Path) -> None:
         await holder.wait()
         assert (gap.bundle / "index.json").read_bytes() == before
         assert (await gap.write()).status == "ok"
+
+
+async def test_a_damaged_blob_of_the_target_is_repaired(tmp_path: Path) -> None:
+    """`verify --full` finds it in the bundle, and `--repair` stores the right bytes again."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        blob = gap.bundle / "blobs/sha256" / sha256(b"windows 1")
+        blob.write_bytes(b"WINDOWS 1")
+        found = only(await gap.run("connected", "verify", full=True))
+        assert found.verified is not None
+        (difference,) = found.verified.differences
+        assert (difference.release, difference.asset, difference.kind) == (
+            "v1",
+            "tool.exe",
+            "differing",
+        )
+        repaired = only(await gap.run("connected", "verify", full=True, repair=True))
+        assert repaired.status == "ok"
+        assert blob.read_bytes() == b"windows 1"
+        await gap.read()
+        await gap.run("direct")
+        await gap.same()
+
+
+async def test_source_archives_are_assets_of_the_bundle(tmp_path: Path) -> None:
+    """The archives that the connected side attaches arrive like any asset; the other side makes none."""
+    async with AirGap(tmp_path, MIRRORS + "assets.source_archives = true\n") as gap:
+        seed(gap, 1)
+        await gap.carry()
+        isolated, compared = await gap.seen("isolated"), await gap.seen("compared")
+        names = set(isolated["releases"]["v0", False]["assets"])
+        assert names == set(compared["releases"]["v0", False]["assets"])
+        assert {"tool-v0.tar.gz", "tool-v0.zip"} < names
+        assert (await gap.write(full=True)).status == "unchanged"
+        gap.carried = CARRIED_DELETES + "assets.source_archives = true\n"
+        wanted = only(await gap.read())
+        assert wanted.failures == ()
+        assert wanted.quarantined == ()
+
+
+async def test_no_history_is_pushed_from_a_bundle_without_any(tmp_path: Path) -> None:
+    """`tags = "push"` on the isolated side is refused by name; nothing is published without its tag."""
+    async with AirGap(
+        tmp_path, carried='[[mirrors]]\nsource = "mirrors/*"\ntags = "push"\n'
+    ) as gap:
+        seed(gap, 1)
+        await gap.write()
+        (failure,) = only(await gap.read()).failures
+        assert (failure.kind, failure.hint) == ("policy", "no-history")
+        assert not gap.isolated.names
+
+
+async def test_tags_have_no_meaning_where_a_bundle_is_written(tmp_path: Path) -> None:
+    """Texts, visibility and tags of the settings take effect where a server is written to."""
+    settings = 'body.footer = "Mirrored"\ntags = "require"\ncreate_repository = false\n'
+    async with AirGap(tmp_path, MIRRORS + settings) as gap:
+        seed(gap, 1)
+        assert (await gap.write()).status == "ok"
+        assert (await gap.read()).status == "ok"
+        (release,) = gap.isolated.releases("mirrors/tool")
+        assert "Mirrored" not in (release.body or "")
+
+
+@pytest.mark.parametrize("side", ["connected", "isolated"])
+async def test_a_newer_bundle_is_refused(tmp_path: Path, side: str) -> None:
+    """Neither side touches a bundle that a later version wrote; the failure says what to do."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap, 1)
+        await gap.write()
+        index = gap.bundle / "index.json"
+        newer = index.read_bytes().replace(b'format":"1"', b'format":"9"')
+        index.write_bytes(newer)
+        (failure,) = only(await gap.run(side, full=True)).failures
+        assert "format 9, this one knows 1" in failure.error
+        assert index.read_bytes() == newer
+
+
+async def test_a_bundle_that_cannot_be_made(tmp_path: Path) -> None:
+    """A path that is no directory fails each pass in one sentence, and is left alone."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap, 1)
+        gap.bundle.write_text("a file")
+        for _ in range(2):
+            failures = only(await gap.write(full=True)).failures
+            assert {failure.kind for failure in failures} == {"disk"}
+        assert gap.bundle.read_text() == "a file"
+
+
+async def test_a_plan_writes_nothing(tmp_path: Path) -> None:
+    """`plan` shows what would be stored, and makes no directory."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap, 2)
+        planned = only(await gap.run("connected", "plan"))
+        assert len(planned.actions) == 10
+        assert planned.estimated_requests == {"github": 6, "target": 0}
+        assert not gap.bundle.exists()
