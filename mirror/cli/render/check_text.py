@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:
     """A line for each check, and the verdict."""
-    table = FittingTable("Host", "What", "Result", "Detail", wraps="Detail")
+    table = FittingTable("Host", "What", "Result", "Detail", wraps="Detail", labels=False)
     for result in results:
         table.add_row(
             Text(shorten(result.host, 30)),

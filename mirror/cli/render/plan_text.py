@@ -95,9 +95,9 @@ def _details(repo: RepositoryReport, *, each: bool) -> list[RenderableType]:
     by_release: dict[str | None, list[ActionReport]] = {}
     for action in _planned(repo):
         by_release.setdefault(action.release, []).append(action)
-    parts: list[RenderableType] = [
-        Padding(Text(shorten(repo.source, LONGEST_NAME), style="bold"), (1, 0, 0, 0))
-    ]
+    head = pair(repo.source, repo.target)
+    head.stylize("bold")
+    parts: list[RenderableType] = [Padding(head, (1, 0, 0, 0))]
     for release, actions in list(by_release.items())[:RELEASES]:
         if not each:
             parts.append(_indented(2, f"{_name(release)}: {_counted(actions)}"))
@@ -152,7 +152,7 @@ def _totals(report: Report) -> Text:
     totals = report.totals()
     assets = totals["assets_uploaded"] + totals["assets_replaced"]
     text = (
-        f"Would create {count(totals['releases_created'], 'release')}, update"
+        f"Would publish {count(totals['releases_created'], 'release')}, update"
         f" {totals['releases_updated']:,}, upload {count(assets, 'asset')}"
         f" ({size(totals['bytes_uploaded'])})"
     )

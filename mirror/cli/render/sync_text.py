@@ -140,6 +140,19 @@ def _verdict(report: Report) -> str:
     return text[0].upper() + text[1:]
 
 
+def _unpublished(report: Report) -> int:
+    """Drafts that an interrupted pass made and did not publish."""
+    if not report.interrupted:
+        return 0
+    found: dict[str, set[tuple[str, str | None, str | None]]] = {}
+    for repo in report.repositories:
+        for action in repo.actions:
+            if action.status == "done":
+                release = (repo.source, repo.target, action.release)
+                found.setdefault(action.action, set()).add(release)
+    return len(found.get("create-release", set()) - found.get("publish-release", set()))
+
+
 def _last_line(report: Report) -> RenderableType:
     totals = report.totals()
     seconds = (report.finished_at - report.started_at).total_seconds()
@@ -157,6 +170,8 @@ def _last_line(report: Report) -> RenderableType:
         moved = totals["bytes_uploaded"]
         speed = f", {size(moved / seconds)}/s" if seconds >= 1 and not planned else ""
         changed.append(f"{count(uploaded, 'asset')} {sent} ({size(moved)}{speed})")
+    if drafts := _unpublished(report):
+        changed.append(f"{count(drafts, 'draft')} to be published by the next pass")
     if totals["failures"]:
         changed.append(count(totals["failures"], "failure"))
     nothing = {"failed": "nothing changed", "interrupted": "nothing completed"}

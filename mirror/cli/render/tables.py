@@ -52,6 +52,7 @@ class FittingTable:
         numbers: Of these, the right-aligned ones.
         wraps: The column that may take more than one line; the first by default.
         optional: Columns that are left out, the first one first, where that makes a table fit.
+        labels: Name the columns in a block of lines.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class FittingTable:
         numbers: Iterable[str] = (),
         wraps: str = "",
         optional: Sequence[str] = (),
+        labels: bool = True,
     ) -> None:
         self._columns = columns
         self._optional = optional
+        self._labels = labels
         self._numbers = frozenset(numbers)
         self._wraps = wraps or columns[0]
         self._rows: list[list[Text]] = []
@@ -116,7 +119,7 @@ class FittingTable:
         first.overflow = "ellipsis"
         yield first
         facts = [
-            Text.assemble((f"{column.lower()} ", "dim"), cell)
+            Text.assemble((f"{column.lower()} " if self._labels else "", "dim"), cell)
             for column, cell in zip(self._columns[1:], others, strict=True)
             if cell.plain not in {"", "-"}
         ]

@@ -43,6 +43,6 @@ def test_plan(releases: int) -> None:
         assert "    upload a.zip (1.0 kB)" in shown
     else:
         assert "  v7: new, 1 asset (1.0 kB)" in shown
-    assert f"Would create {releases} releases, update 0, upload {releases} assets" in shown
+    assert f"Would publish {releases} releases, update 0, upload {releases} assets" in shown
     assert f"{4 * releases} to target" in shown
     assert "Nothing to do" in text(plan_tables(report(repo(1), command="plan")))

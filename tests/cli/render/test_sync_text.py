@@ -59,3 +59,12 @@ def test_quiet_begins_at_once(odd: RepositoryReport) -> None:
         shown = "\n".join(line.rstrip() for line in text(parts).split("\n"))
         assert shown[0] not in "\n "
         assert stopped or "\n\nFailed: " in shown
+
+
+def test_an_interrupted_pass_tells_the_drafts_that_it_left() -> None:
+    """A draft is no new release, and is told where nothing else shows it."""
+    made = [ActionReport("create-release", "done", tag) for tag in ("v1", "v2", "v3")]
+    actions = (*made, ActionReport("publish-release", "done", "v2"))
+    odd = repo(1, "interrupted", actions=actions)
+    shown = " ".join(text(summary(report(odd, interrupted=True))).split())
+    assert "Interrupted: 1 new release, 2 drafts to be published by the next pass;" in shown
