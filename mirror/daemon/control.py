@@ -290,13 +290,13 @@ class _Relay(Observers):
         Args:
             found: Mirrors that the pass is about, as far as is known.
         """
-        if found > self._found:
-            self._note("mirrors_found", found - self._found)
-            self._found = found
         for number, done in self._moved.items():
             self._note("transfer_moved", number, done)
         self._moved.clear()
         events, self._events = self._events, []
+        if found > self._found:
+            events.insert(0, Observed("mirrors_found", [found - self._found]))
+            self._found = found
         return events
 
     def _note(self, call: str, *values: object) -> None:
@@ -323,3 +323,6 @@ class _Relay(Observers):
     def transfer_finished(self, number: int, *, good: bool) -> None:
         self._moved.pop(number, None)
         self._note("transfer_finished", number, good)
+
+    def paced(self, host: str, limit: str, seconds: float) -> None:
+        self._note("paced", host, limit, seconds)

@@ -103,7 +103,8 @@ class Observed(Event):
                 | "mirror_started"
                 | "bytes_planned"
                 | "transfer_started"
-                | "transfer_moved",
+                | "transfer_moved"
+                | "paced",
                 values,
             ):
                 getattr(observer, self.call)(*values)

@@ -13,7 +13,7 @@ import structlog
 from mirror import __version__
 from mirror.app import hold_ledger
 from mirror.core.reporting.progress import Progress
-from mirror.core.reporting.report import Report, RequestCount
+from mirror.core.reporting.report import Observers, Report, RequestCount
 from mirror.core.text.wording import duration
 from mirror.daemon.control import Stopping, serve_control
 from mirror.daemon.metrics import Metrics
@@ -27,7 +27,7 @@ from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
@@ -128,7 +128,7 @@ class Service:
             ledgers=self._ledgers,
             index=self._index,
             clock=self._clock,
-            observer=self._progress,
+            observer=Observers(self._progress, _Pacing(self._triggered)),
             on_request=self._traffic.on_request,
             before=self._runtime if self._runtimes else None,
         )
@@ -441,6 +441,19 @@ class Service:
             for name in names
             if self._scheduler and self._scheduler.request(name, repository, full=True)
         ]
+
+
+class _Pacing(Observers):
+    """Tells waiting clients which limit holds requests back: it is that of a host, of no mirror."""
+
+    def __init__(self, triggered: Mapping[Pass, object]) -> None:
+        super().__init__()
+        self._triggered = triggered
+
+    def paced(self, host: str, limit: str, seconds: float) -> None:
+        for one in list(self._triggered):  # another thread may call
+            if one.client:
+                one.client.observer.paced(host, limit, seconds)
 
 
 class _Waiting:

@@ -107,9 +107,11 @@ async def test_a_client_gets_progress_and_the_report(tmp_path: Path, depth: int)
         watcher.transfer_started(7, "github:octo/tool", "v1", "a.bin", 30)
         watcher.transfer_moved(7, 10)
         watcher.transfer_moved(7, 20)
+        watcher.paced("github.com", "900 points a minute", 3.0)
         while progress.moved < 20:  # noqa: ASYNC110 - of a socket
             await asyncio.sleep(0.01)
         assert progress.transfers[7].asset == "a.bin"
+        assert progress.waits == {"github.com": ("900 points a minute", 3.0)}
         watcher.transfer_finished(7, good=True)
         watcher.mirror_finished(REPOSITORY)
         while not progress.finished:  # noqa: ASYNC110 - of a socket
