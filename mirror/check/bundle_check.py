@@ -62,7 +62,7 @@ class BundleCheck:
     def _index(self, contents: Contents | None) -> CheckResult:
         path = self._store.directory.path
         if contents is None:
-            return self._result("index", "ok", f"{path} has none yet; the first sync makes it")
+            return self._result("index", "ok", f"{path} has none yet; the first sync creates it")
         index = contents.index
         releases = sum(d.artifact_type == layout.RELEASE_TYPE for d in index.manifests)
         repositories = count(len(contents.repositories), "repository", "repositories")

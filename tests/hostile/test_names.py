@@ -374,7 +374,7 @@ async def pages(world: World, texts: list[str]) -> dict[str, str]:
         )
     page = world.directory / "page.html"
     told = await run(world, "status", "--html", str(page))
-    assert told.status == 0, told.err
+    assert told.status == 1, told.err
     found = {"file": page.read_text()}
     async with daemon(world) as running:
         for path in PATHS:
