@@ -21,7 +21,7 @@ async def test_a_bundle_to_write(tmp_path: Path) -> None:
     async with AirGap(tmp_path) as gap:
         gap.source.add_repository("octo/tool")
         told = await found(gap, "connected", "target")
-        assert told["index"] == ("ok", f"{gap.bundle} has none yet; the first sync makes it")
+        assert told["index"] == ("ok", f"{gap.bundle} has none yet; the first sync creates it")
         assert told["directory"][0] == "ok"
         assert told["signing key"][0] == "warning"
         assert not gap.bundle.exists()
