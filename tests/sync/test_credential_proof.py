@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.app import hold_ledger, open_app
+from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Fault, GitHubState
 from mirror.storage.json_ledger import FileLedgerStore
+from mirror.sync.discovery import Catalogue
 from support.world import TARGET_TOKEN, World
 
 if TYPE_CHECKING:
@@ -104,3 +107,26 @@ async def test_an_answer_that_is_no_401_is_proof_enough(status: int, tmp_path: P
 async def entries(world: World) -> dict[str, IndexEntry]:
     index = await FileLedgerStore(world.ledger, world.clock).load_index()
     return index.mirrors
+
+
+async def test_one_proof_serves_all_mirrors_of_a_pass(tmp_path: Path) -> None:
+    """Whenever they run: the daemon begins many passes with the same clients."""
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+        config = load_config(world.config_file, world.environ)
+        secrets = resolve_secrets(config, world.environ)
+        async with (
+            hold_ledger(config, clock=world.clock) as ledgers,
+            open_app(config, secrets, clock=world.clock, ledgers=ledgers) as app,
+        ):
+            index = await ledgers.load_index()
+            runner = app.runner(index)
+            mirrors = Catalogue(app.rules, runner.sources, index).mirrors
+            for _ in range(2):
+                world.clock.advance(900)
+                world.target.reset_requests()
+                began = world.clock.monotonic()
+                for mirror in mirrors:
+                    world.clock.advance(1)
+                    assert (await runner.run(mirror, since=began)).status == "unchanged"
+                assert world.target.count() == 1

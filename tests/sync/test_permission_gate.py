@@ -287,3 +287,93 @@ async def test_a_large_upload_is_admitted_before_it_ends() -> None:
 async def _sent(gate: PermissionGate) -> bool:
     async with gate.write():
         return True
+
+
+# -- what else a mirror is blocked by ----------------------------------------------------------
+
+SSO = {"X-GitHub-SSO": "required; url=https://github.com/orgs/mirrors/sso"}
+
+
+@pytest.mark.parametrize(
+    ("side", "message", "headers", "kind"),
+    [
+        ("target", "Resource protected by organization SAML enforcement.", SSO, "permission"),
+        ("target", "Sorry. Your account was suspended.", {}, "permission"),
+        ("source", "Repository access blocked", {}, "permission"),
+        ("source", "Sorry. Your account was suspended.", {}, "permission"),
+    ],
+)
+async def test_an_account_or_repository_that_is_closed_blocks(
+    side: str, message: str, headers: dict[str, str], kind: str, tmp_path: Path
+) -> None:
+    """One refused request a pass, in each pass; opened again, the next pass goes on."""
+    async with World(tmp_path) as world:
+        seed(world, 1)
+        await world.sync()
+        seed(world, 2)
+        host = world.target if side == "target" else world.source
+        body = json.dumps({"message": message})
+        host.faults.add(
+            Fault(kind="status", route="*", status=403, body=body, headers=headers, times=None)
+        )
+        for _ in range(3):
+            host.reset_requests()
+            report = await world.sync()
+            assert host.count() == 1
+            assert kinds(report) == [(kind, "blocked")]
+            assert only(report).quarantined == ()
+        host.faults.clear()
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+
+
+async def test_a_web_page_is_no_missing_permission(tmp_path: Path) -> None:
+    """A proxy says 403 with a page of its own: no token would help, and nothing is concluded."""
+    async with World(tmp_path) as world:
+        seed(world, 1)
+        world.target.faults.add(
+            Fault(kind="status", route="create-release", status=403, body="<html>no</html>")
+        )
+        assert (await world.sync()).status == "ok"  # it was gone when it was asked again
+        seed(world, 2)
+        world.target.faults.add(
+            Fault(
+                kind="status",
+                route="create-release",
+                status=403,
+                body="<html>no</html>",
+                times=None,
+            )
+        )
+        assert kinds(await world.sync()) == [("invalid-answer", "failed")]
+
+
+@pytest.mark.parametrize("route", ["create-release", "upload-asset", "create-ref"])
+async def test_a_write_that_led_elsewhere_is_looked_for(route: str, tmp_path: Path) -> None:
+    """After a 303 it may have been carried out: nothing is made a second time."""
+    async with World(tmp_path) as world:
+        seed(world, 1)
+        world.target.faults.add(Fault(kind="lost-reply-status", route=route, status=303))
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+        assert len(world.target.releases("mirrors/tool")) == 1
+
+
+async def test_a_rejection_of_unknown_reason_holds_its_release(tmp_path: Path) -> None:
+    """Nobody sees a release without its assets, because a server said something unheard of."""
+    item = {"resource": "ReleaseAsset", "field": "colour", "code": "invalid"}
+    body = json.dumps({"message": "Validation Failed", "errors": [item]})
+    async with World(tmp_path) as world:
+        seed(world, 1)
+        world.target.faults.add(
+            Fault(kind="status", route="upload-asset", status=422, body=body, times=None)
+        )
+        for _ in range(2):
+            report = await world.sync()
+            assert set(kinds(report)) == {("rejected", "failed")}
+            assert only(report).quarantined == ()
+            assert world.published() == {}
+            assert len(world.drafts()) == 1
+        world.target.faults.clear()
+        assert (await world.sync(full=True)).status == "ok"
+        assert world.same() == []
