@@ -15,6 +15,7 @@ from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import GitHubState
 from mirror.errors import ConfigError
+from mirror.storage.json_ledger import FileLedgerStore
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -195,3 +196,31 @@ async def test_nothing_secret_is_told(world: World, tmp_path: Path) -> None:
         secrets += [r.authorization.split()[1] for r in state.requests if r.authorization]
     assert len(secrets) > 30
     assert not [secret for secret in secrets if secret in told]
+
+
+async def test_an_app_takes_the_limits_over(world: World) -> None:
+    """A reload does not start the minute anew; other limits do, and another credential has its own."""
+    config = load_config(world.config_file, world.environ)
+    secrets = resolve_secrets(config, world.environ)
+    slower = world.config_file.read_text().replace(
+        "[sources.github]", "[sources.github]\npoints_per_minute = 100"
+    )
+    async with open_app(config, secrets, clock=world.clock) as first:
+        async with open_app(config, secrets, clock=world.clock, before=first.shared) as second:
+            assert second.shared.allowances == first.shared.allowances
+            assert len(second.shared.allowances) == 2
+        world.config_file.write_text(slower)
+        config = load_config(world.config_file, world.environ)
+        async with open_app(config, secrets, clock=world.clock, before=first.shared) as third:
+            assert len(third.shared.allowances) == 3
+
+
+async def test_the_expiry_of_an_apps_token_is_nobodys_business(world: World) -> None:
+    """It is renewed every hour by itself: nobody is told to renew it."""
+    for host in (world.source, world.target):
+        host.tamper = lambda _, answer: answer.headers.update(
+            {"GitHub-Authentication-Token-Expiration": "2026-11-21 10:00:00 UTC"}
+        )
+    assert (await world.sync()).status == "ok"
+    index = await FileLedgerStore(world.ledger, world.clock).load_index()
+    assert {record.token_expires_at for record in index.hosts.values()} == {0.0}

@@ -125,6 +125,9 @@ class Pacer:
 class Allowance:
     """The limits of one credential at one host, shared by all of its clients.
 
+    Everything that is sent is admitted here and nowhere else: where several processes share a
+    credential, this is what has to ask for a share of it.
+
     Attributes:
         limits: How much there is.
         points: What every request costs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _SLICE = 30.0
 _MARGIN = timedelta(seconds=1)
 _NEWS = timedelta(seconds=5)
+_TOLD_AGAIN = 3600.0
+"""Seconds after which a wait for the same limit is logged again, unless a pass begins before."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +72,7 @@ class RateLimiter:
         self._lock = threading.Lock()  # of the pause
         self._reserve = limits.rate_limit_reserve
         self._on_paced = on_paced
-        self._told: set[str] = set()
+        self._told: dict[str, float] = {}  # when the wait for a limit was last logged
         self._last_paced: tuple[str, float] | None = None
         self._longest_wait = longest_wait
         # The same moment by the time of day and by the monotonic clock.
@@ -213,10 +216,11 @@ class RateLimiter:
         self._told.clear()
 
     def _paced(self, limit: str, seconds: float) -> None:
-        if limit not in self._told:  # once a pass, however many requests wait
-            self._told.add(limit)
+        now = self._clock.monotonic()
+        if now - self._told.get(limit, -math.inf) >= _TOLD_AGAIN:  # however many requests wait
+            self._told[limit] = now
             log.info("github.paced", host=self._name, limit=limit, seconds=round(seconds, 1))
-        self._last_paced = limit, self._clock.monotonic() + seconds
+        self._last_paced = limit, now + seconds
         if self._on_paced:
             self._on_paced(limit, seconds)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.core.failure import Quarantined
+from mirror.core.text.timestamps import iso
 from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
 from support.values import NOW
@@ -217,3 +218,18 @@ def test_a_mirror_is_told_as_status_tells_it() -> None:
     ]
     assert data["passes"][-1]["started_at"] == "2026-11-21T08:45:00Z"
     assert len(data["passes"]) == len(passes())
+
+
+def test_a_host_tells_of_its_token_and_of_our_limits() -> None:
+    """When the token expires, and which limit of ours requests wait for; null for neither."""
+    told = HostView(
+        "github",
+        "https://github.com",
+        token_expires_at=NOW,
+        paced_by="900 points a minute",
+        paced_until=NOW,
+    )
+    keys = ("token_expires_at", "paced_by", "paced_until")
+    one, other = a_page([], hosts=[told, HostView("target", "https://ghe.example.com")])["hosts"]
+    assert [one[key] for key in keys] == [iso(NOW), "900 points a minute", iso(NOW)]
+    assert [other[key] for key in keys] == [None, None, None]
