@@ -19,7 +19,7 @@ LOCKED = 75
 
 MEANINGS = {
     OK: "everything selected is in sync, or there was nothing to do",
-    FAILED: "finished, and something failed, waits or is quarantined",
+    FAILED: "finished, and something failed, waits, is blocked or quarantined",
     USAGE: "usage or configuration error; nothing was changed",
     PENDING: "plan --detailed-exit-code: changes are pending",
     NO_DAEMON: "trigger: no daemon is running there",

@@ -29,6 +29,13 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _not_negative(seconds: float) -> float:
+    # typer's own limit would show as [x>=0] in the help.
+    if not seconds >= 0:  # nor NaN
+        raise typer.BadParameter("must be 0 or more")
+    return seconds
+
+
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -84,7 +91,7 @@ Wait = Annotated[
     typer.Option(
         "--wait",
         metavar="SECONDS",
-        min=0,
+        callback=_not_negative,
         help="Seconds to wait for the ledger lock. Default: fail at once.",
         show_default=False,
     ),

@@ -102,6 +102,7 @@ def test_the_option_after_the_command_wins() -> None:
         ("emulator --kind gitlab", "'ghes', 'github'"),
         ("trigger --no-wait --json", "--no-wait"),
         ("verify --wait 5", "--repair"),
+        ("sync --wait nan", "must be 0 or more"),
     ],
 )
 def test_a_mistyped_word_is_answered_with_the_right_one(arguments: str, suggested: str) -> None:
