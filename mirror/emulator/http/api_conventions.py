@@ -8,10 +8,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents.shared import dumps
-from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.answer import Answer, ApiError, bad_request, forbidden
 from mirror.emulator.http.authentication import authenticate
 from mirror.emulator.http.call import READING
-from mirror.emulator.http.error_responses import ApiError, bad_request, forbidden
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
-from mirror.emulator.http.error_responses import unauthorized
+from mirror.emulator.http.answer import unauthorized
 from mirror.emulator.model.accounts import Token
 
 if TYPE_CHECKING:

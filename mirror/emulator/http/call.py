@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 from mirror.emulator.documents.shared import dumps
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import ApiError, not_found
+from mirror.emulator.http.answer import Answer, ApiError, not_found
 from mirror.emulator.http.permissions import require
 
 if TYPE_CHECKING:

@@ -10,11 +10,18 @@ from aiohttp import web
 
 from mirror.emulator.documents.shared import dumps
 from mirror.emulator.faults.fault import AFTER, INSTEAD, wrong_types
-from mirror.emulator.http.answer import HTML, JSON, Answer
+from mirror.emulator.http.answer import (
+    HTML,
+    JSON,
+    Answer,
+    ApiError,
+    bad_request,
+    forbidden,
+    not_found,
+)
 from mirror.emulator.http.api_conventions import checked_answer, refusal, request_id
 from mirror.emulator.http.call import Call
 from mirror.emulator.http.connection import hang, reset
-from mirror.emulator.http.error_responses import ApiError, bad_request, forbidden, not_found
 from mirror.emulator.http.request_body import drain
 from mirror.emulator.http.response import send
 from mirror.emulator.http.routing import UNKNOWN, Route

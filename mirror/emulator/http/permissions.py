@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.http.error_responses import forbidden, not_found, unauthorized
+from mirror.emulator.http.answer import forbidden, not_found, unauthorized
 from mirror.emulator.model.accounts import Permission, Token, allows
 
 if TYPE_CHECKING:

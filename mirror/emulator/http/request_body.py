@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mirror.emulator.http.answer import ApiError, bad_request
 from mirror.emulator.http.connection import TICK, paced, reset
-from mirror.emulator.http.error_responses import ApiError, bad_request
 from mirror.emulator.model.content import CHUNK
 
 if TYPE_CHECKING:

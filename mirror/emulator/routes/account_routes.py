@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.documents import account_json as documents
 from mirror.emulator.documents.repository_json import repository
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import forbidden, not_found
+from mirror.emulator.http.answer import Answer, forbidden, not_found
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.routing import Routes
 

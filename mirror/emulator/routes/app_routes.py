@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.documents.account_json import account
 from mirror.emulator.documents.shared import Document, node_id
-from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.answer import Answer, forbidden, not_found
 from mirror.emulator.http.authentication import calling_app
-from mirror.emulator.http.error_responses import forbidden, not_found
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import Token

@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import not_found
+from mirror.emulator.http.answer import Answer, not_found
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.routes.repository_routes import REPOSITORY
 from mirror.emulator.routes.web_routes import WEB_REPOSITORY, public_repository

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirror.emulator.documents.release_json import asset_document
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import not_found, unprocessable
+from mirror.emulator.http.answer import Answer, not_found, unprocessable
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.asset_renaming import normalise

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 from mirror.emulator.documents.git import git_commit, git_object
 from mirror.emulator.documents.shared import Document, repository_url, web_url
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import conflict, not_found
+from mirror.emulator.http.answer import Answer, conflict, not_found
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.git_objects import BLOB_MODE, TREE_MODE, TreeEntry

@@ -16,9 +16,8 @@ from email.parser import BytesHeaderParser
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from mirror.emulator.http.answer import Answer
+from mirror.emulator.http.answer import Answer, ApiError, forbidden, not_found, unauthorized
 from mirror.emulator.http.authentication import authenticate
-from mirror.emulator.http.error_responses import ApiError, forbidden, not_found, unauthorized
 from mirror.emulator.http.request_body import read
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.accounts import allows

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents import git as documents
 from mirror.emulator.documents.shared import repository_url
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import ApiError, invalid, item, not_found, unprocessable
+from mirror.emulator.http.answer import Answer, ApiError, invalid, item, not_found, unprocessable
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes

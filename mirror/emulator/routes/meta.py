@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import not_found
+from mirror.emulator.http.answer import Answer, not_found
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.host_options import API_VERSIONS
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents import git as documents
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import conflict, not_found, unprocessable
+from mirror.emulator.http.answer import Answer, conflict, not_found, unprocessable
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.git_objects import valid_ref

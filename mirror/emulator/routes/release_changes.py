@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mirror.emulator.http.error_responses import Item, invalid, item, unprocessable
+from mirror.emulator.http.answer import Item, invalid, item, unprocessable
 from mirror.emulator.model.git_objects import valid_ref
 
 if TYPE_CHECKING:

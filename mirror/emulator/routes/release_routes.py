@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from mirror.emulator.documents.release_json import release_document, release_json
 from mirror.emulator.documents.shared import repository_url
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import not_found, unprocessable
+from mirror.emulator.http.answer import Answer, not_found, unprocessable
 from mirror.emulator.http.permissions import require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes

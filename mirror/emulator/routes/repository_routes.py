@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mirror.emulator.documents.repository_json import repository as document_of
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import invalid, item, not_found
+from mirror.emulator.http.answer import Answer, invalid, item, not_found
 from mirror.emulator.http.permissions import require_creation, require_user
 from mirror.emulator.http.request_body import json_object
 from mirror.emulator.http.routing import Routes

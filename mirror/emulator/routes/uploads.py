@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from mirror.emulator.documents.release_json import asset_document
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import (
+from mirror.emulator.http.answer import (
+    Answer,
     ApiError,
     bad_request,
     invalid,

@@ -14,8 +14,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from mirror.emulator.documents.shared import web_url
-from mirror.emulator.http.answer import Answer
-from mirror.emulator.http.error_responses import ApiError, not_found
+from mirror.emulator.http.answer import Answer, ApiError, not_found
 from mirror.emulator.http.routing import Routes
 from mirror.emulator.model.release_records import UPLOADED
 from mirror.emulator.routes.downloads import count_download, storage_address
