@@ -83,9 +83,6 @@ class Triggers(Protocol):
             Stopping: Nothing new is started.
         """
 
-    def waits(self) -> Sequence[tuple[str, str, float]]:
-        """The limits that requests wait for: host, limit, seconds left."""
-
 
 @asynccontextmanager
 async def serve_control(
@@ -245,8 +242,6 @@ class _Conversation:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if relay and not left.done():
-                    for wait in self._server.triggers.waits():
-                        relay.paced(*wait)
                     await self._send(*relay.take(opened.asked))
         finally:
             left.cancel()

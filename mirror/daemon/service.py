@@ -425,10 +425,6 @@ class Service:
         waiting = self._triggered[opened] = _Waiting(client.patterns)
         return opened, waiting.report
 
-    def waits(self) -> Sequence[tuple[str, str, float]]:
-        """The limits that requests wait for; see :class:`mirror.daemon.control.Triggers`."""
-        return self._progress.waiting()
-
     def on_webhook(self, outcome: str) -> None:
         """A webhook delivery was answered."""
         self._metrics.on_webhook(outcome)

@@ -62,9 +62,6 @@ class FakeTriggers:
         self.reports.append(asyncio.get_running_loop().create_future())
         return Pass(None, Request(0.0), NOW, 0.0, client=client, asked=1), self.reports[-1]
 
-    def waits(self) -> list[tuple[str, str, float]]:
-        return [("github.com", "900 points a minute", 12.0)]
-
     async def asked(self, count: int = 1) -> None:
         while len(self.requested) < count:  # noqa: ASYNC110 - of a socket
             await asyncio.sleep(0.001)
@@ -120,7 +117,6 @@ async def test_a_client_gets_progress_and_the_report(tmp_path: Path, depth: int)
         while not progress.finished:  # noqa: ASYNC110 - of a socket
             await asyncio.sleep(0.01)
         assert (progress.mirrors, progress.begun, progress.failed, progress.done) == (1, 1, 1, 30)
-        assert progress.waiting() == [("github.com", "900 points a minute", 12.0)]
         triggers.reports[0].set_result(REPORT)
         report = await task
     assert report == REPORT

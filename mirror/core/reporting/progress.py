@@ -129,12 +129,6 @@ class Progress:
         """A request waits for a limit."""
         self.waits[host] = limit, self._monotonic() + seconds
 
-    def waiting(self) -> list[tuple[str, str, float]]:
-        """The limits that requests wait for now: host, limit, seconds left."""
-        now = self._monotonic()
-        waits = list(self.waits.items())  # other threads may add to them
-        return [(host, limit, ends - now) for host, (limit, ends) in waits if ends > now]
-
     def bytes_done(self) -> int:
         """Bytes that have arrived, with those of the transfers in flight."""
         return self.done + sum(transfer.done for transfer in self.transfers.values())
