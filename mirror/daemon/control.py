@@ -313,9 +313,9 @@ class _Relay(Observers):
         self._note("bytes_planned", source, count)
 
     def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
+        self, number: int, source: str, target: str, release: str, asset: str, size: int
     ) -> None:
-        self._note("transfer_started", number, source, release, asset, size)
+        self._note("transfer_started", number, source, target, release, asset, size)
 
     def transfer_moved(self, number: int, done: int) -> None:
         self._moved[number] = done

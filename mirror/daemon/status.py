@@ -257,17 +257,17 @@ class Status:
 
     def _running(self) -> dict[tuple[str, str], RunningView]:
         now = self.clock.monotonic()
-        moving: dict[str, list[TransferView]] = defaultdict(list)
+        moving: dict[tuple[str, str], list[TransferView]] = defaultdict(list)
         for one in self.progress.transfers.values():
-            moving[one.source].append(
+            moving[one.source, one.target].append(
                 TransferView(one.release, one.asset, one.size, one.done, one.speed.at(now))
             )
-        return {
-            (run.mirror.name, str(run.mirror.target)): RunningView(
-                self.clock.now() - timedelta(seconds=now - run.since), moving[run.mirror.name]
-            )
-            for run in self.scheduler.queue.running.values()
-        }
+        running = {}
+        for run in self.scheduler.queue.running.values():
+            pair = run.mirror.name, str(run.mirror.target)
+            since = self.clock.now() - timedelta(seconds=now - run.since)
+            running[pair] = RunningView(since, moving[pair])
+        return running
 
 
 def _same_host(one: Host | None, other: Host) -> bool:

@@ -216,7 +216,10 @@ class AssetCopier:
     ) -> Copied:
         """Move an asset's bytes once."""
         number, observer = next(_numbers), self._session.observer
-        observer.transfer_started(number, self._mirror.name, tag, asset.name, asset.size)
+        mirror = self._mirror
+        observer.transfer_started(
+            number, mirror.name, str(mirror.target), tag, asset.name, asset.size
+        )
         moved = partial(observer.transfer_moved, number)
         good = False
         try:

@@ -303,7 +303,8 @@ class Verifier:
         number, done = next(_numbers), [0, 0]
         observer = self._context.observer
         asset, tag = pair.asset, pair.release.tag
-        observer.transfer_started(number, self._mirror.name, tag, asset.name, _bytes(pair))
+        name, target = self._mirror.name, str(self._mirror.target)
+        observer.transfer_started(number, name, target, tag, asset.name, _bytes(pair))
 
         def moved(side: int) -> Callable[[int], None]:
             def note(count: int) -> None:

@@ -104,7 +104,7 @@ async def test_a_client_gets_progress_and_the_report(tmp_path: Path, depth: int)
         watcher = client.observer
         watcher.mirror_started("github:octo/tool")
         watcher.bytes_planned("github:octo/tool", 30)
-        watcher.transfer_started(7, "github:octo/tool", "v1", "a.bin", 30)
+        watcher.transfer_started(7, "github:octo/tool", "m/tool", "v1", "a.bin", 30)
         watcher.transfer_moved(7, 10)
         watcher.transfer_moved(7, 20)
         watcher.paced("github.com", "900 points a minute", 3.0)

@@ -175,8 +175,8 @@ def test_transfers_are_counted_while_they_run() -> None:
         moved, in_flight = progress.moved, len(progress.transfers)
         return read(Metrics("1"), moved=moved, in_flight=in_flight)
 
-    progress.transfer_started(1, "github:acme/tools", "v1", "a", 100)
-    progress.transfer_started(2, "github:acme/tools", "v1", "b", 100)
+    progress.transfer_started(1, "github:acme/tools", "m/tools", "v1", "a", 100)
+    progress.transfer_started(2, "github:acme/tools", "m/tools", "v1", "b", 100)
     progress.transfer_moved(1, 60)
     progress.transfer_moved(2, 10)
     assert of(present(), "transfers_in_flight") == 2

@@ -42,6 +42,7 @@ class Transfer:
     """One asset on its way."""
 
     source: str
+    target: str
     release: str
     asset: str
     size: int
@@ -102,10 +103,10 @@ class Progress:
         return self.begun < self.mirrors or any(n > 0 for n in list(self._unplanned.values()))
 
     def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
+        self, number: int, source: str, target: str, release: str, asset: str, size: int
     ) -> None:
         """An asset's bytes begin to move."""
-        self.transfers[number] = Transfer(source, release, asset, size)
+        self.transfers[number] = Transfer(source, target, release, asset, size)
         self.transfers[number].speed.add(self._monotonic(), 0)
 
     def transfer_moved(self, number: int, done: int) -> None:

@@ -301,7 +301,8 @@ class Report:
 class Observer(Protocol):
     """Someone who watches a pass; every call returns at once and raises nothing.
 
-    A mirror is named by its source (``github:cli/cli``), a transfer by a number of its own.
+    A mirror is named by its source (``github:cli/cli``), which may have several targets, a transfer
+    by a number of its own.
     """
 
     def mirrors_found(self, count: int) -> None:
@@ -317,7 +318,7 @@ class Observer(Protocol):
         """A session knows its work: this many more bytes are to be transferred."""
 
     def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
+        self, number: int, source: str, target: str, release: str, asset: str, size: int
     ) -> None:
         """An asset's bytes begin to move."""
 
@@ -368,11 +369,11 @@ class Observers:
             observer.bytes_planned(source, count)
 
     def transfer_started(
-        self, number: int, source: str, release: str, asset: str, size: int
+        self, number: int, source: str, target: str, release: str, asset: str, size: int
     ) -> None:
         """Pass it on."""
         for observer in self._observers:
-            observer.transfer_started(number, source, release, asset, size)
+            observer.transfer_started(number, source, target, release, asset, size)
 
     def transfer_moved(self, number: int, done: int) -> None:
         """Pass it on."""

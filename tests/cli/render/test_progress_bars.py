@@ -34,7 +34,7 @@ def begun(time: Time, transfers: int, name: str = "tool.tar.gz") -> Progress:
     progress.mirror_started("github:octo/tool")
     progress.bytes_planned("github:octo/tool", 1000 * transfers)
     for number in range(transfers):
-        progress.transfer_started(number, "github:octo/tool", "v1.0.0", name, 1000)
+        progress.transfer_started(number, "github:octo/tool", "m/t", "v1.0.0", name, 1000)
     return progress
 
 
