@@ -68,7 +68,8 @@ class Results:
 
     def all_failures(self) -> list[Failure]:
         """Failures known from the plan, then those of the execution."""
-        carried_out = (*self._outcomes, *self._steps)
+        # Where the host was given up, its failure is told once, not one for each write in flight.
+        carried_out = (*self._outcomes, *(self._steps if self.interrupted else ()))
         learnt = [outcome.failure for outcome in carried_out if outcome.failure]
         failures = [*self._plan.obstacles, *learnt, *self._failures]
         return with_next_attempts(failures, self.failed)
