@@ -200,6 +200,10 @@ class WritableDirectory(BundleDirectory):
             await unbroken(self._take)
         self._writing.add(work)
 
+    def is_writing(self, work: object) -> bool:
+        """Whether some work has begun and not ended."""
+        return work in self._writing
+
     def end(self, work: object) -> None:
         """Some work is over; after the last one others may write."""
         self._writing.discard(work)

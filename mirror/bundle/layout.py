@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from mirror.core.domain.release import UPLOADED, Asset, Release, RepoRef, Repository
-from mirror.core.json_types import Count, RepositoryName, mismatch
+from mirror.core.json_types import Count, RepositoryName, WholeNumber, mismatch
 from mirror.core.text.timestamps import iso
 from mirror.errors import BundleError, BundleTooNew
 
@@ -97,6 +97,7 @@ _REF_COMPONENT = re.compile(r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*")
 _NOT_IN_REF = re.compile(r"[^A-Za-z0-9]+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST_NUMBER = 2**63
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def digest_of(content: bytes) -> str:
@@ -241,7 +242,7 @@ class _Author(Struct, frozen=True):
 class AssetDocument(Struct, frozen=True, omit_defaults=True):
     """An asset in the JSON of GitHub's REST API."""
 
-    id: int
+    id: WholeNumber
     name: str
     size: Count
     state: str = UPLOADED
@@ -304,7 +305,11 @@ class ReleaseDocument(Struct, frozen=True):
         )
 
     def release(self, layers: Iterable[Descriptor]) -> Release:
-        """The release with the assets that the bundle holds: those of the source that have a layer."""
+        """The release with the assets that the bundle holds: those of the source that have a layer.
+
+        Raises:
+            BundleError: A layer is no asset's.
+        """
         told = {asset.id: asset for asset in self.assets}
         return Release(
             id=self.id,
@@ -325,11 +330,13 @@ class ReleaseDocument(Struct, frozen=True):
 
 def _asset(layer: Descriptor, told: Mapping[int, AssetDocument]) -> Asset:
     """The asset of a layer, with what the source said of it; source archives have only the layer."""
-    number = layer.number(ASSET_ID)
+    number, name = layer.number(ASSET_ID), layer.annotations.get(TITLE, "")
+    if not (number and name):
+        raise BundleError(f"a layer of a release has no name or no id: {layer.digest}")
     about = told.get(number)
     return Asset(
         id=number,
-        name=layer.annotations.get(TITLE, ""),
+        name=name,
         size=layer.size,
         content_type=about.content_type if about else layer.media_type,
         label=about.label if about else "",
@@ -509,10 +516,11 @@ def _moment(text: str) -> datetime | None:
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """A date in UTC; one without a zone is in UTC already, one at the calendar's end stays as it is."""
-    if moment is None or moment.tzinfo is UTC:
-        return moment
+    """A date in UTC; one without a zone is in UTC already. Counting from it cannot overflow."""
+    if moment is None:
+        return None
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
-        return moment.replace(tzinfo=UTC)
+        moment = moment.replace(tzinfo=UTC)
+    return min(moment, _LATEST)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import structlog
 from msgspec import Struct, field
 
 from mirror.bundle import layout
@@ -25,7 +26,7 @@ from mirror.bundle.layout import (
     TagDocument,
 )
 from mirror.core.domain.asset_names import is_temporary
-from mirror.core.domain.release import Asset, Release
+from mirror.core.domain.release import Asset, Digest, Release
 from mirror.core.text.body import with_marker
 from mirror.errors import BundleError
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from mirror.bundle.directory import WritableDirectory
     from mirror.core.domain.release import RepoRef
     from mirror.core.host import Received
+
+
+log = structlog.get_logger()
 
 
 class StagedRelease(Struct):
@@ -102,15 +106,16 @@ class Staging:
     def load(
         cls, repo: RepoRef, directory: WritableDirectory, descriptors: Sequence[Descriptor]
     ) -> Staging:
-        """Read what is in the index, and what a run that was killed has left."""
+        """Read what is in the index, and what a run that was killed has left.
+
+        A release whose documents are missing or damaged is left out: it is made again.
+        """
         staging = cls(repo, directory, descriptors)
         for descriptor in descriptors:
-            if descriptor.artifact_type == layout.REPOSITORY_TYPE:
-                config = directory.manifest(descriptor).config
-                staging.about = directory.document(config, RepositoryDocument, "a repository")
-            elif descriptor.artifact_type == layout.RELEASE_TYPE:
-                found = _from_index(directory, descriptor)
-                staging.releases[found.copy] = found
+            try:
+                staging._add(descriptor)
+            except BundleError as error:
+                log.warning("bundle.damaged", repository=str(repo), error=str(error))
         with on_disk(staging._files):
             paths = sorted(staging._files.glob("*.json")) if staging._files.is_dir() else []
         for path in paths:
@@ -122,6 +127,14 @@ class Staging:
                 staging.releases[left.copy] = left
                 staging._changed.add(left.copy)
         return staging
+
+    def _add(self, descriptor: Descriptor) -> None:
+        if descriptor.artifact_type == layout.REPOSITORY_TYPE:
+            config = self._directory.manifest(descriptor).config
+            self.about = self._directory.document(config, RepositoryDocument, "a repository")
+        elif descriptor.artifact_type == layout.RELEASE_TYPE:
+            found = _from_index(self._directory, descriptor)
+            self.releases[found.copy] = found
 
     def create(self, fields: Mapping[str, object], marker: str) -> StagedRelease:
         """A new draft."""
@@ -314,13 +327,14 @@ def _from_index(directory: WritableDirectory, descriptor: Descriptor) -> StagedR
 
 
 def _asset(document: AssetDocument) -> Asset:
+    digest = Digest.parse(document.digest)
     return Asset(
         id=document.id,
         name=document.name,
         size=document.size,
         content_type=document.content_type,
         label=document.label,
-        sha256=(document.digest or "").removeprefix("sha256:") or None,
+        sha256=digest.sha256 if digest else None,
         created_at=document.created_at,
         updated_at=document.updated_at,
     )

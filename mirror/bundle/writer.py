@@ -64,10 +64,7 @@ class BundleWriter(BundleReader):
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
         """List all releases, those that are not in the index yet included."""
         del proofs
-        contents = await self._known()
-        descriptors = contents.repositories.get(repo.key, ()) if contents else ()
-        staging = await asyncio.to_thread(Staging.load, repo, self.directory, descriptors)
-        self._stagings[repo.key] = staging
+        staging = await self._load(repo)
         return Listing(tuple(r.release() for r in staging.releases.values()), ())
 
     async def release(self, repo: RepoRef, number: int) -> Release:
@@ -91,9 +88,7 @@ class BundleWriter(BundleReader):
 
     async def repository(self, repo: RepoRef) -> Repository:
         """The repository; one that is not there yet is made by the first release."""
-        contents = await self._known()
-        found = contents.repositories.get(repo.key, ()) if contents else ()
-        about = (await self._read(repo)).about if found else None
+        about = (await self._load(repo)).about
         return Repository(repo, about.id if about else 0)
 
     async def tags(self, repo: RepoRef, names: Collection[str]) -> dict[str, str]:
@@ -104,10 +99,17 @@ class BundleWriter(BundleReader):
     async def _known(self) -> Contents | None:
         return await self.directory.contents()
 
-    async def _staging(self, repo: RepoRef) -> Staging:
-        if repo.key not in self._stagings:
-            await self.list_releases(repo)
+    async def _load(self, repo: RepoRef) -> Staging:
+        """The releases as they are on disk; once this process writes them, as it has them."""
+        if not (self.directory.is_writing(repo.key) and repo.key in self._stagings):
+            contents = await self._known()
+            descriptors = contents.repositories.get(repo.key, ()) if contents else ()
+            loaded = await asyncio.to_thread(Staging.load, repo, self.directory, descriptors)
+            self._stagings[repo.key] = loaded
         return self._stagings[repo.key]
+
+    async def _staging(self, repo: RepoRef) -> Staging:
+        return self._stagings.get(repo.key) or await self._load(repo)
 
     async def _release(self, repo: RepoRef, number: int) -> tuple[Staging, StagedRelease]:
         staging = await self._staging(repo)

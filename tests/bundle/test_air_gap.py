@@ -329,3 +329,22 @@ async def test_a_plan_writes_nothing(tmp_path: Path) -> None:
         assert len(planned.actions) == 10
         assert planned.estimated_requests == {"github": 6, "target": 0}
         assert not gap.bundle.exists()
+
+
+@pytest.mark.parametrize("kind", ["mirrors/tool:v1", "mirrors/tool"])
+async def test_damaged_documents_of_the_target_are_made_again(tmp_path: Path, kind: str) -> None:
+    """The next audit stores a release, or the repository, again whose documents are damaged."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        await gap.write()
+        names = {
+            entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"]
+            for entry in gap.index["manifests"]
+        }
+        (gap.bundle / "blobs" / names[kind].replace(":", "/")).write_bytes(b"{}")
+        written = await gap.write(full=True)
+        assert only(written).failures == ()
+        assert (await gap.write(full=True)).status == "unchanged"
+        await gap.read()
+        await gap.run("direct")
+        await gap.same()

@@ -123,3 +123,26 @@ def test_references_differ(tags: dict[str, int]) -> None:
     found = [layout.reference(f"{CLI}:{tag}", number) for number, tag in numbers.items()]
     assert len(set(found)) == len(found)
     assert all(_GRAMMAR.fullmatch(name) for name in found)
+
+
+@pytest.mark.parametrize("notes", [{}, {layout.TITLE: "a"}, {layout.ASSET_ID: "1"}])
+def test_a_layer_without_a_name_is_refused(notes: dict[str, str]) -> None:
+    """Every layer of a release says which asset it is."""
+    document = ReleaseDocument.of(Release(1, "v1"))
+    with pytest.raises(BundleError, match="no name or no id"):
+        document.release([Descriptor.of(b"", layout.BYTES_TYPE, annotations=notes)])
+
+
+def test_dates_leave_room_to_count() -> None:
+    """A date at the end of the calendar is moved inwards, whatever its zone."""
+    text = (
+        b'{"id":1,"tag_name":"v","draft":false,"prerelease":false,"assets":[],"published_at":"%s"}'
+    )
+    for date in (
+        b"9999-12-31T23:59:59Z",
+        b"9999-12-31T23:59:59-12:00",
+        b"0001-01-01T00:00:00+12:00",
+    ):
+        read = layout.decode(text % date, ReleaseDocument, "a release").release([])
+        assert read.published_at is not None
+        assert read.published_at.year < 9001
