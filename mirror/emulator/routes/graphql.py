@@ -43,7 +43,8 @@ async def graphql(call: Call) -> Answer:
     """Answer a query about the releases of one repository, or about the fields of `Release`."""
     token = require_user(call.token)
     document = await json_object(call)
-    given = document.get("variables") or {}
+    variables = document.get("variables")
+    given: Document = variables if isinstance(variables, dict) else {}
     words = iter(_WORD.findall(_ARGUMENTS.sub("", str(document.get("query", "")))))
     while next(words, "{") != "{":
         """Skip the name of the query."""
@@ -74,16 +75,16 @@ def _selection(words: Iterator[str]) -> Selection:
         if word == "}":
             break
         if word == "{":
-            made[key] = (made[key][0], _selection(words))
+            made[key] = (made.get(key, ("", None))[0], _selection(words))
         elif word == ":":
-            made[key] = (next(words), None)
+            made[key] = (next(words, ""), None)
         else:
             key = word
             made[key] = (word, None)
     return made
 
 
-def _shown(selection: Selection, value: Any) -> Any:
+def _shown(selection: Selection | None, value: Any) -> Any:
     """The selected part of a value.
 
     Raises:
@@ -91,7 +92,7 @@ def _shown(selection: Selection, value: Any) -> Any:
     """
     if isinstance(value, list):
         return [_shown(selection, one) for one in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or selection is None:
         return value
     return {key: _shown(below, value[name]) for key, (name, below) in selection.items()}
 
@@ -101,7 +102,9 @@ def _repository(call: Call, repository: Repository, given: Document) -> Document
     drafts = state.may_push(repository, call.token)
     found = [r for r in state.releases(repository.full_name) if drafts or not r.draft]
     named = [r for r in found if r.tag == given.get("tagName")]
-    size, start = int(given.get("perPage") or _PAGE), int(given.get("endCursor") or 0)
+    size = given["perPage"] if isinstance(given.get("perPage"), int) else _PAGE
+    cursor = str(given.get("endCursor"))
+    start = int(cursor) if cursor.isdecimal() else 0
     shown = [_release(call, repository, release) for release in found[start : start + size]]
     page = {"hasNextPage": start + size < len(found), "endCursor": str(start + size)}
     return {

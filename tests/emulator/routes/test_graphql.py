@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 LIST = """query List($endCursor: String, $name: String!, $owner: String!, $perPage: Int!) {
   repository(owner: $owner, name: $name) {
     page: releases(first: $perPage, orderBy: {field: CREATED_AT}, after: $endCursor) {
@@ -54,6 +56,19 @@ async def test_refusals(host: Any) -> None:
     assert missing["errors"][0]["type"] == "NOT_FOUND"
     wrong = (await ask(host, ONE % "colour", tagName="v1.0.0")).json
     assert wrong == {"errors": [{"message": "Field 'colour' doesn't exist"}]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"query": 7}, {"query": "{{"}, {"query": "{a:"}, {"query": "{repository}"},
+     {"query": LIST, "variables": [1]},
+     {"query": LIST, "variables": {"owner": "octo", "name": "tool", "perPage": "x", "endCursor": []}}],
+)  # fmt: skip
+async def test_nonsense(host: Any, document: Any) -> None:
+    """Whatever is asked is answered with data or errors."""
+    reply = await host.send("POST", f"{host.emulator.url}/api/graphql", json=document)
+    assert reply.status == 200
+    assert reply.json.keys() & {"data", "errors"}
 
 
 async def test_fields_follow_the_version(start: Any) -> None:
