@@ -28,7 +28,7 @@ from mirror.github.settings import Limits, Network, Timeouts
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
-from mirror.sync.batch import Batch
+from mirror.sync.batch import SAVE_INDEX_EVERY, Batch
 from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 from mirror.sync.discovery import check_patterns
 from mirror.sync.mirror_runner import MirrorRunner
@@ -160,6 +160,7 @@ class App:
         observer: Observer,
         shared: Shared,
         workers: Workers[Mapping[str, Any]],
+        paced: asyncio.Event,
     ) -> None:
         self._config = config
         self._ledgers = ledgers
@@ -170,6 +171,7 @@ class App:
         self.rules = rules_of(config)
         self.shared = shared
         self._workers = workers
+        self._paced = paced
         self._batch: Batch | None = None
         self.stop = Stop()
 
@@ -282,7 +284,9 @@ class App:
     ) -> Report:
         runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
-        self._batch = Batch(command, self.rules, patterns, runner, at_once=at_once)
+        self._batch = Batch(
+            command, self.rules, patterns, runner, at_once=at_once, paced=self._paced
+        )
         return await self._batch.run()
 
     def _context(self, index: Index, *, full: bool) -> SessionContext:
@@ -339,7 +343,12 @@ async def open_app(
     async with AsyncExitStack() as stack:
         sides: dict[str, Endpoint] = {}
         others: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {}
-        home = asyncio.get_running_loop()
+        home, paced = asyncio.get_running_loop(), asyncio.Event()
+
+        def told_paced(place: str, limit: str, seconds: float) -> None:
+            observer.paced(place, limit, seconds)
+            if seconds > SAVE_INDEX_EVERY:
+                home.call_soon_threadsafe(paced.set)
 
         def seen_elsewhere(seen: RequestSeen) -> None:
             if on_request:
@@ -353,7 +362,7 @@ async def open_app(
             auth = _auth(name, host, config, secrets, clock)
             limits = _limits(host)
             allowance = shared.allowance(host.api_url or host.url, auth, limits, clock)
-            on_paced = partial(observer.paced, urlsplit(host.url).netloc)
+            on_paced = partial(told_paced, urlsplit(host.url).netloc)
             connect = partial(_client, name, host, auth, clock, retry, limits, allowance, on_paced)
             client = await stack.enter_async_context(connect(on_request))
             sides[name] = _side(name, host, client)
@@ -372,6 +381,7 @@ async def open_app(
             observer,
             shared,
             workers,
+            paced,
         )
 
 

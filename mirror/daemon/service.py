@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -122,13 +123,15 @@ class Service:
         return self._runtimes[-1]
 
     async def _open(self, config: Config, secrets: Secrets) -> Runtime:
+        loop = asyncio.get_running_loop()
+        save = partial(loop.call_soon_threadsafe, self._index_changed.set)
         runtime = await Runtime.open(
             config,
             secrets,
             ledgers=self._ledgers,
             index=self._index,
             clock=self._clock,
-            observer=Observers(self._progress, _Pacing(self._triggered)),
+            observer=Observers(self._progress, _Pacing(self._triggered, save)),
             on_request=self._traffic.on_request,
             before=self._runtime if self._runtimes else None,
         )
@@ -446,11 +449,14 @@ class Service:
 class _Pacing(Observers):
     """Tells waiting clients which limit holds requests back: it is that of a host, of no mirror."""
 
-    def __init__(self, triggered: Mapping[Pass, object]) -> None:
+    def __init__(self, triggered: Mapping[Pass, object], save: Callable[[], object]) -> None:
         super().__init__()
         self._triggered = triggered
+        self._save = save
 
     def paced(self, host: str, limit: str, seconds: float) -> None:
+        if seconds > SAVE_EVERY:  # what was sent must not be forgotten if the service is killed
+            self._save()
         for one in list(self._triggered):  # another thread may call
             if one.client:
                 one.client.observer.paced(host, limit, seconds)

@@ -36,6 +36,7 @@ class Batch:
         patterns: Those of the command line; none selects all.
         runner: Runs each mirror.
         at_once: Mirrors at the same time.
+        paced: Set when requests begin to wait for a limit for longer than :data:`SAVE_INDEX_EVERY`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Batch:
         runner: MirrorRunner,
         *,
         at_once: int,
+        paced: asyncio.Event | None = None,
     ) -> None:
         self._command = command
         self._rules = rules
@@ -53,6 +55,7 @@ class Batch:
         self._runner = runner
         self._context = runner.context
         self._at_once = at_once
+        self._paced = paced or asyncio.Event()
         self._started = self._context.clock.now()
         self._saved_at = self._began = self._context.clock.monotonic()
         self._undiscovered: tuple[RepositoryReport, ...] = ()
@@ -80,8 +83,11 @@ class Batch:
         context.observer.mirrors_found(len(found.mirrors))
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._at_once, len(found.mirrors))):
-                    group.create_task(self._worker())
+                saving = group.create_task(self._save_when_paced())
+                async with asyncio.TaskGroup() as work:
+                    for _ in range(min(self._at_once, len(found.mirrors))):
+                        work.create_task(self._worker())
+                saving.cancel()
         finally:
             await self._save_index(ended=True)
         return self.report()
@@ -114,6 +120,13 @@ class Batch:
             self._reports[mirror.key] = await self._runner.run(mirror, since=self._began)
             if clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
                 await self._save_index()
+
+    async def _save_when_paced(self) -> None:
+        """Save what was sent when a long wait for a limit begins: a run may be killed during it."""
+        while True:
+            await self._paced.wait()
+            self._paced.clear()
+            await self._save_index()
 
     async def _save_index(self, *, ended: bool = False) -> None:
         if self._command != "sync":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import structlog
 
+from mirror.core.ledger.index import HostRecord, Index
 from mirror.emulator import GitHubState
-from mirror.storage.json_ledger import FileLedgerStore
 from support.clock import PatientClock
 from support.seed import EVERYTHING
 from support.world import World
@@ -185,10 +185,21 @@ async def test_a_run_goes_on_with_the_limits_of_the_last_one(tmp_path: Path) -> 
         assert (await world.sync("octo/tool-0")).status == "ok"
         assert world.clock.seconds < 60
         world.clock.advance(300)
+        kept: list[HostRecord] = []
+        world.target.on_request(lambda _: kept.append(kept_of(world, "target")))
         assert (await world.sync("octo/tool-1")).status == "ok"
+        # Saved before the wait: a run that is killed during it forgets nothing.
+        waited = next(record for record in kept if record.paced_by)
+        assert waited.paced_by == "8 writes an hour"
+        assert sum(count for _, count in waited.writes) == 8
         writes = [r.time for r in world.target.requests if r.method in {"POST", "PUT", "PATCH"}]
     assert len(writes) == 16
     assert all(later - earlier >= 3600 for earlier, later in zip(writes, writes[8:], strict=False))
+
+
+def kept_of(world: World, host: str) -> HostRecord:
+    """What the index on disk says of a host."""
+    return Index.decode((world.ledger / "index.json").read_bytes()).hosts[host]
 
 
 async def test_the_index_remembers_when_a_token_expires(tmp_path: Path) -> None:
@@ -202,6 +213,5 @@ async def test_the_index_remembers_when_a_token_expires(tmp_path: Path) -> None:
             await world.sync()
         told = [(line["host"], line["expires_at"]) for line in logs if "token" in line["event"]]
         assert told == [("target", "2026-11-25T09:00:00Z")]
-        index = await FileLedgerStore(world.ledger, world.clock).load_index()
-        assert index.hosts["target"].token_expires_at == 1795597200
-        assert index.hosts["github"].token_expires_at == 0
+        assert kept_of(world, "target").token_expires_at == 1795597200
+        assert kept_of(world, "github").token_expires_at == 0
