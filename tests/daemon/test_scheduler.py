@@ -1078,7 +1078,8 @@ async def test_a_soak_misses_nothing() -> None:
     st.integers(1, 5),
     st.lists(
         st.tuples(
-            st.floats(0, 90), st.sampled_from(["one", "all", "full", "stop", "limit", "reload"])
+            st.floats(0, 90),
+            st.sampled_from(["one", "all", "full", "client", "stop", "limit", "reload"]),
         ),
         max_size=25,
     ),
@@ -1086,7 +1087,10 @@ async def test_a_soak_misses_nothing() -> None:
 def test_whatever_happens_nothing_overlaps_and_nothing_is_lost(
     seed: int, at_once: int, events: list[tuple[float, str]]
 ) -> None:
-    """After any events, each mirror that is asked for is run, within the bound and never twice."""
+    """After any events, each mirror that is asked for is run, within the bound and never twice.
+
+    Each client is told once of each mirror that it selects.
+    """
     asyncio.run(_whatever_happens(seed, at_once, events))
 
 
@@ -1110,6 +1114,7 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
     generations = [FakeWorkload(clock, mirrors, work, sources=sources)]
     first = generations[0]
     group = a_group(60.0, jitter=10.0, sources=sources)
+    clients: list[Pass] = []
     async with stage(first, group, at_once=at_once, chance=dice.random) as it:
         for wait, event in events:
             await it.pass_by(wait)
@@ -1119,6 +1124,9 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
                 assert it.scheduler.request(mirror.source_name, str(mirror.source))
             elif event in {"all", "full"}:
                 assert it.scheduler.request(full=event == "full")
+            elif event == "client":
+                patterns = dice.choice([(), ("owner/m[0-3]",), ("second:*",)])
+                clients.append(trigger(it, *patterns, full=dice.random() < 0.3))
             elif event == "stop":
                 client.stop(dice.choice([DOWN, refused]))
             elif event == "limit":
@@ -1132,5 +1140,10 @@ async def _whatever_happens(seed: int, at_once: int, events: list[tuple[float, s
         ran = {session.key for session in first.sessions[before:] if session.at >= now}
         assert ran == {mirror.key for mirror in mirrors}
         assert it.told.passes
+        for opened in clients:
+            assert it.told.passes.count(opened) == 1
+            told = sorted(report.source for report in opened.reports)
+            selected = sorted(mirror.name for mirror in mirrors if opened.covers(mirror))
+            assert told == selected or any("*" in name for name in told)
     assert first.overlapped == []
     assert first.most[""] <= at_once * (3 * len(events) + 1)
