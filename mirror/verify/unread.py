@@ -62,5 +62,6 @@ def failures_of(unread: Iterable[Unread]) -> tuple[Failure, ...]:
         first = (tried or items)[0].error
         failure = Failure.of(first, "verify-asset")
         what = f"{count(len(items), 'asset')} could not be read from {host}: {failure.detail}"
-        alone.append(replace(failure, detail=what))
+        hint = failure.hint or "storage-host"
+        alone.append(replace(failure, detail=what, hint=hint))
     return tuple(alone)

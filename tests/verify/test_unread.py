@@ -18,6 +18,7 @@ def test_a_host_that_fails_is_one_failure() -> None:
     page = BadAnswer("a page")
     (failure,) = failures_of([unread(NotTried("off")), *[unread(page)] * 3])
     assert failure.detail == "4 assets could not be read from target: a page"
+    assert failure.hint == "storage-host"
     assert (failure.kind, failure.release, failure.asset) == ("invalid-answer", None, None)
     assert len(failures_of([unread(NotTried("off"))])) == 1
 
