@@ -202,7 +202,9 @@ class Snapshots:
         git, repository = self._target.store.repositories, target.repository
         actions = await git.actions_enabled(self._mirror.target)
         ours = ledger.created_repository
-        if actions is not False and _is_begun(repository, ledger):
+        # With pushed tags alone a finished repository has no branch either, and looks empty.
+        unfinished = not ours and not target.releases
+        if actions is not False and unfinished and _is_begun(repository, ledger):
             empty = await git.is_empty(repository)
             repository, ours = replace(repository, empty=empty), ours or empty
         return replace(target, repository=repository, actions=actions, created_by_mirror=ours)
