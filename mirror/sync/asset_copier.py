@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -46,9 +47,6 @@ class AssetCopier:
     Args:
         context: The mirror.
         downloader: Downloads to disk what has to be spooled.
-
-    Attributes:
-        answers_due: Source assets, by id, whose bytes the target has: only its answer is missing.
     """
 
     def __init__(self, context: MirrorContext, downloader: AssetDownloader) -> None:
@@ -58,7 +56,11 @@ class AssetCopier:
         self._target = context.target.store
         self._session = context.session
         self._downloader = downloader
-        self.answers_due: set[int] = set()
+        # Source assets, by id: the target has all bytes of the former; the latter are to get no
+        # further. Bytes may move in another thread.
+        self._answers_due: set[int] = set()
+        self._broken_off: set[int] = set()
+        self._lock = threading.Lock()
 
     async def copy(
         self,
@@ -146,6 +148,24 @@ class AssetCopier:
             breaker.succeeded()
         return copied
 
+    def break_off(self, asset: Asset) -> bool:
+        """Send no last bytes of an asset any more.
+
+        Returns:
+            Whether they are sent: the target may store the asset, and its answer is due.
+        """
+        with self._lock:
+            self._broken_off.add(asset.id)
+            return asset.id in self._answers_due
+
+    def _hand_over(self, asset_id: int) -> bool:
+        """Note that the last bytes of an asset are sent; false if they are not to be."""
+        with self._lock:
+            if asset_id in self._broken_off:
+                return False
+            self._answers_due.add(asset_id)
+            return True
+
     def _paused_for(self) -> float:
         """Seconds until both hosts accept a copy's requests; 0 if they do, or if that takes too long.
 
@@ -171,8 +191,8 @@ class AssetCopier:
         origin = spooled or self._source.read_asset(
             self._mirror.source, asset, repeated=limited is not None
         )
-        sent_whole = partial(self.answers_due.add, asset.id)
-        upload = AssetUpload(asset, release, destination, self._context, limited, sent_whole)
+        may_end = partial(self._hand_over, asset.id)
+        upload = AssetUpload(asset, release, destination, self._context, limited, may_end)
 
         async def attempt() -> Copied:
             nonlocal attempts
@@ -188,7 +208,8 @@ class AssetCopier:
                     raise error from error.__cause__
                 return copied
             finally:
-                self.answers_due.discard(asset.id)
+                with self._lock:
+                    self._answers_due.discard(asset.id)
 
         def in_this_slot(error: MirrorError) -> bool:
             late = gives_slot_back(error, self._session.clock.now())

@@ -56,7 +56,7 @@ class AssetUpload:
         destination: The name, and what else the release has.
         context: The mirror.
         limited: The rate limit that ended an earlier call for the same asset.
-        sent_whole: Called when the last bytes of an attempt are handed to the target.
+        may_end: Asked before the last bytes of an attempt are handed to the target.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class AssetUpload:
         destination: Destination,
         context: MirrorContext,
         limited: MirrorError | None,
-        sent_whole: Callable[[], None],
+        may_end: Callable[[], bool],
     ) -> None:
         client, name = context.target.store.client, destination.name
         self._release = release
         self._destination = destination
         self._context = context
-        self._sent_whole = sent_whole
+        self._may_end = may_end
         self._target = context.target.store
         self._started_at = client.host_time().replace(microsecond=0)
         self._sink = self._target.write_asset(
@@ -117,7 +117,7 @@ class AssetUpload:
                 stall_timeout=min(source.stall_timeout, target.stall_timeout),
                 response_timeout=target.response_timeout,
                 moved=taken,
-                last_out=self._sent_whole,
+                last_out=self._may_end,
                 pace=bandwidth.lane().pace if bandwidth.piece else None,
                 piece=bandwidth.piece,
                 hashed=spooled.sha256 if spooled else None,

@@ -166,7 +166,7 @@ class ReleaseExecutor:
                 [action],
                 source,
                 gated=False,
-                worthwhile=lambda: asset.id in copier.answers_due,
+                worthwhile=lambda: copier.break_off(asset),
             )
         except NameTaken:
             journal.not_in_place(source, name)

@@ -76,7 +76,7 @@ async def pipe(
     stall_timeout: float,
     response_timeout: float,
     moved: Callable[[int], None] | None = None,
-    last_out: Callable[[], None] = lambda: None,
+    last_out: Callable[[], bool] = lambda: True,
     pace: Callable[[int], Awaitable[None]] | None = None,
     piece: int = 0,
     hashed: str | None = None,
@@ -105,8 +105,8 @@ async def pipe(
         stall_timeout: Seconds in which at least one byte must move while bytes are left to move.
         response_timeout: Seconds from the last byte to the target's answer.
         moved: Told, whenever the target took a chunk, how many bytes it has taken in all.
-        last_out: Called when the last chunk is handed to the target: from then on it may store the
-            asset, whatever becomes of this side.
+        last_out: Asked before the last chunk is handed to the target, which from then on may store
+            the asset, whatever becomes of this side; if the answer is no, the transfer breaks off.
         pace: Awaited with a chunk's length before the chunk is handed on, for a bandwidth limit.
             This wait is nobody's stall.
         piece: The most bytes that are paced and handed on at a time; 0 for as they come.
@@ -403,7 +403,7 @@ class _Feed:
         stall_timeout: float,
         response_timeout: float,
         moved: Callable[[int], None] | None,
-        last_out: Callable[[], None],
+        last_out: Callable[[], bool],
         pace: Callable[[int], Awaitable[None]] | None,
         piece: int,
         hashed: str | None,
@@ -445,7 +445,7 @@ class _Feed:
                     self._await_target(self._stall_timeout)
                     self._last_out = self.handed + len(part) == self._size
                     if self._last_out:
-                        self._on_last_out()
+                        self._ask_for_the_end()
                     yield part
                     self._await_target(None)
                     self.handed += len(part)
@@ -465,6 +465,10 @@ class _Feed:
             await self._rest()
             await self.reader.leave()
             self._ended.set()
+
+    def _ask_for_the_end(self) -> None:
+        if not self._on_last_out():
+            raise ConnectionLost("the transfer was broken off before its last bytes were sent")
 
     def verdict(self, error: Exception) -> Exception:
         """What a sink's failure was: this side's, when it failed first; time; or the sink's own."""

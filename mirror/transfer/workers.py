@@ -89,7 +89,7 @@ class Workers(Generic[Clients]):
         stall_timeout: float,
         response_timeout: float,
         moved: Callable[[int], None],
-        last_out: Callable[[], None] = lambda: None,
+        last_out: Callable[[], bool] = lambda: True,
         pace: Callable[[int], Awaitable[None]] | None = None,
         piece: int = 0,
         hashed: str | None = None,

@@ -330,6 +330,24 @@ async def test_wrong_bytes_never_complete(sink: Callable[[], Sink], chunk: int) 
     assert not taker.ended
 
 
+@pytest.mark.parametrize("sink", [Sink, WriterSink])
+@pytest.mark.parametrize("chunk", [1000, 20 * len(DATA)])
+async def test_the_last_bytes_may_be_withheld(sink: Callable[[], Sink], chunk: int) -> None:
+    """Whoever gives an upload up decides, before its last bytes, that it never completes."""
+    taker = sink()
+    asked: list[int] = []
+
+    def refuse() -> bool:
+        asked.append(len(taker.got))
+        return False
+
+    with pytest.raises(ConnectionLost, match="broken off"):
+        await run(Source(chunk=chunk), taker, last_out=refuse)
+    assert asked == [len(taker.got)]
+    assert len(taker.got) < len(DATA)
+    assert not taker.ended
+
+
 async def test_promise_in_capitals() -> None:
     """A digest is a number: its letters' case does not matter."""
     await run(Source(), Sink(), sha256=sha256(DATA).upper())
