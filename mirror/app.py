@@ -19,6 +19,7 @@ from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError, Problem
+from mirror.git.program import PackedHistory
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.allowance import Allowance
@@ -589,4 +590,14 @@ def _bundle_side(
     signers = AllowedSigners(host.allowed_signers) if host.allowed_signers else None
     reader = BundleReader(name, BundleDirectory(path, signers), clock)
     warnings = () if signers else (_UNCHECKED.format(path),)
-    return Endpoint(api_url=reader.client.api_url, store=reader, warnings=warnings, **about)
+
+    async def packed(repo: RepoRef) -> PackedHistory:
+        return PackedHistory(*await reader.history(repo))
+
+    async def nobody(repo: RepoRef) -> None:
+        del repo
+
+    git = GitRemote(name, "", nobody, packed=packed)
+    return Endpoint(
+        api_url=reader.client.api_url, store=reader, warnings=warnings, git=git, **about
+    )

@@ -26,6 +26,7 @@ CAPABILITIES = Capabilities(
     max_assets=None,
     empty_assets=True,
     tags=False,
+    packed_history=True,
     rewritten_texts=False,
 )
 """Of a bundle: what its readers cannot take is for them to leave out."""

@@ -259,6 +259,18 @@ class WritableDirectory(BundleDirectory):
             self._files.sync(descriptor)
             self._files.rename(part, self.path / layout.BLOBS / sha256)
 
+    def keep_git_bundle(self, part: Path) -> Descriptor:
+        """Make a blob of a file in the staging area; what describes it. It blocks."""
+        sha256 = sha256_of(part)
+        with on_disk(part):
+            descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                size = os.fstat(descriptor).st_size
+                self.keep(descriptor, part, sha256)
+            finally:
+                os.close(descriptor)
+        return Descriptor(layout.GIT_BUNDLE_TYPE, f"sha256:{sha256}", size)
+
     def store(self, content: bytes) -> None:
         """Store a document as a blob, unless it is there. It blocks."""
         digest = layout.digest_of(content).partition(":")[2]

@@ -400,6 +400,13 @@ class TagDocument(Struct, frozen=True):
     date: datetime | None = None
 
 
+class HistoryDocument(Struct, frozen=True):
+    """What a tag of git points to: a commit, or a tag object and the commit behind it."""
+
+    object: Commit
+    commit: Commit
+
+
 class RepositoryDocument(Struct, frozen=True):
     """What a mirror must know of a repository besides its releases.
 
@@ -411,6 +418,7 @@ class RepositoryDocument(Struct, frozen=True):
         latest: The id of the source's latest release, whether or not it is in the bundle.
         complete: The source's listing was read to its end, and all selected releases are here.
         tags: Those of the releases, as far as they are known.
+        history: What each tag points to whose history is in the git bundles, the layers.
     """
 
     id: Count
@@ -425,6 +433,7 @@ class RepositoryDocument(Struct, frozen=True):
     latest: Count | None = None
     complete: bool = False
     tags: dict[str, TagDocument] = field(default_factory=dict)
+    history: dict[str, HistoryDocument] = field(default_factory=dict)
 
     def repository(self, ref: RepoRef) -> Repository:
         """The repository under its name in the bundle."""

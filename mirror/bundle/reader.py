@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mirror.bundle import layout
 from mirror.bundle.client import BundleClient
-from mirror.bundle.directory import on_disk, open_file
+from mirror.bundle.directory import on_disk, open_file, sha256_of
 from mirror.bundle.layout import ReleaseDocument, RepositoryDocument
 from mirror.core.domain.release import ABSENT
 from mirror.core.host import Listing, OwnerListing
@@ -54,11 +54,13 @@ class Held:
     Attributes:
         proof: Of its descriptors: the same proof, the same contents.
         releases: With the assets that the bundle has, by their ids.
+        git_bundles: The history of its tags, in the order in which they are needed.
     """
 
     proof: PageProof
     about: RepositoryDocument
     releases: Mapping[int, Release]
+    git_bundles: Sequence[Descriptor] = ()
 
 
 class BundleReader:
@@ -77,6 +79,7 @@ class BundleReader:
         self.client = BundleClient(name, f"bundle:{directory.path}", clock, self.contents)
         self.directory = directory
         self._held: dict[str, Held] = {}
+        self._verified: set[str] = set()  # digests of git bundles
         self._looking = asyncio.Lock()  # what is wrong is told once
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
@@ -145,6 +148,28 @@ class BundleReader:
         """The commits of tags at the source."""
         tags = (await self._read(repo)).about.tags
         return {name: tags[name].commit for name in names if name in tags}
+
+    async def history(self, repo: RepoRef) -> tuple[Mapping[str, tuple[str, str]], Sequence[Path]]:
+        """What tags point to whose history is here, with the commit behind; and the git bundles.
+
+        Raises:
+            Waiting: The bytes of one are not there yet.
+            BundleError: One is damaged.
+        """
+        held = await self._read(repo)
+        for descriptor in held.git_bundles:
+            if descriptor.digest in self._verified:
+                continue
+            try:
+                found = await asyncio.to_thread(sha256_of, self.directory.place(descriptor))
+            except FileNotFoundError:
+                text = f"the bundle does not hold the git history of {repo} yet"
+                raise Waiting("not-ready", text, hint="absent-bytes") from None
+            if found != descriptor.sha256:
+                raise BundleError(f"the git history of {repo} in the bundle is damaged")
+            self._verified.add(descriptor.digest)
+        tags = {tag: (at.object, at.commit) for tag, at in held.about.history.items()}
+        return tags, [self.directory.place(descriptor) for descriptor in held.git_bundles]
 
     def read_asset(
         self, repo: RepoRef, asset: Asset, *, etag: str = "", repeated: bool = False
@@ -221,10 +246,14 @@ def read_repository(
     """
     about: RepositoryDocument | None = None
     releases: dict[int, Release] = {}
+    git_bundles: list[Descriptor] = []
     for descriptor in descriptors:
         if descriptor.artifact_type == layout.REPOSITORY_TYPE:
-            config = directory.manifest(descriptor).config
-            about = directory.document(config, RepositoryDocument, "a repository's document")
+            manifest = directory.manifest(descriptor)
+            about = directory.document(
+                manifest.config, RepositoryDocument, "a repository's document"
+            )
+            git_bundles = manifest.contents
         elif descriptor.artifact_type == layout.RELEASE_TYPE:
             manifest = directory.manifest(descriptor)
             told = directory.document(manifest.config, ReleaseDocument, "a release's document")
@@ -233,7 +262,7 @@ def read_repository(
             releases[told.id] = replace(release, assets=assets)
     if about is None:
         raise BundleError(f"the bundle does not describe the repository {proof.url}")
-    return Held(proof, about, releases)
+    return Held(proof, about, releases, git_bundles)
 
 
 def _at_hand(directory: BundleDirectory, asset: Asset) -> Asset:

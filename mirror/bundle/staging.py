@@ -20,6 +20,7 @@ from mirror.bundle.directory import on_disk, read_file
 from mirror.bundle.layout import (
     AssetDocument,
     Descriptor,
+    HistoryDocument,
     Manifest,
     ReleaseDocument,
     RepositoryDocument,
@@ -91,6 +92,8 @@ class Staging:
         self.repo = repo
         self.about: RepositoryDocument | None = None
         self.releases: dict[int, StagedRelease] = {}
+        self.history: dict[str, HistoryDocument] = {}
+        self.git_bundles: list[Descriptor] = []
         self._directory = directory
         self.descriptors = descriptors
         self._changed: set[int] = set()
@@ -130,8 +133,11 @@ class Staging:
 
     def _add(self, descriptor: Descriptor) -> None:
         if descriptor.artifact_type == layout.REPOSITORY_TYPE:
-            config = self._directory.manifest(descriptor).config
-            self.about = self._directory.document(config, RepositoryDocument, "a repository")
+            manifest = self._directory.manifest(descriptor)
+            self.about = self._directory.document(
+                manifest.config, RepositoryDocument, "a repository"
+            )
+            self.history, self.git_bundles = dict(self.about.history), manifest.contents
         elif descriptor.artifact_type == layout.RELEASE_TYPE:
             found = _from_index(self._directory, descriptor)
             self.releases[found.copy] = found
@@ -271,8 +277,9 @@ class Staging:
             latest=source.latest,
             complete=complete,
             tags=dict(sorted(tags.items())),
+            history=dict(sorted(self.history.items())),
         )
-        return self._manifest(layout.REPOSITORY_TYPE, about)
+        return self._manifest(layout.REPOSITORY_TYPE, about, self.git_bundles)
 
     def _manifest(
         self,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mirror.bundle.directory import on_disk
+from mirror.bundle.layout import HistoryDocument
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.staging import Staging, as_copy, stored_id
 from mirror.core.domain.release import Repository
 from mirror.core.host import Listing
-from mirror.errors import BundleError, NotFound, ShortRead
+from mirror.errors import BundleError, MirrorError, NotFound, ShortRead
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ class BundleWriter(BundleReader):
         if list(now) != list(staging.descriptors):
             text = f"another process changed {repo} in the bundle meanwhile"
             raise BundleError(text, kind="not-ready")
+        failed = await self._pack(staging, received)
         descriptors = await unbroken(staging.settle, received)
         if descriptors is not None:
             await self.directory.commit(repo, descriptors)
@@ -239,6 +241,29 @@ class BundleWriter(BundleReader):
         self.directory.end(repo.key)
         for key in [key for key in self._saved_at if key[0] == repo.key]:
             del self._saved_at[key]
+
+        if failed:
+            raise failed
+
+    async def _pack(self, staging: Staging, received: Received) -> MirrorError | None:
+        """Store the history that is wanted and not stored yet; why that failed."""
+        if received.pack is None:
+            return None
+        known = {tag: at.object for tag, at in staging.history.items()}
+        descriptor, part = await unbroken(self.directory.create)
+        os.close(descriptor)
+        part.unlink()
+        try:
+            fresh = await received.pack(known, part)
+            if await asyncio.to_thread(part.exists):
+                staging.git_bundles.append(await unbroken(self.directory.keep_git_bundle, part))
+        except MirrorError as error:
+            return error
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+        staging.history |= {tag: HistoryDocument(*at) for tag, at in fresh.items()}
+        return None
 
     # --- also from other threads ---------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from mirror.core.stream import ByteSink, ValidatedSource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
+    from pathlib import Path
 
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.clock import Clock
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from mirror.core.ledger.index import HostRecord, PageProof
     from mirror.core.reporting.report import RequestCount
     from mirror.errors import MirrorError
+
+    Pack = Callable[[Mapping[str, str], Path], Awaitable[Mapping[str, tuple[str, str]]]]
 
 
 class Listing(NamedTuple):
@@ -77,6 +80,9 @@ class Received:
         selected: Ids of the releases that the settings select.
         copies: What was recorded of them and of others, by the ids of the source's releases.
         unfinished: Ids of the source's releases that lack something which may arrive later.
+        pack: Writes the history of their tags that is not known yet into a file, a git bundle,
+            given the tags that are known with what they point to, and the file. It returns what
+            each new tag points to, and the commit behind that. ``None`` if history is not wanted.
     """
 
     source_url: str
@@ -84,6 +90,7 @@ class Received:
     selected: Collection[int]
     copies: Mapping[int, ReleaseCopy]
     unfinished: Collection[int]
+    pack: Pack | None = None
 
 
 class Quota(Protocol):

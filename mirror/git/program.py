@@ -22,13 +22,13 @@ from base64 import b64encode
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from mirror.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from mirror.core.domain.release import RepoRef
 
@@ -110,6 +110,7 @@ class GitRemote:
         stall_timeout: Seconds without a byte moved.
         response_timeout: Seconds that the host may take for what it was sent.
         count_retry: Counts a command that is repeated.
+        packed: Reads the history from files instead: there is no host; ``None`` where there is one.
     """
 
     name: str
@@ -120,6 +121,19 @@ class GitRemote:
     stall_timeout: float = 60.0
     response_timeout: float = 900.0
     count_retry: Callable[[], object] = lambda: None
+    packed: Callable[[RepoRef], Awaitable[PackedHistory]] | None = None
+
+
+class PackedHistory(NamedTuple):
+    """The history of tags in files, for a repository that git cannot reach.
+
+    Attributes:
+        tags: What each tag points to, and the commit behind that.
+        files: Git bundles, each needing those before it.
+    """
+
+    tags: Mapping[str, tuple[str, str]]
+    files: Sequence[Path]
 
 
 @dataclass(frozen=True, slots=True)

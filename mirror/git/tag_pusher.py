@@ -22,7 +22,7 @@ from mirror.git.errors import explain, refused
 from mirror.git.program import Finished, GitProgram, GitRemote, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from mirror.core.clock import Clock
     from mirror.core.retry import RetryPolicy
@@ -184,6 +184,49 @@ class TagPusher:
         with _told(self._directory):
             await self._with_copy(source, bring)
 
+    async def pack(
+        self, source: Place, tags: Sequence[str], known: Mapping[str, str], file: Path
+    ) -> dict[str, tuple[str, str]]:
+        """Write the history of tags that is not packed yet into a git bundle.
+
+        Args:
+            source: Where they are.
+            tags: Their names.
+            known: What was packed before: tags, and what they pointed to.
+            file: The git bundle; none is made where all of the history was packed before.
+
+        Returns:
+            What each new or moved tag points to, and the commit behind that.
+
+        Raises:
+            GitError: git failed, or there is none.
+            GitHubError: The source cannot be reached, or refuses.
+        """
+        with _told(self._directory):
+            theirs = await self._tags(source, "read")
+            there = {tag: theirs[tag] for tag in tags if tag in theirs and valid_name(tag)}
+            fresh = {tag: at for tag, at in there.items() if known.get(tag) != at.object}
+            before = {tag: at for tag, at in theirs.items() if known.get(tag) == at.object}
+
+            async def write(copy: Path) -> dict[str, MirrorError]:
+                await self._fetch(copy, source, fresh | before)
+                refs = [f"refs/tags/{tag}" for tag in fresh]
+                excluded = [f"^{at.object}" for at in before.values()]
+                new = await self._local(copy, "rev-list", "--objects", "-n", "1", *refs, *excluded)
+                if new.out.strip():
+                    await self._local(copy, "bundle", "create", "-q", str(file), *refs, *excluded)
+                return {}
+
+            if fresh:
+                await self._with_copy(source, write)
+            return {tag: (at.object, at.peeled) for tag, at in fresh.items()}
+
+    async def _local(self, copy: Path, *arguments: str) -> Finished:
+        done = await self._git.local(*arguments, quiet=3600.0, repository=copy)
+        if done.status:
+            raise GitError(f"git {arguments[0]} failed in {copy}: {done.errors.strip()}")
+        return done
+
     # -- the copy on disk -------------------------------------------------------------------------
 
     async def _with_copy(
@@ -237,6 +280,9 @@ class TagPusher:
 
     async def _tags(self, place: Place, verb: str) -> dict[str, _Tag]:
         """All tags of a repository; also the proof that git can reach it at all."""
+        if place.remote.packed:
+            history = await place.remote.packed(place.repo)
+            return {tag: _Tag(*at) for tag, at in history.tags.items()}
         quiet = place.remote.stall_timeout
         answer = await self._asked(
             place, verb, "ls-remote", "--quiet", "--tags", "--", place.url, quiet=quiet
@@ -275,6 +321,14 @@ class TagPusher:
         }
         lacking = [tag for tag, there in tags.items() if here.get(tag) != there.object]
         if not lacking:
+            return
+        if source.remote.packed:
+            history = await source.remote.packed(source.repo)
+            for file in history.files:
+                await self._local(copy, "bundle", "verify", "-q", str(file))
+                await self._local(copy, "bundle", "unbundle", str(file))
+            for tag in lacking:
+                await self._local(copy, "update-ref", f"refs/tags/{tag}", tags[tag].object)
             return
         await self._asked(
             source,

@@ -37,14 +37,14 @@ from mirror.sync.snapshots import Snapshots
 from mirror.sync.write_guard import guarded_writes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from mirror.core.domain.mirror import Mirror
     from mirror.core.domain.policy import Policy
     from mirror.core.domain.release import Release, Snapshot
     from mirror.core.execution.action import Plan
     from mirror.core.execution.outcome import Outcome
-    from mirror.core.host import Listing
+    from mirror.core.host import Listing, Pack
     from mirror.core.ledger.backoff import FailedItem
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
@@ -304,7 +304,7 @@ class Session:
             source_url=self._source.url,
             source_address=own if self._source.counted else source.repository.html_url,
             now=self._started,
-            history=self._source.git is not None or not self._target.git,
+            history=self._mirror.policy.tags != "push" or await self._has_history(source),
             capabilities=await self._target.store.client.capabilities(),
             **attempts,
         )
@@ -399,6 +399,7 @@ class Session:
                 for number, entry in ledger.releases.items()
             },
             unfinished=results.unfinished_releases(),
+            pack=await self._packing(source, [i.release for i in wanted if not i.release.draft]),
         )
         try:
             await self._target.store.receive(self._mirror.target, received)
@@ -408,6 +409,24 @@ class Session:
             text = "interrupted before the target showed what had arrived"
             results.add_failure(Failure("unavailable", text, "sync"))
             raise
+
+    async def _packing(self, source: Snapshot, releases: Sequence[Release]) -> Pack | None:
+        """How a target that stores history as files gets it; ``None`` if it is not wanted there."""
+        capabilities = await self._target.store.client.capabilities()
+        git, there = self._context.git, self._source.git
+        if self._mirror.policy.tags != "push" or not (
+            capabilities.packed_history and git and there
+        ):
+            return None
+        tags = [release.tag for release in releases]
+        return partial(git.pack, Place(there, source.repository.ref), tags)
+
+    async def _has_history(self, source: Snapshot) -> bool:
+        """Whether the source has history to push; where it is not known, it has."""
+        git = self._source.git
+        if git is None or git.packed is None:
+            return git is not None or not self._target.git
+        return bool((await git.packed(source.repository.ref)).tags)
 
     async def _archive_limit(self) -> int | None:
         """Maximum size of a source archive in bytes; ``None`` for no limit."""

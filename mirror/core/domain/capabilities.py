@@ -28,6 +28,7 @@ class Capabilities:
         max_assets: Of one release; ``None`` where only the server knows.
         empty_assets: It takes assets of 0 bytes.
         tags: Its releases need repositories and tags, which have to be made.
+        packed_history: It stores the history of tags as files, with ``tags = "push"``.
         rewritten_texts: People read releases there: mentions are escaped, a footer is added.
     """
 
@@ -38,6 +39,7 @@ class Capabilities:
     max_assets: int | None = 1000
     empty_assets: bool = False
     tags: bool = True
+    packed_history: bool = False
     rewritten_texts: bool = True
 
     @classmethod
