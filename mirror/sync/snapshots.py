@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mirror.core.domain.mirror import Mirror
-    from mirror.core.domain.release import Release, Repository
+    from mirror.core.domain.release import Release
     from mirror.core.host import Listing
     from mirror.core.ledger.document import Ledger, ReleaseEntry
     from mirror.sync.context import Endpoint, TargetEndpoint
@@ -186,7 +186,7 @@ class Snapshots:
         commits = {commit for commit in wanted if await git.has_commit(repo, commit)}
         ours = ledger.created_repository or is_our_readme(await git.read_file(repo, "README.md"))
         repository = target.repository
-        if not ours and _is_begun(repository, ledger):
+        if not ours and _is_begun(target, ledger):
             ours = await git.is_empty(repository)
             repository = replace(repository, empty=ours)
         return replace(
@@ -202,14 +202,17 @@ class Snapshots:
         git, repository = self._target.store.repositories, target.repository
         actions = await git.actions_enabled(self._mirror.target)
         ours = ledger.created_repository
-        # With pushed tags alone a finished repository has no branch either, and looks empty.
-        unfinished = not ours and not target.releases
-        if actions is not False and unfinished and _is_begun(repository, ledger):
-            empty = await git.is_empty(repository)
-            repository, ours = replace(repository, empty=empty), ours or empty
+        if actions is not False and not ours and _is_begun(target, ledger):
+            ours = await git.is_empty(repository)
+            repository = replace(repository, empty=ours)
         return replace(target, repository=repository, actions=actions, created_by_mirror=ours)
 
 
-def _is_begun(repository: Repository, ledger: Ledger) -> bool:
-    """Whether a run of ours that was cut off may have made a repository; then it is empty."""
-    return ledger.creating_repository or is_our_description(repository.description)
+def _is_begun(target: Snapshot, ledger: Ledger) -> bool:
+    """Whether a run of ours that was cut off may have made a repository; then it is empty.
+
+    With pushed tags alone, a finished one has no branch either, and looks empty.
+    """
+    if target.releases:
+        return False
+    return ledger.creating_repository or is_our_description(target.repository.description)
