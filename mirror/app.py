@@ -371,7 +371,7 @@ async def open_app(
         target = sides.pop("target")
         assert isinstance(target, TargetEndpoint)  # noqa: S101 - it was made so
         if shared.bundle:
-            stack.callback(shared.bundle.close)
+            stack.enter_context(shared.bundle.in_use())
         workers = await stack.enter_async_context(Workers(partial(_opened, others)))
         yield App(
             config,

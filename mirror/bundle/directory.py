@@ -168,6 +168,7 @@ class WritableDirectory(BundleDirectory):
         self._clock = clock
         self._lock: int | None = None
         self._writing: set[object] = set()
+        self._users = 0
         self._taking = threading.Lock()  # assets are stored in other threads, too
         self._committing = asyncio.Lock()
         self._pending: dict[str, tuple[Descriptor, ...]] = {}
@@ -208,10 +209,21 @@ class WritableDirectory(BundleDirectory):
         """Some work is over; after the last one others may write."""
         self._writing.discard(work)
         if not self._writing:
-            self.close()
+            self._let_go()
 
-    def close(self) -> None:
-        """Let others write."""
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Used by an app, perhaps beside the one that it takes over from; after the last one others may write."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._writing.clear()
+                self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

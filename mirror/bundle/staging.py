@@ -6,7 +6,6 @@ continued as at a server, where its drafts would be.
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -103,7 +102,7 @@ class Staging:
     @property
     def _files(self) -> Path:
         owner, _, name = self.repo.key.partition("/")
-        return self._directory.staging / owner / name
+        return self._directory.staging / "releases" / owner / name
 
     @classmethod
     def load(
@@ -234,8 +233,8 @@ class Staging:
                 self._path(copy).unlink(missing_ok=True)
         with suppress(OSError):
             if not any(self._files.iterdir()):
-                shutil.rmtree(self._files)
-                self._files.parent.rmdir()
+                for empty in (self._files, *self._files.parents[:2]):
+                    empty.rmdir()
 
     def _store(
         self, staged: StagedRelease, document: ReleaseDocument, sources: Mapping[int, int]

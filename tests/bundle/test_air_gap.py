@@ -52,6 +52,16 @@ async def test_a_carried_release_is_like_one_that_was_mirrored_directly(tmp_path
         assert [report.status for report in again] == ["unchanged", "unchanged"]
 
 
+@pytest.mark.usefixtures("everything_large")
+async def test_large_assets_are_stored_by_other_threads(tmp_path: Path) -> None:
+    """Bytes that move in the loops of other threads arrive the same on both sides."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap)
+        written, read = await gap.carry()
+        assert (written.status, read.status) == ("ok", "ok")
+        await gap.same()
+
+
 async def test_what_changes_at_the_source_is_carried(tmp_path: Path) -> None:
     """Edits, replaced and renamed assets, deletions and another latest arrive as with a direct sync."""
     async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
@@ -184,6 +194,16 @@ async def test_patterns_expand_over_what_is_in_the_bundle(tmp_path: Path) -> Non
         assert {r.target for r in read.repositories} == {"mirrors/one", "mirrors/two"}
         await gap.same("mirrors/one")
         await gap.same("mirrors/two")
+
+
+@pytest.mark.parametrize("owner", ["lock", "identity", "releases"])
+async def test_any_owner_can_be_stored(tmp_path: Path, owner: str) -> None:
+    """Names of owners do not meet those of files of the bundle."""
+    mirrors = MIRRORS.replace("mirrors/tool", f"{owner}/tool")
+    async with AirGap(tmp_path, mirrors) as gap:
+        seed(gap, 1)
+        assert (await gap.write()).status == "ok"
+        assert gap.leftovers() == []
 
 
 async def test_from_bundle_to_bundle(tmp_path: Path) -> None:

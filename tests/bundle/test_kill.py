@@ -17,7 +17,7 @@ from support.clock import MachineClock
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 8
+KILLS = 5
 OPERATIONS = 150
 """More than a run has."""
 
