@@ -29,6 +29,7 @@ SOURCE = Counter(
 )
 TARGET = Counter(
     {
+        "get-account": 1,
         "get-repository": 1,
         "create-repository": 1,
         "put-contents": 1,
