@@ -242,22 +242,22 @@ async def test_a_host_that_is_down_is_given_up(host: Mocked, failure: Any) -> No
     assert len(host.sent) == 5
 
 
-@pytest.mark.parametrize(("failures", "cool_down"), [([401], 300), ([503] * 4, 30)])
+@pytest.mark.parametrize(("failures", "cool_downs"), [([401], (3600, 3600)), ([503] * 4, (30, 60))])
 async def test_a_host_that_is_disabled_is_probed_after_a_while(
-    host: Mocked, failures: list[int], cool_down: float
+    host: Mocked, failures: list[int], cool_downs: tuple[float, float]
 ) -> None:
-    """By who can wait for it, by one request, after the cool-down; later if it is still bad."""
+    """By who can wait for it, by one request, after the cool-down; a bad host later each time."""
     clock = VirtualClock()
     host.answers("GET", META, failures[0])
     host.answers("GET", X, *failures, failures[0], 200)
     async with client(clock) as github:
         assert github.closed_for() == 0
         with structlog.testing.capture_logs() as logs:
-            for factor in (1, 2):
+            for cool_down in cool_downs:
                 with pytest.raises(GitHubError):
                     await github.get("x")
-                assert github.closed_for() == factor * cool_down
-                clock.advance(factor * cool_down - 1)
+                assert github.closed_for() == cool_down
+                clock.advance(cool_down - 1)
                 github.revive_if_due()
                 with pytest.raises(HostStopped):
                     await github.get("x")
