@@ -194,8 +194,8 @@ class Pass:
         if not (self.client and report.stopped and disabled):
             return report
         failure = Failure.of(disabled, "sync")
-        told = (known.detail for one in self.reports for known in one.failures)
-        if failure.detail in told:
+        known = (one for repository in self.reports for one in repository.failures)
+        if failure in (replace(one, facts="", next_attempt=None) for one in known):
             return report
         return replace(report, failures=(*report.failures, failure), warnings=())
 
