@@ -88,13 +88,14 @@ async def test_an_app_at_both_ends(world: World) -> None:
 
 
 async def test_an_idle_pass_is_unchanged_with_another_token(world: World) -> None:
-    """Another token has other ETags: the same content is unchanged; the target is not asked."""
+    """Another token has other ETags: the same content is unchanged; the target proves its token."""
     await world.sync()
     world.clock.advance(3600)
     world.target.reset_requests()
     report = await world.sync()
     assert report.status == "unchanged", report.to_json()
-    assert not world.target.requests
+    renewal = ["get-app-installation", "create-installation-token"]
+    assert [request.route for request in world.target.requests] == [*renewal, "get-meta"]
 
 
 async def test_a_token_that_ends_in_the_middle(world: World) -> None:

@@ -298,6 +298,7 @@ LEDGER: Json = {
     "created_repository": True,
     "creating_repository": False,
     "working_since": "",
+    "burned_tags": ["v0"],
     "releases": [
         {
             "source_id": 1,
@@ -334,7 +335,7 @@ LEDGER: Json = {
             "since": "2026-01-01T00:00:00Z",
             "release": "v1",
             "asset": None,
-            "kind": "rejected",
+            "kind": "text-too-long",
         }
     ],
 }
@@ -353,6 +354,16 @@ INDEX: Json = {
         }
     ],
     "told": [{"command": "sync", "source": "github:o/*", "target": None}],
+    "hosts": {
+        "github": {
+            "credential": "c",
+            "token_expires_at": 1760000000.0,
+            "points": [[1760000000.0, 5]],
+            "writes": [[1760000000.0, 1]],
+            "paced_by": "900 points a minute",
+            "paced_until": 1760000000.0,
+        }
+    },
     "mirrors": {
         "m/r": {
             "source": "github:o/r",
@@ -362,13 +373,19 @@ INDEX: Json = {
             "target_url": "https://ghe.example.com/api/v3",
             "source_id": 5,
             "pages": [["https://api.github.com/repos/o/r/releases?per_page=100", 'W/"e"', "f"]],
+            "listed": [["https://api.github.com/repos/o/r/releases?per_page=100", 'W/"e"', "f", 1]],
             "audited_at": 1760000000.0,
+            "settled_at": 1760000000.0,
             "succeeded_at": 1760000000.0,
+            "target_checked_at": 1760000000.0,
+            "passed_at": 1760000000.0,
+            "refused": [1],
             "error": "",
             "releases": 1,
             "assets": 1,
             "bytes": 1024,
             "newest": "2026-01-01T00:00:00Z",
+            "newest_tag": "v1",
             "newest_visible": "2026-01-01T00:00:00Z",
             "since": 1760000000.0,
             "wake_at": 0.0,
@@ -388,6 +405,13 @@ INDEX: Json = {
                 "asset_id": 0,
                 "facts": "",
             },
+            "failed": [
+                {
+                    "failure": {"kind": "corrupt", "detail": "d", "release_id": 1, "asset_id": 11},
+                    "tried_at": 1760000000.0,
+                    "delay": 900.0,
+                }
+            ],
             "proof": [1, 0, 0],
             "quarantined": [
                 {
@@ -395,7 +419,7 @@ INDEX: Json = {
                     "asset": None,
                     "error": "e",
                     "since": "2026-01-01T00:00:00Z",
-                    "kind": "rejected",
+                    "kind": "too-large",
                 }
             ],
             "told": False,

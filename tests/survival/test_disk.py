@@ -202,7 +202,7 @@ async def test_a_disk_that_is_read_only(
             ],
         )
         ended_with(closed, "Read-only file system", "mounted read-only")
-        ended_well(looked)
+        ended_with(looked, "1 never")
         ended_well(more)
         assert world.same() == []
         record_property("survival_lack", ["ledger: read-only file system", "exit 1, then 0"])

@@ -1,7 +1,8 @@
 """When a failed item is tried again: in the next pass, then after delays that double.
 
 Only what *failed* is delayed. What is blocked or waits for something, the end of a rate limit
-included, is tried in every pass, and what is quarantined at each audit. Decisions only; times are seconds since the epoch.
+included, is tried in every pass, and what is quarantined at each audit. Decisions only; times are
+seconds since the epoch.
 """
 
 from __future__ import annotations
