@@ -246,14 +246,18 @@ class WritableDirectory(BundleDirectory):
                 raise BundleError(
                     f"another process writes to the bundle {self.path}{who}", kind="unavailable"
                 ) from None
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-            for leftover in self.staging.glob("*.part"):  # of a run that was killed
-                leftover.unlink()
-            if not self._files.exists(self.path / layout.MARKER_FILE):
-                self._save(layout.MARKER_FILE, layout.MARKER)
-            if not self._files.exists(self.path / layout.INDEX_FILE):
-                self._save(layout.IDENTITY_FILE, self.identity.encode())
+            try:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+                for leftover in self.staging.glob("*.part"):  # of a run that was killed
+                    leftover.unlink()
+                if not self._files.exists(self.path / layout.MARKER_FILE):
+                    self.save(layout.MARKER_FILE, layout.MARKER)
+                if not self._files.exists(self.path / layout.INDEX_FILE):
+                    self.save(layout.IDENTITY_FILE, self.identity.encode())
+            except BaseException:
+                os.close(lock)
+                raise
             self._lock = lock
 
     def create(self) -> tuple[int, Path]:
@@ -341,25 +345,40 @@ class WritableDirectory(BundleDirectory):
         with on_disk(self.path):
             self._files.sync_directory(self.path / layout.BLOBS)
             if signature is not None:
-                self._save(str(self.signature(digest).relative_to(self.path)), signature)
-            self._save(layout.INDEX_FILE, content)
+                self.save(str(self.signature(digest).relative_to(self.path)), signature)
+            self.save(layout.INDEX_FILE, content)
             (self.path / layout.IDENTITY_FILE).unlink(missing_ok=True)
             needed = {self.signature(digest), self.signature(predecessor or digest)}
             for old in (self.path / layout.SIGNATURES).glob("*.sig"):
                 if old not in needed:  # somebody may be reading the predecessor
                     old.unlink()
 
-    def _save(self, name: str, content: bytes) -> None:
+    async def adopt(self, content: bytes, signature: bytes | None, predecessor: str) -> None:
+        """Put an index in force that was written elsewhere; what it refers to is stored.
+
+        Args:
+            content: The index.
+            signature: Its signature.
+            predecessor: The digest of the index that is in force; empty where there is none.
+
+        Raises:
+            BundleError: It could not be written; the one before is in force.
+        """
+        digest = layout.digest_of(content)
+        await unbroken(self._install, content, digest, signature, predecessor)
+
+    def save(self, name: str, content: bytes) -> None:
         """Replace a file in one step; when this returns, it survives a power loss."""
         path, part = self.path / name, self.staging / f"{uuid.uuid4().hex}.part"
-        descriptor = os.open(part, _NEW, 0o666)
-        try:
-            self._files.write(descriptor, content)
-            self._files.sync(descriptor)
-        finally:
-            self._files.close(descriptor)
-        self._files.rename(part, path)
-        self._files.sync_directory(path.parent)
+        with on_disk(path):
+            descriptor = os.open(part, _NEW, 0o666)
+            try:
+                self._files.write(descriptor, content)
+                self._files.sync(descriptor)
+            finally:
+                self._files.close(descriptor)
+            self._files.rename(part, path)
+            self._files.sync_directory(path.parent)
 
 
 def _order(descriptor: Descriptor) -> tuple[str, int, int]:

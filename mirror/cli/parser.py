@@ -34,12 +34,19 @@ COMMANDS = {
     "verify": "Compare mirrored assets with their sources.",
     "status": "Show what the ledger records; no network access.",
     "check": "Check the configuration, then the hosts.",
+    "bundle": "Carry releases over an air gap.",
     "demo": "See it at work, without an account.",
     "emulator": "Run one emulated GitHub host, for tests.",
     "schema": "Print the JSON Schema of the configuration.",
     "completion": "Print the completion script of a shell.",
 }
 """Each is a function of that name in the module of that name in ``mirror.cli.commands``."""
+
+BUNDLE_COMMANDS = {
+    "pack": "Pack a bundle into volumes.",
+    "unpack": "Unpack volumes into a bundle.",
+}
+"""Those of ``bundle``, in modules named ``bundle_pack`` and so on."""
 
 _WITHOUT_CONFIGURATION = frozenset({"demo", "emulator", "schema", "init", "completion"})
 _WITHOUT_LOG = frozenset({"schema", "init", "completion"})
@@ -75,6 +82,20 @@ def _global_options(
         typer.echo(context.get_help())
 
 
+def _bundle_options(context: typer.Context) -> None:
+    r"""Carry releases over an air gap, in a bundle: a directory that stands for a host.
+
+    Signers and keys are those of the configured host whose "bundle" is DIR.
+
+    \b
+    Examples:
+      release-mirror bundle pack /srv/bundle --output /media/usb/releases
+      release-mirror bundle unpack /media/usb/releases.* /srv/bundle
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 class _LazyCommand(TyperCommand):
     """Stands in the list of commands for a module that is imported when its command runs."""
 
@@ -82,10 +103,18 @@ class _LazyCommand(TyperCommand):
         return _load(str(self.name)).make_context(*arguments, **more)
 
 
-def _load(name: str) -> Any:
-    if name == "daemon":  # a reload requested while the service is imported must not end it
+class _LazyBundleCommand(TyperCommand):
+    """The same for a command of ``bundle``."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        return _load(f"bundle_{self.name}").make_context(*arguments, **more)
+
+
+def _load(module: str) -> Any:
+    if module == "daemon":  # a reload requested while the service is imported must not end it
         signals.ignore_until_handled()
-    function = getattr(importlib.import_module(f"mirror.cli.commands.{name}"), name)
+    function = getattr(importlib.import_module(f"mirror.cli.commands.{module}"), module)
+    name = module.removeprefix("bundle_")
     app = _typer()
     app.command(name, context_settings=_CONTEXT, help=_help(function))(_exiting(function))
     command: Any = typer.main.get_command(app)
@@ -154,8 +183,19 @@ def _parser() -> Any:
     app.callback(invoke_without_command=True, help=_help(_global_options))(_global_options)
     group: Any = typer.main.get_command(app)
     for name, text in COMMANDS.items():
-        group.add_command(_LazyCommand(name, short_help=text))
+        known = name == "bundle"
+        group.add_command(_bundle(group) if known else _LazyCommand(name, short_help=text))
     return group
+
+
+def _bundle(group: Any) -> Any:
+    app = _typer(name="bundle", context_settings=_CONTEXT, short_help=COMMANDS["bundle"])
+    app.callback(invoke_without_command=True, help=_help(_bundle_options))(_bundle_options)
+    bundle: Any = typer.main.get_command(app)
+    for name, text in BUNDLE_COMMANDS.items():
+        bundle.add_command(_LazyBundleCommand(name, short_help=text))
+    bundle.params += [_overriding(option, "bundle") for option in group.params]
+    return bundle
 
 
 parser = _parser()

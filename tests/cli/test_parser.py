@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli import commands
-from mirror.cli.parser import COMMANDS
+from mirror.cli.parser import BUNDLE_COMMANDS, COMMANDS
 
 CONFIG = """
 [target]
@@ -38,14 +38,20 @@ def release_mirror(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_module_is_a_command() -> None:
     """A file in `commands` is a command, and is listed with its name and one line of help."""
     files = Path(str(commands.__file__)).parent.glob("[a-z]*.py")
-    assert {file.stem for file in files} == set(COMMANDS)
+    assert {file.stem for file in files} == {
+        *(set(COMMANDS) - {"bundle"}),
+        *(f"bundle_{name}" for name in BUNDLE_COMMANDS),
+    }
+    assert all(text in release_mirror("bundle").stdout for text in BUNDLE_COMMANDS.values())
     listed = release_mirror("--help").stdout
     for name, text in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(text)}$", listed, re.MULTILINE)
     assert "Exit status:" in listed
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize(
+    "command", ["", *COMMANDS, *(f"bundle {name}" for name in BUNDLE_COMMANDS)]
+)
 def test_help_fits_80_columns(command: str) -> None:
     """The help of the program and of each command fits 80 columns, with examples."""
     done = release_mirror(*command.split(), "--help")

@@ -1,0 +1,477 @@
+"""Unpacks volumes into a bundle: any of them, in any order, again after a kill or with repaired ones.
+
+A blob is there once all of it is stored and its digest is that of the signed index. Pieces of a blob
+are kept in ``staging/pieces`` until all have come. One bad volume does not stop the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from mirror.bundle import layout
+from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_of
+from mirror.bundle.volumes import (
+    CHUNK,
+    PIECES,
+    SUMS_FILE,
+    References,
+    absent,
+    blob_name,
+    open_volume,
+    own,
+    read_head,
+    read_head_of,
+    size_of,
+)
+from mirror.errors import BundleError, MirrorError, truncate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mirror.bundle.directory import Contents, WritableDirectory
+    from mirror.bundle.signature import AllowedSigners
+    from mirror.bundle.tar import Entry, TarReader
+    from mirror.bundle.volumes import Head
+    from mirror.storage.files import Files
+
+_BLOB = re.compile(rf"{layout.BLOBS}/([0-9a-f]{{64}})")
+_PIECE = re.compile(rf"{PIECES}/([0-9a-f]{{64}})/(\d{{1,19}})", re.ASCII)
+
+
+class _Ranges(Struct):
+    """The parts of a blob that are in its file, and synced: from, to."""
+
+    ranges: list[tuple[int, int]] = []
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """What came of some volumes.
+
+    Attributes:
+        identity, sequence: Of the bundle, as it is now; 0 where there is none.
+        problems: What is wrong with a volume; one can have several.
+        notes: What is worth saying and no failure.
+        absent: Names of assets whose bytes are not there, by release.
+        volumes: Numbers of the volumes that may hold them.
+        count: Number of volumes of the newest index; 0 if none of its volumes was given.
+        stored: Blobs that were stored.
+    """
+
+    identity: str = ""
+    sequence: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    volumes: Sequence[int] = ()
+    count: int = 0
+    stored: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Nothing was wrong, and nothing is missing."""
+        return not (self.problems or self.absent)
+
+
+class Unpacker:
+    """Unpacks volumes into a bundle.
+
+    Args:
+        directory: The bundle.
+        signers: Who may sign its index; ``None`` to believe it.
+        files: The operations on the disk.
+        moved: Called with the number of bytes, whenever some of a volume were read.
+    """
+
+    def __init__(
+        self,
+        directory: WritableDirectory,
+        signers: AllowedSigners | None,
+        files: Files,
+        moved: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._directory = directory
+        self._signers = signers
+        self._files = files
+        self._moved = moved
+        self._result = Unpacked()
+
+    @property
+    def _pieces(self) -> Path:
+        return self._directory.staging / "pieces"
+
+    async def unpack(self, paths: Sequence[Path]) -> Unpacked:
+        """Unpack volumes. Only problems of the bundle itself are errors.
+
+        Raises:
+            BundleError: Another process writes to the bundle, or the disk cannot take it.
+        """
+        heads = await self._heads(paths)
+        if not heads:
+            return self._result
+        if not self._is_known():
+            self._directory.identity = heads[0].index.identity
+        await self._directory.begin(self)
+        try:
+            current = await self._current()
+            for head in heads:
+                current = await self._take(head, current)
+            self._finish(heads, current)
+        finally:
+            self._directory.end(self)
+        return self._result
+
+    def _is_known(self) -> bool:
+        """Whether the directory says which bundle it is."""
+        path = self._directory.path
+        with suppress(BundleError):
+            layout.decode_index(read_file(path / layout.INDEX_FILE, layout.LARGEST_INDEX))
+            return True
+        return self._files.exists(path / layout.IDENTITY_FILE)
+
+    async def _heads(self, paths: Sequence[Path]) -> list[Head]:
+        """The beginnings of the volumes whose index may be believed, older indexes first."""
+        heads: list[Head] = []
+        verified: set[str] = set()
+        for path in dict.fromkeys(paths):
+            try:
+                head = read_head(path)
+                if self._signers and head.about.index not in verified:
+                    await self._verify(head, self._signers)
+                verified.add(head.about.index)
+                heads.append(head)
+            except BundleError as error:
+                self._problem(path, error)
+        return sorted(heads, key=lambda h: (h.index.sequence, h.about.index, h.about.number))
+
+    async def _verify(self, head: Head, signers: AllowedSigners) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory, "signature")
+            if head.signature is not None:
+                await asyncio.to_thread(file.write_bytes, head.signature)
+            try:
+                await signers.verify(head.content, file)
+            except BundleError as error:
+                raise BundleError(
+                    f"{head.path}: {error}", kind=error.kind, hint=error.hint
+                ) from None
+
+    async def _current(self) -> Contents | None:
+        """The index that is there; a damaged one counts as none, so that it is replaced."""
+        path = self._directory.path
+        try:
+            return await BundleDirectory(path, self._signers).contents()
+        except BundleError as error:
+            if error.kind == "policy":  # a later format, or ssh-keygen is not installed
+                raise
+            self._result.notes.append(f"the index of {path} was of no use ({error})")
+            return None
+
+    async def _take(self, head: Head, current: Contents | None) -> Contents | None:
+        """Unpack a volume; the index that is in force then."""
+        if refusal := self._refusal(head, current):
+            self._problem(head.path, refusal)
+            return current
+        if current and head.index.sequence < current.index.sequence:
+            self._result.notes.append(
+                f"{head.path} changes nothing: it has sequence {head.index.sequence}, and"
+                f" {self._directory.path} has {current.index.sequence}"
+            )
+            return current
+        try:
+            with open_volume(head.path) as (reader, _):
+                read_head_of(reader, head.path)
+                references, complete = self._documents(reader, head)
+                if complete and (current is None or head.about.index != current.digest):
+                    digest = current.digest if current else ""
+                    await self._directory.adopt(head.content, head.signature, digest)
+                    current = await BundleDirectory(self._directory.path).contents()
+                self._blobs(reader, head, references)
+        except BundleError as error:
+            if error.kind == "disk":
+                raise
+            self._problem(head.path, error)
+        return current
+
+    def _refusal(self, head: Head, current: Contents | None) -> BundleError | None:
+        """Why a volume does not belong to the bundle, if so."""
+        there = current.index.identity if current else self._directory.identity
+        if head.index.identity != there:
+            return BundleError(
+                f"{head.path} is of another bundle ({head.index.identity}), not of the one in"
+                f" {self._directory.path}"
+            )
+        same = current and head.index.sequence == current.index.sequence
+        if same and current and head.about.index != current.digest:
+            return BundleError(
+                f"{head.path} is refused: it has sequence {head.index.sequence}, as"
+                f" {self._directory.path} has, but another index"
+            )
+        return None
+
+    def _problem(self, path: Path, error: MirrorError) -> None:
+        text = str(error)
+        self._result.problems.append(text if str(path) in text else f"{path}: {text}")
+
+    # --- documents --------------------------------------------------------------------------------
+
+    def _documents(self, reader: TarReader, head: Head) -> tuple[References, bool]:
+        """Store the documents of a volume; what the index refers to, as far as known, and whether that is all."""
+        wanted = References({d.sha256: d.size for d in own(head.index)})
+        wanted.configs[layout.digest_of(layout.EMPTY).partition(":")[2]] = len(layout.EMPTY)
+        for descriptor in own(head.index):
+            with suppress(BundleError):
+                wanted.follow(self._directory.manifest(descriptor))
+        known = set(wanted.manifests)
+        by_digest = {d.sha256: d for d in own(head.index)}
+        for _ in range(head.about.documents):
+            sha256, size = self._expected(reader.next(), head, wanted.documents)
+            if size > layout.LARGEST_DOCUMENT:
+                raise BundleError(f"{head.path}: a document is too large ({size} bytes)")
+            content = reader.read(size)
+            self._moved(size)
+            if reader.digests[blob_name(sha256)] != sha256:
+                self._result.problems.append(f"{head.path}: the document {sha256} is damaged")
+                continue
+            self._directory.store(content)
+            if sha256 in known:
+                with suppress(BundleError):
+                    wanted.follow(self._directory.manifest(by_digest[sha256]))
+        return wanted, self._have_documents(head, wanted)
+
+    def _expected(
+        self, entry: Entry | None, head: Head, wanted: Mapping[str, int]
+    ) -> tuple[str, int]:
+        found = _BLOB.fullmatch(entry.name) if entry else None
+        if entry is None or found is None or wanted.get(found[1]) != entry.size:
+            what = f"{entry.name!r} of {entry.size} bytes" if entry else "the end"
+            raise BundleError(f"{head.path} holds {what} where the index expects a document")
+        return found[1], entry.size
+
+    def _have_documents(self, head: Head, wanted: References) -> bool:
+        lost = 0
+        for sha256, size in wanted.documents.items():
+            try:
+                content = read_file(self._directory.path / blob_name(sha256), size)
+                lost += hashlib.sha256(content).hexdigest() != sha256
+            except BundleError:
+                lost += 1
+        empty = layout.digest_of(layout.EMPTY).partition(":")[2]
+        if lost and not self._files.exists(self._directory.path / blob_name(empty)):
+            self._directory.store(layout.EMPTY)
+            lost -= 1
+        if lost:
+            self._result.problems.append(
+                f"{head.path}: {lost} documents of index {head.index.sequence} are neither in it nor in"
+                f" {self._directory.path}; unpack the volumes it builds on first, or pack without --since"
+            )
+        return not lost
+
+    # --- bytes ------------------------------------------------------------------------------------
+
+    def _blobs(self, reader: TarReader, head: Head, references: References) -> None:
+        """Store the bytes of a volume, and keep its pieces."""
+        sums: dict[str, str] | None = None
+        pieces: list[tuple[str, str, int, int]] = []
+        skipped: set[str] = set()
+        wanted = references.blobs
+        while entry := reader.next():
+            if sums is not None or entry.name == SUMS_FILE:
+                sums = self._sums(reader, head, entry)
+                continue
+            piece = _PIECE.fullmatch(entry.name)
+            blob = _BLOB.fullmatch(entry.name)
+            offset = int(piece[2]) if piece else 0
+            sha256 = piece[1] if piece else blob[1] if blob else ""
+            size = wanted.get(sha256, -1)
+            if offset + entry.size > size or (blob and entry.size != size):
+                raise BundleError(
+                    f"{head.path} holds {truncate(entry.name, 200)!r} of {entry.size} bytes, which"
+                    " its index does not refer to"
+                )
+            if self._is_good(sha256, size) or self._has_piece(sha256, offset, entry.size):
+                skipped.add(entry.name)
+                self._moved(entry.size)
+            elif blob:
+                self._store(reader, head, sha256)
+            else:
+                self._write_piece(reader, sha256, offset)
+                pieces.append((entry.name, sha256, offset, entry.size))
+        if sums is None:
+            raise BundleError(f"{head.path} has no {SUMS_FILE}")
+        wrong = {name for name, digest in reader.digests.items() if sums.get(name) != digest}
+        wrong |= sums.keys() - reader.digests.keys() - skipped
+        for name in sorted(wrong - {SUMS_FILE}):
+            self._result.problems.append(
+                f"{head.path}: {truncate(name, 200)} and {SUMS_FILE} contradict each other"
+            )
+        for name, sha256, offset, size in pieces:
+            if name not in wrong:
+                self._keep_piece(head, sha256, offset, size, wanted[sha256])
+
+    def _sums(self, reader: TarReader, head: Head, entry: Entry) -> dict[str, str]:
+        """What ``SHA256SUMS`` says, which is the last file of a volume."""
+        if entry.name != SUMS_FILE or SUMS_FILE in reader.digests:
+            raise BundleError(f"{head.path} does not end with {SUMS_FILE}")
+        if entry.size > layout.LARGEST_INDEX:
+            raise BundleError(f"{head.path}: {SUMS_FILE} is too large ({entry.size} bytes)")
+        lines = reader.read(entry.size).decode("ascii", "replace").splitlines()
+        parts = (line.partition("  ") for line in lines)
+        return {name: digest for digest, _, name in parts}
+
+    def _is_good(self, sha256: str, size: int) -> bool:
+        path = self._directory.path / blob_name(sha256)
+        if size_of(path) != size:
+            return False
+        with suppress(BundleError, FileNotFoundError):
+            return sha256_of(path) == sha256
+        return False
+
+    def _store(self, reader: TarReader, head: Head, sha256: str) -> None:
+        descriptor, part = self._directory.create()
+        try:
+            while chunk := reader.read(CHUNK):
+                with on_disk(part):
+                    self._files.write(descriptor, chunk)
+                self._moved(len(chunk))
+            if (
+                reader.digests.get(blob_name(sha256), layout.digest_of(b"").partition(":")[2])
+                == sha256
+            ):
+                self._directory.keep(descriptor, part, sha256)
+                self._result.stored += 1
+            else:
+                self._result.problems.append(f"{head.path}: {blob_name(sha256)} is damaged")
+        finally:
+            os.close(descriptor)
+            part.unlink(missing_ok=True)
+
+    def _has_piece(self, sha256: str, offset: int, size: int) -> bool:
+        return any(a <= offset and offset + size <= b for a, b in self._ranges(sha256))
+
+    def _write_piece(self, reader: TarReader, sha256: str, offset: int) -> None:
+        """Put a piece in its place; it counts once it is recorded."""
+        path = self._pieces / sha256
+        with on_disk(path):
+            path.parent.mkdir(exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(path, flags, 0o666)
+        try:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            while chunk := reader.read(CHUNK):
+                with on_disk(path):
+                    self._files.write(descriptor, chunk)
+                self._moved(len(chunk))
+            with on_disk(path):
+                self._files.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _ranges(self, sha256: str) -> list[tuple[int, int]]:
+        with suppress(BundleError):
+            content = read_file(self._pieces / f"{sha256}.json", layout.LARGEST_DOCUMENT)
+            return layout.decode(content, _Ranges, "the record of pieces").ranges
+        return []
+
+    def _keep_piece(self, head: Head, sha256: str, offset: int, size: int, total: int) -> None:
+        """Record a piece; after the last one of a blob, make the blob of them."""
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted([*self._ranges(sha256), (offset, offset + size)]):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        path, record = self._pieces / sha256, self._pieces / f"{sha256}.json"
+        self._directory.save(
+            str(record.relative_to(self._directory.path)), msgspec.json.encode(_Ranges(merged))
+        )
+        if merged != [(0, total)]:
+            return
+        with on_disk(path):
+            good = self._files.exists(path) and sha256_of(path) == sha256
+            if good:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    self._directory.keep(descriptor, path, sha256)
+                finally:
+                    os.close(descriptor)
+                self._result.stored += 1
+            else:
+                self._result.problems.append(
+                    f"{head.path}: the pieces of {sha256} do not make it; unpack all its volumes again"
+                )
+                path.unlink(missing_ok=True)
+            record.unlink()
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _finish(self, heads: Sequence[Head], current: Contents | None) -> None:
+        """See what is missing, and drop the pieces that nobody waits for."""
+        self._files.sync_directory(self._directory.path / layout.BLOBS)
+        result = self._result
+        if current is None:
+            return
+        index = current.index
+        result.identity, result.sequence = index.identity, index.sequence
+        missing = absent(self._directory, index)
+        result.absent = {release: [name for name, _ in found] for release, found in missing.items()}
+        lost = {sha256 for found in missing.values() for _, sha256 in found}
+        with on_disk(self._pieces):
+            if self._pieces.is_dir():
+                for path in self._pieces.iterdir():
+                    if path.name.removesuffix(".json") not in lost:
+                        path.unlink()
+                if not any(self._pieces.iterdir()):
+                    self._pieces.rmdir()
+        newest = [head for head in heads if head.about.index == current.digest]
+        if newest:
+            result.count = newest[0].about.count
+            sizes = References.of(index, self._directory.manifest).blobs
+            gaps = {sha256: self._gaps(sha256, sizes[sha256]) for sha256 in lost}
+            result.volumes = holders(list(sizes), newest[0].about.starts, gaps)
+
+    def _gaps(self, sha256: str, size: int) -> list[tuple[int, int]]:
+        """The parts of a blob that are not there: from, to."""
+        gaps, at = [], 0
+        for start, end in self._ranges(sha256):
+            if at < start:
+                gaps.append((at, start))
+            at = end
+        return [*gaps, (at, max(size, 1))] if at < max(size, 1) else gaps
+
+
+def holders(
+    order: Sequence[str],
+    starts: Sequence[tuple[str, int]],
+    gaps: Mapping[str, Sequence[tuple[int, int]]],
+) -> Sequence[int]:
+    """The numbers of the volumes that may hold what is missing.
+
+    Args:
+        order: SHA-256 of all blobs, in the order of volumes.
+        starts: The blob that each volume starts with, and the offset in it.
+        gaps: The missing parts, from and to, by blob.
+    """
+    places = {sha256: place for place, sha256 in enumerate(order)}
+    first = [(places.get(sha256, len(order)), offset) for sha256, offset in starts]
+    end = [*first[1:], (len(order) + 1, 0)]
+    return [
+        number
+        for number, (since, until) in enumerate(zip(first, end, strict=True), 1)
+        if any(
+            (places[sha256], start) < until and (places[sha256], stop - 1) >= since
+            for sha256, found in gaps.items()
+            for start, stop in found
+        )
+    ]
