@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -11,17 +12,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.signature import AllowedSigners
 from mirror.cli import startup
 from mirror.cli.output import is_terminal, print_error_line
 from mirror.config import find_config_file
 from mirror.config.load import SYSTEM_FILE, user_file
 from mirror.core.text.sanitise import clean
+from mirror.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mirror.bundle.directory import Contents
     from mirror.cli.options import GlobalOptions
     from mirror.config import Config
     from mirror.config.model import Host
@@ -76,6 +80,27 @@ def find(options: GlobalOptions, directory: Path) -> BundleSettings:
 def warn(text: str) -> None:
     """A warning on standard error."""
     print_error_line(f"warning: {clean(text)}")
+
+
+def warn_unchecked(directory: Path) -> None:
+    """Say that the signature of a bundle is not checked."""
+    warn(
+        f"signatures are not checked: no host of the configuration has bundle = {str(directory)!r}"
+        " and allowed_signers"
+    )
+
+
+def open_bundle(directory: Path, settings: BundleSettings) -> tuple[BundleDirectory, Contents]:
+    """A bundle and its index.
+
+    Raises:
+        BundleError: There is none, or it is refused.
+    """
+    bundle = BundleDirectory(directory, settings.signers)
+    contents = asyncio.run(bundle.contents())
+    if contents is None:
+        raise BundleError(f"there is no bundle in {directory}", kind="not-ready")
+    return bundle, contents
 
 
 @contextmanager

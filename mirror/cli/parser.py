@@ -45,6 +45,8 @@ COMMANDS = {
 BUNDLE_COMMANDS = {
     "pack": "Pack a bundle into volumes.",
     "unpack": "Unpack volumes into a bundle.",
+    "verify": "Verify every digest of a bundle, and its signature.",
+    "show": "Show what is in a bundle.",
 }
 """Those of ``bundle``, in modules named ``bundle_pack`` and so on."""
 

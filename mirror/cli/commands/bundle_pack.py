@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.volumes import Packer
 from mirror.cli import bundle_settings, exit_status
 from mirror.cli.bundle_settings import VolumeSize
@@ -18,7 +16,7 @@ from mirror.cli.output import print_text
 from mirror.config.values import parse_size
 from mirror.core.text.sanitise import clean
 from mirror.core.text.wording import count, size
-from mirror.errors import BundleError, UsageError
+from mirror.errors import UsageError
 from mirror.storage.files import Files
 
 
@@ -47,10 +45,7 @@ def bundle_pack(
     except ValueError as error:
         raise UsageError(f"--volume-size: {error}") from None
     settings = bundle_settings.find(context.obj, directory)
-    bundle = BundleDirectory(directory, settings.signers)
-    contents = asyncio.run(bundle.contents())
-    if contents is None:
-        raise BundleError(f"there is no bundle in {directory}", kind="not-ready")
+    bundle, contents = bundle_settings.open_bundle(directory, settings)
     packer = Packer(bundle, contents, Files())
     wanted, absent = packer.prepare()
     total = sum(wanted.blobs.values())

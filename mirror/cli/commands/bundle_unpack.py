@@ -46,10 +46,7 @@ def bundle_unpack(
     """
     settings = bundle_settings.find(context.obj, directory)
     if settings.signers is None:
-        bundle_settings.warn(
-            f"signatures are not checked: no host of the configuration has bundle = {str(directory)!r}"
-            " and allowed_signers"
-        )
+        bundle_settings.warn_unchecked(directory)
     total = 0
     for file in files:
         with suppress(OSError):
