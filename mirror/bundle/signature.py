@@ -72,10 +72,12 @@ class AllowedSigners:
 
     Args:
         file: Lists who may sign.
+        what: What they sign, for errors.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, what: str = "the index of the bundle") -> None:
         self._file = file
+        self._what = what
 
     async def verify(self, content: bytes, signature: Path) -> str:
         """See that somebody who may signed some bytes; who it was.
@@ -86,27 +88,37 @@ class AllowedSigners:
         try:
             facts = await asyncio.to_thread(signature.lstat)
         except FileNotFoundError:
-            raise _refused("it is not signed", hint="sign-bundle") from None
+            raise self._refused("it is not signed", hint="sign-bundle") from None
         except OSError as error:
-            raise _refused(f"its signature cannot be read: {error.strerror}") from None
+            raise self._refused(f"its signature cannot be read: {error.strerror}") from None
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST_SIGNATURE:
-            raise _refused("its signature is not a file of a signature's size")
+            raise self._refused("its signature is not a file of a signature's size")
         where = ("-f", str(self._file), "-s", str(signature))
         status, found, said = await _run(("-Y", "find-principals", *where), b"")
         if status:
-            raise _refused(f"nobody who may sign it has signed it ({said})")
+            raise self._refused(f"nobody who may sign it has signed it ({said})")
         principals = found.decode(errors="replace").splitlines()[:_MOST_PRINCIPALS]
         for principal in principals:
             check = ("-Y", "verify", "-n", NAMESPACE, "-I", principal, *where)
             status, _, said = await _run(check, content)
             if not status:
                 return principal
-        raise _refused(f"its signature is wrong ({said})")
+        raise self._refused(f"its signature is wrong ({said})")
 
+    async def verify_content(self, content: bytes, signature: bytes | None) -> str:
+        """The same with a signature that is in no file; ``None`` for none.
 
-def _refused(reason: str, *, hint: Hint = "allowed-signers") -> BundleError:
-    text = f"the index of the bundle is refused: {reason}"
-    return BundleError(text, kind="credential", hint=hint)
+        Raises:
+            BundleError: As :meth:`verify`.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory, "signature")
+            if signature is not None:
+                await asyncio.to_thread(file.write_bytes, signature)
+            return await self.verify(content, file)
+
+    def _refused(self, reason: str, *, hint: Hint = "allowed-signers") -> BundleError:
+        return BundleError(f"{self._what} is refused: {reason}", kind="credential", hint=hint)
 
 
 async def _run(arguments: tuple[str, ...], content: bytes) -> tuple[int, bytes, str]:

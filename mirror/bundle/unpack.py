@@ -6,14 +6,11 @@ are kept in ``staging/pieces`` until all have come. One bad volume does not stop
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import re
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +35,7 @@ from mirror.errors import BundleError, MirrorError, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from mirror.bundle.directory import Contents, WritableDirectory
     from mirror.bundle.signature import AllowedSigners
@@ -156,16 +154,11 @@ class Unpacker:
         return sorted(heads, key=lambda h: (h.index.sequence, h.about.index, h.about.number))
 
     async def _verify(self, head: Head, signers: AllowedSigners) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            file = Path(directory, "signature")
-            if head.signature is not None:
-                await asyncio.to_thread(file.write_bytes, head.signature)
-            try:
-                await signers.verify(head.content, file)
-            except BundleError as error:
-                raise BundleError(
-                    f"{head.path}: {error}", kind=error.kind, hint=error.hint
-                ) from None
+        try:
+            await signers.verify_content(head.content, head.signature)
+        except BundleError as error:
+            text = f"{head.path}: {error}"
+            raise BundleError(text, kind=error.kind, hint=error.hint) from None
 
     async def _current(self) -> Contents | None:
         """The index that is there; a damaged one counts as none, so that it is replaced."""

@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -23,13 +24,21 @@ from mirror.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from mirror.bundle.directory import Contents
     from mirror.cli.options import GlobalOptions
     from mirror.config import Config
     from mirror.config.model import Host
 
+Since = Annotated[
+    Path | None,
+    typer.Option(
+        "--since",
+        metavar="RECEIPT",
+        help="Leave out what this file of bundle receipt lists.",
+        show_default=False,
+    ),
+]
 VolumeSize = Annotated[
     str,
     typer.Option("--volume-size", metavar="SIZE", help="Largest size of a volume, such as 700MiB."),

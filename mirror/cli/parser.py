@@ -45,6 +45,7 @@ COMMANDS = {
 BUNDLE_COMMANDS = {
     "pack": "Pack a bundle into volumes.",
     "unpack": "Unpack volumes into a bundle.",
+    "receipt": "Print what a bundle holds, for the way back.",
     "verify": "Verify every digest of a bundle, and its signature.",
     "show": "Show what is in a bundle.",
 }

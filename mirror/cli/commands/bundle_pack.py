@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mirror.bundle import layout
+from mirror.bundle.directory import read_file
+from mirror.bundle.receipt import decode
+from mirror.bundle.signature import AllowedSigners
 from mirror.bundle.volumes import Packer
 from mirror.cli import bundle_settings, exit_status
-from mirror.cli.bundle_settings import VolumeSize
+from mirror.cli.bundle_settings import Since, VolumeSize
 from mirror.cli.options import Json, NoProgress
 from mirror.cli.output import print_text
 from mirror.config.values import parse_size
@@ -18,6 +23,10 @@ from mirror.core.text.sanitise import clean
 from mirror.core.text.wording import count, size
 from mirror.errors import UsageError
 from mirror.storage.files import Files
+
+if TYPE_CHECKING:
+    from mirror.bundle.directory import Contents
+    from mirror.cli.bundle_settings import BundleSettings
 
 
 def bundle_pack(
@@ -27,6 +36,7 @@ def bundle_pack(
         Path,
         typer.Option("--output", metavar="FILE", help="Name of the volumes: FILE.001 and so on."),
     ],
+    since: Since = None,
     volume_size: VolumeSize = "4GiB",
     as_json: Json = False,
     no_progress: NoProgress = False,
@@ -39,6 +49,7 @@ def bundle_pack(
     Examples:
       release-mirror bundle pack /srv/bundle --output /media/usb/releases
       release-mirror bundle pack /srv/bundle --output dvd --volume-size 4480MiB
+      release-mirror bundle pack /srv/bundle --output new --since receipt
     """
     try:
         largest = parse_size(volume_size)
@@ -47,7 +58,8 @@ def bundle_pack(
     settings = bundle_settings.find(context.obj, directory)
     bundle, contents = bundle_settings.open_bundle(directory, settings)
     packer = Packer(bundle, contents, Files())
-    wanted, absent = packer.prepare()
+    known = asyncio.run(_known(since, contents, settings)) if since else ()
+    wanted, absent = packer.prepare(known)
     total = sum(wanted.blobs.values())
     with (
         bundle_settings.interruptible(),
@@ -80,3 +92,14 @@ def bundle_pack(
                 f"Not packed, because the bundle does not hold their bytes:\n{bundle_settings.names(absent)}"
             )
     return exit_status.FAILED if absent else exit_status.OK
+
+
+async def _known(since: Path, contents: Contents, settings: BundleSettings) -> list[str]:
+    """The blobs that a receipt lists."""
+    signers = None
+    if settings.host and (file := settings.host.allowed_signers):
+        signers = AllowedSigners(file, f"the receipt {since}")
+    else:
+        bundle_settings.warn("the signature of the receipt is not checked: set allowed_signers")
+    content = await asyncio.to_thread(read_file, since, layout.LARGEST_INDEX)
+    return (await decode(content, contents, signers)).blobs
