@@ -71,10 +71,12 @@ class Executor:
         releases = await self._push_tags(plan.releases)
         others = [work for work in releases if not work.refused]
         await run_each(others, RELEASES_AT_ONCE, self._release)
-        if len(others) < len(releases):
-            self._context.gate.begin_again()
-            refused = [work for work in releases if work.refused]
-            await run_each(refused, RELEASES_AT_ONCE, self._release)
+        refused = sorted((w for w in releases if w.refused), key=lambda work: work.refused)
+        # The first one alone: where another one is refused for ever, it has its turn all the same.
+        for works in (refused[:1], refused[1:]):
+            if works:
+                self._context.gate.begin_again()
+                await run_each(works, RELEASES_AT_ONCE, self._release)
 
     async def _create_repository(self, action: CreateRepository, plan: Plan) -> bool:
         """Create it, with GitHub Actions disabled and one commit; whether that succeeded."""

@@ -52,6 +52,13 @@ class PermissionGate:
         self._begun = False
         self._answered = asyncio.Event()
 
+    def admit(self) -> None:
+        """Let the others begin: a part of the first write was answered, and the rest may take long.
+
+        They may hold what the rest waits for, such as the slots of transfers.
+        """
+        self._answered.set()
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Callable[[], None]]:
         """Send a write in the block, as soon as it may be sent.

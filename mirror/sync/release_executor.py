@@ -353,6 +353,7 @@ class ReleaseExecutor:
 
     async def _upload_again(self, action: UploadAsset | ReplaceAsset, name: str) -> Asset:
         """Upload an asset under its own name, since the server does not rename it to that."""
+        self._context.gate.admit()
         copied = await self._upload(action, name, despite_stop=True)
         assert copied is not None  # noqa: S101 - a stop does not prevent it
         expected = _expected(action.asset, copied)

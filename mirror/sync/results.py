@@ -14,7 +14,7 @@ from mirror.core.text.wording import count
 from mirror.errors import NotTried
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import Action, Plan
@@ -81,17 +81,21 @@ class Results:
         planned = Counter(release.id for release, _ in self._plan.actions() if release)
         return waiting | {number for number, count in planned.items() if done[number] < count}
 
-    def refused(self, before: Collection[int]) -> tuple[int, ...]:
+    def refused(self, before: Sequence[int]) -> tuple[int, ...]:
         """Releases for which the target refused a request, in this pass or when they were last tried.
 
         Args:
             before: Those of earlier passes.
+
+        Returns:
+            What was not tried for longest comes first.
         """
         ours = [outcome for outcome in self._outcomes if outcome.source]
         tried = {o.source.id for o in ours if o.source and o.status != "skipped"}
         now = {o.failure.release_id for o in ours if o.failure and o.failure.state == "blocked"}
         planned = {release.id for release, _ in self._plan.actions() if release}
-        return tuple(sorted((set(before) - tried | now) & planned))
+        untried = [number for number in before if number not in tried | now]
+        return tuple(number for number in (*untried, *sorted(now)) if number in planned)
 
     @property
     def undone(self) -> bool:

@@ -498,10 +498,13 @@ class Session:
     def _failed_items(self, results: Results) -> tuple[FailedItem, ...]:
         """What failed, and when it is tried again; a host that was disabled is no item's failure."""
         ends = self._source.store.client, self._target.store.client
+        before = self._entry.failed
+        if results.stopped or results.interrupted:  # the mirror as a whole could be looked at
+            before = tuple(item for item in before if not self._is_whole(item))
         if results.stopped or any(client.stopped for client in ends):
-            return self._entry.failed
+            return before
         return after_pass(
-            self._entry.failed,
+            before,
             results.all_failures(),
             now=self._started.timestamp(),
             last_pass=self._entry.passed_at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -120,3 +120,27 @@ async def test_a_mirror_that_failed_as_a_whole_is_tried_when_its_source_changes(
         world.source.add_release("octo/tool", "v2", assets={"more": b"333"})
         assert (await world.sync()).status == "ok"
         assert set(world.published()) == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("why", ["stopped", "disabled"])
+async def test_a_mirror_that_could_be_looked_at_again_is_not_left_alone(
+    why: str, tmp_path: Path
+) -> None:
+    """Also where the pass that somebody asked for was cut off: the next one goes on with its drafts."""
+    async with World(tmp_path) as world:
+        await one_item_that_fails(world, READ)
+        await world.sync()
+        world.target.faults.clear()
+        if why == "disabled":
+            world.target.faults.add(Fault(kind="status", route="upload-asset", status=401))
+
+        def stop(record: Any) -> None:
+            if record.route == "create-release" and world.app and why == "stopped":
+                world.app.stop.request()
+
+        world.target.on_request(stop)
+        await world.sync(full=True)
+        assert len(world.drafts()) == 1
+        world.target.faults.clear()
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []

@@ -184,6 +184,45 @@ async def test_one_forbidden_release_does_not_hold_up_the_others(tmp_path: Path)
         assert world.latest() == "v4"
 
 
+async def test_a_release_that_stays_forbidden_holds_up_no_other_that_was(tmp_path: Path) -> None:
+    """Of those that were refused, the one that was not tried for longest begins."""
+    async with World(tmp_path) as world:
+        seed(world, 1)
+        await world.sync()
+        seed(world, 2, 3, 4)
+        for number in (2, 3, 4):
+            world.target.faults.add(
+                Fault(
+                    kind="status",
+                    route="upload-asset",
+                    match=f"-{number}.bin",
+                    status=403,
+                    body=REFUSED,
+                    times=None,
+                )
+            )
+        for _ in range(2):
+            await world.sync()
+        world.target.faults.clear()
+        world.target.faults.add(
+            Fault(
+                kind="status",
+                route="upload-asset",
+                match="-4.bin",
+                status=403,
+                body=REFUSED,
+                times=None,
+            )
+        )
+        for _ in range(3):
+            _, _, refused = await pass_of(world)
+            assert refused <= 1
+        assert set(world.published()) == {"v1", "v2", "v3"}
+        world.target.faults.clear()
+        assert (await world.sync()).status == "ok"
+        assert world.same() == []
+
+
 async def test_what_vanished_is_no_permission(tmp_path: Path) -> None:
     """Where a draft was deleted meanwhile, a 404 says so: it is made anew by the next pass."""
     async with World(tmp_path) as world:
@@ -282,6 +321,26 @@ async def test_a_large_upload_is_admitted_before_it_ends() -> None:
         async with asyncio.TaskGroup() as group:
             other = group.create_task(_sent(gate))
         assert other.result()
+
+
+async def test_a_first_write_of_several_parts_lets_others_begin_before_its_end() -> None:
+    """Otherwise it would wait for what they hold, such as the slots of transfers, for ever."""
+    gate, slot = PermissionGate(), asyncio.Lock()
+
+    async def renamed_and_uploaded_again() -> None:
+        async with gate.write():
+            await asyncio.sleep(0)  # the others have got every slot
+            gate.admit()
+            async with slot, gate.write():
+                pass
+
+    async def uploaded() -> None:
+        async with slot, gate.write():
+            pass
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(renamed_and_uploaded_again())
+        group.create_task(uploaded())
 
 
 async def _sent(gate: PermissionGate) -> bool:

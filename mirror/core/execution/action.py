@@ -211,7 +211,8 @@ class ReleaseWork:
             for a release that is held back.
         publish_incomplete: Finish although assets are missing that the target can never take.
         present: Copies that are there already and belong to the release, to be verified with it.
-        refused: The target refused a request for it in an earlier pass: it comes after the others.
+        refused: The target refused a request for it in an earlier pass: it comes after the others, by
+            this number; 0 if it did not.
     """
 
     rank: int
@@ -224,7 +225,7 @@ class ReleaseWork:
     finish: PublishRelease | UpdateRelease | None = None
     publish_incomplete: bool = True
     present: tuple[AssetEntry, ...] = ()
-    refused: bool = False
+    refused: int = 0
 
     def actions(self) -> tuple[Action, ...]:
         """All of them, in order."""

@@ -75,7 +75,7 @@ class IndexEntry(Struct):
         error: The same in the form that former code reads; only :class:`Index` uses it.
         failed: Every item that failed when it was last tried, and when it is tried again.
         refused: The source's releases for which the target last refused a request for want of a
-            permission: they are tried after the others.
+            permission: they are tried after the others, in this order.
         releases, assets, bytes: What the target holds of this mirror.
         proof: What is known of the bytes of those assets; refuted ones are not counted.
         newest: When the newest selected release was published at the source (ISO 8601).

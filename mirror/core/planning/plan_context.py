@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from mirror.core.domain.capabilities import Capabilities
@@ -23,7 +23,8 @@ class PlanContext:
         history: The source has git history, for ``tags = "push"``.
         retry: Try again what is quarantined, unless it can be seen to be as it was.
         full: Try that again, too.
-        refused: Releases for which the target refused a request: they are tried after the others.
+        refused: Releases for which the target refused a request: they are tried after the others, in
+            this order.
         waiting: What failed, by the source's release and asset, and is not to be tried again yet.
     """
 
@@ -34,5 +35,5 @@ class PlanContext:
     history: bool = True
     retry: bool = False
     full: bool = False
-    refused: Collection[int] = ()
+    refused: Sequence[int] = ()
     waiting: Mapping[tuple[int, int], Failure] = field(default_factory=dict)

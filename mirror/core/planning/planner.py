@@ -262,11 +262,16 @@ class _Planner:
             finish=_finish(release, copy, texts, instead, followed=followed, held=intake.held),
             publish_incomplete=self._policy.incomplete == "publish",
             present=tuple(matched.present.values()),
-            refused=release.id in self._about.refused,
+            refused=self._refused(release),
         )
         if work.actions():
             self._draft.releases.append(work)
             self._draft.placeholders += bool(tag and tag.commit is None)
+
+    def _refused(self, release: Release) -> int:
+        """The release's place among those that the target refused before; 0 if it did not."""
+        refused = self._about.refused
+        return 1 + refused.index(release.id) if release.id in refused else 0
 
     def _to_delete(self, release: Release, matched: Matched) -> list[DeleteAsset]:
         """What the settings delete, but for what turned out to be the copy of another asset."""
@@ -378,7 +383,7 @@ class _Planner:
             release,
             copies[0].target,
             leftovers=copies,
-            refused=release.id in self._about.refused,
+            refused=self._refused(release),
         )
         self._draft.releases.append(work)
 
