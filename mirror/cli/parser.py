@@ -48,6 +48,7 @@ BUNDLE_COMMANDS = {
     "receipt": "Print what a bundle holds, for the way back.",
     "verify": "Verify every digest of a bundle, and its signature.",
     "show": "Show what is in a bundle.",
+    "prune": "Remove blobs that nothing refers to.",
 }
 """Those of ``bundle``, in modules named ``bundle_pack`` and so on."""
 

@@ -1,0 +1,94 @@
+"""Removes the blobs of a bundle that nothing refers to."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror.bundle import layout
+from mirror.bundle.directory import on_disk, read_file
+from mirror.bundle.volumes import References, blob_name
+from mirror.errors import BundleError
+from mirror.storage.threads import unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mirror.bundle.directory import BundleDirectory, WritableDirectory
+    from mirror.bundle.layout import Index
+
+_DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+class Pruned(NamedTuple):
+    """What was removed: the number of blobs, and their bytes."""
+
+    blobs: int
+    size: int
+
+
+async def prune(directory: WritableDirectory, reader: BundleDirectory) -> Pruned:
+    """Remove what neither the index refers to, nor work that is not in it yet.
+
+    Args:
+        directory: The bundle, to lock.
+        reader: The same, which verifies the index.
+
+    Raises:
+        BundleError: There is no bundle, another process writes to it, or a manifest is missing or
+            damaged; then nothing was removed.
+    """
+    contents = await reader.contents()
+    if contents is None:
+        raise BundleError(f"there is no bundle in {reader.path}", kind="not-ready")
+    await directory.begin("prune")
+    try:
+        contents = await reader.contents() or contents  # nobody changes it now
+        return await unbroken(_prune, directory, contents.index)
+    finally:
+        directory.end("prune")
+
+
+def _prune(directory: WritableDirectory, index: Index) -> Pruned:
+    references = References.of(index, directory.manifest)
+    kept = {*references.documents, *references.blobs, *_of_others(directory, index)}
+    kept.update(_staged(directory))
+    count = size = 0
+    blobs = directory.path / layout.BLOBS
+    with on_disk(blobs):
+        for path in blobs.iterdir():
+            if _HEX.fullmatch(path.name) and path.name not in kept:
+                size += path.lstat().st_size
+                path.unlink()
+                count += 1
+    return Pruned(count, size)
+
+
+def _of_others(directory: BundleDirectory, index: Index) -> set[str]:
+    """Whatever the descriptors that other tools put into the index may refer to."""
+    kept: set[str] = set()
+    found = [d.sha256 for d in index.manifests if d.repository is None]
+    while found:
+        sha256 = found.pop()
+        if sha256 not in kept:
+            kept.add(sha256)
+            with suppress(BundleError):
+                path = directory.path / blob_name(sha256)
+                content = read_file(path, layout.LARGEST_DOCUMENT)
+                if content.startswith(b"{"):
+                    found += _digests(content)
+    return kept
+
+
+def _staged(directory: WritableDirectory) -> set[str]:
+    """The assets of releases that are not in the index yet."""
+    kept: set[str] = set()
+    for path in (directory.staging / "releases").rglob("*.json"):
+        kept.update(_digests(read_file(path, layout.LARGEST_DOCUMENT)))
+    return kept
+
+
+def _digests(content: bytes) -> Iterable[str]:
+    return (found.decode() for found in _DIGEST.findall(content))
