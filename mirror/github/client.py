@@ -286,7 +286,7 @@ class GitHubClient:
             since: Monotonic seconds.
 
         Raises:
-            AuthError: It does not.
+            AuthError: It does not, or the account that it belongs to is closed.
             GitHubError: It could not be asked.
         """
         if self.state.accepted_at >= since:
@@ -298,7 +298,8 @@ class GitHubClient:
             try:
                 await self.get(path, about=self.address(f"repos/{repo}"))
             except (NotFound, AuthError) as error:
-                if error.status == 401:
+                closed = error.reason == "suspended" or error.hint == "authorize-sso"
+                if error.status == 401 or closed:
                     raise
             self.state.accepted_at = self.clock.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +108,38 @@ async def test_an_answer_that_is_no_401_is_proof_enough(status: int, tmp_path: P
 async def entries(world: World) -> dict[str, IndexEntry]:
     index = await FileLedgerStore(world.ledger, world.clock).load_index()
     return index.mirrors
+
+
+@pytest.mark.parametrize(
+    ("message", "headers"),
+    [
+        ("Sorry. Your account was suspended.", {}),
+        (
+            "Resource protected by organization SAML enforcement.",
+            {"X-GitHub-SSO": "required; url=x"},
+        ),
+    ],
+    ids=["suspended", "single sign-on"],
+)
+async def test_a_closed_account_is_no_proof(
+    message: str, headers: dict[str, str], tmp_path: Path
+) -> None:
+    """Nothing changed at the source, and nothing could be written: blocked, until it is open again."""
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+        body = json.dumps({"message": message})
+        world.target.faults.add(
+            Fault(kind="status", route="*", status=403, body=body, headers=headers, times=None)
+        )
+        for _ in range(3):
+            world.target.reset_requests()
+            report = await world.sync()
+            assert report.status == "failed"
+            told = [failure.state for repo in report.repositories for failure in repo.failures]
+            assert told == ["blocked"] * COUNT
+            assert world.target.count() == COUNT
+        world.target.faults.clear()
+        assert (await world.sync()).status == "unchanged"
 
 
 async def test_one_proof_serves_all_mirrors_of_a_pass(tmp_path: Path) -> None:
