@@ -9,6 +9,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ import typer
 
 from mirror.app import open_app
 from mirror.cli import exit_status, startup
+from mirror.cli.demo_air_gap import AirGapDemo
 from mirror.cli.demo_source import fill
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import NoProgress
@@ -81,6 +83,12 @@ def demo(
             "--keep/--no-keep", help="Leave the hosts running until Ctrl-C.", show_default=False
         ),
     ] = False,
+    air_gap: Annotated[
+        bool,
+        typer.Option(
+            "--air-gap", help="Carry the releases in a bundle, and lose a volume on the way."
+        ),
+    ] = False,
     no_progress: NoProgress = False,
 ) -> int:
     r"""See it at work, without an account: mirror one emulated host to another.
@@ -91,11 +99,12 @@ def demo(
     Examples:
       release-mirror demo
       release-mirror demo --keep
+      release-mirror demo --air-gap
     """
     startup.set_up_log(context.obj, None, "warning")
     drawn = not no_progress and is_terminal(sys.stderr)
     with tempfile.TemporaryDirectory(prefix="release-mirror-demo-") as directory:
-        return asyncio.run(_Demo(Path(directory), drawn=drawn, keep=keep).run())
+        return asyncio.run(_Demo(Path(directory), drawn=drawn, keep=keep, air_gap=air_gap).run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,8 @@ class _Hosts:
 class _Demo:
     """The demo from start to end; it succeeds if every byte arrived and no reader saw half a release."""
 
-    def __init__(self, directory: Path, *, drawn: bool, keep: bool) -> None:
+    def __init__(self, directory: Path, *, drawn: bool, keep: bool, air_gap: bool) -> None:
+        self._air_gap = air_gap
         self._directory = directory
         self._drawn = drawn
         self._keep = keep
@@ -129,11 +139,17 @@ class _Demo:
         async with AsyncExitStack() as stack:
             hosts = await self._hosts(stack, environ)
             file = self._directory / "config.toml"
-            self._introduce(hosts, self._configure(hosts, file))
-            first = await self._sync(file, environ)
-            show(*summary(first))
-            print_text("\nOnce more, now that nothing has changed:\n\n")
-            second = await self._sync(file, environ)
+            configuration = self._configure(hosts, file)
+            self._introduce(hosts, configuration)
+            if self._air_gap:
+                sync = partial(self._sync, environ=environ)
+                gap = AirGapDemo(self._directory, hosts.target.url, sync)
+                first, second = await gap.run(configuration)
+            else:
+                first = await self._sync(file, environ)
+                show(*summary(first))
+                print_text("\nOnce more, now that nothing has changed:\n\n")
+                second = await self._sync(file, environ)
             self._good = self._judge(hosts, first, second)
             if self._keep:
                 self._waiting = True
@@ -176,8 +192,11 @@ class _Demo:
             f" {count(len(assets), 'asset')}, {total}\n"
             f"  target  {hosts.target.url}, like GitHub Enterprise Server"
             f" {hosts.target.state.version}: empty\n"
-            f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n"
         )
+        if self._air_gap:
+            print_text("          no network leads from the source to it\n\n")
+        else:
+            print_text(f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n")
 
     async def _sync(self, file: Path, environ: dict[str, str]) -> Report:
         config = load_config(file, environ)
