@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_LOOK = 1.0
+"""Seconds between two looks at whether the work in flight can still finish."""
+
 
 class GracefulStop:
     """Runs one awaitable, and stops it on a signal.
@@ -92,10 +95,18 @@ class GracefulStop:
             f"Stopping: {what} may finish within {duration(self._drain)};"
             " press Ctrl-C again to stop at once."
         )
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(
-            self._drain, self._cancel, "Drain time-out reached; stopping now."
-        )
+        self._watch(asyncio.get_running_loop().time() + self._drain)
+
+    def _watch(self, end: float) -> None:
+        """Cancel when the drain ends, or before if all that is left waits for longer than that."""
+        loop, progress = asyncio.get_running_loop(), self._progress
+        left = end - loop.time()
+        if left <= 0:
+            self._cancel("Drain time-out reached; stopping now.")
+        elif progress and not progress.transfers and progress.waits_for(left):
+            self._cancel("A limit has to be waited for; stopping now.")
+        else:
+            self._timer = loop.call_later(min(left, _LOOK), self._watch, end)
 
     def _cancel(self, text: str) -> None:
         self.cancelled = True

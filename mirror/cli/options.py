@@ -92,7 +92,8 @@ Wait = Annotated[
         "--wait",
         metavar="SECONDS",
         callback=_not_negative,
-        help="Seconds to wait for the ledger lock. Default: fail at once.",
+        help="Seconds to wait for the ledger lock, unless the daemon holds it."
+        " Default: fail at once.",
         show_default=False,
     ),
 ]

@@ -131,7 +131,7 @@ class Status:
         if self.progress.transfers or self.runtime.app.shared.pusher.at_work:
             return False
         quiet = self.clock.monotonic() - self.traffic.heard_at >= QUIET
-        return quiet and self.scheduler.waits_for(seconds)
+        return quiet and (self.scheduler.waits_for(seconds) or self.progress.waits_for(seconds))
 
     def line(self) -> str:
         """A summary in one line, for ``systemctl status``."""

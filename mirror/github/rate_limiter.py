@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.circuit_breaker import CircuitBreaker
+from mirror.core.dispatch import request_waits, write_is_sent
 from mirror.core.retry import LONGEST_WAIT
 from mirror.errors import GitHubError, HostStopped, RateLimited
 from mirror.github.allowance import Allowance, Paced
@@ -161,20 +162,21 @@ class RateLimiter:
     async def take(self, *, write: bool) -> None:
         """Acquire a connection; see :meth:`slot`."""
         writes = self.allowance.writes
-        # Before a connection is held: an hour may pass, and reads go on meanwhile.
-        if write := write and writes.limited:
-            await writes.admit(1, self._pass, self._paced)
-        try:
-            while True:
-                await self._pass()
-                await self._connections.acquire()
-                if self._open():
-                    return
-                self._connections.release()
-        except BaseException:
-            if write:
-                writes.withdraw(1)
-            raise
+        with request_waits():
+            # Before a connection is held: an hour may pass, and reads go on meanwhile.
+            if write := write and writes.limited:
+                await writes.admit(1, self._pass, self._paced)
+            try:
+                while True:
+                    await self._pass()
+                    await self._connections.acquire()
+                    if self._open():
+                        return
+                    self._connections.release()
+            except BaseException:
+                if write:
+                    writes.withdraw(1)
+                raise
 
     def give_back(self, *, write: bool) -> None:
         """Release a connection."""
@@ -191,11 +193,12 @@ class RateLimiter:
             HostStopped: The circuit breaker opened meanwhile.
             RateLimited: A pause began meanwhile, and lasts longer than the longest wait.
         """
-        return _Points(self, points_of(method))
+        return _Points(self, method)
 
     async def pay(self, points: int) -> None:
         """Wait until a request fits; see :meth:`points`."""
-        await self.allowance.points.admit(points, self._pass, self._paced)
+        with request_waits():
+            await self.allowance.points.admit(points, self._pass, self._paced)
 
     def paced_for(self) -> float:
         """Seconds until the limits admit a write; 0 if they do."""
@@ -276,15 +279,18 @@ class _Slot:
 class _Points:
     """One request, admitted: a class for speed, as :class:`_Slot`."""
 
-    __slots__ = ("_cost", "_rate_limiter")
+    __slots__ = ("_cost", "_rate_limiter", "_reads")
 
-    def __init__(self, rate_limiter: RateLimiter, cost: int) -> None:
+    def __init__(self, rate_limiter: RateLimiter, method: str) -> None:
         self._rate_limiter = rate_limiter
-        self._cost = cost
+        self._cost = points_of(method)
+        self._reads = method in {"GET", "HEAD"}
 
     async def __aenter__(self) -> None:
         if self._rate_limiter.allowance.points.limited:
             await self._rate_limiter.pay(self._cost)
+        if not self._reads:
+            write_is_sent()
 
     async def __aexit__(self, *_: object) -> None:
         if self._rate_limiter.allowance.points.limited:

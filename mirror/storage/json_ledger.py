@@ -41,6 +41,9 @@ log = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
+_DAEMON = b"daemon"
+"""In the lock's file where its holder is the daemon, which never gives it back by itself."""
+
 _TAKEN = frozenset({"lock", "git", "spool"})
 """Other entries of the directory: the lock, git repositories, assets in flight."""
 
@@ -102,7 +105,7 @@ class FileLedgerStore(LedgerStore):
         removed, two runs could lock two files of the same name.
 
         Args:
-            wait: Seconds to wait for another holder; 0 to fail at once.
+            wait: Seconds to wait for another holder, unless it is the daemon; 0 to fail at once.
             daemon: The holder is the daemon, which others can ask for a sync.
 
         Raises:
@@ -210,8 +213,9 @@ class FileLedgerStore(LedgerStore):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             left = end - self._clock.monotonic()
-            if left <= 0:
-                raise _locked(os.pread(descriptor, 32, 0))
+            content = os.pread(descriptor, 32, 0)
+            if left <= 0 or content.strip().endswith(_DAEMON):  # held until somebody stops it
+                raise _locked(content)
             await self._clock.sleep(min(_POLL, left))
 
     def _path(self, key: str) -> Path:
@@ -334,7 +338,7 @@ def _locked(content: bytes) -> LedgerLocked:
     number, _, holder = content.strip().partition(b" ")
     pid = int(number) if number.isdigit() else None
     who = "" if pid is None else f" (process {pid})"
-    if holder == b"daemon":
+    if holder == _DAEMON:
         advice = "run release-mirror trigger to sync now, or stop the daemon first"
         return LedgerLocked(f"the daemon holds the ledger{who}; {advice}", pid=pid)
     advice = "try again when it has finished, or let sync wait for it with --wait SECONDS"

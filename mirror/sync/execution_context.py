@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_UNANSWERED = "the run was stopped before the target answered; it may have been carried out"
+_UNANSWERED = (
+    "the run was stopped before this was finished; it may have been carried out, or a part of it"
+)
 
 
 @dataclass(frozen=True, slots=True)

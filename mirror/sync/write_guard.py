@@ -6,10 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mirror.core.dispatch import watched
 from mirror.errors import MirrorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from mirror.core.dispatch import Dispatch
 
 T = TypeVar("T")
 
@@ -42,17 +45,19 @@ class WriteGuard:
         Args:
             write: What is not to be cut off while it waits for an answer.
             worthwhile: Whether an answer can be expected soon; if not, a cancellation ends it.
-            unknown: Called if a write that was worthwhile did not end in time.
+            unknown: Called if a write that was worthwhile, and was sent at least in part, did not
+                end in time.
 
         Raises:
             asyncio.CancelledError: The caller was cancelled. The write has ended.
             Exception: As the write raised it.
         """
-        task = self._group.create_task(_caught(write))
+        with watched() as dispatch:
+            task = self._group.create_task(_caught(write))
         try:
             result = await asyncio.shield(task)
         except asyncio.CancelledError:
-            await self._end(task, worthwhile, unknown)
+            await self._end(task, dispatch, worthwhile, unknown)
             raise
         if isinstance(result, _Raised):
             raise result.error
@@ -61,13 +66,14 @@ class WriteGuard:
     async def _end(
         self,
         task: asyncio.Task[Any],
+        dispatch: Dispatch,
         worthwhile: Callable[[], bool],
         unknown: Callable[[], object],
     ) -> None:
         if task.done():
             return
-        expected = worthwhile()
-        if expected:
+        expected = worthwhile() and not dispatch.unsent
+        if expected and not dispatch.waiting:  # else nothing is on its way that would be answered
             with suppress(asyncio.CancelledError):  # a second one ends the wait
                 await asyncio.wait([task], timeout=self._grace)
         if task.done():

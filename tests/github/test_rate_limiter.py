@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import structlog.testing
 
+from mirror.core.dispatch import watched
 from mirror.errors import AuthError, HostStopped, RateLimited
 from mirror.github import RateLimit, RateLimiter
 from mirror.github.settings import Limits
@@ -301,3 +302,26 @@ async def test_what_waits_notices_that_the_host_was_stopped() -> None:
         rate_limiter.breaker.trip(0, AuthError("no"))
     assert outcomes == ["stopped", "stopped"]
     assert clock.monotonic() <= 60
+
+
+async def test_a_write_that_waits_is_known_to_be_unsent() -> None:
+    """Until its first request is sent: then somebody has to see what became of it."""
+    rate_limiter = RateLimiter(VirtualClock(), limits=Limits(max_connections=1))
+    seen: list[tuple[bool, bool]] = []
+
+    async def write() -> None:
+        with watched() as dispatch:
+            async with rate_limiter.slot(write=True):
+                async with rate_limiter.points("GET"):
+                    seen.append((dispatch.unsent, dispatch.sent))
+                async with rate_limiter.points("POST"):
+                    seen.append((dispatch.unsent, dispatch.sent))
+
+    await write()
+    assert seen == [(False, False), (False, True)]
+    async with rate_limiter.slot(), asyncio.TaskGroup() as group:
+        with watched() as dispatch:
+            waiting = group.create_task(rate_limiter.take(write=True))
+        await asyncio.sleep(0)
+        assert dispatch.unsent
+        waiting.cancel()

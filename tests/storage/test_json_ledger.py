@@ -587,6 +587,17 @@ async def test_lock_is_waited_for(tmp_path: Path) -> None:
     assert got
 
 
+async def test_a_daemon_is_not_waited_for(tmp_path: Path) -> None:
+    """It holds the lock for its whole life: who would wait for it is told so at once."""
+    clock = VirtualClock()
+    first, second = (FileLedgerStore(tmp_path / "x", clock) for _ in range(2))
+    async with first.lock(daemon=True):
+        with pytest.raises(LedgerLocked, match="daemon"):
+            async with second.lock(1e6):
+                pass
+    assert clock.slept == []
+
+
 async def test_cancelled_wait_leaves_the_lock(tmp_path: Path) -> None:
     """Who gave up waiting holds nothing."""
     first, second = (FileLedgerStore(tmp_path / "x", VirtualClock()) for _ in range(2))

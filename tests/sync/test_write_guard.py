@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.core.dispatch import request_waits, write_is_sent
 from mirror.errors import NotFound
 from mirror.sync.write_guard import guarded_writes
 
@@ -88,3 +89,29 @@ async def test_an_error_reaches_who_asked_and_nobody_else() -> None:
         host.answers.set()
     assert other.done()
     assert host.told == ["written"]
+
+
+@pytest.mark.parametrize(("sent", "told"), [(False, []), (True, ["unknown"])])
+async def test_a_write_that_waits_for_its_turn_is_not_waited_for(
+    *, sent: bool, told: list[str]
+) -> None:
+    """Nothing is on its way that could be answered; it is unknown only if a part of it was sent."""
+    host = Host()
+
+    async def waiting() -> None:
+        if sent:
+            write_is_sent()
+        with request_waits():
+            await host.write()
+
+    async def run() -> None:
+        async with guarded_writes(3600.0) as guard:
+            await guard.finish(waiting(), unknown=lambda: host.told.append("unknown"))
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run())
+        await host.asked.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    assert host.told == told

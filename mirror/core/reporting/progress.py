@@ -130,6 +130,11 @@ class Progress:
         """A request waits for a limit."""
         self.waits[host] = limit, self._monotonic() + seconds
 
+    def waits_for(self, seconds: float) -> bool:
+        """Whether a request waits for a limit, and has to for longer than so many seconds."""
+        end = self._monotonic() + seconds
+        return any(until > end for _, until in list(self.waits.values()))
+
     def bytes_done(self) -> int:
         """Bytes that have arrived, with those of the transfers in flight."""
         return self.done + sum(transfer.done for transfer in self.transfers.values())
