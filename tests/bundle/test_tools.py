@@ -8,7 +8,10 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
+from oras import schemas
+from oras.layout import Layout
 
 from support.air_gap import AirGap
 from support.world import sha256
@@ -16,11 +19,31 @@ from support.world import sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
+needs_skopeo = pytest.mark.skipif(
     shutil.which("skopeo") is None, reason="skopeo (Debian: skopeo) is not installed"
 )
 
 
+async def test_oras_finds_every_blob_of_every_release(tmp_path: Path) -> None:
+    """The ORAS project's SDK accepts the layout, its index and manifests, and reaches each blob."""
+    async with AirGap(tmp_path) as gap:
+        gap.source.add_repository("octo/tool")
+        for tag in ("v1.0", "v2.0"):
+            gap.source.add_release("octo/tool", tag, assets={"a.bin": tag.encode(), "empty": b""})
+        await gap.write()
+        layout = Layout(str(gap.bundle))
+        jsonschema.validate(gap.index, schemas.index)
+        reached = set()
+        for entry in gap.index["manifests"]:
+            manifest = json.loads(layout.digest_to_blob_path(entry["digest"]).read_bytes())
+            jsonschema.validate(manifest, schemas.manifest)
+            name = entry["annotations"]["org.opencontainers.image.ref.name"]
+            reached.update(layout.get_ordered_blobs(name))
+        stored = (gap.bundle / "blobs" / "sha256").iterdir()
+        assert reached == {f"sha256:{blob.name}" for blob in stored}
+
+
+@needs_skopeo
 async def test_skopeo_reads_and_copies_it(tmp_path: Path) -> None:
     """`skopeo inspect --raw` shows a release by its name, and `skopeo copy` takes its bytes along."""
     async with AirGap(tmp_path) as gap:
