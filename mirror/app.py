@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from mirror.check.results import CheckResult
+    from mirror.check.check_results import CheckResult
     from mirror.config import Config, SecretRef, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host

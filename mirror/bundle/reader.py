@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mirror.bundle import layout
-from mirror.bundle.client import BundleClient
+from mirror.bundle.bundle_client import BundleClient
 from mirror.bundle.directory import on_disk, open_file, sha256_of
 from mirror.bundle.layout import ReleaseDocument, RepositoryDocument
 from mirror.core.domain.release import ABSENT

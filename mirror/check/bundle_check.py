@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mirror.bundle import layout
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.writer import BundleWriter
-from mirror.check.results import CheckResult, failure
+from mirror.check.check_results import CheckResult, failure
 from mirror.core.domain.release import ABSENT
 from mirror.core.text.wording import count, size
 from mirror.errors import MirrorError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.bundle.directory import Contents
-    from mirror.check.results import State
+    from mirror.check.check_results import State
     from mirror.core.domain.mirror import Mirror
     from mirror.sync.context import Endpoint
 

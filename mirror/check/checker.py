@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.check.bundle_check import BundleCheck, is_bundle
+from mirror.check.check_results import CheckResult, State, ask_each, failure, not_tried
 from mirror.check.download_check import check_download
 from mirror.check.git_check import GitCheck
 from mirror.check.host_check import HostCheck, is_down, server_of
 from mirror.check.rate_check import Polling, hourly_verdict, points_verdict
-from mirror.check.results import CheckResult, State, ask_each, failure, not_tried
 from mirror.check.target_check import TargetCheck, more_than
 from mirror.core.ledger.document import Index
 from mirror.core.text.wording import count

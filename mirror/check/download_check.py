@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mirror.check.results import CheckResult, failure
+from mirror.check.check_results import CheckResult, failure
 from mirror.core.text.wording import size
 from mirror.errors import MirrorError
 

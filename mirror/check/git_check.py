@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.check.results import CheckResult, failure
+from mirror.check.check_results import CheckResult, failure
 from mirror.errors import MirrorError, NotFound
 from mirror.git.tag_pusher import Place
 

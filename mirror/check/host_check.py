@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mirror.check.results import CheckResult, State, failure
+from mirror.check.check_results import CheckResult, State, failure
 from mirror.core.reporting.host_notices import expiry_text
 from mirror.core.text.wording import in_words
 from mirror.errors import AuthError, MirrorError, NotFound, Unreachable

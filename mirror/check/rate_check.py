@@ -11,7 +11,7 @@ from mirror.core.text.wording import count, duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.check.results import State
+    from mirror.check.check_results import State
 
 _HOUR = 3600.0
 

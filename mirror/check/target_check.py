@@ -6,14 +6,14 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.check.results import CheckResult, ask_each, failure
+from mirror.check.check_results import CheckResult, ask_each, failure
 from mirror.errors import AuthError, MirrorError, NotFound
 from mirror.github.answers import Membership, Owner, RepositoryAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.check.results import State
+    from mirror.check.check_results import State
     from mirror.core.domain.mirror import Mirror
     from mirror.github import GitHubClient
 

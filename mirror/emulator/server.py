@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from mirror.emulator.http.handler import Prefixes, RequestHandler
-from mirror.emulator.model.host import Addresses
+from mirror.emulator.model.emulated_host import Addresses
 from mirror.emulator.model.saved_state import SavedState
 from mirror.emulator.routes import ROUTE_TABLE
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mirror.check.results import CheckResult
+    from mirror.check.check_results import CheckResult
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirror.app import check_keys, open_app
-from mirror.check.results import CheckResult
+from mirror.check.check_results import CheckResult
 from mirror.cli import event_loop, exit_status, startup
 from mirror.cli.graceful_stop import GracefulStop
 from mirror.cli.options import Json

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mirror.check.results import CheckResult
+    from mirror.check.check_results import CheckResult
 
 
 def check_tables(results: Sequence[CheckResult]) -> list[RenderableType]:

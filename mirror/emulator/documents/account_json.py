@@ -9,7 +9,7 @@ from mirror.emulator.documents.shared import Document, node_id
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import Account, Token
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.repository import Repository
 
 _USER_LINKS = {

@@ -10,8 +10,8 @@ from mirror.emulator.documents.account_json import account
 from mirror.emulator.documents.shared import Document, node_id, repository_url, web_url
 
 if TYPE_CHECKING:
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.git_objects import Identity, TreeEntry
-    from mirror.emulator.model.host import Host
     from mirror.emulator.model.repository import Repository
 
 

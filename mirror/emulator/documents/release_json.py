@@ -10,7 +10,7 @@ from mirror.emulator.documents.shared import Document, dumps, node_id, repositor
 from mirror.emulator.model.release_records import UPLOADED
 
 if TYPE_CHECKING:
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.repository import Repository
 
 Document = dict[str, Any]

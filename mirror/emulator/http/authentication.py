@@ -12,7 +12,7 @@ from mirror.emulator.model.accounts import Token
 
 if TYPE_CHECKING:
     from mirror.emulator.model.accounts import App
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
 
 _LONGEST = 600
 """Seconds that the expiry of an App's token may be ahead."""

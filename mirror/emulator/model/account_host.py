@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirror.emulator.model.accounts import Account, App, Installation, Token, allows
-from mirror.emulator.model.host import Host
+from mirror.emulator.model.emulated_host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

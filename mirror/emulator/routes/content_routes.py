@@ -18,7 +18,7 @@ from mirror.emulator.routes.repository_routes import REPOSITORY
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.repository import Repository
 
 CONTENTS = f"{REPOSITORY}/contents"

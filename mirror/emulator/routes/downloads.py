@@ -17,7 +17,7 @@ from mirror.emulator.model.release_records import UPLOADED
 
 if TYPE_CHECKING:
     from mirror.emulator.http.call import Call
-    from mirror.emulator.model.host import Host
+    from mirror.emulator.model.emulated_host import Host
     from mirror.emulator.model.release_records import Asset, Release
     from mirror.emulator.model.repository import Repository
 
