@@ -483,6 +483,10 @@ class BundleError(MirrorError):
     kind: FailureKind = "corrupt"
 
 
+class VolumeError(BundleError):
+    """A volume is damaged or refused; the message names its file."""
+
+
 class BundleTooNew(BundleError):
     """A later version of this program wrote the bundle."""
 

@@ -14,7 +14,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.errors import BundleError, truncate
+from mirror.errors import VolumeError, truncate
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 
 
 class TarReader:
-    """Reads a tar file from its beginning. It blocks; all its errors are ``BundleError``.
+    """Reads a tar file from its beginning. It blocks; all its errors are ``VolumeError``.
 
     Args:
         file: The tar file, seekable.
@@ -93,7 +93,7 @@ class TarReader:
         """Go to the next file; ``None`` at the end.
 
         Raises:
-            BundleError: The tar file is damaged, ends too early, or holds something else.
+            VolumeError: The tar file is damaged, ends too early, or holds something else.
         """
         self.skip()
         block = self._bytes(BLOCK)
@@ -159,5 +159,5 @@ class TarReader:
             raise self._damaged("it ends too early")
         return content
 
-    def _damaged(self, reason: str) -> BundleError:
-        return BundleError(f"{self._path}: {reason}")
+    def _damaged(self, reason: str) -> VolumeError:
+        return VolumeError(f"{self._path}: {reason}")

@@ -31,7 +31,7 @@ from mirror.bundle.volumes import (
     read_head_of,
     size_of,
 )
-from mirror.errors import BundleError, MirrorError, truncate
+from mirror.errors import BundleError, MirrorError, VolumeError, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +158,7 @@ class Unpacker:
             await signers.verify_content(head.content, head.signature)
         except BundleError as error:
             text = f"{head.path}: {error}"
-            raise BundleError(text, kind=error.kind, hint=error.hint) from None
+            raise VolumeError(text, kind=error.kind, hint=error.hint) from None
 
     async def _current(self) -> Contents | None:
         """The index that is there; a damaged one counts as none, so that it is replaced."""
@@ -197,25 +197,25 @@ class Unpacker:
             self._problem(head.path, error)
         return current
 
-    def _refusal(self, head: Head, current: Contents | None) -> BundleError | None:
+    def _refusal(self, head: Head, current: Contents | None) -> VolumeError | None:
         """Why a volume does not belong to the bundle, if so."""
         there = current.index.identity if current else self._directory.identity
         if head.index.identity != there:
-            return BundleError(
+            return VolumeError(
                 f"{head.path} is of another bundle ({head.index.identity}), not of the one in"
                 f" {self._directory.path}"
             )
         same = current and head.index.sequence == current.index.sequence
         if same and current and head.about.index != current.digest:
-            return BundleError(
+            return VolumeError(
                 f"{head.path} is refused: it has sequence {head.index.sequence}, as"
                 f" {self._directory.path} has, but another index"
             )
         return None
 
     def _problem(self, path: Path, error: MirrorError) -> None:
-        text = str(error)
-        self._result.problems.append(text if str(path) in text else f"{path}: {text}")
+        named = isinstance(error, VolumeError)
+        self._result.problems.append(str(error) if named else f"{path}: {error}")
 
     # --- documents --------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class Unpacker:
         for _ in range(head.about.documents):
             sha256, size = self._expected(reader.next(), head, wanted.documents)
             if size > layout.LARGEST_DOCUMENT:
-                raise BundleError(f"{head.path}: a document is too large ({size} bytes)")
+                raise VolumeError(f"{head.path}: a document is too large ({size} bytes)")
             content = reader.read(size)
             self._moved(size)
             if reader.digests[blob_name(sha256)] != sha256:
@@ -249,7 +249,7 @@ class Unpacker:
         found = _BLOB.fullmatch(entry.name) if entry else None
         if entry is None or found is None or wanted.get(found[1]) != entry.size:
             what = f"{entry.name!r} of {entry.size} bytes" if entry else "the end"
-            raise BundleError(f"{head.path} holds {what} where the index expects a document")
+            raise VolumeError(f"{head.path} holds {what} where the index expects a document")
         return found[1], entry.size
 
     def _have_documents(self, head: Head, wanted: References) -> bool:
@@ -289,7 +289,7 @@ class Unpacker:
             sha256 = piece[1] if piece else blob[1] if blob else ""
             size = wanted.get(sha256, -1)
             if offset + entry.size > size or (blob and entry.size != size):
-                raise BundleError(
+                raise VolumeError(
                     f"{head.path} holds {truncate(entry.name, 200)!r} of {entry.size} bytes, which"
                     " its index does not refer to"
                 )
@@ -302,7 +302,7 @@ class Unpacker:
                 self._write_piece(reader, sha256, offset)
                 pieces.append((entry.name, sha256, offset, entry.size))
         if sums is None:
-            raise BundleError(f"{head.path} has no {SUMS_FILE}")
+            raise VolumeError(f"{head.path} has no {SUMS_FILE}")
         wrong = {name for name, digest in reader.digests.items() if sums.get(name) != digest}
         wrong |= sums.keys() - reader.digests.keys() - skipped
         for name in sorted(wrong - {SUMS_FILE}):
@@ -316,9 +316,9 @@ class Unpacker:
     def _sums(self, reader: TarReader, head: Head, entry: Entry) -> dict[str, str]:
         """What ``SHA256SUMS`` says, which is the last file of a volume."""
         if entry.name != SUMS_FILE or SUMS_FILE in reader.digests:
-            raise BundleError(f"{head.path} does not end with {SUMS_FILE}")
+            raise VolumeError(f"{head.path} does not end with {SUMS_FILE}")
         if entry.size > layout.LARGEST_INDEX:
-            raise BundleError(f"{head.path}: {SUMS_FILE} is too large ({entry.size} bytes)")
+            raise VolumeError(f"{head.path}: {SUMS_FILE} is too large ({entry.size} bytes)")
         lines = reader.read(entry.size).decode("ascii", "replace").splitlines()
         parts = (line.partition("  ") for line in lines)
         return {name: digest for digest, _, name in parts}

@@ -27,7 +27,7 @@ from mirror.bundle import layout, tar
 from mirror.bundle.directory import on_disk, open_file, read_file
 from mirror.bundle.layout import Sha256
 from mirror.core.json_types import Count, WholeNumber
-from mirror.errors import BundleError, BundleTooNew
+from mirror.errors import BundleError, BundleTooNew, VolumeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -474,7 +474,7 @@ class open_volume:  # noqa: N801 - a context manager
         try:
             descriptor = open_file(self._path.resolve())
         except FileNotFoundError:
-            raise BundleError(f"{self._path} does not exist", kind="not-ready") from None
+            raise VolumeError(f"{self._path} does not exist", kind="not-ready") from None
         self._file = os.fdopen(descriptor, "rb")
         return tar.TarReader(self._file, self._path), os.fstat(descriptor).st_size
 
@@ -497,14 +497,14 @@ def read_head_of(reader: tar.TarReader, path: Path) -> Head:
             f" {layout.VERSION}): upgrade release-mirror"
         )
     if not 1 <= about.number <= about.count == len(about.starts):
-        raise BundleError(f"{path}: {VOLUME_FILE} contradicts itself")
+        raise VolumeError(f"{path}: {VOLUME_FILE} contradicts itself")
     _member(reader, path, layout.MARKER_FILE)
     content = _member(reader, path, layout.INDEX_FILE)
     if layout.digest_of(content) != about.index:
-        raise BundleError(f"{path}: its index is damaged")
+        raise VolumeError(f"{path}: its index is damaged")
     index = layout.decode_index(content)
     if (index.identity, index.sequence) != (about.identity, about.sequence):
-        raise BundleError(f"{path}: {VOLUME_FILE} contradicts the index")
+        raise VolumeError(f"{path}: {VOLUME_FILE} contradicts the index")
     signature = None
     if about.signed:
         name = f"{layout.SIGNATURES}/{about.index.partition(':')[2]}.sig"
@@ -517,7 +517,7 @@ def _member(
 ) -> bytes:
     entry = reader.next()
     if entry is None or entry.name != name:
-        raise BundleError(f"{path} is not a volume of a bundle")
+        raise VolumeError(f"{path} is not a volume of a bundle")
     if entry.size > largest:
-        raise BundleError(f"{path}: {name} is too large ({entry.size} bytes)")
+        raise VolumeError(f"{path}: {name} is too large ({entry.size} bytes)")
     return reader.read(entry.size)
