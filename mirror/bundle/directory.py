@@ -81,6 +81,14 @@ class BundleDirectory:
         """Where a blob is, if it is there."""
         return self.path / layout.BLOBS / descriptor.sha256
 
+    def size_of(self, sha256: str | None) -> int | None:
+        """The bytes of a blob; ``None`` if it is not there, or is not a file. It blocks."""
+        with suppress(OSError):
+            facts = (self.path / layout.BLOBS / str(sha256)).stat(follow_symlinks=False)
+            if stat.S_ISREG(facts.st_mode):
+                return facts.st_size
+        return None
+
     async def contents(self) -> Contents | None:
         """The index as it is now, read again only if its file changed; ``None`` if there is none.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import stat
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -267,12 +266,8 @@ def read_repository(
 
 def _at_hand(directory: BundleDirectory, asset: Asset) -> Asset:
     """The asset; ``absent`` if its bytes are not there (all of them)."""
-    path = directory.path / layout.BLOBS / str(asset.sha256)
-    with suppress(OSError):
-        facts = path.stat(follow_symlinks=False)
-        if stat.S_ISREG(facts.st_mode) and facts.st_size == asset.size:
-            return asset
-    return replace(asset, state=ABSENT)
+    whole = directory.size_of(asset.sha256) == asset.size
+    return asset if whole else replace(asset, state=ABSENT)
 
 
 def _proof(name: str, descriptors: Sequence[Descriptor]) -> PageProof:

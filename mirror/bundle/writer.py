@@ -66,7 +66,7 @@ class BundleWriter(BundleReader):
         """List all releases, those that are not in the index yet included."""
         del proofs
         staging = await self._load(repo)
-        return Listing(tuple(r.release() for r in staging.releases.values()), ())
+        return Listing(tuple(map(staging.shown, staging.releases.values())), ())
 
     async def release(self, repo: RepoRef, number: int) -> Release:
         """Read a release.
@@ -74,7 +74,8 @@ class BundleWriter(BundleReader):
         Raises:
             NotFound: It is not there.
         """
-        return (await self._release(repo, number))[1].release()
+        staging, release = await self._release(repo, number)
+        return staging.shown(release)
 
     async def latest(self, repo: RepoRef) -> int | None:
         """Nothing here makes a release the latest: :meth:`receive` stores what the source says."""
@@ -83,8 +84,9 @@ class BundleWriter(BundleReader):
 
     async def asset(self, repo: RepoRef, number: int) -> Asset | None:
         """Read an asset; ``None`` if it does not exist."""
-        releases = (await self._staging(repo)).releases.values()
-        assets = (asset for release in releases for asset in release.release().assets)
+        staging = await self._staging(repo)
+        releases = map(staging.shown, staging.releases.values())
+        assets = (asset for release in releases for asset in release.assets)
         return next((asset for asset in assets if asset.id == number), None)
 
     async def repository(self, repo: RepoRef) -> Repository:
@@ -139,7 +141,7 @@ class BundleWriter(BundleReader):
         with self._changing:
             release = staging.create(fields, marker)
         await self._save(staging, release)
-        return release.release()
+        return staging.shown(release)
 
     async def update_release(
         self, repo: RepoRef, number: int, fields: Mapping[str, object]
@@ -150,7 +152,7 @@ class BundleWriter(BundleReader):
         with self._changing:
             staging.change(release, fields)
         await self._save(staging, release)
-        return release.release()
+        return staging.shown(release)
 
     async def delete_release(self, repo: RepoRef, number: int) -> None:
         """Delete a release.
@@ -182,7 +184,7 @@ class BundleWriter(BundleReader):
             )
             staging.touch(release)
         await self._save(staging, release)
-        return next(asset for asset in release.release().assets if asset.id == number)
+        return next(asset for asset in staging.shown(release).assets if asset.id == number)
 
     async def delete_asset(self, repo: RepoRef, number: int) -> None:
         """Delete an asset.

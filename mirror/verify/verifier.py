@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.circuit_breaker import SUSPECT
+from mirror.core.domain.release import UNREADABLE
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import Plan
 from mirror.core.execution.transfer_failures import lane_at_fault, may_retry, not_tried
@@ -52,9 +53,6 @@ log = structlog.get_logger()
 
 AT_ONCE = 32
 """Maximum comparisons of one mirror in progress; those that read bytes also need a transfer slot."""
-
-UNREADABLE = "0" * 64
-"""The digest of a copy that cannot be read to its end: no bytes have it."""
 
 _BEFORE_REPAIR = "the repair was not finished: the differences are those found before it"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.emulator import AssetSpec
+from mirror.emulator import AssetSpec, Fault
 from support.air_gap import MIRRORS, AirGap
 from support.world import only, sha256
 
@@ -275,6 +275,87 @@ async def test_a_damaged_blob_of_the_target_is_repaired(tmp_path: Path) -> None:
         await gap.read()
         await gap.run("direct")
         await gap.same()
+
+
+def damage(blob: Path, how: str) -> None:
+    """Make a blob absent, shorter, longer, or a link to its bytes."""
+    content = blob.read_bytes()
+    blob.unlink()
+    if how == "link":
+        blob.with_name("elsewhere").write_bytes(content)
+        blob.symlink_to("elsewhere")
+    elif how != "absent":
+        blob.write_bytes(content[:-1] if how == "short" else content + b"!")
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("how", ["absent", "short", "long", "link"])
+async def test_a_blob_of_the_target_that_is_not_whole_is_stored_again(
+    tmp_path: Path, how: str, *, full: bool
+) -> None:
+    """`verify` tells it for each asset that needs it, and `--repair` stores it; no digest is needed."""
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap)
+        await gap.carry()
+        blob = gap.bundle / "blobs/sha256" / sha256(b"the same in each")
+        damage(blob, how)
+        found = only(await gap.run("connected", "verify", full=full))
+        assert found.status == "failed"
+        assert found.failures == ()
+        assert found.verified is not None
+        differences = [(d.release, d.asset, d.kind) for d in found.verified.differences]
+        assert differences == [(f"v{n}", "LICENSE", "differing") for n in range(3)]
+        repaired = only(await gap.run("connected", "verify", full=full, repair=True))
+        assert repaired.status == "ok"
+        assert not blob.is_symlink()
+        assert blob.read_bytes() == b"the same in each"
+        again = await gap.write(), await gap.write(full=True)
+        assert {action.action for report in again for action in only(report).actions} == set()
+        assert [a.action for a in only(await gap.read()).actions] == []
+        await gap.same()
+        assert gap.leftovers() == []
+
+
+@pytest.mark.parametrize("content", [b"windows 1", b""])
+@pytest.mark.parametrize("how", ["absent", "long"])
+async def test_an_audit_stores_what_is_not_whole(tmp_path: Path, how: str, content: bytes) -> None:
+    """`sync --full` looks at each blob of the target and replaces what lacks one, at once whole.
+
+    A pass between two audits does not look. Nobody on the other side misses an asset meanwhile.
+    """
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap)
+        gap.source.replace_asset("octo/tool", "v1", "tool.exe", content)
+        await gap.carry()
+        blob = gap.bundle / "blobs/sha256" / sha256(content)
+        damage(blob, how)
+        assert (await gap.write()).status == "unchanged"
+        planned = only(await gap.run("connected", "plan", full=True))
+        written = only(await gap.write(full=True))
+        for report in planned, written:
+            changes = [(a.action, a.release, a.asset) for a in report.actions]
+            assert changes == [("replace-asset", "v1", "tool.exe")]
+        assert written.status == "ok"
+        assert blob.read_bytes() == content
+        assert (await gap.write(full=True)).status == "unchanged"
+        assert [a.action for a in only(await gap.read()).actions] == []
+        await gap.same()
+
+
+async def test_what_cannot_be_stored_again_stays_known(tmp_path: Path) -> None:
+    """While the source cannot send a lost blob, the pass fails, and the release keeps its asset."""
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap)
+        await gap.carry()
+        index = (gap.bundle / "index.json").read_bytes()
+        (gap.bundle / "blobs/sha256" / sha256(b"windows 1")).unlink()
+        gap.source.faults.add(
+            Fault(kind="status", route="storage-download", match="tool.exe", status=404, times=None)
+        )
+        written = only(await gap.write(full=True))
+        assert [f.asset for f in written.failures] == ["tool.exe"]
+        assert (gap.bundle / "index.json").read_bytes() == index
+        assert [a.action for a in only(await gap.read()).actions] == []
 
 
 async def test_source_archives_are_assets_of_the_bundle(tmp_path: Path) -> None:

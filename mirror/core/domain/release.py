@@ -16,6 +16,9 @@ UPLOADED = "uploaded"
 ABSENT = "absent"
 """The state of an asset whose bytes a source has, but not at hand: in a bundle, not yet or no more."""
 
+UNREADABLE = "0" * 64
+"""The digest of a copy that cannot be read to its end: no bytes have it."""
+
 ADDRESS = r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})"
 """A regular expression of ``owner/name``."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of, may_become
+from mirror.core.domain.release import UNREADABLE
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.ledger.document import AssetEntry, proof_of, same_content
 from mirror.core.text.timestamps import iso
@@ -191,7 +192,8 @@ class Pairing:
             if copy.asset.uploaded and copy.sha256 and not refuted:
                 self._of_digest[copy.sha256].append(copy)
         unknown = [copy for copy in copies if not (copy.entry or copy.temporary)]
-        self._free = [copy for copy in unknown if assume and copy.asset.uploaded]
+        readable = [c for c in unknown if c.asset.uploaded and c.asset.sha256 != UNREADABLE]
+        self._free = readable if assume else []
         for copy in self._free:
             for name in {copy.asset.name, copy.asset.label}:
                 self._unknown[name].append(copy)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mirror.core.domain.asset_names import forms, is_temporary, may_become
+from mirror.core.domain.release import UNREADABLE
 from mirror.core.domain.selection import select
 from mirror.core.domain.source_archives import is_archive, with_archives
 from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset
@@ -81,12 +82,13 @@ class Pair:
             full: Believe no digest that a host gives.
         """
         source, copy, recorded = self.asset.sha256, self.copy.sha256, self.recorded
+        same_size = self.asset.size == self.copy.size
+        if copy == UNREADABLE or (self.against_source and not same_size):
+            return False
         if not self.against_source:
             if recorded is None:
                 return True  # there is nothing to hold it against
             return None if full or copy is None else copy == recorded
-        if self.asset.size != self.copy.size:
-            return False
         if full or not (source and copy):
             return None
         if source != copy:
