@@ -103,6 +103,7 @@ Hint = Literal[
     "push-tag",
     "reachability",
     "sign-bundle",
+    "signature-mismatch",
     "storage-host",
     "tls",
     "trust-ca",

@@ -88,6 +88,12 @@ class AllowedSigners:
         try:
             facts = await asyncio.to_thread(signature.lstat)
         except FileNotFoundError:
+            if any(signature.parent.glob("*.sig")):
+                text = (
+                    f"no signature in {signature.parent} matches it: it was changed after signing"
+                )
+                text += ", or its signature is missing"
+                raise self._refused(text, hint="signature-mismatch") from None
             raise self._refused("it is not signed", hint="sign-bundle") from None
         except OSError as error:
             raise self._refused(f"its signature cannot be read: {error.strerror}") from None

@@ -91,6 +91,7 @@ _BY_HINT: dict[Hint, str] = {
     "push-tag": "push the tag to the target",
     "reachability": "check the address, the proxy and the firewall",
     "sign-bundle": "set sign_with where the bundle is written",
+    "signature-mismatch": "bring the bundle again, with its signatures; if it is refused again, check sign_with and who changed index.json",
     "storage-host": "check that firewall and proxy let that storage host through",
     "tls": "check that the address is https, and that no proxy intercepts TLS",
     "trust-ca": "if an authority of your own signed it, set ca_file to its certificate",

@@ -82,6 +82,25 @@ async def test_openssh_verifies_the_signature(gap: AirGap, tmp_path: Path) -> No
         assert len(list((gap.bundle / "signatures").iterdir())) == 2  # the predecessor's, too
 
 
+async def test_a_tampered_index_is_not_called_unsigned(gap: AirGap) -> None:
+    """Where other indexes are signed, one without a signature was changed, or lost its own."""
+    async with gap:
+        seed(gap)
+        await gap.write()
+        index = gap.bundle / "index.json"
+        index.write_bytes(index.read_bytes().replace(b"mirrors/tool", b"mirrors/tooI"))
+        (changed,) = only(await gap.read()).failures
+        assert "no signature in" in changed.error
+        assert "it was changed after signing, or its signature is missing" in changed.error
+        assert changed.kind == "credential"
+        assert "bring the bundle again" in changed.advice
+        for signature in (gap.bundle / "signatures").iterdir():
+            signature.unlink()
+        (unsigned,) = only(await gap.read()).failures
+        assert "it is not signed" in unsigned.error
+        assert unsigned.advice == "set sign_with where the bundle is written"
+
+
 @pytest.mark.parametrize("case", ["missing", "link", "other key", "other bytes", "expired", "use"])
 async def test_anything_else_is_refused(gap: AirGap, tmp_path: Path, case: str) -> None:
     """A missing or wrong signature is refused before anything is read; the failure says why."""
