@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from faults.exceptions import LAGS, actions_stay, expectation
@@ -71,9 +72,18 @@ async def live(cell: Cell, world: World, stranger: str) -> Result:
     result.broken += _bounds(cell, result, good)
     result.broken += _of_always(cell, world, good, before, "after the broken pass")
     host.faults.clear()
+    _wait_for_delayed(world, report)
     await _heal(cell, world, good, before, result)
     result.broken += sorted(set(latest))
     return result
+
+
+def _wait_for_delayed(world: World, report: Report) -> None:
+    """Let the time pass after which what failed twice in the same way is tried again."""
+    failures = [failure for repo in report.repositories for failure in repo.failures]
+    times = [datetime.fromisoformat(f.next_attempt) for f in failures if f.next_attempt]
+    if times:
+        world.clock.advance(max(0.0, (max(times) - world.clock.now()).total_seconds()))
 
 
 async def _heal(

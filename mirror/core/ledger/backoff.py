@@ -7,6 +7,7 @@ seconds since the epoch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -117,5 +118,6 @@ def _same_way(before: Failure, now: Failure) -> bool:
 
 
 def _delayed(failure: Failure, now: float, delay: float) -> FailedItem:
-    at = iso(datetime.fromtimestamp(now + delay, UTC)) if delay else None
+    # Rounded up: at the time that a report tells, the item is due.
+    at = iso(datetime.fromtimestamp(math.ceil(now + delay), UTC)) if delay else None
     return FailedItem(replace(failure, next_attempt=at), now, delay)

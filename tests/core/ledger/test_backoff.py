@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,17 @@ def test_a_report_tells_the_next_attempt() -> None:
     items = after_pass([item(0)], [LATE], now=T, last_pass=T - HOUR, longest=DAY)
     told = with_next_attempts([LATE, WAITING, FINAL], items)
     assert [failure.next_attempt for failure in told] == ["2027-01-15T09:48:00Z", None, None]
+
+
+@given(st.floats(0, 1))
+def test_an_item_is_due_at_the_time_that_is_told(fraction: float) -> None:
+    """Times in reports have whole seconds; rounded down, a pass at that time would leave it alone."""
+    (after,) = after_pass(
+        [item(0)], [LATE], now=T + fraction, last_pass=T + fraction - HOUR, longest=DAY
+    )
+    told = datetime.fromisoformat(str(after.failure.next_attempt)).timestamp()
+    assert not after.waits(told, DAY)
+    assert after.waits(told - 1.0, DAY)
 
 
 @given(st.floats(60, DAY / 20), st.lists(st.floats(-0.04, 0.04), min_size=40, max_size=40))
