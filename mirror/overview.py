@@ -15,10 +15,11 @@ from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mirror.config import Config
     from mirror.core.clock import Clock
+    from mirror.core.ledger.document import Ledger
     from mirror.core.ledger.index import HostRecord, PassRecord
     from mirror.core.reporting.status import MirrorStatus
 
@@ -55,3 +56,27 @@ async def read_overview(
         raise UsageError(f"nothing matches {', '.join(patterns)}")
     hosts = {name: index.hosts[name] for name in config.hosts if name in index.hosts}
     return Overview(statuses, index.passes, hosts)
+
+
+async def read_ledgers(config: Config, sources: Collection[str]) -> list[list[Ledger | None]]:
+    """The ledger's documents of the mirrors of some hosts, those of one source repository together.
+
+    Args:
+        config: The configuration.
+        sources: Names of hosts.
+
+    Returns:
+        ``None`` for a mirror without a document.
+
+    Raises:
+        LedgerError: There is no ledger, or it cannot be read; the path is named.
+    """
+    ledgers = FileLedgerStore(config.ledger.directory, SystemClock())
+    found: dict[str, list[Ledger | None]] = {}
+    for status in (await read_overview(config)).statuses:
+        if status.source.partition(":")[0] in sources:
+            ledger = await ledgers.load(status.target)
+            if ledger and ledger.source.casefold() != status.source.casefold():
+                ledger = None
+            found.setdefault(status.source.casefold(), []).append(ledger)
+    return list(found.values())

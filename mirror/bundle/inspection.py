@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.bundle import layout
+from mirror.bundle import layout, mirrored
 from mirror.bundle.directory import sha256_of
 from mirror.bundle.layout import RepositoryDocument
 from mirror.bundle.volumes import own, size_of
@@ -27,12 +27,14 @@ class Verified:
         size: Their bytes.
         damaged: Names of what is damaged, by release or repository.
         absent: Names of what is not there, by release or repository.
+        pruned: Number of assets whose bytes are not there and need not be.
     """
 
     blobs: int = 0
     size: int = 0
     damaged: dict[str, list[str]] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)
+    pruned: int = 0
 
 
 class Verification:
@@ -41,7 +43,7 @@ class Verification:
     Args:
         directory: The bundle.
         index: Its index.
-        pruned: SHA-256 of blobs that need not be there.
+        pruned: Keys of assets whose bytes need not be there.
         moved: Called with the number of bytes, whenever some were read.
     """
 
@@ -72,17 +74,20 @@ class Verification:
                 continue
             self._check(name, "its description", manifest.config)
             for layer in manifest.layers:
-                self._check(name, title(layer), layer)
+                pruned = layout.asset_key(descriptor, layer) in self._pruned
+                self._check(name, title(layer), layer, pruned=pruned)
         return self._result
 
-    def _check(self, name: str, what: str, descriptor: Descriptor) -> str:
+    def _check(self, name: str, what: str, descriptor: Descriptor, *, pruned: bool = False) -> str:
         state = self._states.get(descriptor.digest)
         if state is None:
             state = self._states[descriptor.digest] = self._state(descriptor)
             if state == "good":
                 self._result.blobs += 1
                 self._result.size += descriptor.size
-        if state == "absent" and descriptor.sha256 not in self._pruned:
+        if state == "absent" and pruned:
+            self._result.pruned += 1
+        elif state == "absent":
             self._result.absent.setdefault(name, []).append(what)
         elif state == "damaged":
             self._result.damaged.setdefault(name, []).append(what)
@@ -111,7 +116,8 @@ class Shown:
         newest: The tag of the newest one; empty where there is none.
         assets: Number of assets.
         size: Bytes of all assets.
-        absent: Number of assets whose bytes are not there.
+        absent: Number of assets that wait for their bytes.
+        pruned: Number of assets whose bytes were removed because they are mirrored.
     """
 
     repository: str
@@ -122,6 +128,7 @@ class Shown:
     assets: int
     size: int
     absent: int
+    pruned: int
 
 
 def repositories(directory: BundleDirectory, index: Index) -> Iterator[Shown]:
@@ -131,6 +138,7 @@ def repositories(directory: BundleDirectory, index: Index) -> Iterator[Shown]:
         BundleError: A document is missing or damaged.
     """
     found: dict[str, list[tuple[Descriptor, Manifest]]] = {}
+    pruned = mirrored.pruned_assets(directory.path)
     for descriptor in own(index):
         key = str(descriptor.repository)
         found.setdefault(key, []).append((descriptor, directory.manifest(descriptor)))
@@ -143,16 +151,19 @@ def repositories(directory: BundleDirectory, index: Index) -> Iterator[Shown]:
             elif descriptor.artifact_type == layout.RELEASE_TYPE:
                 releases.append((descriptor, manifest))
         releases.sort(key=lambda pair: pair[0].number(layout.RELEASE_ID))
-        layers = [layer for _, manifest in releases for layer in manifest.contents]
+        pairs = [(release, layer) for release, m in releases for layer in m.contents]
+        gone = [pair for pair in pairs if size_of(directory.place(pair[1])) != pair[1].size]
+        needless = sum(layout.asset_key(*pair) in pruned for pair in gone)
         yield Shown(
             repository=name,
             source=f"{about.source}/{about.full_name}" if about else "",
             complete=bool(about and about.complete),
             releases=len(releases),
             newest=_tag(releases[-1][0]) if releases else "",
-            assets=len(layers),
-            size=sum(layer.size for layer in layers),
-            absent=sum(size_of(directory.place(layer)) != layer.size for layer in layers),
+            assets=len(pairs),
+            size=sum(layer.size for _, layer in pairs),
+            absent=len(gone) - needless,
+            pruned=needless,
         )
 
 

@@ -7,6 +7,7 @@
     DIR/blobs/sha256/DIGEST    manifests, their configs, and the bytes of assets
     DIR/signatures/DIGEST.sig  the signature of the index with this SHA-256
     DIR/staging/               what is not in the index yet; nobody else reads it
+    DIR/pruned.json            assets whose bytes this copy of the bundle can do without
 
 Everything but ``index.json`` is immutable, and named by its SHA-256. This module holds no I/O:
 ``docs/reference/bundle.md`` is its specification, for other implementations.
@@ -45,6 +46,7 @@ SIGNATURES = "signatures"
 STAGING = "staging"
 LOCK_FILE = "staging/lock"
 IDENTITY_FILE = "staging/identity"
+PRUNED_FILE = "pruned.json"
 
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 """The content of ``oci-layout``."""
@@ -358,6 +360,30 @@ def asset_layer(asset: Asset, copy: int | None = None) -> Descriptor:
     if copy not in {None, asset.id}:
         notes[ASSET_COPY] = str(copy)
     return Descriptor(kind, f"sha256:{asset.sha256}", asset.size, annotations=notes)
+
+
+NO_ASSET = ""
+"""The key of what is no asset."""
+
+
+def asset_key(descriptor: Descriptor, layer: Descriptor) -> str:
+    """What ``pruned.json`` calls an asset.
+
+    Args:
+        descriptor: Of its release.
+        layer: The asset; for one that stands for something else the key is ``NO_ASSET``.
+    """
+    repo = descriptor.repository
+    other = descriptor.artifact_type != RELEASE_TYPE or layer.media_type == EMPTY_TYPE
+    if repo is None or other:
+        return NO_ASSET
+    numbers = descriptor.number(RELEASE_ID), layer.number(ASSET_ID)
+    return asset_key_of(repo, *numbers, layer.sha256)
+
+
+def asset_key_of(repo: RepoRef, release: int, asset: int, sha256: str) -> str:
+    """The same, by the source's ids and the SHA-256 (hexadecimal)."""
+    return f"{repo.key}/{release}/{asset}/{sha256}"
 
 
 def release_descriptor(repo: RepoRef, release: ReleaseDocument, manifest: bytes) -> Descriptor:

@@ -1,4 +1,4 @@
-"""Removes the blobs of a bundle that nothing refers to."""
+"""Removes the blobs of a bundle that nothing refers to, and on request those that are mirrored."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.bundle import layout
+from mirror.bundle import layout, mirrored
 from mirror.bundle.directory import on_disk, read_file
-from mirror.bundle.volumes import References, blob_name
+from mirror.bundle.volumes import blob_name
 from mirror.errors import BundleError
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from mirror.bundle.directory import BundleDirectory, WritableDirectory
     from mirror.bundle.layout import Index
@@ -29,12 +30,16 @@ class Pruned(NamedTuple):
     size: int
 
 
-async def prune(directory: WritableDirectory, reader: BundleDirectory) -> Pruned:
+async def prune(
+    directory: WritableDirectory, reader: BundleDirectory, proven: AbstractSet[str] | None = None
+) -> Pruned:
     """Remove what neither the index refers to, nor work that is not in it yet.
 
     Args:
         directory: The bundle, to lock.
         reader: The same, which verifies the index.
+        proven: Assets that need no bytes any more (:func:`mirror.bundle.mirrored.proven`): bytes that
+            nothing else has are removed, and that is recorded. ``None`` to leave the record as it is.
 
     Raises:
         BundleError: There is no bundle, another process writes to it, or a manifest is missing or
@@ -46,15 +51,18 @@ async def prune(directory: WritableDirectory, reader: BundleDirectory) -> Pruned
     await directory.begin("prune")
     try:
         contents = await reader.contents() or contents  # nobody changes it now
-        return await unbroken(_prune, directory, contents.index)
+        return await unbroken(_prune, directory, contents.index, proven)
     finally:
         directory.end("prune")
 
 
-def _prune(directory: WritableDirectory, index: Index) -> Pruned:
-    references = References.of(index, directory.manifest)
-    kept = {*references.documents, *references.blobs, *_of_others(directory, index)}
-    kept.update(_staged(directory))
+def _prune(directory: WritableDirectory, index: Index, proven: AbstractSet[str] | None) -> Pruned:
+    users = mirrored.users_of(directory, index)
+    others = _of_others(directory, index) | _staged(directory)
+    kept = users.keys() | others
+    if proven is not None:
+        kept = {sha256 for sha256, names in users.items() if not names <= proven} | others
+        _record(directory, users, proven)
     count = size = 0
     blobs = directory.path / layout.BLOBS
     with on_disk(blobs):
@@ -64,6 +72,16 @@ def _prune(directory: WritableDirectory, index: Index) -> Pruned:
                 path.unlink()
                 count += 1
     return Pruned(count, size)
+
+
+def _record(
+    directory: WritableDirectory, users: Mapping[str, set[str]], proven: AbstractSet[str]
+) -> None:
+    """Record what needs no bytes, before they are removed: a kill in between loses nothing."""
+    assets = {name for names in users.values() for name in names if name in proven}
+    assets |= mirrored.still_pruned(directory, users)
+    if assets != mirrored.pruned_assets(directory.path):
+        directory.save(layout.PRUNED_FILE, mirrored.encode(assets))
 
 
 def _of_others(directory: BundleDirectory, index: Index) -> set[str]:

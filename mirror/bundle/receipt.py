@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from mirror.bundle import layout
 from mirror.bundle.layout import Sha256
+from mirror.bundle.mirrored import unneeded
 from mirror.bundle.volumes import References, size_of
 from mirror.core.json_types import WholeNumber
 from mirror.errors import BundleError, BundleTooNew
@@ -27,7 +28,7 @@ class Receipt(Struct, frozen=True):
         identity: The bundle's UUID.
         sequence: Of its index.
         index: The index's digest.
-        blobs: SHA-256 (hexadecimal) of the blobs that it holds, sorted.
+        blobs: SHA-256 (hexadecimal) of the blobs that it holds or needs no more, sorted.
     """
 
     format: WholeNumber
@@ -38,7 +39,7 @@ class Receipt(Struct, frozen=True):
 
 
 def receipt_of(directory: BundleDirectory, contents: Contents) -> Receipt:
-    """What a bundle holds; of blobs, the sizes are compared, and not read. It blocks.
+    """What a bundle holds or has pruned; of blobs, the sizes are compared, and not read. It blocks.
 
     Raises:
         BundleError: A manifest is missing or damaged.
@@ -46,7 +47,8 @@ def receipt_of(directory: BundleDirectory, contents: Contents) -> Receipt:
     references = References.of(contents.index, directory.manifest)
     wanted = references.documents | references.blobs
     blobs = directory.path / layout.BLOBS
-    held = sorted(sha256 for sha256, size in wanted.items() if size_of(blobs / sha256) == size)
+    pruned = unneeded(directory, contents.index)
+    held = sorted(s for s, size in wanted.items() if s in pruned or size_of(blobs / s) == size)
     index = contents.index
     return Receipt(layout.VERSION, index.identity, index.sequence, contents.digest, held)
 

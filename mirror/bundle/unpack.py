@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from mirror.bundle import layout
 from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_of
+from mirror.bundle.mirrored import pruned_assets
 from mirror.bundle.volumes import (
     CHUNK,
     PIECES,
@@ -418,8 +419,10 @@ class Unpacker:
         index = current.index
         result.identity, result.sequence = index.identity, index.sequence
         missing = absent(self._directory, index)
-        result.absent = {release: [name for name, _ in found] for release, found in missing.items()}
         lost = {sha256 for found in missing.values() for _, sha256 in found}
+        waiting = absent(self._directory, index, pruned_assets(self._directory.path))
+        result.absent = {release: [name for name, _ in found] for release, found in waiting.items()}
+        wanted = {sha256 for found in waiting.values() for _, sha256 in found}
         with on_disk(self._pieces):
             if self._pieces.is_dir():
                 for path in self._pieces.iterdir():
@@ -431,7 +434,7 @@ class Unpacker:
         if newest:
             result.count = newest[0].about.count
             sizes = References.of(index, self._directory.manifest).blobs
-            gaps = {sha256: self._gaps(sha256, sizes[sha256]) for sha256 in lost}
+            gaps = {sha256: self._gaps(sha256, sizes[sha256]) for sha256 in wanted}
             result.volumes = holders(list(sizes), newest[0].about.starts, gaps)
 
     def _gaps(self, sha256: str, size: int) -> list[tuple[int, int]]:

@@ -144,8 +144,15 @@ def blob_name(sha256: str) -> str:
     return f"{layout.BLOBS}/{sha256}"
 
 
-def absent(directory: BundleDirectory, index: Index) -> dict[str, list[tuple[str, str]]]:
+def absent(
+    directory: BundleDirectory, index: Index, pruned: Collection[str] = ()
+) -> dict[str, list[tuple[str, str]]]:
     """The assets whose bytes a bundle does not hold (all of), with their SHA-256, by release. It blocks.
+
+    Args:
+        directory: The bundle.
+        index: Its index.
+        pruned: Keys of assets that need no bytes.
 
     Raises:
         BundleError: A manifest is missing or damaged.
@@ -153,6 +160,8 @@ def absent(directory: BundleDirectory, index: Index) -> dict[str, list[tuple[str
     found: dict[str, list[tuple[str, str]]] = {}
     for descriptor in own(index):
         for layer in directory.manifest(descriptor).contents:
+            if layout.asset_key(descriptor, layer) in pruned:
+                continue
             if size_of(directory.place(layer)) != layer.size:
                 release = descriptor.annotations.get(layout.REF_NAME, str(descriptor.repository))
                 title = layer.annotations.get(layout.TITLE, "git history")

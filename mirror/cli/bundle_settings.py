@@ -60,6 +60,15 @@ class BundleSettings:
     name: str = ""
 
     @property
+    def sources(self) -> frozenset[str]:
+        """The names of the sources that it is; more than one may read one bundle."""
+        if self.config is None or self.host is None or self.host.bundle is None:
+            return frozenset()
+        place = self.host.bundle.resolve()
+        sources = self.config.sources.items()
+        return frozenset(n for n, h in sources if h.bundle and h.bundle.resolve() == place)
+
+    @property
     def signers(self) -> AllowedSigners | None:
         """Who may sign the bundle; ``None`` where it is believed."""
         file = self.host.allowed_signers if self.host else None

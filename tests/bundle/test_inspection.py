@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.directory import BundleDirectory
+from mirror.bundle.directory import BundleDirectory, WritableDirectory
 from mirror.bundle.inspection import Verification, Verified, repositories
+from mirror.bundle.receipt import receipt_of
+from mirror.bundle.unpack import Unpacker
+from mirror.bundle.volumes import Packer
+from mirror.storage.files import Files
 from support.bundles import RELEASES, write
+from support.clock import VirtualClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +30,41 @@ async def verify(directory: Path) -> Verified:
     contents = await BundleDirectory(directory).contents()
     assert contents is not None
     return Verification(BundleDirectory(directory), contents.index).run()
+
+
+def facts(directory: Path) -> dict[str, tuple[int, int, int]]:
+    """What a write, or a temporary file that is gone again, would change."""
+    paths = [directory, *directory.rglob("*")]
+    return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns, p.stat().st_size) for p in paths}
+
+
+def make_read_only(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+async def test_a_read_only_medium_is_enough(tmp_path: Path) -> None:
+    """Verifying and showing a bundle, its receipt, packing it, and unpacking volumes write nothing there."""
+    source, volumes = tmp_path / "source", tmp_path / "volumes"
+    await write(source, RELEASES)
+    shutil.rmtree(source / "staging")  # a copy need not have it
+    volumes.mkdir()
+    make_read_only(source)
+    before = facts(source)
+    bundle = BundleDirectory(source)
+    contents = await bundle.contents()
+    assert contents is not None
+    packer = Packer(bundle, contents, Files())
+    packed = packer.pack(volumes / "volume", *packer.prepare(), 10**10)
+    make_read_only(volumes)
+    found, medium = await verify(source), facts(volumes)
+    assert (found.damaged, found.absent) == ({}, {})
+    assert [shown.absent for shown in repositories(bundle, contents.index)] == [0]
+    assert len(receipt_of(bundle, contents).blobs) == found.blobs
+    target = WritableDirectory(tmp_path / "target", Files(), VirtualClock())
+    assert (await Unpacker(target, None, Files()).unpack(packed.volumes)).complete
+    assert (await verify(tmp_path / "target")).blobs == found.blobs
+    assert (facts(source), facts(volumes)) == (before, medium)
 
 
 async def test_what_is_good_is_verified(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.errors import ConfigError
+from mirror.bundle.directory import BundleDirectory
+from mirror.bundle.signature import AllowedSigners
+from mirror.errors import BundleError, ConfigError
 from support.air_gap import AirGap
 from support.world import only
 
@@ -198,3 +200,39 @@ async def test_who_may_sign_must_be_readable(gap: AirGap) -> None:
     async with gap:
         with pytest.raises(ConfigError, match=r"allowed_signers.*cannot be read"):
             await gap.read()
+
+
+@pytest.mark.parametrize("case", ["removed", "expired"])
+async def test_a_revoked_key_signs_nothing_any_more(gap: AirGap, tmp_path: Path, case: str) -> None:
+    """What a removed or expired key signed is refused by sync, unpack and `bundle verify` alike.
+
+    Nothing changes then. What another listed key signs afterwards is taken.
+    """
+    allowed, gap.brought = tmp_path / "allowed", tmp_path / "brought"
+    old, new = allowed.read_text(), make_key(tmp_path / "new")
+    who, *key = old.split()
+    revoked = {"removed": "", "expired": " ".join([who, 'valid-before="20250101"', *key]) + "\n"}
+    signers = AllowedSigners(allowed)
+    async with gap:
+        seed(gap)
+        await gap.write()
+        assert (await gap.deliver(signers=signers))[1].complete
+        assert (await gap.read()).status == "ok"
+        allowed.write_text(revoked[case] + new)
+        gap.source.add_release("octo/tool", "v2", assets={"a": b"b"})
+        await gap.write()
+        before = (gap.brought / "index.json").read_bytes()
+        (problem,) = (await gap.deliver(signers=signers))[1].problems
+        assert "is refused" in problem
+        assert (gap.brought / "index.json").read_bytes() == before
+        (failure,) = only(await gap.read(full=True)).failures
+        assert failure.kind == "credential"
+        with pytest.raises(BundleError, match="is refused"):
+            await BundleDirectory(gap.brought, signers).contents()
+
+        gap.target_keys = f'sign_with = "file:{tmp_path / "new"}"\n'
+        gap.source.add_release("octo/tool", "v3", assets={"a": b"c"})
+        await gap.write()
+        assert (await gap.deliver(signers=signers))[1].complete
+        assert (await gap.read()).status == "ok"
+        assert len(gap.isolated.releases("mirrors/tool")) == 3

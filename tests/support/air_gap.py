@@ -16,13 +16,22 @@ import aiohttp
 from yarl import URL
 
 from mirror.app import App, open_app
+from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.receipt import decode, encode, receipt_of
+from mirror.bundle.unpack import Unpacker
+from mirror.bundle.volumes import Packer
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Emulator, GitHubState
+from mirror.storage.files import Files
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from mirror.bundle.directory import Contents
+    from mirror.bundle.signature import AllowedSigners
+    from mirror.bundle.unpack import Unpacked
     from mirror.core.reporting.report import Report
 
 TOKEN = "token-of-the-test"
@@ -42,6 +51,7 @@ class AirGap:
     """Runs each side as a user's next command does; all share one clock that nobody waits for.
 
     Attributes:
+        brought: The bundle of the isolated side; unless it is carried, that of the connected one.
         mirrors: Of the connected side, and of the direct one.
         carried: Of the isolated side.
         target_keys, source_keys: More keys of the bundle, where it is written and where it is read.
@@ -50,6 +60,7 @@ class AirGap:
     def __init__(self, directory: Path, mirrors: str = MIRRORS, carried: str = CARRIED) -> None:
         self.directory = directory
         self.bundle = directory / "bundle"
+        self.brought = self.bundle
         self.mirrors = mirrors
         self.carried = carried
         self.target_keys = self.source_keys = ""
@@ -85,7 +96,7 @@ class AirGap:
             "connected": f"[target]\n{bundle}{self.target_keys}{source}{self.mirrors}",
             "isolated": (
                 f"{self._host('target', 'isolated')}"
-                f"[sources.github]\n{bundle}{self.source_keys}{self.carried}"
+                f'[sources.github]\nbundle = "{self.brought}"\n{self.source_keys}{self.carried}'
             ),
             "direct": f"{self._host('target', 'compared')}{source}{self.mirrors}",
         }
@@ -123,6 +134,25 @@ class AirGap:
         read = await self.read()
         await self.run("direct")
         return written, read
+
+    async def deliver(
+        self, *, since_receipt: bool = False, signers: AllowedSigners | None = None
+    ) -> tuple[int, Unpacked]:
+        """Pack the bundle, and unpack it for the isolated side; the bytes that were carried.
+
+        Args:
+            since_receipt: Leave out what the other side's receipt lists.
+            signers: Who may sign what is unpacked.
+        """
+        bundle, contents = await opened(self.bundle)
+        known: Sequence[str] = ()
+        if since_receipt:
+            receipt = await encode(receipt_of(*await opened(self.brought)), None)
+            known = (await decode(receipt, contents, None)).blobs
+        packer = Packer(bundle, contents, Files())
+        packed = packer.pack(self.directory / "volume", *packer.prepare(known), 10**10)
+        target = WritableDirectory(self.brought, Files(), self.clock)
+        return packed.size, await Unpacker(target, signers, Files()).unpack(packed.volumes)
 
     # --- what a client sees -----------------------------------------------------------------------
 
@@ -191,6 +221,14 @@ class AirGap:
         """What is in the staging area beside its lock."""
         staging = self.bundle / "staging"
         return [str(p.relative_to(staging)) for p in staging.rglob("*") if p.name != "lock"]
+
+
+async def opened(path: Path) -> tuple[BundleDirectory, Contents]:
+    """A bundle and its index."""
+    bundle = BundleDirectory(path)
+    contents = await bundle.contents()
+    assert contents is not None
+    return bundle, contents
 
 
 def unmarked(body: str | None) -> str:

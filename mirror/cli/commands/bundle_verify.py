@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirror.bundle.inspection import Verification
+from mirror.bundle.mirrored import pruned_assets
 from mirror.bundle.volumes import References
 from mirror.cli import bundle_settings, exit_status
 from mirror.cli.options import Json, NoProgress
@@ -29,8 +30,8 @@ def bundle_verify(
 ) -> int:
     r"""Verify every digest of a bundle, and its signature.
 
-    Exits with 1 if something is damaged or absent. Unpacking the same volumes
-    again repairs it.
+    Exits with 1 if something is damaged or absent, unless bundle prune
+    --mirrored removed it. Unpacking the same volumes again repairs it.
 
     \b
     Examples:
@@ -44,7 +45,8 @@ def bundle_verify(
     with bundle_settings.progress(
         _size(bundle, contents), "Verifying", hidden=no_progress or as_json
     ) as moved:
-        found = Verification(bundle, contents.index, moved=moved).run()
+        pruned = pruned_assets(bundle.path)
+        found = Verification(bundle, contents.index, pruned, moved).run()
     good = not (found.damaged or found.absent)
     if as_json:
         document = {
@@ -58,13 +60,15 @@ def bundle_verify(
             "bytes": found.size,
             "damaged": found.damaged,
             "absent": found.absent,
+            "pruned": found.pruned,
         }
         print_text(json.dumps(document, indent=2) + "\n")
     else:
         signer = f"; signed by {clean(contents.signer)}" if contents.signer else ""
+        pruned_too = f"; {count(found.pruned, 'asset')} pruned" if found.pruned else ""
         print_text(
             f"{clean(directory)} (sequence {contents.index.sequence}): {count(found.blobs, 'blob')}"
-            f" verified, {size(found.size)}{signer}\n"
+            f" verified, {size(found.size)}{pruned_too}{signer}\n"
         )
         for heading, names in (("Damaged", found.damaged), ("Absent", found.absent)):
             if names:
