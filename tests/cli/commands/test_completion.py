@@ -48,4 +48,5 @@ def test_other_shells_get_scripts_of_their_own(shell: str, word: str) -> None:
     assert word in done.stdout
     wrong = subprocess.run([*command, "tcsh"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
-    assert "fish" in wrong.stderr
+    line = "Error: Invalid value for 'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'."
+    assert line in wrong.stderr.splitlines()
