@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.padding import Padding
@@ -34,6 +35,9 @@ _COLUMNS = (
     "Assets",
     "Bytes",
 )
+
+CONDITIONS = ("ok", "failed", "blocked", "waiting", "quarantined", "never")
+"""The states of a mirror, in the order in which the last line counts them."""
 
 LONGEST_TAG = 24
 """Maximum characters of a tag in the table."""
@@ -104,9 +108,8 @@ def _troubles(statuses: Sequence[MirrorStatus]) -> list[RenderableType]:
 
 
 def _totals(statuses: Sequence[MirrorStatus]) -> str:
-    states = [item.state for item in statuses]
-    words = [f"{states.count(state)} {state}" for state in ("ok", "failed", "never")]
-    said = ", ".join(word for word in words if not word.startswith("0 "))
+    states = Counter(item.condition for item in statuses)
+    said = ", ".join(f"{states[state]} {state}" for state in CONDITIONS if states[state])
     held = count(sum(item.assets for item in statuses), "asset")
     total = size(sum(item.bytes for item in statuses))
     return f"{count(len(statuses), 'mirror')}: {said}; {held}, {total}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.cli.render.status_text import status_tables
+from mirror.cli.render.status_text import CONDITIONS, status_tables
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import HostRecord, ProofCounts
 from mirror.core.reporting.status import MirrorStatus
 from support.reports import START, text
@@ -59,3 +60,22 @@ def test_status_tells_what_hosts_need() -> None:
         "The token of other expired on 2026-11-20: renew it.",
         "The token of target expires on 2026-11-24, in 3 days: renew it.",
     ]
+
+
+def test_the_last_line_counts_what_the_rows_say() -> None:
+    """Each mirror once, by the word in its row."""
+
+    def status(state: str, failure: Failure | None = None, *kept: Quarantined) -> MirrorStatus:
+        return MirrorStatus("github:o/a", "m/a", state, START, 0, 0, 0, failure, kept, ())
+
+    statuses = [
+        status("ok"),
+        status("failed", Failure("unavailable", "no answer")),
+        *[status("failed", Failure("credential", "expired"))] * 3,
+        status("failed", Failure("not-ready", "still uploading")),
+        status("failed", None, Quarantined("an asset is empty", "2026-11-01T00:00:00Z")),
+        status("never"),
+    ]
+    assert {item.condition for item in statuses} == set(CONDITIONS)
+    line = "8 mirrors: 1 ok, 1 failed, 3 blocked, 1 waiting, 1 quarantined, 1 never; 0 assets, 0 B"
+    assert line in [part.strip() for part in text(status_tables(statuses, START)).splitlines()]
