@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
-from contextlib import contextmanager
 from dataclasses import replace
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from mirror.cli import exit_status, signals
 from mirror.cli.options import (
@@ -24,7 +23,7 @@ from mirror.cli.options import (
 from mirror.cli.render.error_text import print_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 COMMANDS = {
     "init": "Write a starter configuration.",
@@ -99,27 +98,6 @@ def _bundle_options(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-class _Parser(TyperGroup):
-    """Words the error of a wrong value as a plain sentence."""
-
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        with _plain_errors():
-            return super().make_context(*arguments, **more)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _plain_errors():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except typer.BadParameter as error:
-        error.message = error.message.removeprefix("Value error, ")  # pydantic's, in some typers
-        raise
 
 
 class _LazyCommand(TyperCommand):
@@ -203,7 +181,6 @@ def _parser() -> Any:
     statuses = "".join(f"  {code:3}  {text}\n" for code, text in exit_status.MEANINGS.items())
     app = _typer(
         name="release-mirror",
-        cls=_Parser,
         context_settings=_CONTEXT,
         epilog=f"\b\nExit status:\n{statuses}",
     )
