@@ -293,7 +293,7 @@ async def test_who_finds_no_room_waits_in_order(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         group.create_task(take(2, 90))
         await asyncio.sleep(0)
-        group.create_task(take(3, 10))
+        group.create_task(take(3, 20))  # would fit beside the first, and does not beside the second
         for _ in range(50):
             await asyncio.sleep(0.001)
         assert order == [1]
