@@ -200,7 +200,7 @@ class WritableDirectory(BundleDirectory):
         """Make the directory, and keep other processes from writing until all work has ended.
 
         Args:
-            work: What :meth:`end` is told when it is over.
+            work: Passed to :meth:`end` afterwards.
 
         Raises:
             BundleError: Another process writes to it, or it cannot be made.

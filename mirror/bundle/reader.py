@@ -79,10 +79,10 @@ class BundleReader:
         self.directory = directory
         self._held: dict[str, Held] = {}
         self._verified: set[str] = set()  # digests of git bundles
-        self._looking = asyncio.Lock()  # what is wrong is told once
+        self._looking = asyncio.Lock()  # each problem is logged once
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
-        """List all releases; an unchanged repository costs no more than a look at the index."""
+        """List all releases; an unchanged repository costs one read of the index."""
         descriptors = await self._descriptors(repo)
         proof = _proof(repo.key, descriptors)
         if tuple(proofs) == (proof,):

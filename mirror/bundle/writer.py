@@ -60,7 +60,7 @@ class BundleWriter(BundleReader):
         self._saved_at: dict[tuple[str, int], float] = {}
         self._changing = threading.Lock()  # assets arrive in other threads, too
 
-    # --- reading: what this process wrote is seen, and what is there is written by this mirror -----
+    # --- reading: the staged state, which includes what is not in the index yet -------------------
 
     async def list_releases(self, repo: RepoRef, proofs: Sequence[PageProof] = ()) -> Listing:
         """List all releases, those that are not in the index yet included."""

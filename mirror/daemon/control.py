@@ -192,7 +192,7 @@ class _Conversation:
                 await self._writer.wait_closed()
         except (OSError, TimeoutError) as error:
             log.debug("control.client_lost", error=repr(error))
-        except Exception:
+        except Exception:  # a broken conversation must not end the daemon
             log.exception("control.failed")
         finally:
             self._writer.transport.abort()
