@@ -73,6 +73,7 @@ class Batch:
         """
         for host in self._runner.hosts.values():
             host.store.client.reset()
+        self._runner.begin_pass(self._began)
         context = self._context
         context.interrupted.clear()
         found = await discover(

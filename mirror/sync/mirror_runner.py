@@ -53,6 +53,14 @@ class MirrorRunner:
         self._target = target
         self._work = work
 
+    def begin_pass(self, since: float) -> None:
+        """Let all mirrors of a pass share one context: to copy it costs more than to use it.
+
+        Args:
+            since: When the pass began, monotonic.
+        """
+        self.context = replace(self.context, since=since)
+
     async def run(
         self,
         mirror: Mirror,
@@ -71,13 +79,15 @@ class MirrorRunner:
             explicit: Somebody asked for this mirror: what failed is tried again at once.
             observers: Watch this run, besides the context's observer.
         """
-        context = replace(
-            self.context,
-            since=since,
-            full=full or self.context.full,
-            explicit=explicit or self.context.explicit,
-            observer=Observers(self.context.observer, *observers),
-        )
+        context = self.context
+        if full or explicit or observers or since != context.since:
+            context = replace(
+                context,
+                since=since,
+                full=full or context.full,
+                explicit=explicit or context.explicit,
+                observer=Observers(context.observer, *observers),
+            )
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)
         with tallied() as requests:
