@@ -58,6 +58,7 @@ class Batch:
         self._paced = paced or asyncio.Event()
         self._started = self._context.clock.now()
         self._saved_at = self._began = self._context.clock.monotonic()
+        self._saved_after = -1  # requests
         self._undiscovered: tuple[RepositoryReport, ...] = ()
         # By the mirror's key: a source may have several targets.
         self._reports: dict[str, RepositoryReport] = {}
@@ -123,16 +124,25 @@ class Batch:
                 await self._save_index()
 
     async def _save_when_paced(self) -> None:
-        """Save what was sent when a long wait for a limit begins: a run may be killed during it."""
+        """Save what was sent when a long wait for a limit begins: a run may be killed during it.
+
+        A long wait is noticed every half a minute; as long as nothing is sent, it is saved once.
+        """
         while True:
             await self._paced.wait()
             self._paced.clear()
-            await self._save_index()
+            if self._requests() != self._saved_after:
+                await self._save_index()
+
+    def _requests(self) -> int:
+        """How many requests were sent to all hosts."""
+        return sum(host.store.client.counts.total for host in self._runner.hosts.values())
 
     async def _save_index(self, *, ended: bool = False) -> None:
         if self._command != "sync":
             return
         self._saved_at = self._context.clock.monotonic()
+        self._saved_after = self._requests()
         index, hosts = self._context.index, self._runner.hosts
         index.hosts = {n: h.store.client.record(index.hosts.get(n)) for n, h in hosts.items()}
         if ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,12 +12,13 @@ import structlog
 
 from mirror.core.ledger.index import HostRecord, Index
 from mirror.emulator import GitHubState
-from support.clock import PatientClock
+from mirror.sync.batch import SAVE_INDEX_EVERY
+from support.clock import PatientClock, VirtualClock
 from support.seed import EVERYTHING
 from support.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mirror.core.reporting.report import Report
@@ -172,12 +174,38 @@ async def test_as_the_target(tmp_path: Path) -> None:
     assert used.seconds <= used.demanded * 1.05 + 1
 
 
+class SavingClock(VirtualClock):
+    """A virtual clock on which a long wait takes long enough for the disk.
+
+    Args:
+        saved: Whether the index on disk tells of the wait.
+    """
+
+    def __init__(self, saved: Callable[[], bool]) -> None:
+        super().__init__()
+        self._saved = saved
+
+    async def sleep(self, seconds: float) -> None:
+        while seconds >= SAVE_INDEX_EVERY and not self._saved():  # noqa: ASYNC110 - a turn of the loop
+            await asyncio.sleep(0)
+        await super().sleep(seconds)
+
+
 async def test_a_run_goes_on_with_the_limits_of_the_last_one(tmp_path: Path) -> None:
     """Cron starts a process every few minutes: together they write no more in any hour.
 
     A reload and a restart are the same: the index tells the counts.
     """
-    async with World(tmp_path, mirrors(2)) as world:
+    saves: set[int] = set()
+
+    def saved() -> bool:
+        if not kept_of(world, "target").paced_by:
+            return False
+        saves.add((world.ledger / "index.json").stat().st_mtime_ns)
+        return True
+
+    clock = SavingClock(saved)
+    async with World(tmp_path, mirrors(2), clock=clock) as world:
         world.target_limits = "writes_per_hour = 8\n"
         world.write_config()
         world.target.add_organization("octo")
@@ -192,6 +220,7 @@ async def test_a_run_goes_on_with_the_limits_of_the_last_one(tmp_path: Path) -> 
         waited = next(record for record in kept if record.paced_by)
         assert waited.paced_by == "8 writes an hour"
         assert sum(count for _, count in waited.writes) == 8
+        assert len(saves) == 1, "an hour in which nothing is sent is saved once"
         writes = [r.time for r in world.target.requests if r.method in {"POST", "PUT", "PATCH"}]
     assert len(writes) == 16
     assert all(later - earlier >= 3600 for earlier, later in zip(writes, writes[8:], strict=False))
