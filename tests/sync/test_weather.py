@@ -54,6 +54,7 @@ class Case:
     more_source: dict[str, int] = field(default_factory=dict)
     more_target: dict[str, int] = field(default_factory=dict)
     waited: float = 0.0
+    may_have_begun: bool = False  # the upload, when the fault is seen
 
 
 CASES = [
@@ -122,6 +123,7 @@ CASES = [
         source=(Fault(kind="corrupt", route="storage-download", at_byte=30_000),),
         more_source={"download-asset": 1, "storage-download": 1},
         more_target={"list-assets": 1},
+        may_have_begun=True,
     ),
     Case(
         "lost reply of a create",
@@ -191,6 +193,9 @@ async def test_it_passes(case: Case, size: str, tmp_path: Path) -> None:
         assert routes == SOURCE + Counter(case.more_source)
         routes = Counter(record.route for record in world.target.requests)
         expected = TARGET + Counter(case.more_target)
+        if case.may_have_begun and routes["delete-asset"]:
+            # The bytes came in several pieces: the upload that was cut off left a starter.
+            routes -= Counter({"upload-asset": 1, "delete-asset": 1})
         if size == "large" and case.source:
             # Bytes of a connection that broke before one of them was taken are lost: then the
             # upload had not begun, and the target is looked at before it does.
