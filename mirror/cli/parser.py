@@ -104,17 +104,18 @@ class _LazyCommand(TyperCommand):
     """Stands in the list of commands for a module that is imported when its command runs."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return _load(str(self.name)).make_context(*arguments, **more)
+        return load_command(str(self.name)).make_context(*arguments, **more)
 
 
 class _LazyBundleCommand(TyperCommand):
     """The same for a command of ``bundle``."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return _load(f"bundle_{self.name}").make_context(*arguments, **more)
+        return load_command(f"bundle_{self.name}").make_context(*arguments, **more)
 
 
-def _load(module: str) -> Any:
+def load_command(module: str) -> Any:
+    """Import a command from its module in ``mirror.cli.commands``."""
     if module == "daemon":  # a reload requested while the service is imported must not end it
         signals.ignore_until_handled()
     function = getattr(importlib.import_module(f"mirror.cli.commands.{module}"), module)
