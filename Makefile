@@ -29,7 +29,7 @@ SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
 # threads would spin.
 FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
 
-.PHONY: help demo soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean
+.PHONY: help demo soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean dist
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -41,6 +41,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
+	@echo "Installing release-mirror and its dependencies in $(VENV) (once; up to a minute) …"
 	$(PIP) install --editable .
 	@touch $@
 
@@ -101,6 +102,9 @@ faults: $(VENV)/.developing  ## Run the complete fault matrix and print it as a 
 format: $(VENV)/.developing  ## Format the code (ruff)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: $(VENV)/.developing  ## Build the packages in PACKAGES (wheel kit deb image) into dist/ (needs dpkg-deb, buildah)
+	$(BIN)/python packaging/build.py $(PACKAGES)
 
 clean:  ## Remove generated files
 	rm -rf $(VENV) dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -88,7 +88,7 @@ def download_wheels() -> None:
 def pip(command: str, *arguments: str | Path) -> None:
     """Have pip take exactly the locked wheels."""
     run(
-        *(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", command),
+        *(sys.executable, "-m", "pip", "-qq", "--disable-pip-version-check", command),
         *("--require-hashes", "--no-deps", "--only-binary=:all:"),
         *("--requirement", HERE / "requirements.txt", *arguments),
     )
@@ -176,7 +176,7 @@ def _environment(target: Path, python: str) -> None:
     packages = target / "lib" / f"python{python}" / "site-packages"
     pip("install", "--no-compile", "--no-index", "--find-links", WHEELS,
         "--python-version", python, "--target", packages)  # fmt: skip
-    run(sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install",
+    run(sys.executable, "-m", "pip", "-qq", "--disable-pip-version-check", "install",
         "--no-compile", "--no-index", "--no-deps", "--only-binary=:all:",
         "--python-version", python, "--target", packages, own_wheel())  # fmt: skip
     shutil.rmtree(packages / "bin")
@@ -207,7 +207,8 @@ def _system_files(root: Path, epoch: int) -> None:
     users = (TOP / "systemd" / "release-mirror.sysusers.conf").read_text("utf-8")
     _write(root / "usr/lib/sysusers.d/release-mirror.conf", users)
     _write(
-        root / "etc/release-mirror/config.toml", (TOP / "config" / "packaged.toml").read_text("utf-8")
+        root / "etc/release-mirror/config.toml",
+        (TOP / "config" / "packaged.toml").read_text("utf-8"),
     )
     documents = root / "usr/share/doc/release-mirror"
     for name in ("full.toml", "crontab.example"):
@@ -290,7 +291,13 @@ def build_image(epoch: int) -> list[Path]:
         f"--build-arg=VERSION={__version__}",
         f"--build-arg=REVISION={revision}",
         f"--build-arg=SOURCE_DATE_EPOCH={epoch}",
-        *("--tag", f"localhost/release-mirror:{__version__}", "--file", TOP / "Containerfile", DIST),
+        *(
+            "--tag",
+            f"localhost/release-mirror:{__version__}",
+            "--file",
+            TOP / "Containerfile",
+            DIST,
+        ),
     )
     run("buildah", "push", "--quiet", f"localhost/release-mirror:{__version__}",
         f"docker-archive:{path}:localhost/release-mirror:{__version__}")  # fmt: skip
@@ -308,7 +315,9 @@ def main(wanted: list[str]) -> None:
         for path in BUILDERS[name](epoch):
             write_sbom(path, epoch, digest(path), HERE / "requirements.txt", WHEELS)
             print(f"{path.stat().st_size / 1e6:8.1f} MB  {path.relative_to(TOP)}", flush=True)  # noqa: T201
-    files = sorted(f for f in DIST.iterdir() if f.is_file() and f.name != "SHA256SUMS" and f.name[0] != ".")
+    files = sorted(
+        f for f in DIST.iterdir() if f.is_file() and f.name != "SHA256SUMS" and f.name[0] != "."
+    )
     (DIST / "SHA256SUMS").write_text("".join(f"{digest(f)}  {f.name}\n" for f in files), "utf-8")
 
 

@@ -64,7 +64,9 @@ def _page(title: str, words: str, command: Any, summary: str, date: str) -> str:
 
 
 def _options(command: Any, context: Any) -> str:
-    records = [p.get_help_record(context) for p in command.params if not getattr(p, "hidden", False)]
+    records = [
+        p.get_help_record(context) for p in command.params if not getattr(p, "hidden", False)
+    ]
     rows = "".join(
         f".TP\n.B {escape(' '.join(name.split()))}\n{escape(' '.join(text.split()))}\n"
         for name, text in filter(None, records)
