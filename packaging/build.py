@@ -96,7 +96,6 @@ def pip(command: str, *arguments: str | Path) -> None:
 
 def build_kit(epoch: int) -> list[Path]:
     """Build the offline kit: one archive with every wheel and its digest."""
-    download_wheels()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary, KIT)
         shutil.copytree(WHEELS, root / "wheels", ignore=shutil.ignore_patterns(".complete"))
@@ -142,7 +141,6 @@ def pack(root: Path, path: Path, epoch: int) -> None:
 
 def build_deb(epoch: int) -> list[Path]:
     """Build a Debian package that carries its own environment."""
-    download_wheels()
     release = os.environ.get("DEBIAN", "12")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary, "root")
@@ -310,6 +308,7 @@ BUILDERS = {"wheel": build_wheel, "kit": build_kit, "deb": build_deb, "image": b
 def main(wanted: list[str]) -> None:
     """Build what is asked for, else everything; the wheel comes first, since all others hold it."""
     epoch = commit_time()
+    download_wheels()  # the bills of materials tell their licences
     DIST.mkdir(exist_ok=True)
     for name in wanted or BUILDERS:
         for path in BUILDERS[name](epoch):
