@@ -27,7 +27,10 @@
     ├── LedgerError
     │   ├── LedgerLocked        another run holds the lock; names its process
     │   ├── LedgerCorrupt
-    │   └── LedgerTooNew        written by a later version of this program
+    │   ├── LedgerTooNew        written by a later version of this program
+    │   ├── DatabaseError       the ledger's database refuses a statement
+    │   └── DatabaseUnavailable the ledger's database cannot be reached
+    ├── ClaimLost               another process may work on this mirror now
     ├── SpoolError              the disk cannot hold an asset in flight
     ├── BundleError             a bundle cannot be read or written
     │   └── BundleTooNew        written by a later version of this program
@@ -449,7 +452,7 @@ class Unmirrorable(MirrorError):
 class LedgerError(MirrorError):
     """The ledger cannot be used."""
 
-    kind = "disk"
+    kind: FailureKind = "disk"
 
 
 class LedgerLocked(LedgerError):
@@ -469,7 +472,32 @@ class LedgerCorrupt(LedgerError):
 
 
 class LedgerTooNew(LedgerError):
-    """A document of the ledger was written by a later version of this program."""
+    """A document or the database's schema was written by a later version of this program."""
+
+
+class DatabaseError(LedgerError):
+    """The ledger's database refuses a statement; it will refuse it again.
+
+    Attributes:
+        sqlstate: PostgreSQL's code for the reason, five characters, where there is one.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class DatabaseUnavailable(LedgerError):
+    """The ledger's database cannot be reached; a statement may have been carried out."""
+
+    kind = "unavailable"
+    retryable = True
+
+
+class ClaimLost(MirrorError):
+    """The claim of a mirror ended, or is about to: another process may work on the mirror now."""
+
+    kind = "unavailable"
 
 
 class SpoolError(MirrorError):

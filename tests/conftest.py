@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,11 @@ from hypothesis import settings
 from faults import table as faults
 from faults.table import pytest_report_header
 from mirror.transfer import workers
+from support.postgres import PostgresServer, shared_server
 from survival import table as survival
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["pytest_report_header"]  # hooks
 
@@ -53,3 +58,18 @@ def everything_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transfer every asset in a separate thread, even on a single core."""
     monkeypatch.setattr(workers, "LARGE", 1)
     monkeypatch.setattr(workers, "_cores", lambda: 2)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(testrun_uid: str) -> Iterator[PostgresServer]:
+    """A PostgreSQL server that the workers of this test run share."""
+    with shared_server(testrun_uid) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new, empty database."""
+    url = postgres_server.new_database()
+    yield url
+    postgres_server.drop_database(url)

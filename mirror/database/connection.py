@@ -1,0 +1,263 @@
+"""Connections to the shared PostgreSQL database: a pool, statements that end, and notices (LISTEN).
+
+Every statement is a transaction of its own, so that a process that is stopped or cut off never holds
+a lock. No session state is used and nothing is prepared: PgBouncer in transaction mode may stand in
+between; only notices do not pass it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar
+
+import psycopg
+import structlog
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from mirror.core.retry import RetryPolicy, retrying
+from mirror.errors import DatabaseError, DatabaseUnavailable, MirrorError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from mirror.core.clock import Clock
+
+    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+    Row = tuple[Any, ...]
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS = 4
+"""Connections of one process at most, besides the one for notices."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds that establishing a connection may take, for each host of the URL."""
+
+STATEMENT_TIMEOUT = 30.0
+"""Seconds that a statement may take, the wait for a connection included."""
+
+PATIENCE = 30.0
+"""Seconds for which a statement is retried by default while the database is unavailable."""
+
+LISTEN_CHECK = 10.0
+"""Seconds without a notice after which the connection for notices is checked."""
+
+RETRY = RetryPolicy(attempts=1_000_000, first=0.2, longest=5.0)
+"""Whoever waits for the database says for how long, not how often."""
+
+_DEFAULTS: Mapping[str, str | int] = {
+    "application_name": "release-mirror",
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Parameters of libpq: a connection whose other end vanished fails within half a minute."""
+
+_SESSION: Mapping[str, Any] = {"autocommit": True, "prepare_threshold": None}
+
+
+def connection_string(url: str) -> str:
+    """What libpq is given for a URL, with our defaults where the URL says nothing.
+
+    Raises:
+        ValueError: It is not a PostgreSQL URL. The message does not repeat it.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("is not a PostgreSQL URL: it must begin with postgresql:// (not shown)")
+    try:
+        given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+        return make_conninfo("", **{**_DEFAULTS, **given})
+    except psycopg.Error:
+        raise ValueError("is not a valid PostgreSQL URL (not shown)") from None
+
+
+class Database:
+    """The shared database; an asynchronous context manager, for one event loop.
+
+    Args:
+        url: Reads the PostgreSQL URL, a secret, for each new connection.
+        clock: For waits between attempts.
+    """
+
+    def __init__(self, url: Callable[[], str], clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._unavailable_since: float | None = None
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self._connection_string,
+            kwargs=dict(_SESSION),
+            min_size=0,
+            max_size=CONNECTIONS,
+            open=False,
+            timeout=CONNECT_TIMEOUT,
+            reconnect_timeout=CONNECT_TIMEOUT,
+            num_workers=2,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *about: object) -> None:
+        await self._pool.close(timeout=0)
+
+    async def query(
+        self,
+        statement: LiteralString | sql.Composed,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        patience: float = PATIENCE,
+    ) -> list[Row]:
+        """Run one statement in a transaction of its own; its rows.
+
+        While the database is unavailable it is repeated. The first attempt may have been carried
+        out when its response was lost, so the statement must be safe to repeat.
+
+        Args:
+            statement: SQL, with ``%s`` or ``%(name)s`` for parameters.
+            parameters: Their values.
+            patience: Seconds during which to repeat it.
+
+        Raises:
+            DatabaseUnavailable: The database was unavailable to the end.
+            DatabaseError: It refused the statement.
+        """
+        end = self._clock.monotonic() + patience
+
+        async def attempt() -> list[Row]:
+            async with self._connected() as connection:
+                cursor = await connection.execute(statement, parameters, binary=True)
+                return await cursor.fetchall() if cursor.description else []
+
+        return await self._retry(attempt, lambda _: self._clock.monotonic() < end)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction over several statements, for the rare work that needs one; not repeated.
+
+        Raises:
+            DatabaseUnavailable: The database is unavailable.
+            DatabaseError: It refused a statement.
+        """
+        async with self._connected(limited=False) as connection, connection.transaction():
+            yield connection
+
+    async def wait(self, patience: float) -> None:
+        """Return once the database answers.
+
+        Raises:
+            DatabaseUnavailable: It did not for ``patience`` seconds; the reason is named.
+        """
+        await self.query("SELECT 1", patience=patience)
+
+    async def listen(self, channels: Mapping[str, Callable[[str], object]]) -> None:
+        """Pass on notices until cancelled, on a connection of its own.
+
+        Notices are lost while there is no connection, and behind PgBouncer in transaction mode:
+        whoever listens also has to look from time to time.
+
+        Args:
+            channels: By the channel's name, what is told each notice's payload. It is told an empty
+                one after each new connection, since notices may have been missed.
+        """
+        while True:
+            connection = await self._retry(lambda: self._listening(channels), lambda _: True)
+            try:
+                with _translated():
+                    async with connection:
+                        await self._pass_on(connection, channels)
+            except DatabaseUnavailable as error:
+                self._note_failure(error)
+                await self._clock.sleep(RETRY.first)
+
+    async def _listening(self, channels: Mapping[str, Callable[[str], object]]) -> Connection:
+        with _translated():
+            connection: Connection = await psycopg.AsyncConnection.connect(
+                self._connection_string(), **_SESSION
+            )
+            for channel in channels:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        for told in channels.values():
+            told("")
+        return connection
+
+    async def _pass_on(
+        self, connection: Connection, channels: Mapping[str, Callable[[str], object]]
+    ) -> None:
+        while True:
+            async for notice in connection.notifies(timeout=LISTEN_CHECK):
+                channels[notice.channel](notice.payload)
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def _connected(self, *, limited: bool = True) -> AsyncIterator[Connection]:
+        limit = STATEMENT_TIMEOUT if limited else None
+        with _translated():
+            try:
+                async with asyncio.timeout(limit), self._pool.connection() as connection:
+                    yield connection
+            except PoolTimeout:
+                # The pool knows that it has no connection, but not why.
+                probe = await psycopg.AsyncConnection.connect(self._connection_string())
+                await probe.close()
+                raise
+        self._note_success()
+
+    def _connection_string(self) -> str:
+        try:
+            return connection_string(self._url())
+        except ValueError as error:
+            raise DatabaseError(f"the secret of [ledger] url {error}") from None
+
+    async def _retry(
+        self, attempt: Callable[[], Awaitable[T]], may_wait: Callable[[MirrorError], bool]
+    ) -> T:
+        return await retrying(
+            attempt,
+            RETRY,
+            self._clock,
+            lambda error: error.retryable and may_wait(error),
+            on_retry=self._note_failure,
+        )
+
+    def _note_failure(self, error: MirrorError) -> None:
+        if self._unavailable_since is None:
+            self._unavailable_since = self._clock.monotonic()
+            log.warning("database.unavailable", reason=str(error))
+
+    def _note_success(self) -> None:
+        if self._unavailable_since is not None:
+            seconds = round(self._clock.monotonic() - self._unavailable_since, 1)
+            self._unavailable_since = None
+            log.info("database.available", after_seconds=seconds)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise the errors of psycopg as ours."""
+    try:
+        yield
+    except errors.ReadOnlySqlTransaction as error:  # a standby that is about to be promoted
+        raise DatabaseUnavailable(f"the database is read-only: {_text(error)}") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
+        raise DatabaseUnavailable(f"the database is unavailable: {_text(error)}") from error
+    except TimeoutError as error:
+        text = f"no response within {STATEMENT_TIMEOUT:.0f} s"
+        raise DatabaseUnavailable(f"the database is unavailable: {text}") from error
+    except psycopg.Error as error:
+        text = f"the database refused a statement: {_text(error)}"
+        raise DatabaseError(text, sqlstate=error.sqlstate) from error
+
+
+def _text(error: Exception) -> str:
+    """What the server says, or what libpq says where it was not reached; on one line."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return said or " ".join(str(error).split()) or type(error).__name__

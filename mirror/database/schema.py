@@ -1,0 +1,172 @@
+"""The tables of the shared database: created, upgraded and checked by version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, LiteralString
+
+from mirror.errors import DatabaseError, LedgerError, LedgerTooNew
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.database.connection import Database
+
+_LEDGER: tuple[LiteralString, ...] = (
+    # One document a target repository. `number` is the claim under which it was saved.
+    """
+    CREATE TABLE documents (
+        key text PRIMARY KEY,
+        body bytea NOT NULL,
+        number bigint NOT NULL DEFAULT 0,
+        saved_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    # Documents that could not be read or described another repository, for a person to look at.
+    """
+    CREATE TABLE documents_set_aside (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        key text NOT NULL,
+        body bytea NOT NULL,
+        reason text NOT NULL,
+        set_aside_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    # A row a mirror: its entry of the index, and its claim. `number` grows with each claim, and
+    # every save is conditional on it. `owner` and `claimed_until` are null while nobody has it;
+    # `began_at` and `ended_at` are those of the last run, by the database's clock.
+    """
+    CREATE TABLE mirrors (
+        key text PRIMARY KEY,
+        entry bytea,
+        number bigint NOT NULL DEFAULT 0,
+        owner text,
+        claimed_until timestamptz,
+        next_due timestamptz NOT NULL DEFAULT now(),
+        requested_at timestamptz,
+        began_at timestamptz,
+        ended_at timestamptz
+    ) WITH (fillfactor = 70)
+    """,
+    "CREATE INDEX mirrors_next_due ON mirrors (next_due)",
+    "CREATE INDEX mirrors_owner ON mirrors (owner) WHERE owner IS NOT NULL",
+    # What finished runs did, for whoever waits for them; kept for a day.
+    """
+    CREATE TABLE reports (
+        key text NOT NULL,
+        number bigint NOT NULL,
+        body bytea NOT NULL,
+        began_at timestamptz NOT NULL,
+        ended_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (key, number)
+    )
+    """,
+    # The rest of the index: `listing:NAME` a wildcard's repositories, `host:NAME` what is known of
+    # a host, `passes` the last passes, `told` notifications that were sent.
+    """
+    CREATE TABLE records (
+        name text PRIMARY KEY,
+        body bytea NOT NULL,
+        saved_at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+)
+
+_CLUSTER: tuple[LiteralString, ...] = (
+    # Processes that share the work; `id` is new for each process.
+    """
+    CREATE TABLE workers (
+        id text PRIMARY KEY,
+        name text NOT NULL,
+        version text NOT NULL,
+        since timestamptz NOT NULL DEFAULT now(),
+        last_heartbeat timestamptz NOT NULL DEFAULT now(),
+        bytes_per_second bigint NOT NULL DEFAULT 0,
+        outdated boolean NOT NULL DEFAULT false
+    )
+    """,
+)
+
+_LIMITS: tuple[LiteralString, ...] = ()
+"""Shared limits: blocks that were granted, pauses, stopped credentials."""
+
+MIGRATIONS: Sequence[Sequence[LiteralString]] = ((*_LEDGER, *_CLUSTER, *_LIMITS),)
+"""The statements that lead from each version to the next, from an empty database on.
+
+Software of the version before goes on working while another process upgrades: a statement adds, and
+takes nothing away that the former version uses.
+"""
+
+VERSION = len(MIGRATIONS)
+
+_LOCK = 0x72656C6D  # "relm"
+
+
+async def prepare(database: Database, *, patience: float) -> None:
+    """Create the tables, or upgrade them; several processes may do so at once.
+
+    Args:
+        database: Where.
+        patience: Seconds to wait for the database.
+
+    Raises:
+        LedgerTooNew: A later version of this program made them.
+        DatabaseUnavailable: The database was unavailable for ``patience`` seconds.
+        DatabaseError: The role lacks a right.
+    """
+    if await _version(database, patience) == VERSION:
+        return
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL lock_timeout = '30s'")
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)"
+        )
+        row = await (await connection.execute("SELECT max(version) FROM schema_version")).fetchone()
+        version = row[0] if row and row[0] else 0
+        _refuse_later(version)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                await connection.execute(statement)
+        await connection.execute("DELETE FROM schema_version")
+        await connection.execute("INSERT INTO schema_version VALUES (%s)", (VERSION,))
+
+
+async def require(database: Database, *, patience: float) -> bool:
+    """See that the tables can be read, and change nothing; ``False`` if there are none yet.
+
+    Raises:
+        LedgerTooNew: A later version of this program made them.
+        LedgerError: An earlier version made them, and nothing has upgraded them yet.
+        DatabaseUnavailable: The database was unavailable for ``patience`` seconds.
+    """
+    version = await _version(database, patience)
+    if 0 < version < VERSION:
+        raise LedgerError(
+            f"the database has schema version {version}, and this release-mirror needs {VERSION}:"
+            " start sync or daemon, which upgrade it"
+        )
+    return version > 0
+
+
+async def _version(database: Database, patience: float) -> int:
+    """The version of the tables; 0 for none."""
+    try:
+        rows = await database.query("SELECT max(version) FROM schema_version", patience=patience)
+    except DatabaseError as error:
+        if error.sqlstate == _UNDEFINED_TABLE:
+            return 0
+        raise
+    version = int(rows[0][0] or 0)
+    _refuse_later(version)
+    return version
+
+
+_UNDEFINED_TABLE = "42P01"
+
+
+def _refuse_later(version: int) -> None:
+    if version > VERSION:
+        raise LedgerTooNew(
+            f"the database has schema version {version}, made by a later release-mirror; this one"
+            f" knows {VERSION}: upgrade release-mirror"
+        )

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.database.connection import Database, connection_string
+from mirror.errors import DatabaseError, DatabaseUnavailable
+from mirror.system_clock import SystemClock
+from support.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "url", ["", "postgres", "host=x password=s3cret", "postgresql://u:s3cret@h:x?y"]
+)
+def test_a_bad_url_is_not_repeated(url: str) -> None:
+    """What is no PostgreSQL URL is refused, and the message holds no part of it."""
+    with pytest.raises(ValueError, match="PostgreSQL URL") as raised:
+        connection_string(url)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_the_url_wins() -> None:
+    """A parameter of the URL replaces our default; the others keep it."""
+    text = connection_string("postgresql://h/d?connect_timeout=3&sslmode=verify-full")
+    assert "connect_timeout=3" in text
+    assert "sslmode=verify-full" in text
+    assert "tcp_user_timeout=20000" in text
+
+
+async def test_unreachable_ends(tmp_path: Path) -> None:
+    """A database that is not there is waited for as long as asked, and the reason is named."""
+    clock = SystemClock()
+    async with Database(
+        lambda: f"postgresql:///x?host={tmp_path}&connect_timeout=2", clock
+    ) as database:
+        database._pool.timeout = 0.1
+        began = clock.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="No such file"):
+            await database.query("SELECT 1", patience=0)
+        assert clock.monotonic() - began < 5
+
+
+async def test_a_refused_statement_is_not_repeated(postgres_url: str) -> None:
+    """What the database refuses is raised at once, with its code."""
+    clock = VirtualClock()
+    async with Database(lambda: postgres_url, clock) as database:
+        with pytest.raises(DatabaseError) as raised:
+            await database.query("SELECT * FROM nothing")
+    assert raised.value.sqlstate == "42P01"
+    assert not clock.slept
+
+
+async def test_a_cut_connection_is_replaced(postgres_url: str) -> None:
+    """A statement whose connection was ended by the server is repeated on a new one."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.query("SELECT pg_terminate_backend(pg_backend_pid())", patience=-1)
+        assert await database.query("SELECT 1") == [(1,)]
+
+
+async def test_notices_arrive_also_after_a_cut(postgres_url: str) -> None:
+    """A listener is told notices; after its connection was cut, it is told to look, and goes on."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with (
+        Database(lambda: postgres_url, VirtualClock()) as database,
+        asyncio.TaskGroup() as group,
+    ):
+        listening = group.create_task(database.listen({"news": told.put_nowait}))
+        assert await told.get() == ""
+        await database.query("SELECT pg_notify('news', 'one')")
+        assert await told.get() == "one"
+        await database.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND query LIKE 'LISTEN%%'"
+        )
+        assert await told.get() == ""
+        await database.query("SELECT pg_notify('news', 'two')")
+        assert await told.get() == "two"
+        listening.cancel()

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mirror.database import schema
+from mirror.database.connection import Database
+from mirror.errors import LedgerTooNew
+from support.clock import VirtualClock
+
+
+async def test_made_once_by_whoever_is_first(postgres_url: str) -> None:
+    """Of several processes that start together, one makes the tables, and all go on."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        assert not await schema.require(database, patience=5)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(schema.prepare(database, patience=5))
+        assert await schema.require(database, patience=5)
+        assert await database.query("SELECT version FROM schema_version") == [(schema.VERSION,)]
+
+
+async def test_reading_makes_nothing(postgres_url: str) -> None:
+    """A command that only reads leaves an empty database empty."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        await schema.require(database, patience=5)
+        assert (
+            await database.query("SELECT tablename FROM pg_tables WHERE schemaname='public'") == []
+        )
+
+
+async def test_a_later_schema_is_refused(postgres_url: str) -> None:
+    """Software that is older than the schema neither starts nor reads."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        await schema.prepare(database, patience=5)
+        await database.query("UPDATE schema_version SET version = version + 1")
+        with pytest.raises(LedgerTooNew, match="upgrade release-mirror"):
+            await schema.prepare(database, patience=5)
+        with pytest.raises(LedgerTooNew):
+            await schema.require(database, patience=5)
