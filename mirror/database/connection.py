@@ -8,6 +8,7 @@ between; only notices do not pass it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+# The pool logs each attempt to connect; the log of ours records changes of state.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 CONNECTIONS = 4
 """Connections of one process at most, besides the one for notices."""
@@ -46,6 +49,9 @@ PATIENCE = 30.0
 
 LISTEN_CHECK = 10.0
 """Seconds without a notice after which the connection for notices is checked."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that the pool's own tasks have to end."""
 
 RETRY = RetryPolicy(attempts=1_000_000, first=0.2, longest=5.0)
 """Whoever waits for the database says for how long, not how often."""
@@ -106,7 +112,7 @@ class Database:
         return self
 
     async def __aexit__(self, *about: object) -> None:
-        await self._pool.close(timeout=0)
+        await self._pool.close(timeout=CLOSE_TIMEOUT)
 
     async def query(
         self,

@@ -4,11 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.database.connection import Database, connection_string
 from mirror.errors import DatabaseError, DatabaseUnavailable
 from mirror.system_clock import SystemClock
 from support.clock import VirtualClock
+from support.postgres import PostgresServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +63,25 @@ async def test_a_cut_connection_is_replaced(postgres_url: str) -> None:
         with pytest.raises(DatabaseUnavailable):
             await database.query("SELECT pg_terminate_backend(pg_backend_pid())", patience=-1)
         assert await database.query("SELECT 1") == [(1,)]
+
+
+async def test_a_restart_is_waited_for(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    """While the database restarts, a statement waits and is then carried out; the log tells it once."""
+    server = PostgresServer(postgres_server.directory / tmp_path.name[-12:])
+    server.create()
+    server.start()
+    try:
+        async with Database(server.url, SystemClock()) as database:
+            await database.query("CREATE TABLE kept AS SELECT 7 AS number")
+            server.stop("fast")
+            with capture_logs() as events:
+                async with asyncio.TaskGroup() as group:
+                    asking = group.create_task(database.query("SELECT number FROM kept"))
+                    group.create_task(asyncio.to_thread(server.start))
+            assert asking.result() == [(7,)]
+    finally:
+        server.stop()
+    assert [event["event"] for event in events] == ["database.unavailable", "database.available"]
 
 
 async def test_notices_arrive_also_after_a_cut(postgres_url: str) -> None:

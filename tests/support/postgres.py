@@ -74,7 +74,10 @@ class PostgresServer:
         self._run("pg_ctl", "start", "-w", "-s", "-l", log, "-o", options)
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stop it: ``fast`` ends sessions, ``immediate`` is a crash."""
+        """Stop it: ``fast`` ends sessions, ``immediate`` is a crash.
+
+        A crash loses the last commits unless the server is durable.
+        """
         self._run("pg_ctl", "stop", "-w", "-s", "-m", mode)
 
     def url(self, database: str = "postgres") -> str:
