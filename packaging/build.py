@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import json
 import os
 import platform
 import shutil
@@ -299,7 +301,45 @@ def build_image(epoch: int) -> list[Path]:
     )
     run("buildah", "push", "--quiet", f"localhost/release-mirror:{__version__}",
         f"docker-archive:{path}:localhost/release-mirror:{__version__}")  # fmt: skip
+    settle_image(path)
     return [path]
+
+
+def settle_image(path: Path) -> None:
+    """Remove from an image's configuration the names of the containers that built it.
+
+    Nothing else in the archive differs between two builds. The OCI format has none of them, but no
+    health check either.
+    """
+    settled = path.with_suffix(".settled")
+    with tarfile.open(path) as old, tarfile.open(settled, "w") as new:
+        (manifest,) = json.loads(_content(old, "manifest.json"))
+        config = json.loads(_content(old, manifest["Config"]))
+        config.pop("container", None)
+        for part in ("config", "container_config"):
+            config.get(part, {}).pop("Hostname", None)
+        text = json.dumps(config, separators=(",", ":")).encode()
+        manifest["Config"] = f"{hashlib.sha256(text).hexdigest()}.json"
+        for name, content in {
+            manifest["Config"]: text,
+            "manifest.json": json.dumps([manifest], separators=(",", ":")).encode(),
+        }.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            new.addfile(entry, io.BytesIO(content))
+        for name in dict.fromkeys(manifest["Layers"]):
+            layer = old.getmember(name)
+            entry = tarfile.TarInfo(name)
+            entry.size = layer.size
+            new.addfile(entry, old.extractfile(layer))
+    settled.replace(path)
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    stream = archive.extractfile(name)
+    if stream is None:
+        sys.exit(f"build.py: the image has no {name}")
+    return stream.read()
 
 
 BUILDERS = {"wheel": build_wheel, "kit": build_kit, "deb": build_deb, "image": build_image}

@@ -24,6 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    try:
+        _run(arguments)
+    except ImportError as error:  # a module or a shared library is missing
+        sys.exit(f"release-mirror: the installation is incomplete: {error}; install it again")
+    sys.exit(0)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     # Imported only now: Ctrl-C during start-up must end the process without a traceback.
     from mirror.cli.parser import parser  # noqa: PLC0415
 
@@ -33,4 +41,3 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         completion_init()
     parser(arguments, prog_name=NAME, complete_var=COMPLETION_VARIABLE)
-    sys.exit(0)

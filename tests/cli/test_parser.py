@@ -127,3 +127,22 @@ def test_schema_and_a_reader_that_left() -> None:
         ["bash", "-c", script, sys.executable], capture_output=True, text=True, check=True
     )
     assert (gone.stdout.strip(), gone.stderr) == ("0", "")
+
+
+def test_an_incomplete_installation(tmp_path: Path) -> None:
+    """A missing shared library is one sentence that names it, with exit status 1."""
+    (tmp_path / "aiohttp.py").write_text(
+        "raise ImportError('libx.so.5: cannot open shared object')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mirror", "demo"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "release-mirror: the installation is incomplete: libx.so.5: cannot open shared object;"
+        " install it again\n"
+    )
