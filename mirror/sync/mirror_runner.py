@@ -10,6 +10,7 @@ import structlog
 from mirror.core.failure import Failure
 from mirror.core.ledger.backoff import after_pass, with_next_attempts
 from mirror.core.ledger.document import IndexEntry
+from mirror.core.reporting.history import with_events, with_result
 from mirror.core.reporting.report import Observers, RepositoryReport
 from mirror.core.reporting.request_tally import tallied
 from mirror.errors import HostStopped, MirrorError
@@ -97,7 +98,12 @@ class MirrorRunner:
         source = self.sources[mirror.source_name]
         if source.warnings:
             report = replace(report, warnings=(*source.warnings, *report.warnings))
-        self._log_change(report, before, self._trouble(mirror))
+        now = self._trouble(mirror)
+        self._log_change(report, before, now)
+        if entry := context.index.mirrors.get(mirror.key):
+            entry.history = with_result(entry.history, report)
+            at = context.clock.now().timestamp()
+            entry.events = with_events(entry.events, report, at=at, before=before, now=now)
         context.observer.mirror_finished(report)
         return report
 

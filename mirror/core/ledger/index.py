@@ -52,6 +52,25 @@ class ProofCounts(NamedTuple):
 NO_PROOF = ProofCounts(0, 0, 0)
 
 
+class Event(Struct, frozen=True, array_like=True):
+    """One thing that happened to a mirror in one session.
+
+    Attributes:
+        at: When its session ended (seconds since the epoch).
+        kind: ``published``, ``replaced``, ``deleted``, ``failed`` or ``recovered``; any word is read.
+        number: How many releases or assets it happened to.
+        release, asset: The first of them; empty for the mirror as a whole.
+        text: Of a failure: what happened.
+    """
+
+    at: Moment
+    kind: str
+    number: WholeNumber = 1
+    release: str = ""
+    asset: str = ""
+    text: str = ""
+
+
 class IndexEntry(Struct):
     """All that a pass needs to know about a mirror in which nothing changed.
 
@@ -86,6 +105,8 @@ class IndexEntry(Struct):
             epoch); 0 for none.
         warnings, quarantined: Repeated in every report.
         told: A failure notification was sent, and no recovery notification yet.
+        history: The results of the last sessions, a letter each, the newest at the end.
+        events: What people want to know of the last sessions, the newest at the end.
     """
 
     source: MirrorName
@@ -117,6 +138,8 @@ class IndexEntry(Struct):
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     told: bool = False
+    history: str = ""
+    events: tuple[Event, ...] = ()
 
     @property
     def checked(self) -> datetime | None:

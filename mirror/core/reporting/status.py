@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Rule
     from mirror.core.failure import Failure, Quarantined
     from mirror.core.ledger.document import Index, IndexEntry
+    from mirror.core.ledger.index import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class MirrorStatus:
         since: When the mirror was first looked at.
         failure: What made the last pass fail; ``None`` if it did not.
         failures: Every item that failed when it was last tried.
+        history: The results of the last sessions, a letter each, the newest at the end.
+        events: What people want to know of the last sessions, the newest at the end.
     """
 
     source: str
@@ -56,6 +59,8 @@ class MirrorStatus:
     newest_tag: str | None = None
     checked: datetime | None = None
     failures: tuple[Failure, ...] = ()
+    history: str = ""
+    events: tuple[Event, ...] = ()
 
     @property
     def condition(self) -> str:
@@ -170,6 +175,8 @@ def _status(entry: IndexEntry) -> MirrorStatus:
         newest_tag=entry.newest_tag,
         checked=entry.checked,
         failures=tuple(item.failure for item in entry.failed),
+        history=entry.history,
+        events=entry.events,
     )
 
 
