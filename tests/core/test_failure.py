@@ -276,3 +276,25 @@ def test_a_failure_is_made_of_an_exception() -> None:
     assert Failure.of(ZeroDivisionError("by 0")).kind == "internal"
     assert Failure.of(NotFound("gone", status=404)).kind == "not-found"
     assert Failure.of(ValidationFailed("x", status=413, reason="too-large")).kind == "too-large"
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "failures.md"
+
+
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_the_page_explains_every_kind_with_its_advice(kind: FailureKind) -> None:
+    """Each kind has a section, which ends with the advice that the program gives, word for word."""
+    section = PAGE.read_text("utf-8").partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+    meaning, _, advised = section.partition("**What to do:** ")
+    assert len(meaning.strip()) > 40
+    assert advised.strip() == f"{advice(kind)}."
+
+
+def test_the_page_lists_the_advice_of_every_hint() -> None:
+    """Each hint's advice has a row with when it is given; a row without a hint is out of date."""
+    table = PAGE.read_text("utf-8").partition("\n## Advice\n")[2]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:]
+    told = {text.removeprefix("| ") for text, when in rows if len(when) > 10}
+    wanted = {advice("internal", hint) for hint in get_args(Hint)}
+    assert told == {text[0].upper() + text[1:] for text in wanted}
+    assert len(rows) == len(get_args(Hint))
