@@ -312,7 +312,8 @@ class Unpacker:
             )
         for name, sha256, offset, size in pieces:
             if name not in wrong:
-                self._keep_piece(head, sha256, offset, size, wanted[sha256])
+                self._record_piece(sha256, offset, size)
+        self._join_pieces(head, wanted)
 
     def _sums(self, reader: TarReader, head: Head, entry: Entry) -> dict[str, str]:
         """What ``SHA256SUMS`` says, which is the last file of a volume."""
@@ -359,6 +360,8 @@ class Unpacker:
         path = self._pieces / sha256
         with on_disk(path):
             path.parent.mkdir(exist_ok=True)
+            if not self._files.exists(path):
+                self._record(sha256).unlink(missing_ok=True)  # of the file that became the blob
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(path, flags, 0o666)
         try:
@@ -372,41 +375,54 @@ class Unpacker:
         finally:
             os.close(descriptor)
 
+    def _record(self, sha256: str) -> Path:
+        """Where the ranges of a blob's pieces are recorded."""
+        return self._pieces / f"{sha256}.json"
+
     def _ranges(self, sha256: str) -> list[tuple[int, int]]:
+        if not self._files.exists(self._pieces / sha256):
+            return []  # it became the blob just before a kill
         with suppress(BundleError):
-            content = read_file(self._pieces / f"{sha256}.json", layout.LARGEST_DOCUMENT)
+            content = read_file(self._record(sha256), layout.LARGEST_DOCUMENT)
             return layout.decode(content, _Ranges, "the record of pieces").ranges
         return []
 
-    def _keep_piece(self, head: Head, sha256: str, offset: int, size: int, total: int) -> None:
-        """Record a piece; after the last one of a blob, make the blob of them."""
+    def _record_piece(self, sha256: str, offset: int, size: int) -> None:
+        """Have a piece count, whose bytes are synced."""
         merged: list[tuple[int, int]] = []
         for start, end in sorted([*self._ranges(sha256), (offset, offset + size)]):
             if merged and start <= merged[-1][1]:
                 merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
             else:
                 merged.append((start, end))
-        path, record = self._pieces / sha256, self._pieces / f"{sha256}.json"
-        self._directory.save(
-            str(record.relative_to(self._directory.path)), msgspec.json.encode(_Ranges(merged))
-        )
-        if merged != [(0, total)]:
-            return
-        with on_disk(path):
-            good = self._files.exists(path) and sha256_of(path) == sha256
-            if good:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    self._directory.keep(descriptor, path, sha256)
-                finally:
-                    os.close(descriptor)
-                self._result.stored += 1
-            else:
-                self._result.problems.append(
-                    f"{head.path}: the pieces of {sha256} do not make it; unpack all its volumes again"
-                )
-                path.unlink(missing_ok=True)
-            record.unlink()
+        name = str(self._record(sha256).relative_to(self._directory.path))
+        self._directory.save(name, msgspec.json.encode(_Ranges(merged)))
+
+    def _join_pieces(self, head: Head, wanted: Mapping[str, int]) -> None:
+        """Make blobs of the pieces that are all there, also of a run that was killed before it could."""
+        for record in sorted(self._pieces.glob("*.json")):
+            sha256 = record.stem
+            if self._ranges(sha256) != [(0, wanted.get(sha256))]:
+                continue
+            path = self._pieces / sha256
+            with on_disk(path):
+                if sha256_of(path) == sha256:
+                    self._keep(path, sha256)
+                else:
+                    self._result.problems.append(
+                        f"{head.path}: the pieces of {sha256} do not make it; unpack all its volumes"
+                        " again"
+                    )
+                    path.unlink(missing_ok=True)
+                record.unlink()
+
+    def _keep(self, path: Path, sha256: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._directory.keep(descriptor, path, sha256)
+        finally:
+            os.close(descriptor)
+        self._result.stored += 1
 
     # ---------------------------------------------------------------------------------------------
 

@@ -254,6 +254,39 @@ async def test_killed_while_unpacking(connected: Path, tmp_path: Path, seed: int
     assert tree(place) == tree(connected)
 
 
+class DiesWithBlob(Files):
+    """Dies just before, or just after, a blob gets its name."""
+
+    def __init__(self, sha256: str, *, after: bool) -> None:
+        self.sha256, self.after = sha256, after
+
+    def rename(self, old: Path, new: Path) -> None:
+        if new.name != self.sha256 or self.after:
+            super().rename(old, new)
+        if new.name == self.sha256:
+            raise Killed
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("again", [0, -1])
+async def test_killed_when_the_last_piece_is_recorded(
+    connected: Path, tmp_path: Path, again: int, *, after: bool
+) -> None:
+    """Pieces that are all there make their blob in the next run, whichever volume that unpacks."""
+    volumes = await pack(connected, tmp_path / "out/usb")
+    place = tmp_path / "isolated"
+    large = hashlib.sha256(RELEASES["v2"]["large"]).hexdigest()
+    files = DiesWithBlob(large, after=after)
+    with pytest.raises(Killed):
+        await Unpacker(WritableDirectory(place, files, VirtualClock()), None, files).unpack(volumes)
+    if after:  # what the record says is not believed of pieces that are gone
+        (place / "blobs/sha256" / large).write_bytes(b"damaged")
+    result = await unpack(volumes if after else [volumes[again]], place)
+    assert "mirrors/tool:v2" not in result.absent
+    assert (await unpack(volumes, place)).complete
+    assert tree(place) == tree(connected)
+
+
 @pytest.mark.parametrize("at", [0, 3, 7, 20, 30])
 async def test_a_full_disk(connected: Path, tmp_path: Path, at: int) -> None:
     """One sentence names the disk; with room again, the same command completes it."""
