@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef, Repository
     from mirror.core.domain.source_archives import SourceArchive
+    from mirror.errors import Hint, MirrorError
 
 CHUNK = 1024**2
 """Bytes that are read from a blob at a time."""
@@ -165,7 +166,8 @@ class BundleReader:
                 text = f"the bundle does not hold the git history of {repo} yet"
                 raise Waiting("not-ready", text, hint="absent-bytes") from None
             if found != descriptor.sha256:
-                raise BundleError(f"the git history of {repo} in the bundle is damaged")
+                text = f"the git history of {repo} in the bundle is damaged"
+                raise BundleError(text, hint="damaged-bytes")
             self._verified.add(descriptor.digest)
         tags = {tag: (at.object, at.commit) for tag, at in held.about.history.items()}
         return tags, [self.directory.place(descriptor) for descriptor in held.git_bundles]
@@ -278,6 +280,8 @@ def _proof(name: str, descriptors: Sequence[Descriptor]) -> PageProof:
 class BlobReader:
     """The bytes of an asset, a :class:`~mirror.core.host.AssetReader`; they are verified by others.
 
+    It is a :class:`~mirror.core.stream.LocalSource`, too.
+
     Args:
         client: Of the bundle.
         blobs: Where the blobs are.
@@ -286,6 +290,7 @@ class BlobReader:
     """
 
     etag = ""
+    _mended_by: Hint = "damaged-bytes"
 
     def __init__(
         self,
@@ -313,6 +318,18 @@ class BlobReader:
         """
         return self._open(offset)
 
+    def damaged(self, found: str) -> MirrorError:
+        """What is wrong where the bytes have this SHA-256."""
+        return self._wrong(f"SHA-256 {found}", self._blobs / str(self._asset.sha256))
+
+    def _wrong(self, how: str, path: Path) -> BundleError:
+        text = f"the bytes of {self._asset.name} in the bundle are damaged: {path} has {how}"
+        return BundleError(text, hint=self._mended_by)
+
+    def _absent(self) -> MirrorError:
+        text = f"the bundle does not hold the bytes of {self._asset.name} yet"
+        return Waiting("not-ready", text, hint="absent-bytes")
+
     @asynccontextmanager
     async def _open(self, offset: int) -> AsyncGenerator[AsyncIterator[bytes], None]:
         found = self._asset if self._asset.sha256 else await self._look_up()
@@ -320,13 +337,11 @@ class BlobReader:
         try:
             descriptor = await asyncio.to_thread(open_file, path)
         except (FileNotFoundError, NotADirectoryError):
-            text = f"the bundle does not hold the bytes of {self._asset.name} yet"
-            raise Waiting("not-ready", text, hint="absent-bytes") from None
+            raise self._absent() from None
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             size = os.fstat(descriptor).st_size
             if size != self.size:
-                text = f"the bytes of {self._asset.name} are damaged: {size} instead of {self.size}"
-                raise BundleError(f"{text} in {path}")
+                raise self._wrong(f"{size} instead of {self.size} bytes", path)
             file.seek(offset)
 
             async def chunks() -> AsyncIterator[bytes]:

@@ -26,7 +26,7 @@ from mirror.bundle.layout import (
     TagDocument,
 )
 from mirror.core.domain.asset_names import is_temporary
-from mirror.core.domain.release import UNREADABLE, Asset, Digest, Release
+from mirror.core.domain.release import ABSENT, Asset, Digest, Release
 from mirror.core.text.body import with_marker
 from mirror.errors import BundleError
 
@@ -96,7 +96,7 @@ class Staging:
         self._directory = directory
         self.descriptors = descriptors
         self._changed: set[int] = set()
-        self._damaged: dict[int, int] = {}  # bytes of blobs that are not whole, by the writer's ids
+        self._lost: set[int] = set()  # assets without all of their bytes, by the writer's ids
 
     # Everything below blocks, but for what only changes memory.
 
@@ -129,15 +129,14 @@ class Staging:
                 left = layout.decode(content, StagedRelease, path.name)
                 staging.releases[left.copy] = left
                 staging._changed.add(left.copy)
-        staging._find_damage()
+        staging._find_lost_bytes()
         return staging
 
-    def _find_damage(self) -> None:
+    def _find_lost_bytes(self) -> None:
         for release in self.releases.values():
             for number, asset in release.assets.items():
-                size = self._directory.size_of(_asset(asset).sha256)
-                if size != asset.size:
-                    self._damaged[number] = size or 0
+                if self._directory.size_of(_asset(asset).sha256) != asset.size:
+                    self._lost.add(number)
 
     def _add(self, descriptor: Descriptor) -> None:
         if descriptor.artifact_type == layout.REPOSITORY_TYPE:
@@ -153,16 +152,14 @@ class Staging:
     def shown(self, release: StagedRelease) -> Release:
         """As a host describes a release.
 
-        An asset whose blob was absent or had another size when the releases were loaded has no
-        bytes that anybody wants: it is replaced, even if another one brings the same blob meanwhile.
+        An asset whose blob was absent or had another size when the releases were loaded is absent,
+        and so is replaced, even if another one brings the same blob meanwhile.
         """
         told = release.release()
         return replace(told, assets=tuple(map(self._as_found, told.assets)))
 
     def _as_found(self, asset: Asset) -> Asset:
-        if asset.id not in self._damaged:
-            return asset
-        return replace(asset, size=self._damaged[asset.id], sha256=UNREADABLE)
+        return replace(asset, state=ABSENT) if asset.id in self._lost else asset
 
     def create(self, fields: Mapping[str, object], marker: str) -> StagedRelease:
         """A new draft."""
@@ -183,7 +180,7 @@ class Staging:
         used = {number for other in self.releases.values() for number in other.assets}
         number = asset.id if asset.id not in used else max(used) + 1
         release.assets[number] = AssetDocument.of(asset)
-        self._damaged.pop(number, None)
+        self._lost.discard(number)
         self._changed.add(release.copy)
         return number
 

@@ -8,13 +8,16 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import structlog
 
-from mirror.bundle.directory import on_disk
+from mirror.bundle import layout
+from mirror.bundle.directory import on_disk, sha256_of
 from mirror.bundle.layout import HistoryDocument
-from mirror.bundle.reader import BundleReader
+from mirror.bundle.reader import BlobReader, BundleReader
 from mirror.bundle.staging import Staging, as_copy, stored_id
 from mirror.core.domain.release import Repository
 from mirror.core.host import Listing
@@ -26,12 +29,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.bundle.directory import Contents, WritableDirectory
+    from mirror.bundle.layout import Descriptor
     from mirror.bundle.signature import SigningKey
     from mirror.bundle.staging import StagedRelease
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.host import Received, RepositoryWriter
     from mirror.core.ledger.index import PageProof
+
+log = structlog.get_logger()
 
 WRITTEN_AT_ONCE = 1024**2
 """Bytes that are gathered before they are written: the hop to a thread costs as much as 64 KiB."""
@@ -58,6 +64,7 @@ class BundleWriter(BundleReader):
         self._clock = clock
         self._stagings: dict[str, Staging] = {}
         self._saved_at: dict[tuple[str, int], float] = {}
+        self._good: dict[str, tuple[int, int, int]] = {}  # git bundles as they were when read
         self._changing = threading.Lock()  # assets arrive in other threads, too
 
     # --- reading: the staged state, which includes what is not in the index yet -------------------
@@ -98,6 +105,14 @@ class BundleWriter(BundleReader):
         """Releases need no tags here."""
         del repo, names
         return {}
+
+    def read_asset(
+        self, repo: RepoRef, asset: Asset, *, etag: str = "", repeated: bool = False
+    ) -> StoredBlob:
+        """The bytes of an asset."""
+        del etag, repeated  # bytes never change
+        blobs = self.directory.path / layout.BLOBS
+        return StoredBlob(self.client, blobs, asset, partial(self.asset, repo, asset.id))
 
     async def _known(self) -> Contents | None:
         return await self.directory.contents()
@@ -248,24 +263,49 @@ class BundleWriter(BundleReader):
             raise failed
 
     async def _pack(self, staging: Staging, received: Received) -> MirrorError | None:
-        """Store the history that is wanted and not stored yet; why that failed."""
+        """Store the history that is wanted and not stored yet; why that failed.
+
+        Git bundles build on each other: if one is lost or damaged, all of the history is stored again.
+        """
         if received.pack is None:
             return None
-        known = {tag: at.object for tag, at in staging.history.items()}
+        good = await asyncio.to_thread(self._is_whole, staging.git_bundles)
+        known = {tag: at.object if good else "" for tag, at in staging.history.items()}
         descriptor, part = await unbroken(self.directory.create)
         os.close(descriptor)
         part.unlink()
         try:
             fresh = await received.pack(known, part)
+            packed: list[Descriptor] = []
             if await asyncio.to_thread(part.exists):
-                staging.git_bundles.append(await unbroken(self.directory.keep_git_bundle, part))
+                packed = [await unbroken(self.directory.keep_git_bundle, part)]
         except MirrorError as error:
             return error
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
-        staging.history |= {tag: HistoryDocument(*at) for tag, at in fresh.items()}
+        before = (staging.history, staging.git_bundles) if good else ({}, [])
+        staging.history = before[0] | {tag: HistoryDocument(*at) for tag, at in fresh.items()}
+        staging.git_bundles = [*before[1], *packed]
         return None
+
+    def _is_whole(self, git_bundles: Sequence[Descriptor]) -> bool:
+        """Whether all of the history is there. Each git bundle is read once, until it changes. It blocks."""
+        for descriptor in git_bundles:
+            path = self.directory.place(descriptor)
+            try:
+                facts = path.stat(follow_symlinks=False)
+                seen = facts.st_ino, facts.st_size, facts.st_mtime_ns
+                if self._good.get(descriptor.digest) == seen:
+                    continue
+                good = sha256_of(path) == descriptor.sha256
+            except (OSError, BundleError):
+                good = False
+            if not good:
+                log.warning("bundle.damaged", path=str(path), error="git history lost or damaged")
+                return False
+            self._good[descriptor.digest] = seen
+        return True
 
     # --- also from other threads ---------------------------------------------------------------------
 
@@ -302,6 +342,16 @@ class BundleWriter(BundleReader):
         with self._changing:
             content = msgspec.json.encode(release)
         await unbroken(staging.save, release, content)
+
+
+class StoredBlob(BlobReader):
+    """The bytes of an asset that a bundle stores as a target: they come back from the source."""
+
+    _mended_by = "lost-bytes"
+
+    def _absent(self) -> MirrorError:
+        text = f"the bundle has lost the bytes of {self._asset.name}"
+        return BundleError(text, hint="lost-bytes")
 
 
 class BlobWriter:

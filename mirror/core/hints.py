@@ -68,6 +68,11 @@ _BY_HINT: dict[Hint, str] = {
     "create-owner": (
         "create the organization, or give the token permission to create repositories in it"
     ),
+    "damaged-bytes": (
+        "unpack the volume that has it again, or pack again where the bundle is written"
+        " (release-mirror bundle verify DIR names all that is damaged)"
+    ),
+    "lost-bytes": "bring it from its source again: release-mirror verify --full --repair",
     "authorize-sso": "authorize the token for single sign-on of the organization",
     "delete-tag": "delete the tag at the target, or exclude the release",
     "dns": "check the address and DNS",

@@ -81,8 +81,9 @@ class Received:
         copies: What was recorded of them and of others, by the ids of the source's releases.
         unfinished: Ids of the source's releases that lack something which may arrive later.
         pack: Writes the history of their tags that is not known yet into a file, a git bundle,
-            given the tags that are known with what they point to, and the file. It returns what
-            each new tag points to, and the commit behind that. ``None`` if history is not wanted.
+            given the tags that are known with what they point to (an empty text where their history
+            was lost), and the file. It returns what each new tag points to, and the commit behind
+            that. ``None`` if history is not wanted.
     """
 
     source_url: str

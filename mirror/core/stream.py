@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
+
+    from mirror.errors import MirrorError
 
 Reply = TypeVar("Reply", covariant=True)  # noqa: PLC0105 - the name says what it stands for
 
@@ -30,6 +32,15 @@ class ByteSource(Protocol):
             ShortRead: The body ended early.
             GitHubError: The host answered with an error, or the connection broke.
         """
+        ...
+
+
+@runtime_checkable
+class LocalSource(ByteSource, Protocol):
+    """An asset on a disk of this machine: read once more, it would have the same bytes."""
+
+    def damaged(self, found: str) -> MirrorError:
+        """What to raise where its bytes have this SHA-256 instead of the promised one."""
         ...
 
 

@@ -192,7 +192,8 @@ class TagPusher:
         Args:
             source: Where they are.
             tags: Their names.
-            known: What was packed before: tags, and what they pointed to.
+            known: What was packed before: tags, and what they pointed to; an empty text for one
+                whose history was lost, which is packed again if the source still has it.
             file: The git bundle; none is made where all of the history was packed before.
 
         Returns:
@@ -204,7 +205,8 @@ class TagPusher:
         """
         with _told(self._directory):
             theirs = await self._tags(source, "read")
-            there = {tag: theirs[tag] for tag in tags if tag in theirs and valid_name(tag)}
+            wanted = [*tags, *(tag for tag, at in known.items() if not at)]
+            there = {tag: theirs[tag] for tag in wanted if tag in theirs and valid_name(tag)}
             fresh = {tag: at for tag, at in there.items() if known.get(tag) != at.object}
             before = {tag: at for tag, at in theirs.items() if known.get(tag) == at.object}
 

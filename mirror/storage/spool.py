@@ -339,7 +339,7 @@ class SpoolFile:
         if self.have and not self._usable():
             await self.restart()
         self._origin = origin
-        return _Continued(self, origin)
+        return _Continued(self, origin) if self.have else origin
 
     async def send(self, chunks: AsyncIterator[bytes], size: int | None = None) -> None:
         """Store all chunks, which begin at the asset's first byte; those that are here are passed.

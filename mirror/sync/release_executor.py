@@ -416,7 +416,7 @@ class ReleaseExecutor:
     async def _remove_incomplete(self) -> None:
         context = self._context
         for asset in await context.target.assets(context.repo, self._release.id):
-            if not asset.uploaded:
+            if asset.begun:
                 await context.delete(DeleteAsset(asset))
 
     # -- what is recorded -----------------------------------------------------------------------

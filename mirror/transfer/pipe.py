@@ -17,6 +17,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from mirror.core.retry import retrying
+from mirror.core.stream import LocalSource
 from mirror.errors import (
     BadAnswer,
     ConnectionLost,
@@ -116,7 +117,8 @@ async def pipe(
         jitter: A random number from 0 to 1.
 
     Raises:
-        DigestMismatch: The bytes are not those that ``sha256`` promises.
+        DigestMismatch: The bytes are not those that ``sha256`` promises; a source that is a
+            :class:`~mirror.core.stream.LocalSource` has an error of its own for that.
         ShortRead: The source holds more or fewer bytes than it says.
         Stalled: No byte moved; the text names the side that was waited for.
         SourceChanged: The asset was replaced while it was read.
@@ -236,6 +238,12 @@ class _Reader:
             return  # All bytes are here; how the connection ended says nothing about them.
         if more:
             raise ShortRead(f"the source sent more than its {self._source.size} bytes")
+
+    def mismatch(self, found: str, expected: str) -> MirrorError:
+        """The error of wrong bytes; another attempt is worth while unless they are on a disk here."""
+        if isinstance(self._source, LocalSource):
+            return self._source.damaged(found)
+        return DigestMismatch(f"the source's SHA-256 is {found}, but should be {expected}")
 
     async def leave(self) -> None:
         """Close the connection; another one may be opened."""
@@ -523,9 +531,7 @@ class _Feed:
         await self._rest()
         self.digest = self._hashed or self._hash.hexdigest()
         if self._expected and self.digest != self._expected:
-            raise DigestMismatch(
-                f"the source's SHA-256 is {self.digest}, but should be {self._expected}"
-            )
+            raise self.reader.mismatch(self.digest, self._expected)
 
     async def _rest(self) -> None:
         """Wait until no thread works on the hash, also when this is cancelled meanwhile."""

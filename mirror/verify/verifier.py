@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.core.circuit_breaker import SUSPECT
-from mirror.core.domain.release import UNREADABLE
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.execution.action import Plan
 from mirror.core.execution.transfer_failures import lane_at_fault, may_retry, not_tried
@@ -110,7 +109,7 @@ class Verifier:
         self._ledger = Ledger(mirror.name, str(mirror.target), target.api_url)
         self._results: Results | None = None
         self._source_digests: dict[int, str] = {}
-        self._target_digests: dict[int, str] = {}
+        self._target_digests: dict[int, str | None] = {}
         self._verdicts: dict[Item, bool] = {}
         self._unread: dict[Item, Unread] = {}
         self._cut_short: dict[Item, Unread] = {}
@@ -341,7 +340,8 @@ class Verifier:
         """The SHA-256 of the source's bytes; a mismatch with its own digest is an error."""
         return await self._digest(self._source, self._mirror.source, asset, asset.sha256, moved)
 
-    async def _digest_of_copy(self, pair: Pair, moved: Callable[[int], None]) -> str:
+    async def _digest_of_copy(self, pair: Pair, moved: Callable[[int], None]) -> str | None:
+        """The SHA-256 of the copy's bytes; ``None`` if they cannot be read to their end."""
         try:
             return await self._digest(self._target, self._mirror.target, pair.copy, None, moved)
         except (SourceChanged, ShortRead) as error:
@@ -349,7 +349,7 @@ class Verifier:
             subject = (self._mirror.target.key, pair.copy.id)
             client.lane("download").failed(self._context.clock.monotonic(), subject, error)
             self._cut_short[pair.key] = Unread(pair, error, client.name)
-            return UNREADABLE
+            return None
 
     async def _digest(
         self,

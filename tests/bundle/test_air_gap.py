@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.bundle.directory import WritableDirectory
+from mirror.bundle.writer import BundleWriter
+from mirror.core.domain.release import RepoRef
 from mirror.emulator import AssetSpec, Fault
+from mirror.errors import BundleError
+from mirror.storage.files import Files
 from support.air_gap import MIRRORS, AirGap
 from support.world import only, sha256
 
@@ -155,14 +161,18 @@ async def test_bytes_that_are_not_there_make_their_asset_wait(
 
 
 async def test_a_damaged_blob_never_becomes_an_asset(tmp_path: Path) -> None:
-    """Other bytes of the same length are found while they flow."""
+    """Other bytes of the same length are found while they flow; they are read but once."""
     async with AirGap(tmp_path) as gap:
         gap.source.add_repository("octo/tool")
         gap.source.add_release("octo/tool", "v1", assets={"a": b"aaaa"})
         await gap.write()
         (gap.bundle / "blobs/sha256" / sha256(b"aaaa")).write_bytes(b"xxxx")
-        (failure,) = only(await gap.read()).failures
-        assert (failure.asset, failure.kind) == ("a", "corrupt")
+        read = await gap.read()
+        (failure,) = only(read).failures
+        assert (failure.asset, failure.kind, failure.hint) == ("a", "corrupt", "damaged-bytes")
+        assert sha256(b"aaaa") in failure.error
+        assert failure.attempts == 1
+        assert read.requests["target"].retried == 0
         assert gap.isolated.releases("mirrors/tool")[0].assets == []
 
 
@@ -340,6 +350,46 @@ async def test_an_audit_stores_what_is_not_whole(tmp_path: Path, how: str, conte
         assert (await gap.write(full=True)).status == "unchanged"
         assert [a.action for a in only(await gap.read()).actions] == []
         await gap.same()
+
+
+@pytest.mark.parametrize("how", ["absent", "short"])
+async def test_a_blob_that_is_lost_with_the_ledger_is_stored_again(
+    tmp_path: Path, how: str
+) -> None:
+    """The bundle says what each of its assets is: no ledger is needed to replace what it lost.
+
+    What the source no longer has stays as it is.
+    """
+    async with AirGap(tmp_path, DELETES, CARRIED_DELETES) as gap:
+        seed(gap)
+        await gap.carry()
+        gap.source.delete_asset("octo/tool", "v2", "LICENSE")
+        for content in (b"windows 1", b"windows 2"):
+            damage(gap.bundle / "blobs/sha256" / sha256(content), how)
+        gap.source.delete_asset("octo/tool", "v2", "tool.exe")
+        shutil.rmtree(tmp_path / "connected")
+        written = only(await gap.write())
+        assert (written.failures, written.quarantined) == ((), ())
+        changes = [(a.action, a.release, a.asset) for a in written.actions]
+        assert changes == [("replace-asset", "v1", "tool.exe")]
+        assert (gap.bundle / "blobs/sha256" / sha256(b"windows 1")).read_bytes() == b"windows 1"
+        assert (await gap.write(full=True)).status == "unchanged"
+
+
+async def test_a_blob_of_the_target_that_vanishes_while_it_is_verified(tmp_path: Path) -> None:
+    """The advice is to bring it from its source again, not to unpack something."""
+    async with AirGap(tmp_path) as gap:
+        seed(gap, 1)
+        await gap.write()
+        directory = WritableDirectory(gap.bundle, Files(), gap.clock)
+        store = BundleWriter("target", directory, gap.clock)
+        (release,) = (await store.list_releases(RepoRef.parse("mirrors/tool"))).releases
+        asset = next(asset for asset in release.assets if asset.name == "LICENSE")
+        (gap.bundle / "blobs/sha256" / sha256(b"the same in each")).unlink()
+        with pytest.raises(BundleError, match="has lost the bytes of LICENSE") as raised:
+            async with store.read_asset(RepoRef.parse("mirrors/tool"), asset).open(0):
+                pass
+        assert (raised.value.kind, raised.value.hint) == ("corrupt", "lost-bytes")
 
 
 async def test_what_cannot_be_stored_again_stays_known(tmp_path: Path) -> None:

@@ -92,6 +92,36 @@ async def test_history_grows_by_what_is_new(tmp_path: Path) -> None:
         assert tags(gap, "isolated", "mirrors/tool") == here
 
 
+@pytest.mark.parametrize("damage", ["absent", "cut", "other"])
+async def test_lost_history_is_stored_again(tmp_path: Path, damage: str) -> None:
+    """Where a git bundle of the target is lost or damaged, `sync --full` packs all history again.
+
+    It needs nothing that was packed before, and nobody's tags are forgotten.
+    """
+    async with AirGap(tmp_path, PUSH, CARRIED) as gap:
+        seed(gap)
+        await gap.write()
+        gap.source.add_commit("octo/tool", {"new": "file"}, "More")
+        gap.source.add_release("octo/tool", "v4", assets={"a": b"a"})
+        gap.source.delete_release("octo/tool", "v1")  # its tag stays, and the bundle keeps it
+        await gap.write()
+        first = git_bundles(gap)[0]
+        content = first.read_bytes()
+        first.unlink()
+        if damage != "absent":
+            first.write_bytes(content[:-1] + (b"?" if damage == "other" else b""))
+        assert only(await gap.write(full=True)).failures == ()
+        (whole,) = git_bundles(gap)
+        assert needs(whole) == 0
+        assert only(await gap.read()).failures == ()
+        there = tags(gap, "source", "octo/tool")
+        del there["refs/tags/no-release"]
+        assert tags(gap, "isolated", "mirrors/tool") == there
+        assert (await gap.write(full=True)).status == "unchanged"
+        assert git_bundles(gap) == [whole]
+        assert gap.leftovers() == []
+
+
 @pytest.mark.parametrize("damage", ["absent", "other"])
 async def test_history_that_is_not_there(tmp_path: Path, damage: str) -> None:
     """A git bundle that is absent or damaged holds the releases that need it, until it is there."""

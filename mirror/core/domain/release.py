@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 UPLOADED = "uploaded"
 ABSENT = "absent"
-"""The state of an asset whose bytes a source has, but not at hand: in a bundle, not yet or no more."""
+"""The state of an asset of a bundle that does not hold its bytes: not unpacked yet, pruned, or lost."""
 
-UNREADABLE = "0" * 64
-"""The digest of a copy that cannot be read to its end: no bytes have it."""
+UNREADABLE = "unreadable"
+"""The state of a copy whose bytes were asked for, and could not be read to their end."""
 
 ADDRESS = r"([A-Za-z0-9][A-Za-z0-9_-]{0,98})/(?!\.{1,2}\Z)([A-Za-z0-9._-]{1,100})"
 """A regular expression of ``owner/name``."""
@@ -102,8 +102,8 @@ class Asset:
 
     Attributes:
         size: In bytes.
-        state: ``uploaded``, ``absent``, or anything else for one that is not complete (``starter``,
-            ``open``).
+        state: ``uploaded``, ``absent``, ``unreadable``, or anything else for one that is not
+            complete (``starter``, ``open``).
         label: Empty for none: hosts answer null or an empty text alike.
         sha256: Hexadecimal, where the host gives a digest.
         created_at: When it was uploaded; unlike ``updated_at`` it survives a rename. An id with
@@ -124,6 +124,11 @@ class Asset:
     def uploaded(self) -> bool:
         """Whether all of its bytes are there."""
         return self.state == UPLOADED
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is but the beginning of an upload, of which nobody has ever seen more."""
+        return self.state not in {UPLOADED, ABSENT, UNREADABLE}
 
     def facts(self) -> list[object]:
         """What a change of it changes; no counters."""

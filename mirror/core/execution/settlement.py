@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 from mirror.core.domain.asset_names import forms, is_temporary, may_become, temporary_id
+from mirror.core.domain.release import UNREADABLE, UPLOADED
 from mirror.core.execution.action import RenameAsset, ReplaceAsset
 from mirror.errors import (
     AuthError,
@@ -336,7 +337,9 @@ def asset_changed(seen: Asset, now: Asset | None) -> MirrorError | None:
 
 
 def _identity(asset: Asset) -> tuple[object, ...]:
-    return asset.name, asset.size, asset.state, asset.created_at
+    # That bytes cannot be read to their end was found by reading: the host calls them uploaded.
+    state = UPLOADED if asset.state == UNREADABLE else asset.state
+    return asset.name, asset.size, state, asset.created_at
 
 
 def release_changed(seen: Release, now: Release) -> MirrorError | None:

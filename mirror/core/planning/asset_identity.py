@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from mirror.core.domain.asset_names import guessed_name, is_temporary, label_of, may_become
-from mirror.core.domain.release import UNREADABLE
+from mirror.core.domain.release import ABSENT
 from mirror.core.domain.source_archives import is_archive
 from mirror.core.ledger.document import AssetEntry, proof_of, same_content
 from mirror.core.text.timestamps import iso
@@ -106,7 +106,8 @@ def _examine(
     if entry and not is_recorded(entry, asset, living.get(entry.source_id)):
         entry = None
     entry = entry and as_found(entry, asset)
-    ours = copies.draft or is_temporary(asset.name)
+    # Only a bundle shows an absent copy, and nobody else writes to that.
+    ours = copies.draft or is_temporary(asset.name) or asset.state == ABSENT
     if entry:
         ours |= entry.created or copies.followed
     else:
@@ -192,8 +193,7 @@ class Pairing:
             if copy.asset.uploaded and copy.sha256 and not refuted:
                 self._of_digest[copy.sha256].append(copy)
         unknown = [copy for copy in copies if not (copy.entry or copy.temporary)]
-        readable = [c for c in unknown if c.asset.uploaded and c.asset.sha256 != UNREADABLE]
-        self._free = readable if assume else []
+        self._free = [c for c in unknown if c.asset.uploaded] if assume else []
         for copy in self._free:
             for name in {copy.asset.name, copy.asset.label}:
                 self._unknown[name].append(copy)

@@ -14,6 +14,7 @@ name and size, nothing recorded        right                       nothing: ``as
 nothing                                free                        upload
 nothing                                of a former copy of ours    replace; ``keep``: stays
 nothing                                of ours, bytes contradict   replace
+nothing                                of ours, bytes were lost    replace
 nothing                                of ours, about to move      upload, after that has moved
 nothing                                of others                   nothing: told as name taken
 nothing                                perhaps what another has    upload: the server will tell
@@ -332,7 +333,7 @@ class _Matcher:
                     self._move(owner, copy)
                 else:
                     self._delete(copy)
-            elif self._draft or (owner is None and not copy.asset.uploaded):
+            elif self._draft or (owner is None and copy.asset.begun):
                 self._delete(copy)
 
     # -- who has a name -------------------------------------------------------------------------
@@ -374,7 +375,7 @@ class _Matcher:
             state = _Name.MOVING
         elif not holder.ours or right or (holder.spoken_for and not certain):
             state = _Name.TAKEN if certain else _Name.FREE
-        elif not holder.asset.uploaded:
+        elif holder.asset.begun:
             state = _Name.BROKEN
         elif owner and owner.id in self._wanted and (direct or self._may_move(owner)):
             state = _Name.MOVING

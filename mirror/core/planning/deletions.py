@@ -170,7 +170,7 @@ class _Chooser:
     ) -> None:
         """Delete a copy, unless others keep something of their own in it."""
         ours = {asset.target_id for asset in entry.assets.values() if asset.created}
-        theirs = [a.name for a in copy.assets if a.id not in ours and a.uploaded]
+        theirs = [a.name for a in copy.assets if a.id not in ours and not a.begun]
         theirs = sorted(name for name in theirs if not is_temporary(name))
         if theirs:
             found.warnings.append(

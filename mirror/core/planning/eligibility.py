@@ -96,7 +96,7 @@ class Eligibility:
         if known.kind != "name-taken" or asset is None or self._about.full:
             return False
         others = self._copy.assets if self._copy and not self._copy.draft else ()
-        return any(folded(other.name) == folded(asset.name) for other in others if other.uploaded)
+        return any(folded(other.name) == folded(asset.name) for other in others if not other.begun)
 
     def takeable(self, wanted: Wanted) -> list[Asset]:
         """The wanted assets that the target can take, as far as the source tells."""
@@ -160,7 +160,7 @@ class Eligibility:
             )
         if left_alone and not item.ours:
             self.warnings.append(text)
-        elif not holder.uploaded:
+        elif holder.begun:
             self.held = True
             self._wait(item.asset, "name-taken", text)
         else:

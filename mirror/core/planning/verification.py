@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mirror.core.domain.asset_names import forms, is_temporary, may_become
-from mirror.core.domain.release import UNREADABLE
+from mirror.core.domain.release import ABSENT, UNREADABLE
 from mirror.core.domain.selection import select
 from mirror.core.domain.source_archives import is_archive, with_archives
 from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset
@@ -83,7 +83,7 @@ class Pair:
         """
         source, copy, recorded = self.asset.sha256, self.copy.sha256, self.recorded
         same_size = self.asset.size == self.copy.size
-        if copy == UNREADABLE or (self.against_source and not same_size):
+        if self.copy.state in {ABSENT, UNREADABLE} or (self.against_source and not same_size):
             return False
         if not self.against_source:
             if recorded is None:
@@ -95,14 +95,16 @@ class Pair:
             return False
         return True if recorded in {None, source} else None
 
-    def compare(self, copy: str, original: str | None) -> Compared:
+    def compare(self, copy: str | None, original: str | None) -> Compared:
         """Decide by the bytes that were read.
 
         Args:
-            copy: SHA-256 of the copy's bytes.
+            copy: SHA-256 of the copy's bytes; ``None`` if they cannot be read to their end.
             original: SHA-256 of the source's bytes; ``None`` unless :attr:`against_source`.
         """
         recorded = self.recorded
+        if copy is None:
+            return Compared(same=False)
         if original is None:
             return Compared(copy == recorded)
         changed: Literal["source", "target"] | None = None
@@ -274,7 +276,7 @@ class _Comparer:
         ours: bool,
     ) -> None:
         found = _named(asset, copy.assets, entry)
-        if found is None or not found.uploaded:
+        if found is None or found.begun:
             self._found.add(release, asset, "missing")
             return
         known = self._recorded.get(found.id)
@@ -364,13 +366,19 @@ def note(what: str, names: list[str]) -> list[str]:
     return [f"{what}: {named}"]
 
 
-def doctored(snapshot: Snapshot, digests: Mapping[int, str]) -> Snapshot:
-    """A snapshot that has the digests that were found by reading, by the asset's id."""
+def doctored(snapshot: Snapshot, digests: Mapping[int, str | None]) -> Snapshot:
+    """A snapshot that has the digests that were found by reading, by the asset's id.
+
+    ``None`` is that of an asset whose bytes cannot be read to their end.
+    """
     if not digests:
         return snapshot
 
     def mend(asset: Asset) -> Asset:
-        return replace(asset, sha256=digests[asset.id]) if asset.id in digests else asset
+        if asset.id not in digests:
+            return asset
+        sha256 = digests[asset.id]
+        return replace(asset, sha256=sha256) if sha256 else replace(asset, state=UNREADABLE)
 
     releases = tuple(
         replace(release, assets=tuple(map(mend, release.assets)))
@@ -381,7 +389,7 @@ def doctored(snapshot: Snapshot, digests: Mapping[int, str]) -> Snapshot:
     return replace(snapshot, releases=releases)
 
 
-def note_proof(ledger: Ledger, pair: Pair, sha256: str, *, same: bool) -> None:
+def note_proof(ledger: Ledger, pair: Pair, sha256: str | None, *, same: bool) -> None:
     """Note in the ledger what reading a copy's bytes has proven.
 
     Args:

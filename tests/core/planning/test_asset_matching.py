@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from mirror.core.domain.asset_names import guessed_name, is_temporary, may_become, temporary_name
-from mirror.core.domain.release import asset_fingerprint
+from mirror.core.domain.release import ABSENT, UNREADABLE, asset_fingerprint
 from mirror.core.execution.action import (
     DeleteAsset,
     RenameAsset,
@@ -53,6 +53,7 @@ def upload(asset: Asset, **facts: Any) -> UploadAsset:
 OLD, NEW = an_asset(1, "a.zip"), an_asset(2, "a.zip")
 COPY, THEIRS = an_asset(50, "a.zip"), an_asset(60, "a.zip")
 HALF = replace(COPY, state="starter", size=0)
+LOST = replace(COPY, state=ABSENT)
 RECORD = an_entry(OLD, COPY, sha256=A)
 MOVED = replace(OLD, name="b.zip")
 
@@ -125,6 +126,22 @@ MOVED = replace(OLD, name="b.zip")
             [ReplaceAsset(OLD, COPY, "a.zip", temporary_name(OLD))],
             id="of ours, bytes were read and differ",
         ),
+        pytest.param(
+            OLD,
+            LOST,
+            [],
+            {},
+            [ReplaceAsset(OLD, LOST, "a.zip", temporary_name(OLD))],
+            id="of ours, bytes were lost",
+        ),
+        pytest.param(
+            OLD,
+            LOST,
+            [RECORD],
+            {},
+            [ReplaceAsset(OLD, LOST, "a.zip", temporary_name(OLD))],
+            id="of ours, bytes were lost, recorded",
+        ),
         pytest.param(OLD, THEIRS, [], {}, [], id="of others"),
     ],
 )
@@ -141,6 +158,14 @@ def test_the_table(
     assert found.leftovers == []
     others = here is THEIRS
     assert [item.holder for item in found.taken] == ([THEIRS] if others else [])
+
+
+def test_what_cannot_be_read_is_not_ours_by_that() -> None:
+    """Bytes at a server that cannot be read to their end say nothing of who put them there."""
+    theirs = replace(THEIRS, state=UNREADABLE)
+    found = matched([OLD], [theirs], assume=True)
+    assert found.actions == []
+    assert [item.holder for item in found.taken] == [theirs]
 
 
 def test_what_is_about_to_move_is_waited_for() -> None:
