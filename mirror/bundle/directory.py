@@ -456,6 +456,14 @@ def on_disk(path: Path) -> Iterator[None]:
         raise _unusable(path, error) from error
 
 
+def discard(part: Path) -> None:
+    """Remove a temporary file, if it is there; a disk that cannot do that has failed before."""
+    with suppress(OSError):
+        part.unlink()
+
+
 def _unusable(path: Path, error: OSError) -> BundleError:
-    place = error.filename or path
-    return BundleError(f"{place}: {error.strerror or error}", kind="disk")
+    place, reason = error.filename or path, error.strerror or error
+    if error.errno == errno.EFBIG:
+        reason = "the file system cannot hold a file of this size (FAT: less than 4 GiB)"
+    return BundleError(f"{place}: {reason}", kind="disk")

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from mirror.bundle import layout
-from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_of
+from mirror.bundle.directory import BundleDirectory, discard, on_disk, read_file, sha256_of
 from mirror.bundle.mirrored import pruned_assets
 from mirror.bundle.volumes import (
     CHUNK,
@@ -350,7 +350,7 @@ class Unpacker:
                 self._result.problems.append(f"{head.path}: {blob_name(sha256)} is damaged")
         finally:
             os.close(descriptor)
-            part.unlink(missing_ok=True)
+            discard(part)
 
     def _has_piece(self, sha256: str, offset: int, size: int) -> bool:
         return any(a <= offset and offset + size <= b for a, b in self._ranges(sha256))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from mirror.bundle import layout, tar
-from mirror.bundle.directory import on_disk, open_file, read_file
+from mirror.bundle.directory import discard, on_disk, open_file, read_file
 from mirror.bundle.layout import Sha256
 from mirror.core.json_types import Count, WholeNumber
 from mirror.errors import BundleError, BundleTooNew, VolumeError
@@ -344,7 +344,7 @@ class Packer:
                 self._files.sync_directory(output.parent)
         finally:
             for part in parts:
-                part.unlink(missing_ok=True)
+                discard(part)
         return Packed(paths, size, names)
 
     def _fixed(self, wanted: References) -> int:
@@ -379,7 +379,6 @@ class Packer:
         pieces: Iterable[Piece],
         whole: dict[str, hashlib._Hash],
     ) -> None:
-        part.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(part, flags, 0o666)  # somebody else may unpack it
         try:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import msgspec
 import structlog
 
 from mirror.bundle import layout
-from mirror.bundle.directory import on_disk, sha256_of
+from mirror.bundle.directory import discard, on_disk, sha256_of
 from mirror.bundle.layout import HistoryDocument
 from mirror.bundle.reader import BlobReader, BundleReader
 from mirror.bundle.staging import Staging, as_copy, stored_id
@@ -282,8 +281,7 @@ class BundleWriter(BundleReader):
         except MirrorError as error:
             return error
         finally:
-            with suppress(FileNotFoundError):
-                part.unlink()
+            discard(part)
         before = (staging.history, staging.git_bundles) if good else ({}, [])
         staging.history = before[0] | {tag: HistoryDocument(*at) for tag, at in fresh.items()}
         staging.git_bundles = [*before[1], *packed]
@@ -385,8 +383,7 @@ class BlobWriter:
             await unbroken(directory.keep, descriptor, part, sha256)
         finally:
             os.close(descriptor)
-            with suppress(FileNotFoundError):
-                part.unlink()
+            discard(part)
         asset = replace(self._asset, size=size, sha256=sha256)
         return await self._writer.arrived(self._repo, self._release, asset)
 

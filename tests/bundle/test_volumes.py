@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,6 +299,31 @@ async def test_a_full_disk(connected: Path, tmp_path: Path, at: int) -> None:
         await Unpacker(bundle, None, files).unpack(volumes)
     assert (await unpack(volumes, place)).complete
     assert tree(place) == tree(connected)
+
+
+async def test_a_file_system_for_small_files(connected: Path, tmp_path: Path) -> None:
+    """A file that is too large for the file system gets a sentence; smaller volumes fit."""
+    volumes = await pack(connected, tmp_path / "out/usb", LARGE)
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "RELEASE_MIRROR_CONFIG": ""}
+
+    def limited(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = 'ulimit -f 500; exec "$@"'  # KiB; then writing is EFBIG, as on FAT
+        return subprocess.run(
+            ["bash", "-c", command, "-", sys.executable, "-m", "mirror", "bundle", *arguments],
+            env=environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    to = tmp_path / "small"
+    to.mkdir()
+    for done in (
+        limited("pack", connected, "--output", to / "usb"),
+        limited("unpack", *volumes, to / "DIR"),
+    ):
+        assert done.returncode == 1
+        assert "cannot hold a file of this size" in done.stderr.splitlines()[-1]
+    assert list(to.glob("*usb*")) == []
+    assert limited("pack", connected, "--output", to / "usb", "--volume-size", "400kB").stderr == ""
+    assert (await unpack(volumes, to / "DIR")).complete
 
 
 async def test_killed_while_packing(connected: Path, tmp_path: Path) -> None:
