@@ -26,6 +26,7 @@ from mirror.github.allowance import Allowance
 from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
+from mirror.open_ledger import open_ledger
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
@@ -47,13 +48,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.check.check_results import CheckResult
-    from mirror.config import Config, SecretRef, Secrets
+    from mirror.config import Config, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
-    from mirror.core.ledger.document import Index
+    from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer, Report
     from mirror.github import Auth, RequestSeen
     from mirror.github.app_key import AppKey
@@ -154,7 +155,7 @@ class App:
     def __init__(
         self,
         config: Config,
-        ledgers: FileLedgerStore,
+        ledgers: LedgerStore,
         sources: Mapping[str, Endpoint],
         target: TargetEndpoint,
         clock: Clock,
@@ -191,6 +192,7 @@ class App:
             LedgerLocked: Another run held the lock to the end.
         """
         check_patterns(self.rules, patterns)
+        _refuse_database(self._config, "sync")
         async with self._ledgers.lock(wait):
             await self.shared.spool.sweep()
             return await self._run("sync", sync_mirror, patterns, full=full)
@@ -223,6 +225,7 @@ class App:
         check_patterns(self.rules, patterns)
         if not repair:
             return await self._run("verify", verify_mirror, patterns, full=full)
+        _refuse_database(self._config, "sync")
         async with self._ledgers.lock(wait):
             await self.shared.spool.sweep()
             work = partial(verify_mirror, repair=True)
@@ -319,7 +322,7 @@ async def open_app(
     clock: Clock | None = None,
     observer: Observer | None = None,
     on_request: Callable[[RequestSeen], None] | None = None,
-    ledgers: FileLedgerStore | None = None,
+    ledgers: LedgerStore | None = None,
     before: Shared | None = None,
 ) -> AsyncIterator[App]:
     """Construct everything, and close it at the end.
@@ -339,9 +342,10 @@ async def open_app(
     clock = clock or SystemClock()
     observer = observer or Observers()
     retry = RetryPolicy(attempts=config.sync.attempts)
-    ledgers = ledgers or FileLedgerStore(config.ledger.directory, clock)
     shared = Shared.of(config, secrets, clock, before)
     async with AsyncExitStack() as stack:
+        if ledgers is None:
+            ledgers = await stack.enter_async_context(open_ledger(config, secrets, clock))
         sides: dict[str, Endpoint] = {}
         others: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {}
         home, paced = asyncio.get_running_loop(), asyncio.Event()
@@ -407,12 +411,28 @@ async def hold_ledger(
         wait: Seconds to wait for another run that holds it.
 
     Raises:
+        ConfigError: The ledger is in a database.
         LedgerLocked: Another run held it to the end.
         LedgerError: The directory cannot be made or written.
     """
+    _refuse_database(config, "daemon")
     ledgers = FileLedgerStore(config.ledger.directory, clock or SystemClock())
     async with ledgers.lock(wait, daemon=True):
         yield ledgers
+
+
+def _refuse_database(config: Config, command: str) -> None:
+    """Refuse a command that cannot share its work through a database yet.
+
+    Raises:
+        ConfigError: The ledger is in one.
+    """
+    if config.ledger.url:
+        path = ("ledger", "url")
+        text = f"{command} cannot use a database yet: set directory"
+        raise ConfigError(
+            str(config.file), [Problem(".".join(path), text, config.lines.find(path))]
+        )
 
 
 def check_keys(config: Config, secrets: Secrets) -> None:
@@ -431,7 +451,7 @@ def _key(name: str, app: AppSettings, config: Config, secrets: Secrets) -> AppKe
     from mirror.github.app_key import AppKey  # noqa: PLC0415
 
     try:
-        return AppKey(app.id, partial(_read_secret, secrets, app.private_key))
+        return AppKey(app.id, partial(secrets.current, app.private_key))
     except ValueError as error:
         place = () if name == "target" else ("sources",)
         path = (*place, name, "app", "private_key")
@@ -443,7 +463,7 @@ def _auth(name: str, host: Host, config: Config, secrets: Secrets, clock: Clock)
     """Who this program is to a host."""
     address = host.api_url or host.url
     if host.app is None:
-        read = partial(_read_secret, secrets, host.token) if host.token else None
+        read = partial(secrets.current, host.token) if host.token else None
         return TokenAuth(read, host=address)
     return AppAuth(
         host.app.id,
@@ -516,14 +536,6 @@ def _limits(host: Host) -> Limits:
     )
 
 
-def _read_secret(secrets: Secrets, ref: SecretRef) -> str:
-    """The secret as it is now; as it was, where it can no longer be read."""
-    try:
-        return secrets.reread(ref)
-    except ConfigError:
-        return secrets[ref]
-
-
 def _git(name: str, host: Host, client: GitHubClient) -> GitRemote:
     async def authorization(repo: RepoRef) -> str | None:
         return await client.authorization(f"{client.api_url}/repos/{repo}")
@@ -568,7 +580,7 @@ def _target_bundle(
         return None
     key = None
     if host.sign_with:
-        key = SigningKey(partial(_read_secret, secrets, host.sign_with))
+        key = SigningKey(partial(secrets.current, host.sign_with))
     if before and before.path == host.bundle:
         before.key = key
         return before

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.status import mirror_statuses
 from mirror.errors import LedgerError, UsageError
-from mirror.storage.json_ledger import FileLedgerStore
+from mirror.open_ledger import open_ledger
 from mirror.sync.discovery import check_patterns
-from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from mirror.config import Config
+    from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import Ledger
     from mirror.core.ledger.index import HostRecord, PassRecord
@@ -33,7 +32,11 @@ class Overview(NamedTuple):
 
 
 async def read_overview(
-    config: Config, patterns: Sequence[str] = (), *, clock: Clock | None = None
+    config: Config,
+    secrets: Secrets,
+    patterns: Sequence[str] = (),
+    *,
+    clock: Clock | None = None,
 ) -> Overview:
     """Read what the ledger knows; nothing is written.
 
@@ -41,16 +44,12 @@ async def read_overview(
         UsageError: A pattern matches nothing.
         LedgerError: There is no ledger, or it cannot be read; the path is named.
     """
-    clock = clock or SystemClock()
     rules = rules_of(config)
     check_patterns(rules, patterns)
-    ledgers = FileLedgerStore(config.ledger.directory, clock)
-    if not ledgers.exists():
-        raise LedgerError(
-            f"there is no ledger at {config.ledger.directory}: no sync has run yet, or it ran with"
-            " another [ledger] directory, or you may not read it"
-        )
-    index = await ledgers.load_index()
+    async with open_ledger(config, secrets, clock) as ledgers:
+        if not await ledgers.exists():
+            raise LedgerError(_none(config))
+        index = await ledgers.load_index()
     statuses = mirror_statuses(index, rules, patterns)
     if patterns and not statuses:
         raise UsageError(f"nothing matches {', '.join(patterns)}")
@@ -58,11 +57,23 @@ async def read_overview(
     return Overview(statuses, index.passes, hosts)
 
 
-async def read_ledgers(config: Config, sources: Collection[str]) -> list[list[Ledger | None]]:
+def _none(config: Config) -> str:
+    if config.ledger.url:
+        return "there is no ledger in the database of [ledger] url: no sync has run yet"
+    return (
+        f"there is no ledger at {config.ledger.directory}: no sync has run yet, or it ran with"
+        " another [ledger] directory, or you may not read it"
+    )
+
+
+async def read_ledgers(
+    config: Config, secrets: Secrets, sources: Collection[str]
+) -> list[list[Ledger | None]]:
     """The ledger's documents of the mirrors of some hosts, those of one source repository together.
 
     Args:
         config: The configuration.
+        secrets: Of `[ledger] url`.
         sources: Names of hosts.
 
     Returns:
@@ -71,12 +82,13 @@ async def read_ledgers(config: Config, sources: Collection[str]) -> list[list[Le
     Raises:
         LedgerError: There is no ledger, or it cannot be read; the path is named.
     """
-    ledgers = FileLedgerStore(config.ledger.directory, SystemClock())
     found: dict[str, list[Ledger | None]] = {}
-    for status in (await read_overview(config)).statuses:
-        if status.source.partition(":")[0] in sources:
-            ledger = await ledgers.load(status.target)
-            if ledger and ledger.source.casefold() != status.source.casefold():
-                ledger = None
-            found.setdefault(status.source.casefold(), []).append(ledger)
+    statuses = (await read_overview(config, secrets)).statuses
+    async with open_ledger(config, secrets) as ledgers:
+        for status in statuses:
+            if status.source.partition(":")[0] in sources:
+                ledger = await ledgers.load(status.target)
+                if ledger and ledger.source.casefold() != status.source.casefold():
+                    ledger = None
+                found.setdefault(status.source.casefold(), []).append(ledger)
     return list(found.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 from mirror import __version__
 from mirror.cli import exit_status
-from mirror.cli.parser import BUNDLE_COMMANDS, COMMANDS, load_command, parser
+from mirror.cli.parser import COMMANDS, GROUPS, load_command, parser
 
 
 def escape(text: str) -> str:
@@ -28,12 +28,13 @@ def write_pages(directory: Path, epoch: int) -> None:
     date = datetime.fromtimestamp(epoch, UTC).date().isoformat()
     pages = {"": (parser, "mirror GitHub releases to a GitHub Enterprise Server")}
     modules = dict(COMMANDS)
-    pages["bundle"] = (parser.commands["bundle"], modules.pop("bundle"))
+    for group, nested in GROUPS.items():
+        pages[group] = (parser.commands[group], modules.pop(group))
+        pages |= {
+            f"{group} {name}": (load_command(f"{group}_{name}"), text)
+            for name, text in nested.items()
+        }
     pages |= {name: (load_command(name), text) for name, text in modules.items()}
-    pages |= {
-        f"bundle {name}": (load_command(f"bundle_{name}"), text)
-        for name, text in BUNDLE_COMMANDS.items()
-    }
     for name, (command, summary) in pages.items():
         title = "-".join(["release-mirror", *name.split()])
         text = _page(title, f"release-mirror {name}".strip(), command, summary, date)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from mirror.errors import ConfigError, LedgerLocked, MirrorError, NoDaemon, UsageError
+from mirror.errors import ConfigError, LedgerLocked, LedgerTooNew, MirrorError, NoDaemon, UsageError
 
 if TYPE_CHECKING:
     from mirror.core.reporting.report import Report
@@ -34,7 +34,7 @@ def of_error(error: BaseException) -> int:
     match first_known(error):
         case KeyboardInterrupt():
             return 128 + signal.SIGINT
-        case UsageError() | ConfigError():
+        case UsageError() | ConfigError() | LedgerTooNew():
             return USAGE
         case NoDaemon():
             return NO_DAEMON

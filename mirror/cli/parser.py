@@ -35,6 +35,7 @@ COMMANDS = {
     "status": "Show what the ledger records; no network access.",
     "check": "Check the configuration, then the hosts.",
     "bundle": "Carry releases over an air gap.",
+    "ledger": "Copy a ledger.",
     "demo": "See it at work, without an account.",
     "emulator": "Run one emulated GitHub host, for tests.",
     "schema": "Print the JSON Schema of the configuration.",
@@ -52,7 +53,13 @@ BUNDLE_COMMANDS = {
 }
 """Those of ``bundle``, in modules named ``bundle_pack`` and so on."""
 
-_WITHOUT_CONFIGURATION = frozenset({"demo", "emulator", "schema", "init", "completion"})
+LEDGER_COMMANDS = {"copy": "Copy a ledger into an empty one, and verify the copy."}
+"""Those of ``ledger``."""
+
+GROUPS = {"bundle": BUNDLE_COMMANDS, "ledger": LEDGER_COMMANDS}
+"""Commands that have commands of their own."""
+
+_WITHOUT_CONFIGURATION = frozenset({"copy", "demo", "emulator", "schema", "init", "completion"})
 _WITHOUT_LOG = frozenset({"schema", "init", "completion"})
 """Every command accepts the global options; its help shows those that have an effect."""
 
@@ -100,18 +107,26 @@ def _bundle_options(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+def _ledger_options(context: typer.Context) -> None:
+    r"""Move the ledger between files and a database.
+
+    \b
+    Examples:
+      release-mirror ledger copy /var/lib/release-mirror env:LEDGER_URL
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 class _LazyCommand(TyperCommand):
     """Stands in the list of commands for a module that is imported when its command runs."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return load_command(str(self.name)).make_context(*arguments, **more)
-
-
-class _LazyBundleCommand(TyperCommand):
-    """The same for a command of ``bundle``."""
+    def __init__(self, name: str, module: str, text: str) -> None:
+        super().__init__(name, short_help=text)
+        self._module = module
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return load_command(f"bundle_{self.name}").make_context(*arguments, **more)
+        return load_command(self._module).make_context(*arguments, **more)
 
 
 def load_command(module: str) -> Any:
@@ -119,7 +134,7 @@ def load_command(module: str) -> Any:
     if module == "daemon":  # a reload requested while the service is imported must not end it
         signals.ignore_until_handled()
     function = getattr(importlib.import_module(f"mirror.cli.commands.{module}"), module)
-    name = module.removeprefix("bundle_")
+    name = module.rpartition("_")[2]
     app = _typer()
     app.command(name, context_settings=_CONTEXT, help=_help(function))(_exiting(function))
     command: Any = typer.main.get_command(app)
@@ -188,19 +203,21 @@ def _parser() -> Any:
     app.callback(invoke_without_command=True, help=_help(_global_options))(_global_options)
     group: Any = typer.main.get_command(app)
     for name, text in COMMANDS.items():
-        known = name == "bundle"
-        group.add_command(_bundle(group) if known else _LazyCommand(name, short_help=text))
+        nested = name in GROUPS
+        group.add_command(_nested(name, group) if nested else _LazyCommand(name, name, text))
     return group
 
 
-def _bundle(group: Any) -> Any:
-    app = _typer(name="bundle", context_settings=_CONTEXT, short_help=COMMANDS["bundle"])
-    app.callback(invoke_without_command=True, help=_help(_bundle_options))(_bundle_options)
-    bundle: Any = typer.main.get_command(app)
-    for name, text in BUNDLE_COMMANDS.items():
-        bundle.add_command(_LazyBundleCommand(name, short_help=text))
-    bundle.params += [_overriding(option, "bundle") for option in group.params]
-    return bundle
+def _nested(name: str, parent: Any) -> Any:
+    """A command that has commands of its own."""
+    options = {"bundle": _bundle_options, "ledger": _ledger_options}[name]
+    app = _typer(name=name, context_settings=_CONTEXT, short_help=COMMANDS[name])
+    app.callback(invoke_without_command=True, help=_help(options))(options)
+    group: Any = typer.main.get_command(app)
+    for command, text in GROUPS[name].items():
+        group.add_command(_LazyCommand(command, f"{name}_{command}", text))
+    group.params += [_overriding(option, name) for option in parent.params]
+    return group
 
 
 parser = _parser()

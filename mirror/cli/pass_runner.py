@@ -116,7 +116,7 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
         ConfigError: The configuration or a secret is wrong; no host was contacted.
     """
     started = datetime.now(UTC)
-    tables = {"target", "sources", "notify"} if options.notifies else {"target", "sources"}
+    tables = {"target", "sources", "ledger"} | ({"notify"} if options.notifies else set())
     config, secrets = startup.load_with_secrets(global_options, only=tables)
     startup.set_up_log(global_options, config, options.log_level, told=options.told)
     startup.log_secret_warnings(secrets)

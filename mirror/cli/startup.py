@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirror.cli import logs
-from mirror.config import find_config_file, load_config, load_config_and_secrets
+from mirror.config import find_config_file, load_config, load_config_and_secrets, resolve_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +40,15 @@ def load_with_secrets(
     """
     file = find_config_file(options.config, os.environ)
     return load_config_and_secrets(file, os.environ, only=only)
+
+
+def ledger_secrets(config: Config) -> Secrets:
+    """The secret of the ledger, if it has one, for commands that contact no host.
+
+    Raises:
+        ConfigError: It is missing or wrong.
+    """
+    return resolve_secrets(config, os.environ, only={"ledger"})
 
 
 def set_up_log(

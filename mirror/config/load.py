@@ -235,6 +235,7 @@ class _Reader:
         hosts = {"target": target, **sources} if target else sources
         mirrors = self._mirrors(list(self._source_names()), hosts)
         sync = self._section("sync", Sync)
+        checks.check_exclusive(("ledger",), self._raw.get("ledger"), ("directory", "url"), self.add)
         self._default_directory()
         ledger = self._section("ledger", Ledger)
         checks.check_exclusive(
@@ -242,7 +243,9 @@ class _Reader:
         )
         daemon = self._section("daemon", Daemon)
         notify = self._section("notify", Notify)
-        self._uses = secret_uses(self._hosts, daemon or Daemon(), notify or Notify(), self._lines)
+        self._uses = secret_uses(
+            self._hosts, ledger or Ledger(), daemon or Daemon(), notify or Notify(), self._lines
+        )
         log = self._section("log", Log)
         if self._found or not (target and sync and ledger and daemon and notify and log):
             return None

@@ -458,12 +458,17 @@ def state_directory(environ: Mapping[str, str]) -> Path:
 
 
 class Ledger(Settings):
-    """Location of the ledger."""
+    """Location of the ledger: a directory, or a PostgreSQL database."""
 
     directory: FilePath = Field(
         default_factory=lambda: state_directory(os.environ),
         description="Directory of the ledger. Default: `$STATE_DIRECTORY`, else"
         " `$XDG_STATE_HOME/release-mirror`, else `~/.local/state/release-mirror`.",
+    )
+    url: Secret | None = Field(
+        default=None,
+        description="Database that several machines share, instead of `directory`: a secret"
+        " reference to a PostgreSQL URL; requires `release-mirror[postgres]`.",
     )
 
 
@@ -590,11 +595,11 @@ class Config:
 
     def secrets(self) -> Iterator[SecretUse]:
         """Every reference to a secret, in the order of the reference page."""
-        return secret_uses(self.hosts, self.daemon, self.notify, self.lines)
+        return secret_uses(self.hosts, self.ledger, self.daemon, self.notify, self.lines)
 
 
 def secret_uses(
-    hosts: Mapping[str, Host], daemon: Daemon, notify: Notify, lines: Lines
+    hosts: Mapping[str, Host], ledger: Ledger, daemon: Daemon, notify: Notify, lines: Lines
 ) -> Iterator[SecretUse]:
     """Every reference to a secret in these tables, in the order of the reference page."""
 
@@ -608,6 +613,7 @@ def secret_uses(
         yield from use((*path, "sign_with"), host.sign_with, multiline=True)
         if host.app is not None:
             yield from use((*path, "app", "private_key"), host.app.private_key, multiline=True)
+    yield from use(("ledger", "url"), ledger.url)
     yield from use(("daemon", "webhook_secret"), daemon.webhook_secret)
     for index, ref in enumerate(notify.urls):
         yield from use(("notify", "urls", index), ref)

@@ -131,6 +131,13 @@ class Secrets:
         self._values[ref] = self._resolver.read(ref, multiline=multiline)
         return self._values[ref]
 
+    def current(self, ref: SecretRef) -> str:
+        """The secret as it is now; as it was, where it can no longer be read."""
+        try:
+            return self.reread(ref)
+        except ConfigError:
+            return self[ref]
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Files whose permissions are too open."""
@@ -158,7 +165,8 @@ def resolve_secrets(
         ConfigError: Some cannot be read, or a ``ca_file`` cannot; it lists each with its key.
     """
     uses = [use for use in config.secrets() if only is None or use.path[0] in only]
-    secrets, problems = read_secrets(uses, config.hosts, config.lines, config.file, environ)
+    hosts = config.hosts if only is None or {"target", "sources"} & set(only) else {}
+    secrets, problems = read_secrets(uses, hosts, config.lines, config.file, environ)
     if problems:
         raise ConfigError(str(config.file), sorted(problems, key=lambda problem: problem.line or 0))
     return secrets

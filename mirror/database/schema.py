@@ -33,11 +33,13 @@ _LEDGER: tuple[LiteralString, ...] = (
     """,
     # A row a mirror: its entry of the index, and its claim. `number` grows with each claim, and
     # every save is conditional on it. `owner` and `claimed_until` are null while nobody has it;
-    # `began_at` and `ended_at` are those of the last run, by the database's clock.
+    # `began_at` and `ended_at` are those of the last run, by the database's clock. Whether people
+    # were told of a failure is no part of the entry: it may change while somebody has the claim.
     """
     CREATE TABLE mirrors (
         key text PRIMARY KEY,
         entry bytea,
+        told boolean NOT NULL DEFAULT false,
         number bigint NOT NULL DEFAULT 0,
         owner text,
         claimed_until timestamptz,
@@ -61,7 +63,7 @@ _LEDGER: tuple[LiteralString, ...] = (
     )
     """,
     # The rest of the index: `listing:NAME` a wildcard's repositories, `host:NAME` what is known of
-    # a host, `passes` the last passes, `told` notifications that were sent.
+    # a host, `pass:…` a past pass, `told:…` a notification that was sent, `finished` the last pass.
     """
     CREATE TABLE records (
         name text PRIMARY KEY,

@@ -195,7 +195,7 @@ class Notifications:
             changed = forget(index, rules)
             told = await self._tell(index, report.repositories, command=command, listed=listed)
             if changed or told:
-                await ledgers.save_index(index)
+                await ledgers.save_shared(index)
 
     async def _tell(
         self,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from mirror.core.ledger.document import Index, IndexEntry, Ledger, LedgerStore
+from mirror.core.ledger.document import Index, Ledger, LedgerStore, document_key, entry_of
 from mirror.errors import LedgerCorrupt, LedgerError, LedgerLocked, LedgerTooNew
 from mirror.storage.files import Files
 from mirror.storage.threads import unbroken
@@ -39,7 +39,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _POLL = 0.2
 _DAEMON = b"daemon"
 """In the lock's file where its holder is the daemon, which never gives it back by itself."""
@@ -86,7 +85,7 @@ class FileLedgerStore(LedgerStore):
         self._kept: Index | None = None
         self._kept_up_to = 0
 
-    def exists(self) -> bool:
+    async def exists(self) -> bool:
         """Whether the directory exists; ``False`` before the first run.
 
         Raises:
@@ -166,6 +165,23 @@ class FileLedgerStore(LedgerStore):
             await self._save(self._directory / "index.json", index.encode())
             self._kept, self._kept_up_to = index, up_to
 
+    async def save_entry(self, index: Index, key: str) -> None:
+        """Save the index, which holds the mirror's entry."""
+        del key
+        await self.save_index(index)
+
+    async def save_shared(self, index: Index) -> None:
+        """Save the index."""
+        await self.save_index(index)
+
+    async def keys(self) -> list[str]:
+        """The keys of all documents, in order.
+
+        Raises:
+            LedgerError: A directory cannot be read.
+        """
+        return sorted(map(_key, await asyncio.to_thread(self._documents)))
+
     async def rebuild_index(self) -> Index:
         """Rebuild the index from the documents; unreadable ones are left out.
 
@@ -219,11 +235,8 @@ class FileLedgerStore(LedgerStore):
             await self._clock.sleep(min(_POLL, left))
 
     def _path(self, key: str) -> Path:
-        owner, slash, name = key.partition("/")
-        good = slash and _OWNER.fullmatch(owner) and _REPOSITORY.fullmatch(name)
-        if not good or name in {".", ".."}:
-            raise LedgerError(f"not the OWNER/REPO of a ledger document: {key[:250]!r}")
-        return self._directory / _folder(owner.lower()) / f"{name.lower()}.json"
+        owner, _, name = document_key(key).partition("/")
+        return self._directory / _folder(owner) / f"{name}.json"
 
     async def _load(self, path: Path, parse: Callable[[bytes], T]) -> T | None:
         try:
@@ -314,24 +327,29 @@ class FileLedgerStore(LedgerStore):
             if owner not in _TAKEN and _OWNER.fullmatch(owner.removeprefix("_")):
                 yield self._directory / owner, self._files.names(self._directory / owner)[1]
 
-    def _rebuild(self) -> Index:
-        index = Index()
+    def _documents(self) -> list[Path]:
         with _as_ledger_error("read", self._directory):
-            documents = [
+            return [
                 directory / name
                 for directory, files in self._walk()
                 for name in files
                 if directory != self._directory and name.endswith(".json")
             ]
-        for path in documents:
+
+    def _rebuild(self) -> Index:
+        index = Index()
+        for path in self._documents():
             try:
                 ledger = self._read(path, Ledger.decode)
             except LedgerCorrupt:
                 continue  # Logged and set aside when the document itself is loaded.
             if ledger:
-                owner = path.parent.name.removeprefix("_")
-                index.mirrors[f"{owner}/{path.name.removesuffix('.json')}"] = _entry(ledger)
+                index.mirrors[_key(path)] = entry_of(ledger)
         return index
+
+
+def _key(path: Path) -> str:
+    return f"{path.parent.name.removeprefix('_')}/{path.name.removesuffix('.json')}"
 
 
 def _locked(content: bytes) -> LedgerLocked:
@@ -351,21 +369,6 @@ def _folder(owner: str) -> str:
     No owner's name begins with one.
     """
     return f"_{owner}" if owner in _TAKEN else owner
-
-
-def _entry(ledger: Ledger) -> IndexEntry:
-    releases, assets, size = ledger.totals()
-    return IndexEntry(
-        source=ledger.source,
-        target=ledger.target,
-        target_url=ledger.target_url,
-        source_id=ledger.source_id,
-        releases=releases,
-        assets=assets,
-        bytes=size,
-        proof=ledger.proofs(),
-        quarantined=tuple(entry.report() for entry in ledger.quarantined.values()),
-    )
 
 
 @contextmanager

@@ -149,4 +149,4 @@ class Batch:
             for name, expires_at in expiring(index.hosts, self._context.clock.now()):
                 log.warning("token.expires_soon", host=name, expires_at=iso(expires_at))
             index.remember(self.report().pass_record())
-        await self._context.ledgers.save_index(index)
+        await self._context.ledgers.save_shared(index)

@@ -152,7 +152,7 @@ class Session:
         known = self._mirror.key in self._context.index.mirrors
         if known and (entry.releases, entry.assets, entry.bytes, entry.proof) != figures:
             entry.releases, entry.assets, entry.bytes, entry.proof = figures
-            await self._context.ledgers.save_index(self._context.index)
+            await self._context.ledgers.save_entry(self._context.index, self._mirror.key)
 
     async def repair(
         self,
@@ -168,7 +168,7 @@ class Session:
         """
         if self._entry.pages:
             self._entry.pages = ()
-            await self._context.ledgers.save_index(self._context.index)
+            await self._context.ledgers.save_entry(self._context.index, self._mirror.key)
         async with self._reported(results, ledger):
             try:
                 await self._execute(work, ledger, results, source, target)
@@ -323,7 +323,7 @@ class Session:
         """
         if self._entry.pages and work.actions():
             self._entry.pages = ()
-            await self._context.ledgers.save_index(self._context.index)
+            await self._context.ledgers.save_entry(self._context.index, self._mirror.key)
 
     @asynccontextmanager
     async def _reported(self, results: Results, ledger: Ledger) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli import commands
-from mirror.cli.parser import BUNDLE_COMMANDS, COMMANDS
+from mirror.cli.parser import COMMANDS, GROUPS
 
 CONFIG = """
 [target]
@@ -39,10 +39,11 @@ def test_every_module_is_a_command() -> None:
     """A file in `commands` is a command, and is listed with its name and one line of help."""
     files = Path(str(commands.__file__)).parent.glob("[a-z]*.py")
     assert {file.stem for file in files} == {
-        *(set(COMMANDS) - {"bundle"}),
-        *(f"bundle_{name}" for name in BUNDLE_COMMANDS),
+        *(COMMANDS.keys() - GROUPS.keys()),
+        *(f"{group}_{name}" for group, nested in GROUPS.items() for name in nested),
     }
-    assert all(text in release_mirror("bundle").stdout for text in BUNDLE_COMMANDS.values())
+    for group, nested in GROUPS.items():
+        assert all(text in release_mirror(group).stdout for text in nested.values())
     listed = release_mirror("--help").stdout
     for name, text in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(text)}$", listed, re.MULTILINE)
@@ -50,7 +51,8 @@ def test_every_module_is_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", *COMMANDS, *(f"bundle {name}" for name in BUNDLE_COMMANDS)]
+    "command",
+    ["", *COMMANDS, *(f"{group} {name}" for group, nested in GROUPS.items() for name in nested)],
 )
 def test_help_fits_80_columns(command: str) -> None:
     """The help of the program and of each command fits 80 columns, with examples."""
@@ -59,7 +61,14 @@ def test_help_fits_80_columns(command: str) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "release-mirror" in done.stdout.partition("\n")[2]
     assert "list[str]" not in done.stdout
-    reads_a_file = command not in {"demo", "emulator", "schema", "init", "completion"}
+    reads_a_file = command not in {
+        "demo",
+        "emulator",
+        "schema",
+        "init",
+        "completion",
+        "ledger copy",
+    }
     assert ("--config" in done.stdout) == reads_a_file
 
 

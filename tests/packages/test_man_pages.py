@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from man_pages import escape, write_pages
 
-from mirror.cli.parser import BUNDLE_COMMANDS, COMMANDS
+from mirror.cli.parser import COMMANDS, GROUPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,8 @@ def test_a_page_for_each_command(tmp_path: Path) -> None:
     """Every command has a page, which has its name, synopsis and options."""
     write_pages(tmp_path, 0)
     names = {"release-mirror", *(f"release-mirror-{name}" for name in COMMANDS)}
-    names |= {f"release-mirror-bundle-{name}" for name in BUNDLE_COMMANDS}
+    for group, nested in GROUPS.items():
+        names |= {f"release-mirror-{group}-{name}" for name in nested}
     assert {page.stem for page in tmp_path.iterdir()} == names
     for page in tmp_path.iterdir():
         text = page.read_text()

@@ -92,7 +92,7 @@ async def test_saved_is_loaded(store: FileLedgerStore, tmp_path: Path) -> None:
 
 async def test_reading_leaves_no_trace(store: FileLedgerStore, tmp_path: Path) -> None:
     """Who only reads makes nothing, not even a directory."""
-    assert not store.exists()
+    assert not await store.exists()
     assert await store.load_index() == Index()
     assert await store.load(KEY) is None
     assert names(tmp_path) == []
@@ -102,7 +102,7 @@ async def test_case_is_folded(store: FileLedgerStore) -> None:
     """Two names of one repository have one document."""
     await store.save("Mirrors/CLI", ledger())
     assert await store.load("mirrors/cli") == ledger()
-    assert store.exists()
+    assert await store.exists()
 
 
 LONG = "a" * 100
@@ -535,7 +535,7 @@ async def test_no_permission_to_read(tmp_path: Path) -> None:
         with pytest.raises(LedgerError, match=f"cannot read {tmp_path}/.*Permission denied"):
             await load
     with pytest.raises(LedgerError, match="Permission denied"):
-        store.exists()
+        await store.exists()
 
 
 async def test_directory_that_cannot_be(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.config import load_config
+from mirror.config import load_config, resolve_secrets
 from mirror.emulator import AssetSpec, Fault, GitHubState
 from mirror.overview import read_overview
 from support.world import World, only
@@ -374,10 +374,15 @@ async def test_a_failure_that_is_over_is_forgotten(tmp_path: Path) -> None:
         world.source.faults.add(Fault(kind="status", route="list-releases", status=403, times=None))
         assert (await world.sync()).failed
         config = load_config(world.config_file, world.environ)
-        assert [status.state for status in (await read_overview(config)).statuses] == ["failed"]
+        secrets = resolve_secrets(config, world.environ)
+
+        async def states() -> list[str]:
+            return [status.state for status in (await read_overview(config, secrets)).statuses]
+
+        assert await states() == ["failed"]
         world.source.faults.clear()
         assert not (await world.sync()).failed
-        assert [status.state for status in (await read_overview(config)).statuses] == ["ok"]
+        assert await states() == ["ok"]
 
 
 async def test_a_name_that_is_still_taken_is_not_tried_at_each_audit(tmp_path: Path) -> None:

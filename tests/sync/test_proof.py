@@ -28,7 +28,8 @@ def proof(proven: int = 0, sent: int = 0, assumed: int = 0) -> dict[str, int]:
 
 async def told(world: World) -> dict[str, Any]:
     """The one mirror, as `status --json` tells it."""
-    overview = await read_overview(load_config(world.config_file, world.environ))
+    config = load_config(world.config_file, world.environ)
+    overview = await read_overview(config, resolve_secrets(config, world.environ))
     (status,) = overview.statuses
     return status.to_json(world.clock.now())
 

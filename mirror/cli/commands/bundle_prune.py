@@ -12,7 +12,7 @@ import typer
 from mirror.bundle.directory import BundleDirectory, WritableDirectory
 from mirror.bundle.mirrored import proven
 from mirror.bundle.prune import prune
-from mirror.cli import bundle_settings, exit_status
+from mirror.cli import bundle_settings, exit_status, startup
 from mirror.cli.options import Json
 from mirror.cli.output import print_text
 from mirror.core.text.sanitise import clean
@@ -83,7 +83,7 @@ async def _proven(settings: BundleSettings, directory: Path) -> frozenset[str]:
         other = WritableDirectory(config.target.bundle, Files(), SystemClock())
         target = f"bundle:{other.identity}"
     found: set[str] = set()
-    for ledgers in await read_ledgers(config, settings.sources):
+    for ledgers in await read_ledgers(config, startup.ledger_secrets(config), settings.sources):
         found |= proven(
             ledger if ledger and ledger.target_url == target else None for ledger in ledgers
         )

@@ -55,8 +55,9 @@ def status(
     if html == STDOUT and as_json:
         raise UsageError("--json and --html - would both write to standard output")
     config = startup.load(context.obj)
+    secrets = startup.ledger_secrets(config)
     startup.set_up_log(context.obj, config, "warning")
-    overview = asyncio.run(read_overview(config, patterns or ()))
+    overview = asyncio.run(read_overview(config, secrets, patterns or ()))
     statuses, now = overview.statuses, datetime.now(UTC)
     if html is not None:
         _write_page(html, config, overview, now)

@@ -6,6 +6,7 @@ nothing to do reads. This module declares them and their JSON; a :class:`LedgerS
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
@@ -22,6 +23,7 @@ from mirror.core.ledger.index import (
     PageProof,
     ProofCounts,
 )
+from mirror.errors import LedgerError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -41,6 +43,8 @@ __all__ = [
     "ProofCounts",
     "QuarantineEntry",
     "ReleaseEntry",
+    "document_key",
+    "entry_of",
     "same_content",
 ]
 
@@ -279,11 +283,54 @@ class Ledger(_LedgerFields):
         return ProofCounts(count["bytes"], count["sent"], count["assumed"])
 
 
+def entry_of(ledger: Ledger) -> IndexEntry:
+    """An index entry with a document's figures, and with nothing that a pass would trust."""
+    releases, assets, size = ledger.totals()
+    return IndexEntry(
+        source=ledger.source,
+        target=ledger.target,
+        target_url=ledger.target_url,
+        source_id=ledger.source_id,
+        releases=releases,
+        assets=assets,
+        bytes=size,
+        proof=ledger.proofs(),
+        quarantined=tuple(entry.report() for entry in ledger.quarantined.values()),
+    )
+
+
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def document_key(key: str) -> str:
+    """The key that a document is stored under, whatever the case of the repository's name.
+
+    Raises:
+        LedgerError: It is not the name of a repository.
+    """
+    owner, slash, name = key.partition("/")
+    good = slash and _OWNER.fullmatch(owner) and _REPOSITORY.fullmatch(name)
+    if not good or name in {".", ".."}:
+        raise LedgerError(f"not the OWNER/REPO of a ledger document: {key[:250]!r}")
+    return key.lower()
+
+
 class LedgerStore(Protocol):
     """Stores the documents and the index. A document's key is the target's, case-folded."""
 
-    def lock(self, wait: float) -> AbstractAsyncContextManager[None]:
-        """Lock the store against other processes while the block runs.
+    async def exists(self) -> bool:
+        """Whether there is a ledger; ``False`` before the first run.
+
+        Raises:
+            LedgerError: It is not accessible.
+        """
+        ...
+
+    def lock(self, wait: float = 0.0) -> AbstractAsyncContextManager[None]:
+        """Make the ledger ready to be written while the block runs, and create it if need be.
+
+        Files are locked against other processes; in a database, claims do that for each mirror.
 
         Args:
             wait: Seconds to wait for another holder; 0 to fail at once.
@@ -302,16 +349,36 @@ class LedgerStore(Protocol):
         """Save the index; a crash leaves the old or the new one, and after returning the new one."""
         ...
 
+    async def save_entry(self, index: Index, key: str) -> None:
+        """Save at least one mirror's entry of the index.
+
+        Raises:
+            ClaimLost: Another process may work on the mirror now.
+        """
+        ...
+
+    async def save_shared(self, index: Index) -> None:
+        """Save at least what the index holds besides the mirrors, and whom people were told of."""
+        ...
+
+    async def keys(self) -> list[str]:
+        """The keys of all documents, in order."""
+        ...
+
     async def load(self, key: str) -> Ledger | None:
         """Read a document; ``None`` if it is missing or unreadable (then it is set aside)."""
         ...
 
     async def save(self, key: str, ledger: Ledger) -> None:
-        """Save a document, as safely as the index."""
+        """Save a document, as safely as the index.
+
+        Raises:
+            ClaimLost: Another process may work on the mirror now.
+        """
         ...
 
     async def set_aside(self, key: str, reason: str) -> None:
-        """Rename a document so that a person can look at it."""
+        """Put a document away so that a person can look at it; does nothing if there is none."""
         ...
 
 

@@ -28,8 +28,22 @@ def decode(content: bytes, shape: type[T]) -> T:
         LedgerTooNew: A later version of this program wrote it.
         LedgerCorrupt: It is not JSON, or does not match; the path in the document is named.
     """
+    return _checked(content, shape, versioned=True)
+
+
+def decode_record(content: bytes, shape: type[T]) -> T:
+    """Read a part that is stored by itself, without a version.
+
+    Raises:
+        LedgerCorrupt: It is not JSON, or does not match; the path in it is named.
+    """
+    return _checked(content, shape, versioned=False)
+
+
+def _checked(content: bytes, shape: type[T], *, versioned: bool) -> T:
     try:
-        check_version(_read(content, _Versioned).version)
+        if versioned:
+            check_version(_read(content, _Versioned).version)
         return _read(content, shape)
     except msgspec.ValidationError as error:
         raise LedgerCorrupt(mismatch(error)) from error

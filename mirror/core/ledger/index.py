@@ -149,6 +149,28 @@ class IndexEntry(Struct):
         )
 
 
+class _EntryDocument(IndexEntry, kw_only=True):
+    version: int
+
+
+def decode_entry(content: bytes) -> IndexEntry:
+    """Read an entry that is stored by itself.
+
+    Raises:
+        LedgerTooNew: A later version of this program wrote it.
+        LedgerCorrupt: It is not an entry; the path in it is named.
+    """
+    entry = as_declared(decode(content, _EntryDocument), IndexEntry)
+    _lift(entry)
+    return entry
+
+
+def encode_entry(entry: IndexEntry) -> bytes:
+    """Write an entry by itself; reading it back gives an equal one."""
+    entry.error = entry.failure.line if entry.failure else ""
+    return encode(as_declared(entry, _EntryDocument, version=VERSION))
+
+
 class HostRecord(Struct, frozen=True):
     """What is known of a host beside its mirrors; times are seconds since the epoch.
 

@@ -1,0 +1,80 @@
+"""Opens the ledger: files in a directory, or a PostgreSQL database.
+
+It is not in ``app``, so that ``status`` loads no HTTP client. Nothing of PostgreSQL is imported for
+files.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mirror.errors import ConfigError, Problem
+from mirror.storage.json_ledger import FileLedgerStore
+from mirror.system_clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from mirror.config import Config, Secrets
+    from mirror.core.clock import Clock
+    from mirror.core.ledger.document import LedgerStore
+
+INSTALL = "pip install 'release-mirror[postgres]'"
+
+
+@asynccontextmanager
+async def open_ledger(
+    config: Config, secrets: Secrets, clock: Clock | None = None
+) -> AsyncIterator[LedgerStore]:
+    """Open the configured ledger; nothing is read and nothing is connected yet.
+
+    Args:
+        config: The settings.
+        secrets: Reads the database's URL.
+        clock: The time; the machine's by default.
+
+    Raises:
+        ConfigError: The URL is none, or psycopg is not installed.
+    """
+    clock, ref = clock or SystemClock(), config.ledger.url
+    if ref is None:
+        yield FileLedgerStore(config.ledger.directory, clock)
+        return
+    try:
+        check_url(secrets[ref])
+    except ValueError as error:
+        path = ("ledger", "url")
+        problem = Problem(".".join(path), f"{ref} {error}", config.lines.find(path))
+        raise ConfigError(str(config.file), [problem]) from None
+    async with open_database_ledger(partial(secrets.current, ref), clock) as ledgers:
+        yield ledgers
+
+
+def check_url(url: str) -> None:
+    """See that a database's URL can be used; it is not contacted.
+
+    Raises:
+        ValueError: It cannot; the message does not repeat it.
+    """
+    try:
+        from mirror.database.connection import connection_string  # noqa: PLC0415
+    except ImportError as error:
+        raise ValueError(f"needs the package {error.name}: {INSTALL}") from None
+    connection_string(url)
+
+
+@asynccontextmanager
+async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIterator[LedgerStore]:
+    """Open a ledger in a database; it is connected when it is used first.
+
+    Args:
+        url: Reads its URL for each new connection.
+        clock: For waits between attempts.
+    """
+    from mirror.database.connection import Database  # noqa: PLC0415
+    from mirror.storage.postgres_ledger import PostgresLedgerStore  # noqa: PLC0415
+
+    async with Database(url, clock) as database:
+        yield PostgresLedgerStore(database, {})

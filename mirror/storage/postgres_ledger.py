@@ -1,0 +1,326 @@
+"""The ledger in a PostgreSQL database: a row a mirror, a row a document, and a few rows besides."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
+
+from mirror.core.ledger.document import Index, IndexEntry, Ledger, LedgerStore, document_key
+from mirror.core.ledger.encoding import decode_record, encode
+from mirror.core.ledger.index import (
+    PASSES_KEPT,
+    HostRecord,
+    ListingEntry,
+    PassRecord,
+    Told,
+    decode_entry,
+    encode_entry,
+)
+from mirror.database import schema
+from mirror.errors import ClaimLost, LedgerCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from mirror.database.connection import Database
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 40.0
+"""Seconds to wait for a database that is unavailable when a command starts."""
+
+
+class PostgresLedgerStore(LedgerStore):
+    """Ledger documents and the index in the shared database.
+
+    A document and an entry are saved only under the claim that this process has of the mirror, or
+    if nobody ever had one. Every save is one statement: whoever takes the mirror over waits for it,
+    and reads what it saved.
+
+    Args:
+        database: Connections to it.
+        claimed: The number of each claim that this process has, by the mirror's key.
+    """
+
+    def __init__(self, database: Database, claimed: Mapping[str, int]) -> None:
+        self._database = database
+        self._claimed = claimed
+        self._ready = False
+        # As the database is known to hold them: only what changed is saved.
+        self._records: dict[str, bytes] = {}
+        self._told: dict[str, bool] = {}
+
+    async def exists(self) -> bool:
+        """Whether the tables are there.
+
+        Raises:
+            LedgerTooNew: A later version of this program made them.
+            LedgerError: They are of an earlier version, or the database cannot be used.
+        """
+        self._ready = self._ready or await schema.require(self._database, patience=PATIENCE)
+        return self._ready
+
+    @asynccontextmanager
+    async def lock(self, wait: float = 0.0) -> AsyncIterator[None]:
+        """Create or upgrade the tables. Nobody is kept out.
+
+        Args:
+            wait: Has no effect.
+
+        Raises:
+            LedgerTooNew: A later version of this program made them.
+            LedgerError: The database cannot be used.
+        """
+        del wait
+        await schema.prepare(self._database, patience=PATIENCE)
+        self._ready = True
+        yield
+
+    async def load_index(self) -> Index:
+        """Read the index.
+
+        What is unreadable is left out, with a warning: the next pass looks at both sides.
+
+        Raises:
+            LedgerTooNew: A later version of this program wrote a part of it.
+            LedgerError: The database cannot be used.
+        """
+        index = Index()
+        if not await self.exists():
+            return index
+        rows = await self._database.query(
+            "SELECT key, entry, told FROM mirrors WHERE entry IS NOT NULL ORDER BY key"
+        )
+        self._told = {}
+        for key, body, told in rows:
+            if (entry := _read_entry(key, body)) is not None:
+                entry.told = self._told[key] = told
+                index.mirrors[key] = entry
+        self._records = {}
+        for name, body in await self._database.query(
+            'SELECT name, body FROM records ORDER BY name COLLATE "C"'
+        ):
+            try:
+                if _add_record(index, name, body):
+                    self._records[name] = body
+            except LedgerCorrupt as error:
+                log.warning("ledger.unreadable", record=name, reason=str(error))
+        index.passes = index.passes[-PASSES_KEPT:]
+        return index
+
+    async def save_index(self, index: Index) -> None:
+        """Save all of the index, for a copy; entries of mirrors that somebody claimed are left alone.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        entries = index.mirrors
+        await self._database.query(
+            """
+            INSERT INTO mirrors (key, entry, told)
+            SELECT * FROM unnest(%s::text[], %s::bytea[], %s::boolean[])
+            ON CONFLICT (key) DO UPDATE SET entry = excluded.entry, told = excluded.told
+            WHERE mirrors.number = 0
+            """,
+            (
+                list(entries),
+                [encode_entry(entry) for entry in entries.values()],
+                [entry.told for entry in entries.values()],
+            ),
+        )
+        self._told = {key: entry.told for key, entry in entries.items()}
+        await self.save_shared(index)
+
+    async def save_entry(self, index: Index, key: str) -> None:
+        """Save one mirror's entry of the index.
+
+        Raises:
+            ClaimLost: This process has no claim of the mirror any more.
+            LedgerError: The database cannot be used.
+        """
+        rows = await self._database.query(
+            "UPDATE mirrors SET entry = %s WHERE key = %s AND number = %s RETURNING 1",
+            (encode_entry(index.mirrors[key]), key, self._claimed.get(key, 0)),
+        )
+        if not rows:
+            raise _lost(key)
+
+    async def save_shared(self, index: Index) -> None:
+        """Save what changed of the rest: hosts, listings, passes, and whom people were told of.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        told = {key: entry.told for key, entry in index.mirrors.items()}
+        changed = {key: now for key, now in told.items() if now != self._told.get(key, False)}
+        if changed:
+            await self._database.query(
+                """
+                UPDATE mirrors SET told = given.told
+                FROM unnest(%s::text[], %s::boolean[]) AS given (key, told)
+                WHERE mirrors.key = given.key
+                """,
+                (list(changed), list(changed.values())),
+            )
+        self._told |= changed
+        records = _records(index)
+        new = {name: body for name, body in records.items() if self._records.get(name) != body}
+        if new:
+            await self._database.query(
+                """
+                INSERT INTO records (name, body) SELECT * FROM unnest(%s::text[], %s::bytea[])
+                ON CONFLICT (name) DO UPDATE SET body = excluded.body, saved_at = now()
+                """,
+                (list(new), list(new.values())),
+            )
+        if gone := self._records.keys() - records.keys():
+            await self._database.query("DELETE FROM records WHERE name = ANY(%s)", (list(gone),))
+        self._records = records
+
+    async def keys(self) -> list[str]:
+        """The keys of all documents, in order.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        if not await self.exists():
+            return []
+        rows = await self._database.query('SELECT key FROM documents ORDER BY key COLLATE "C"')
+        return [key for (key,) in rows]
+
+    async def load(self, key: str) -> Ledger | None:
+        """Read a document.
+
+        A corrupt one counts as missing: a warning is logged, and where this process has a claim of
+        the mirror, the document is set aside.
+
+        Raises:
+            LedgerTooNew: A later version of this program wrote it; it is left alone.
+            LedgerError: The database cannot be used, or ``key`` is not the name of a repository.
+        """
+        key = document_key(key)
+        if not await self.exists():
+            return None
+        rows = await self._database.query("SELECT body FROM documents WHERE key = %s", (key,))
+        try:
+            return Ledger.decode(rows[0][0]) if rows else None
+        except LedgerCorrupt as error:
+            if key in self._claimed:
+                await self.set_aside(key, str(error))
+            else:
+                log.warning("ledger.unreadable", document=key, reason=str(error))
+            return None
+
+    async def save(self, key: str, ledger: Ledger) -> None:
+        """Save a document.
+
+        Raises:
+            ClaimLost: This process has no claim of the mirror any more.
+            LedgerError: The database cannot be used, or ``key`` is not the name of a repository.
+        """
+        key = document_key(key)
+        # The lock makes a new claim of the mirror wait until this statement has ended.
+        rows = await self._database.query(
+            """
+            WITH other AS (SELECT 1 FROM mirrors WHERE key = %(key)s AND number <> %(number)s),
+            mine AS (
+                SELECT 1 FROM mirrors WHERE key = %(key)s AND number = %(number)s FOR SHARE
+            )
+            INSERT INTO documents (key, body, number)
+            SELECT %(key)s, %(body)s, %(number)s
+            WHERE CASE WHEN %(number)s = 0 THEN NOT EXISTS (SELECT FROM other)
+                       ELSE EXISTS (SELECT FROM mine) END
+            ON CONFLICT (key) DO UPDATE
+            SET body = excluded.body, number = excluded.number, saved_at = now()
+            WHERE documents.number <= excluded.number
+            RETURNING 1
+            """,
+            {"key": key, "body": ledger.encode(), "number": self._claimed.get(key, 0)},
+        )
+        if not rows:
+            raise _lost(key)
+
+    async def set_aside(self, key: str, reason: str) -> None:
+        """Move a document to ``documents_set_aside``; does nothing if there is none.
+
+        Raises:
+            LedgerError: The database cannot be used, or ``key`` is not the name of a repository.
+        """
+        key = document_key(key)
+        rows = await self._database.query(
+            """
+            WITH gone AS (
+                DELETE FROM documents WHERE key = %s AND number <= %s RETURNING key, body
+            )
+            INSERT INTO documents_set_aside (key, body, reason)
+            SELECT key, body, %s FROM gone RETURNING id
+            """,
+            (key, self._claimed.get(key, 0), reason),
+        )
+        if rows:
+            log.warning("ledger.set_aside", document=key, reason=reason)
+
+
+def _lost(key: str) -> ClaimLost:
+    return ClaimLost(f"another process may work on {key} now")
+
+
+def _read_entry(key: str, body: bytes) -> IndexEntry | None:
+    try:
+        return decode_entry(body)
+    except LedgerCorrupt as error:
+        log.warning("ledger.unreadable", entry=key, reason=str(error))
+        return None
+
+
+class _Finished(Struct):
+    at: float
+
+
+def _records(index: Index) -> dict[str, bytes]:
+    """The rows of what the index holds besides its mirrors.
+
+    A pass has a row of its own, so that several processes add theirs.
+    """
+    rows = {f"listing:{name}": encode(entry) for name, entry in index.listings.items()}
+    rows |= {f"host:{name}": encode(record) for name, record in index.hosts.items()}
+    for record in index.passes:
+        body = encode(record)
+        rows[f"pass:{record.started_at:017.6f}:{_digest(body)}"] = body
+    for told in index.told:
+        body = encode(told)
+        rows[f"told:{_digest(body)}"] = body
+    if index.finished_at:
+        rows["finished"] = encode(_Finished(index.finished_at))
+    return rows
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def _add_record(index: Index, name: str, body: bytes) -> bool:
+    """Add a row of :func:`_records` to the index; whether it is one.
+
+    Raises:
+        LedgerCorrupt: It cannot be read.
+    """
+    kind, _, about = name.partition(":")
+    match kind:
+        case "listing":
+            index.listings[about] = decode_record(body, ListingEntry)
+        case "host":
+            index.hosts[about] = decode_record(body, HostRecord)
+        case "pass":
+            index.passes = (*index.passes, decode_record(body, PassRecord))
+        case "told":
+            index.told = (*index.told, decode_record(body, Told))
+        case "finished":
+            index.finished_at = decode_record(body, _Finished).at
+        case _:
+            return False
+    return True
