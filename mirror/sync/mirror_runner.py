@@ -10,7 +10,7 @@ import structlog
 from mirror.core.failure import Failure
 from mirror.core.ledger.backoff import after_pass, with_next_attempts
 from mirror.core.ledger.document import IndexEntry
-from mirror.core.reporting.history import with_events, with_result
+from mirror.core.reporting.history import new_events, with_events, with_result
 from mirror.core.reporting.report import Observers, RepositoryReport
 from mirror.core.reporting.request_tally import tallied
 from mirror.errors import HostStopped, MirrorError
@@ -98,12 +98,8 @@ class MirrorRunner:
         source = self.sources[mirror.source_name]
         if source.warnings:
             report = replace(report, warnings=(*source.warnings, *report.warnings))
-        now = self._trouble(mirror)
-        self._log_change(report, before, now)
         if entry := context.index.mirrors.get(mirror.key):
-            entry.history = with_result(entry.history, report)
-            at = context.clock.now().timestamp()
-            entry.events = with_events(entry.events, report, at=at, before=before, now=now)
+            self._record_history(entry, report, before, self._trouble(mirror))
         context.observer.mirror_finished(report)
         return report
 
@@ -164,13 +160,19 @@ class MirrorRunner:
         blank = IndexEntry(mirror.name, str(mirror.target))
         return self.context.index.mirrors.setdefault(mirror.key, blank)
 
-    def _log_change(self, report: RepositoryReport, before: str, now: str) -> None:
-        """Log the first failure and the recovery; repeats are in the status, not in the log."""
-        if report.stopped:
-            return  # logged once, for the host
-        if now and not before:
+    def _record_history(
+        self, entry: IndexEntry, report: RepositoryReport, before: str, now: str
+    ) -> None:
+        """Record what happened; log the first failure and the recovery, and no repeats of either."""
+        at = self.context.clock.now().timestamp()
+        entry.history = with_result(entry.history, report)
+        new = new_events(entry.events, report, at=at, before=before, now=now)
+        if not new:
+            return
+        entry.events = with_events(entry.events, new)
+        if new[-1].kind == "failed":
             log.warning("mirror.failed", source=report.source, error=now)
-        elif before and not now:
+        elif new[-1].kind == "recovered":
             log.info("mirror.recovered", source=report.source, was=before)
 
 

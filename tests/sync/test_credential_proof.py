@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.app import hold_ledger, open_app
 from mirror.config import load_config, resolve_secrets
@@ -78,6 +79,24 @@ async def test_a_dead_credential_is_one_failure_of_all_mirrors(
         assert report.status == "unchanged"
         assert world.target.count() == 1
         assert all(entry.failure is None for entry in (await entries(world)).values())
+
+
+async def test_the_log_tells_a_failure_and_its_recovery_once(tmp_path: Path) -> None:
+    """A dead credential is logged for its host: no mirror of it fails or recovers by itself."""
+    async with World(tmp_path, MIRRORS) as world:
+        await mirrored(world)
+
+        async def told() -> list[str]:
+            with capture_logs() as events:
+                await world.sync()
+            names = [event["event"] for event in events]
+            return [name for name in names if name in {"mirror.failed", "mirror.recovered"}]
+
+        world.target.revoke_token(TARGET_TOKEN)
+        assert len(await told()) <= 1  # of the mirror that met the refusal
+        world.target.add_token(TARGET_TOKEN, login="mirror-bot", admin=True)
+        assert len(await told()) <= 1
+        assert await told() == []
 
 
 async def test_no_more_is_asked_where_the_target_was_asked_anyway(tmp_path: Path) -> None:

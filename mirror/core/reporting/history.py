@@ -60,10 +60,12 @@ def results(history: str) -> list[Result]:
     return [_LETTERS[letter] for letter in history[-SESSIONS_KEPT:] if letter in _LETTERS]
 
 
-def with_events(
+def new_events(
     events: Sequence[Event], report: RepositoryReport, *, at: float, before: str, now: str
-) -> tuple[Event, ...]:
-    """Add what people want to know of a session: one event of each kind.
+) -> list[Event]:
+    """What people want to know of a session: one event of each kind.
+
+    A failure or a recovery is the last of them.
 
     Args:
         events: Those of former sessions, the newest at the end.
@@ -84,7 +86,12 @@ def with_events(
         new.append(Event(at, "failed", text=truncate(now, _MOST_TEXT)))
     elif before and not now and _was_told(events):
         new.append(Event(at, "recovered"))
-    return (*events, *new)[-EVENTS_KEPT:] if new else tuple(events)
+    return new
+
+
+def with_events(events: Sequence[Event], new: Sequence[Event]) -> tuple[Event, ...]:
+    """Add the events of a session to those of former ones, the newest at the end."""
+    return (*events, *new)[-EVENTS_KEPT:]
 
 
 def _was_told(events: Sequence[Event]) -> bool:

@@ -10,6 +10,7 @@ from mirror.core.ledger.index import Event, Index, IndexEntry
 from mirror.core.reporting.history import (
     EVENTS_KEPT,
     SESSIONS_KEPT,
+    new_events,
     results,
     with_events,
     with_result,
@@ -61,12 +62,12 @@ def test_one_event_of_each_kind_a_session() -> None:
         ActionReport("publish-release", "failed", "v0"),
         ActionReport("replace-asset", "done", "v1", "b.zip"),
     )
-    found = with_events((), report, at=5.0, before="", now="v0: refused")
-    assert found == (
+    found = new_events((), report, at=5.0, before="", now="v0: refused")
+    assert found == [
         Event(5.0, "published", 2, "v2"),
         Event(5.0, "replaced", 1, "v1", "b.zip"),
         Event(5.0, "failed", text="v0: refused"),
-    )
+    ]
 
 
 def test_only_the_first_failure_and_the_recovery_are_events() -> None:
@@ -75,22 +76,23 @@ def test_only_the_first_failure_and_the_recovery_are_events() -> None:
     troubles = ["", "down", "down", "other", "", ""]
     for at, (before, now) in enumerate(itertools.pairwise(troubles), 1):
         status: Status = "failed" if now else "unchanged"
-        events = with_events(events, a_report(status), at=at, before=before, now=now)
+        new = new_events(events, a_report(status), at=at, before=before, now=now)
+        events = with_events(events, new)
     assert [(event.at, event.kind) for event in events] == [(1, "failed"), (4, "recovered")]
     stopped = a_report("failed", stopped="401")
-    assert with_events((), stopped, at=9, before="", now="401") == ()
-    assert with_events((), a_report(), at=9, before="401", now="") == ()
+    assert new_events((), stopped, at=9, before="", now="401") == []
+    assert new_events((), a_report(), at=9, before="401", now="") == []
     for at in range(50):
         before, now = ("", "down") if at % 2 else ("down", "")
-        events = with_events(events, a_report(), at=at, before=before, now=now)
+        new = new_events(events, a_report(), at=at, before=before, now=now)
+        events = with_events(events, new)
     assert len(events) == EVENTS_KEPT
 
 
 def test_the_index_keeps_it() -> None:
     """A restart loses nothing; an index of an earlier version has none; long texts are cut."""
-    events = with_events(
-        (Event(1.5, "published", 2, "v2"),), a_report("failed"), at=2.5, before="", now="x" * 10**5
-    )
+    new = new_events((), a_report("failed"), at=2.5, before="", now="x" * 10**5)
+    events = with_events((Event(1.5, "published", 2, "v2"),), new)
     entry = IndexEntry("github:o/r", "m/r", history="ucf", events=events)
     content = Index({"m/r": entry}).encode()
     assert Index.decode(content).mirrors["m/r"] == entry
