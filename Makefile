@@ -29,7 +29,7 @@ SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
 # threads would spin.
 FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
 
-.PHONY: help demo docs soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean dist
+.PHONY: help demo docs soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean dist dist-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -105,6 +105,9 @@ format: $(VENV)/.developing  ## Format the code (ruff)
 
 dist: $(VENV)/.developing  ## Build the packages in PACKAGES (wheel kit deb image) into dist/ (needs dpkg-deb, buildah)
 	$(BIN)/python packaging/build.py $(PACKAGES)
+
+dist-test: $(VENV)/.developing  ## Build every package twice; install and run each on something fresh (needs root)
+	$(BIN)/python packaging/dist_test.py
 
 docs: $(VENV)/.developing  ## Build the documentation as a site into build/site; checks its links
 	$(BIN)/python packaging/docs_site.py
