@@ -176,12 +176,12 @@ def _environment(target: Path, python: str) -> None:
     packages = target / "lib" / f"python{python}" / "site-packages"
     pip("install", "--no-compile", "--no-index", "--find-links", WHEELS,
         "--python-version", python, "--target", packages)  # fmt: skip
+    # By name: of a wheel's path, pip would record the directory of the build.
     run(sys.executable, "-m", "pip", "-qq", "--disable-pip-version-check", "install",
         "--no-compile", "--no-index", "--no-deps", "--only-binary=:all:",
-        "--python-version", python, "--target", packages, own_wheel())  # fmt: skip
+        "--find-links", DIST, "--python-version", python, "--target", packages,
+        f"release-mirror=={__version__}")  # fmt: skip
     shutil.rmtree(packages / "bin")
-    for found in packages.glob("*.dist-info/direct_url.json"):
-        found.unlink()  # names the directory of the build
     programs = target / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to(f"/usr/bin/python{python}")
