@@ -26,7 +26,7 @@ from mirror.github.allowance import Allowance
 from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
-from mirror.open_ledger import open_ledger
+from mirror.open_ledger import OpenLedger, open_ledger
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mirror.config import Config, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
+    from mirror.core.claims import Claims
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
@@ -156,6 +157,7 @@ class App:
         self,
         config: Config,
         ledgers: LedgerStore,
+        claims: Claims | None,
         sources: Mapping[str, Endpoint],
         target: TargetEndpoint,
         clock: Clock,
@@ -166,6 +168,7 @@ class App:
     ) -> None:
         self._config = config
         self._ledgers = ledgers
+        self._claims = claims
         self._sources = sources
         self._target = target
         self._clock = clock
@@ -192,10 +195,8 @@ class App:
             LedgerLocked: Another run held the lock to the end.
         """
         check_patterns(self.rules, patterns)
-        _refuse_database(self._config, "sync")
-        async with self._ledgers.lock(wait):
-            await self.shared.spool.sweep()
-            return await self._run("sync", sync_mirror, patterns, full=full)
+        async with self._writing(wait) as claims:
+            return await self._run("sync", sync_mirror, patterns, full=full, claims=claims)
 
     async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
         """Tell what :meth:`sync` would do; nothing is locked and nothing is written."""
@@ -226,10 +227,9 @@ class App:
         if not repair:
             return await self._run("verify", verify_mirror, patterns, full=full)
         _refuse_database(self._config, "sync")
-        async with self._ledgers.lock(wait):
-            await self.shared.spool.sweep()
+        async with self._writing(wait) as claims:
             work = partial(verify_mirror, repair=True)
-            return await self._run("verify", work, patterns, full=full)
+            return await self._run("verify", work, patterns, full=full, claims=claims)
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
@@ -283,13 +283,33 @@ class App:
         """What the pass that runs, or ran last, has done so far."""
         return self._batch.report() if self._batch else None
 
+    @asynccontextmanager
+    async def _writing(self, wait: float) -> AsyncIterator[Claims | None]:
+        """Prepare a pass that writes: others are kept out, or each mirror is claimed."""
+        renewed = self._claims.renewed if self._claims else nullcontext
+        async with self._ledgers.lock(wait), renewed():
+            await self.shared.spool.sweep()
+            yield self._claims
+
     async def _run(
-        self, command: str, work: Work, patterns: Sequence[str], *, full: bool
+        self,
+        command: str,
+        work: Work,
+        patterns: Sequence[str],
+        *,
+        full: bool,
+        claims: Claims | None = None,
     ) -> Report:
         runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
         self._batch = Batch(
-            command, self.rules, patterns, runner, at_once=at_once, paced=self._paced
+            command,
+            self.rules,
+            patterns,
+            runner,
+            at_once=at_once,
+            claims=claims,
+            paced=self._paced,
         )
         return await self._batch.run()
 
@@ -344,8 +364,11 @@ async def open_app(
     retry = RetryPolicy(attempts=config.sync.attempts)
     shared = Shared.of(config, secrets, clock, before)
     async with AsyncExitStack() as stack:
-        if ledgers is None:
-            ledgers = await stack.enter_async_context(open_ledger(config, secrets, clock))
+        opened = (
+            OpenLedger(ledgers)
+            if ledgers
+            else await stack.enter_async_context(open_ledger(config, secrets, clock))
+        )
         sides: dict[str, Endpoint] = {}
         others: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {}
         home, paced = asyncio.get_running_loop(), asyncio.Event()
@@ -379,7 +402,8 @@ async def open_app(
         workers = await stack.enter_async_context(Workers(partial(_opened, others)))
         yield App(
             config,
-            ledgers,
+            opened.store,
+            opened.claims,
             sides,
             target,
             clock,

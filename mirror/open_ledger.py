@@ -6,9 +6,12 @@ files.
 
 from __future__ import annotations
 
+import os
+import platform
+import uuid
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.errors import ConfigError, Problem
 from mirror.storage.json_ledger import FileLedgerStore
@@ -18,16 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from mirror.config import Config, Secrets
+    from mirror.core.claims import Claims
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import LedgerStore
 
 INSTALL = "pip install 'release-mirror[postgres]'"
 
 
+class OpenLedger(NamedTuple):
+    """A ledger, and who may work on its mirrors.
+
+    Attributes:
+        claims: ``None`` for files, whose lock keeps other processes out.
+    """
+
+    store: LedgerStore
+    claims: Claims | None = None
+
+
 @asynccontextmanager
 async def open_ledger(
     config: Config, secrets: Secrets, clock: Clock | None = None
-) -> AsyncIterator[LedgerStore]:
+) -> AsyncIterator[OpenLedger]:
     """Open the configured ledger; nothing is read and nothing is connected yet.
 
     Args:
@@ -40,7 +55,7 @@ async def open_ledger(
     """
     clock, ref = clock or SystemClock(), config.ledger.url
     if ref is None:
-        yield FileLedgerStore(config.ledger.directory, clock)
+        yield OpenLedger(FileLedgerStore(config.ledger.directory, clock))
         return
     try:
         check_url(secrets[ref])
@@ -66,15 +81,19 @@ def check_url(url: str) -> None:
 
 
 @asynccontextmanager
-async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIterator[LedgerStore]:
+async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIterator[OpenLedger]:
     """Open a ledger in a database; it is connected when it is used first.
 
     Args:
         url: Reads its URL for each new connection.
         clock: For waits between attempts.
     """
+    from mirror.cluster.claims import DatabaseClaims  # noqa: PLC0415
     from mirror.database.connection import Database  # noqa: PLC0415
     from mirror.storage.postgres_ledger import PostgresLedgerStore  # noqa: PLC0415
 
     async with Database(url, clock) as database:
-        yield PostgresLedgerStore(database, {})
+        claimed: dict[str, int] = {}
+        owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4()}"
+        claims = DatabaseClaims(database, clock, owner, claimed)
+        yield OpenLedger(PostgresLedgerStore(database, claimed), claims)

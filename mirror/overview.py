@@ -46,7 +46,7 @@ async def read_overview(
     """
     rules = rules_of(config)
     check_patterns(rules, patterns)
-    async with open_ledger(config, secrets, clock) as ledgers:
+    async with open_ledger(config, secrets, clock) as (ledgers, _):
         if not await ledgers.exists():
             raise LedgerError(_none(config))
         index = await ledgers.load_index()
@@ -84,7 +84,7 @@ async def read_ledgers(
     """
     found: dict[str, list[Ledger | None]] = {}
     statuses = (await read_overview(config, secrets)).statuses
-    async with open_ledger(config, secrets) as ledgers:
+    async with open_ledger(config, secrets) as (ledgers, _):
         for status in statuses:
             if status.source.partition(":")[0] in sources:
                 ledger = await ledgers.load(status.target)

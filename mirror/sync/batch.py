@@ -13,10 +13,12 @@ from mirror.core.reporting.report import Report
 from mirror.core.text.timestamps import iso
 from mirror.sync.discovery import discover
 from mirror.sync.mirror_runner import interrupted
+from mirror.sync.shared_work import BUSY_EVERY, SharedWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mirror.core.claims import Claims
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.reporting.report import RepositoryReport
     from mirror.sync.mirror_runner import MirrorRunner
@@ -36,6 +38,8 @@ class Batch:
         patterns: Those of the command line; none selects all.
         runner: Runs each mirror.
         at_once: Mirrors at the same time.
+        claims: Who may work on a mirror, where several processes share the work; ``None`` if the
+            ledger's lock keeps others out, or nothing is written.
         paced: Set when requests begin to wait for a limit for longer than :data:`SAVE_INDEX_EVERY`.
     """
 
@@ -47,6 +51,7 @@ class Batch:
         runner: MirrorRunner,
         *,
         at_once: int,
+        claims: Claims | None = None,
         paced: asyncio.Event | None = None,
     ) -> None:
         self._command = command
@@ -64,6 +69,11 @@ class Batch:
         self._reports: dict[str, RepositoryReport] = {}
         self._begun: list[Mirror] = []
         self._queue: deque[Mirror] = deque()
+        self._elsewhere: deque[Mirror] = deque()
+        counts = command == "sync"
+        self._shared = claims and SharedWork(
+            claims, runner, accepts=counts and not self._context.full, counts=counts
+        )
 
     async def run(self) -> Report:
         """Run every selected mirror once.
@@ -77,6 +87,8 @@ class Batch:
         self._runner.begin_pass(self._began)
         context = self._context
         context.interrupted.clear()
+        if self._shared:
+            await self._shared.begin()
         found = await discover(
             self._rules, self._patterns, self._runner.sources, context.index, full=context.full
         )
@@ -102,7 +114,7 @@ class Batch:
                 self._reports.get(mirror.key)
                 or self._context.interrupted.get(mirror.key)
                 or interrupted(mirror)
-                for mirror in (*self._begun, *self._queue)
+                for mirror in (*self._begun, *self._queue, *self._elsewhere)
             ),
         )
         return Report(
@@ -116,10 +128,21 @@ class Batch:
 
     async def _worker(self) -> None:
         clock = self._context.clock
-        while self._queue and not self._context.stop.requested:
+        while (self._queue or self._elsewhere) and not self._context.stop.requested:
+            if not self._queue:
+                await clock.sleep(BUSY_EVERY)
+                self._queue.extend(self._elsewhere)
+                self._elsewhere.clear()
+                continue
             mirror = self._queue.popleft()
             self._begun.append(mirror)
-            self._reports[mirror.key] = await self._runner.run(mirror, since=self._began)
+            run = self._shared.run if self._shared else self._runner.run
+            report = await run(mirror, since=self._began)
+            if report is None:  # another process has it
+                self._begun.remove(mirror)
+                self._elsewhere.append(mirror)
+                continue
+            self._reports[mirror.key] = report
             if clock.monotonic() - self._saved_at >= SAVE_INDEX_EVERY:
                 await self._save_index()
 

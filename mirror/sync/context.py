@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mirror.core.claims import Claim
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
     from mirror.core.host import ReleaseReader, ReleaseWriter
@@ -86,6 +87,7 @@ class SessionContext:
         since: When the pass began, monotonic.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
         git: Pushes tags; ``None`` if git is not available.
+        claim: The right to work on the mirror, where several processes share the work.
         interrupted: What sessions that were cancelled or crashed had done, by the mirror's key.
     """
 
@@ -106,7 +108,17 @@ class SessionContext:
     since: float = 0.0
     explicit: bool = False
     git: TagPusher | None = None
+    claim: Claim | None = None
     interrupted: dict[str, RepositoryReport] = field(default_factory=dict)
+
+    def check_claim(self) -> None:
+        """Before something is changed at the target, see that the mirror is still this process's.
+
+        Raises:
+            ClaimLost: Another process may work on it now, or soon.
+        """
+        if self.claim:
+            self.claim.check()
 
 
 @dataclass(frozen=True, slots=True)

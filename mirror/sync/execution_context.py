@@ -15,7 +15,7 @@ from mirror.core.execution.settlement import (
     release_changed,
 )
 from mirror.core.failure import Failure
-from mirror.errors import ConnectionLost, HostStopped, MirrorError, NotFound, NotTried
+from mirror.errors import ClaimLost, ConnectionLost, HostStopped, MirrorError, NotFound, NotTried
 from mirror.sync.permission_gate import refuse_if_there
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class ExecutionContext:
 
         Raises:
             NotTried: The target refused another write of this mirror.
+            ClaimLost: Another process may work on this mirror now.
         """
 
         def unknown() -> None:
@@ -112,9 +113,10 @@ class ExecutionContext:
                 self.note_step(Outcome(action, "failed", source, failure=failure))
 
         finished = partial(self.guard.finish, write, worthwhile=worthwhile, unknown=unknown)
-        if not gated:
-            return await finished()
         try:
+            self.session.check_claim()
+            if not gated:
+                return await finished()
             async with self.gate.write():
                 try:
                     return await finished()
@@ -130,7 +132,9 @@ class ExecutionContext:
         Raises:
             Waiting: It is not what the plan saw. Or it exists although the target responds 404,
                 which for a write can also mean that the token lacks a permission.
+            ClaimLost: Another process may work on this mirror now.
         """
+        self.session.check_claim()
         try:
             if isinstance(action, DeleteRelease):
                 await self._delete_release(action.target)
@@ -176,8 +180,9 @@ class ExecutionContext:
 
         Raises:
             HostStopped: The error itself, if it is one: it is reported once, for the host.
+            ClaimLost: The error itself: whoever has the mirror now goes on.
         """
-        if isinstance(error, HostStopped):
+        if isinstance(error, (HostStopped, ClaimLost)):
             raise error
         if isinstance(error, NotTried):
             for action in todo:

@@ -19,6 +19,7 @@ from mirror.sync.context import circumstances
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from mirror.core.claims import Claim
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import Observer
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
@@ -70,6 +71,7 @@ class MirrorRunner:
         full: bool = False,
         explicit: bool = False,
         observers: Sequence[Observer] = (),
+        claim: Claim | None = None,
     ) -> RepositoryReport:
         """Run one mirror; a failure of any kind is part of the report, only cancellation is raised.
 
@@ -79,15 +81,17 @@ class MirrorRunner:
             full: Trust no stored ETag and no quarantine, whatever the context says.
             explicit: Somebody asked for this mirror: what failed is tried again at once.
             observers: Watch this run, besides the context's observer.
+            claim: The right to work on the mirror, where several processes share the work.
         """
         context = self.context
-        if full or explicit or observers or since != context.since:
+        if full or explicit or observers or claim or since != context.since:
             context = replace(
                 context,
                 since=since,
                 full=full or context.full,
                 explicit=explicit or context.explicit,
                 observer=Observers(context.observer, *observers),
+                claim=claim,
             )
         before = self._trouble(mirror)
         context.observer.mirror_started(mirror.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 # The types of fields are imported at run time: the daemon sends reports to its clients, and msgspec
 # reads them by these types.
 from collections.abc import Mapping  # noqa: TC003
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -17,7 +17,7 @@ from mirror.core.text.timestamps import iso
 from mirror.errors import truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SCHEMA = 1
 
@@ -154,6 +154,22 @@ class RepositoryReport:
         if self.verified:
             document["differences"] = [item.to_json() for item in self.differences]
         return document
+
+
+def with_earlier(report: RepositoryReport, earlier: Sequence[RepositoryReport]) -> RepositoryReport:
+    """A report that also tells what earlier runs of the same pass did to the mirror.
+
+    Args:
+        report: Of the last run: what failed before it is over, or in it.
+        earlier: The reports of earlier runs, the oldest first.
+    """
+    done = tuple(
+        action for before in earlier for action in before.actions if action.status == "done"
+    )
+    if not done:
+        return report
+    status: Status = "ok" if report.status == "unchanged" else report.status
+    return replace(report, status=status, actions=(*done, *report.actions))
 
 
 @dataclass(frozen=True, slots=True)

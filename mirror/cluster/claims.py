@@ -1,0 +1,346 @@
+"""Claims of mirrors in the shared database: one row a mirror, and a number that grows with each claim.
+
+The number is the guarantee: every save of a mirror's state checks it. The time is a courtesy: it has
+a process that cannot renew its claims stop before another takes them over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from mirror.core.claims import Claim, Claims, FinishedElsewhere
+from mirror.core.ledger.index import decode_entry, encode_entry
+from mirror.core.reporting.report import RepositoryReport
+from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, MutableMapping
+    from datetime import datetime
+
+    from mirror.core.clock import Clock
+    from mirror.core.ledger.index import IndexEntry
+    from mirror.database.connection import Database
+
+log = structlog.get_logger(__name__)
+
+LEASE = 45.0
+"""Seconds for which a claim is valid unless it is renewed: the time until a dead process's mirrors
+are taken over."""
+
+RENEW_EVERY = 10.0
+"""Seconds between two renewals: three may fail."""
+
+MARGIN = 10.0
+"""Seconds before its end at which a claim counts as lost: whatever was sent is answered by then, or
+its connection is closed."""
+
+CHECK_EVERY = 1.0
+"""Seconds between two looks at the time that is left."""
+
+HAND_BACK = 5.0
+"""Seconds to wait for an unavailable database when a claim is given back."""
+
+PAUSE = float("inf")
+"""Seconds to wait for an unavailable database when a mirror is claimed: the work pauses."""
+
+
+class DatabaseClaim(Claim):
+    """A claim of one mirror.
+
+    Attributes:
+        number: Greater than that of every earlier claim of the mirror.
+        until: When it ends unless it is renewed, by this machine's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        number: int,
+        until: float,
+        entry: IndexEntry | None,
+        *,
+        overlapped: bool,
+        clock: Clock,
+    ) -> None:
+        self.key = key
+        self.number = number
+        self.until = until
+        self.entry = entry
+        self.overlapped = overlapped
+        self.lost = False
+        self._clock = clock
+        self._holder: asyncio.Task[object] | None = None
+
+    def check(self) -> None:
+        """Before something is changed at the target, see that enough time is left.
+
+        Raises:
+            ClaimLost: Another process may work on the mirror now, or soon.
+        """
+        if self.lost or self._clock.monotonic() >= self.until - MARGIN:
+            raise ClaimLost(f"the claim of {self.key} was not renewed in time")
+
+    def expire(self) -> None:
+        """Stop the work, if too little time is left."""
+        if not self.lost and self._clock.monotonic() >= self.until - MARGIN:
+            self.lose()
+
+    def lose(self) -> None:
+        """Stop the work: another process may have the mirror."""
+        self.lost = True
+        log.warning("claim.lost", target=self.key)
+        if self._holder:
+            self._holder.cancel()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Cancel the block as soon as the claim is lost.
+
+        Raises:
+            ClaimLost: It was lost; the block was cancelled.
+        """
+        self.check()
+        self._holder = task = asyncio.current_task()
+        assert task  # noqa: S101 - a coroutine runs in a task
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.lost and task.uncancel() == 0:
+                raise ClaimLost(f"the claim of {self.key} was lost") from None
+            raise
+        finally:
+            self._holder = None
+
+
+class DatabaseClaims(Claims):
+    """Claims in the shared database.
+
+    Args:
+        database: Connections to it.
+        clock: For waits, and for the time that is left.
+        owner: Names this process, as no other process is or was named.
+        claimed: Kept up to date: the number of each claim that this process has, by key.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, owner: str, claimed: MutableMapping[str, int]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._owner = owner
+        self._claimed = claimed
+        self._held: dict[str, DatabaseClaim] = {}
+
+    @asynccontextmanager
+    async def renewed(self) -> AsyncIterator[None]:
+        """Renew the claims of this process while the block runs."""
+        await self._database.query("DELETE FROM reports WHERE ended_at < now() - interval '1 day'")
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._renew()), group.create_task(self._expire())]
+                yield
+                for task in tasks:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            if len(errors.exceptions) == 1:
+                raise errors.exceptions[0] from None
+            raise
+
+    async def now(self) -> datetime:
+        """The database's time."""
+        rows = await self._database.query("SELECT clock_timestamp()")
+        when: datetime = rows[0][0]
+        return when
+
+    async def take(
+        self, key: str, since: datetime | None
+    ) -> DatabaseClaim | FinishedElsewhere | None:
+        """Claim a mirror; waits while the database is unavailable.
+
+        Args:
+            key: The mirror's.
+            since: A run of another process that began later counts; ``None``: none does.
+
+        Returns:
+            ``None`` while another process has the mirror.
+        """
+        sent_at = self._clock.monotonic()
+        # If the response was lost, this process has the claim already, and takes a new one.
+        rows = await self._database.query(
+            """
+            INSERT INTO mirrors AS m (key, number, owner, claimed_until, began_at)
+            VALUES (%(key)s, 1, %(owner)s, now() + %(lease)s * interval '1 s', now())
+            ON CONFLICT (key) DO UPDATE
+            SET number = m.number + 1, owner = excluded.owner, began_at = excluded.began_at,
+                claimed_until = excluded.claimed_until
+            WHERE (m.owner IS NULL OR m.claimed_until < now() OR m.owner = %(owner)s)
+            AND (%(since)s::timestamptz IS NULL OR m.owner IS NOT NULL
+                 OR (m.began_at > %(since)s AND m.ended_at >= m.began_at) IS NOT TRUE)
+            RETURNING number, entry, told, ended_at > %(since)s::timestamptz
+            """,
+            {"key": key, "owner": self._owner, "lease": LEASE, "since": since},
+            patience=PAUSE,
+        )
+        if rows:
+            number, body, told, overlapped = rows[0]
+            claim = DatabaseClaim(
+                key,
+                number,
+                sent_at + LEASE,
+                _entry(key, body, told=told),
+                overlapped=bool(overlapped),
+                clock=self._clock,
+            )
+            self._claimed[key], self._held[key] = number, claim
+            return claim
+        if since is None:
+            return None
+        return await self._finished(key, since)
+
+    async def release(
+        self,
+        claim: Claim,
+        entry: IndexEntry | None,
+        report: RepositoryReport | None,
+        *,
+        finished: bool,
+    ) -> bool:
+        """Save the entry and the report, and give the claim back.
+
+        Args:
+            claim: Which.
+            entry: The mirror's entry of the index; ``None`` to keep what is stored.
+            report: For those who wait for the run; ``None`` if nothing changed.
+            finished: The run was not cut short, so that it counts for others.
+
+        Returns:
+            ``False`` if the claim had been lost: nothing was saved.
+        """
+        assert isinstance(claim, DatabaseClaim)  # noqa: S101 - as taken here
+        try:
+            rows = await self._database.query(
+                """
+                WITH ended AS (
+                    UPDATE mirrors SET entry = coalesce(%(entry)s, entry), owner = NULL,
+                        claimed_until = NULL,
+                        ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END
+                    WHERE key = %(key)s AND number = %(number)s
+                    RETURNING key, number, began_at
+                ), told AS (
+                    INSERT INTO reports (key, number, body, began_at)
+                    SELECT key, number, %(report)s, began_at FROM ended
+                    WHERE %(report)s::bytea IS NOT NULL
+                    ON CONFLICT DO NOTHING
+                )
+                SELECT 1 FROM ended
+                """,
+                {
+                    "key": claim.key,
+                    "number": claim.number,
+                    "entry": encode_entry(entry) if entry else None,
+                    "report": msgspec.json.encode(report) if report else None,
+                    "finished": finished,
+                },
+                patience=HAND_BACK,
+            )
+        except DatabaseUnavailable:
+            return False  # the claim ends by itself
+        finally:
+            self._held.pop(claim.key, None)
+            self._claimed.pop(claim.key, None)
+        return bool(rows)
+
+    async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
+        """What runs of a mirror that ended since then did, the oldest first."""
+        rows = await self._database.query(
+            "SELECT body FROM reports WHERE key = %s AND ended_at > %s ORDER BY number",
+            (key, since),
+        )
+        found = (_report(body) for (body,) in rows)
+        return [report for report in found if report]
+
+    async def _finished(self, key: str, since: datetime) -> FinishedElsewhere | None:
+        rows = await self._database.query(
+            """
+            SELECT entry, told, body FROM mirrors LEFT JOIN reports USING (key, number)
+            WHERE key = %s AND owner IS NULL AND mirrors.began_at > %s
+            AND mirrors.ended_at >= mirrors.began_at
+            """,
+            (key, since),
+            patience=PAUSE,
+        )
+        if not rows:
+            return None
+        body, told, report = rows[0]
+        return FinishedElsewhere(_entry(key, body, told=told), _report(report))
+
+    async def renew(self) -> None:
+        """Renew every claim of this process once; those that others took over are lost."""
+        claims = [claim for claim in self._held.values() if not claim.lost]
+        if not claims:
+            return
+        sent_at = self._clock.monotonic()
+        try:
+            rows = await self._database.query(
+                """
+                UPDATE mirrors SET claimed_until = now() + %s * interval '1 s'
+                FROM unnest(%s::text[], %s::bigint[]) AS mine (key, number)
+                WHERE mirrors.key = mine.key AND mirrors.number = mine.number
+                AND mirrors.owner = %s
+                RETURNING mirrors.key
+                """,
+                (
+                    LEASE,
+                    [claim.key for claim in claims],
+                    [claim.number for claim in claims],
+                    self._owner,
+                ),
+                patience=0,
+            )
+        except DatabaseUnavailable:
+            return  # the next renewal may succeed; until then the claims' time passes
+        renewed = {key for (key,) in rows}
+        for claim in claims:
+            if claim.key in renewed:
+                claim.until = sent_at + LEASE
+            elif self._held.get(claim.key) is claim:  # else it was given back meanwhile
+                claim.lose()
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_EVERY)
+            await self.renew()
+
+    async def _expire(self) -> None:
+        while True:
+            await self._clock.sleep(CHECK_EVERY)
+            for claim in list(self._held.values()):
+                claim.expire()
+
+
+def _entry(key: str, body: bytes | None, *, told: bool) -> IndexEntry | None:
+    """A stored entry; ``None`` for none, and for one that cannot be read."""
+    if body is None:
+        return None
+    try:
+        entry = decode_entry(body)
+    except LedgerCorrupt as error:
+        log.warning("ledger.unreadable", entry=key, reason=str(error))
+        return None
+    entry.told = told
+    return entry
+
+
+def _report(body: bytes | None) -> RepositoryReport | None:
+    """A stored report; ``None`` for none, and for one of other code."""
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body, type=RepositoryReport)
+    except (msgspec.DecodeError, ValueError):
+        return None

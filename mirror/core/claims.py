@@ -1,0 +1,107 @@
+"""Who may work on a mirror, where several processes share the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from mirror.core.ledger.index import IndexEntry
+    from mirror.core.reporting.report import RepositoryReport
+
+
+class Claim(Protocol):
+    """The right to work on one mirror, for as long as it is renewed.
+
+    Attributes:
+        key: The mirror's.
+        entry: The mirror's entry of the index when the claim was taken; ``None`` for none.
+        lost: Another process may work on the mirror now.
+        overlapped: A run of another process ended between ``since`` and this claim.
+    """
+
+    key: str
+    entry: IndexEntry | None
+    lost: bool
+    overlapped: bool
+
+    def check(self) -> None:
+        """Before something is changed at the target, see that enough time is left.
+
+        Raises:
+            ClaimLost: Another process may work on the mirror now, or soon.
+        """
+        ...
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Cancel the block as soon as the claim is lost.
+
+        Raises:
+            ClaimLost: It was lost; the block was cancelled.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedElsewhere:
+    """A run of another process that counts as one's own.
+
+    Attributes:
+        entry: The mirror's entry of the index after it.
+        report: What it did; ``None`` if nothing had changed.
+    """
+
+    entry: IndexEntry | None
+    report: RepositoryReport | None
+
+
+class Claims(Protocol):
+    """Hands out claims: at most one at a time for each mirror, whatever happens to a process."""
+
+    def renewed(self) -> AbstractAsyncContextManager[None]:
+        """Renew the claims of this process while the block runs."""
+        ...
+
+    async def now(self) -> datetime:
+        """The time by the clock that all processes share."""
+        ...
+
+    async def take(self, key: str, since: datetime | None) -> Claim | FinishedElsewhere | None:
+        """Claim a mirror.
+
+        Args:
+            key: The mirror's.
+            since: A run of another process that began later counts; ``None``: none does.
+
+        Returns:
+            ``None`` while another process has the mirror.
+        """
+        ...
+
+    async def release(
+        self,
+        claim: Claim,
+        entry: IndexEntry | None,
+        report: RepositoryReport | None,
+        *,
+        finished: bool,
+    ) -> bool:
+        """Save the entry and the report, and give the claim back.
+
+        Args:
+            claim: Which.
+            entry: The mirror's entry of the index; ``None`` to keep what is stored.
+            report: For those who wait for the run; ``None`` if nothing changed.
+            finished: The run was not cut short, so that it counts for others.
+
+        Returns:
+            ``False`` if the claim had been lost: nothing was saved.
+        """
+        ...
+
+    async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
+        """What runs of a mirror that ended since then did, the oldest first."""
+        ...

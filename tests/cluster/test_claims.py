@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mirror.cluster.claims import LEASE, MARGIN, DatabaseClaim, DatabaseClaims
+from mirror.core.claims import FinishedElsewhere
+from mirror.core.ledger.index import IndexEntry
+from mirror.core.reporting.report import ActionReport, RepositoryReport
+from mirror.errors import ClaimLost
+from support.clock import VirtualClock
+from support.postgres import opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+KEY = "mirrors/tool"
+ENTRY = IndexEntry("github:octo/tool", KEY, releases=3)
+REPORT = RepositoryReport(
+    "github:octo/tool", KEY, "ok", (ActionReport("create-release", "done", "v1"),)
+)
+
+
+class Worker:
+    """One process's claims, with a clock of its own."""
+
+    def __init__(
+        self, claims: DatabaseClaims, clock: VirtualClock, claimed: dict[str, int]
+    ) -> None:
+        self.claims = claims
+        self.clock = clock
+        self.claimed = claimed
+
+    async def take(self) -> DatabaseClaim:
+        claim = await self.claims.take(KEY, None)
+        assert isinstance(claim, DatabaseClaim)
+        return claim
+
+
+@asynccontextmanager
+async def worker(url: str, name: str) -> AsyncIterator[Worker]:
+    clock, claimed = VirtualClock(), dict[str, int]()
+    async with opened(url, clock) as database:
+        yield Worker(DatabaseClaims(database, clock, name, claimed), clock, claimed)
+
+
+async def expire(url: str) -> None:
+    """Let all claims end by the database's clock."""
+    async with opened(url) as database:
+        await database.query("UPDATE mirrors SET claimed_until = now() - interval '1 s'")
+
+
+async def test_one_at_a_time(postgres_url: str) -> None:
+    """While one process has a mirror, nobody else gets it; afterwards with a greater number."""
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        claim = await a.take()
+        assert a.claimed == {KEY: claim.number}
+        assert await b.claims.take(KEY, None) is None
+        assert await a.claims.release(claim, ENTRY, REPORT, finished=True)
+        assert a.claimed == {}
+        later = await b.take()
+        assert later.number > claim.number
+        assert later.entry == ENTRY
+
+
+async def test_a_run_that_began_later_counts(postgres_url: str) -> None:
+    """What another process began after mine and finished is mine; what it began before is not."""
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        before = await b.claims.now()
+        claim = await a.take()
+        between = await b.claims.now()
+        await a.claims.release(claim, ENTRY, REPORT, finished=True)
+        found = await b.claims.take(KEY, before)
+        assert found == FinishedElsewhere(ENTRY, REPORT)
+        mine = await b.claims.take(KEY, between)
+        assert isinstance(mine, DatabaseClaim)
+        assert mine.overlapped
+        assert await b.claims.reports(KEY, between) == [REPORT]
+
+
+async def test_a_run_that_was_cut_short_counts_for_nobody(postgres_url: str) -> None:
+    """A claim that was handed back is free at once, and others run the mirror."""
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        before = await b.claims.now()
+        await a.claims.release(await a.take(), None, None, finished=False)
+        assert isinstance(await b.claims.take(KEY, before), DatabaseClaim)
+
+
+async def test_a_dead_claim_is_taken_over(postgres_url: str) -> None:
+    """A process that did not renew its claim loses it: it can neither save nor give it back."""
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        dead = await a.take()
+        await expire(postgres_url)
+        assert (await b.take()).number == dead.number + 1
+        assert not await a.claims.release(dead, ENTRY, REPORT, finished=True)
+
+
+async def test_a_lost_reply_costs_nothing(postgres_url: str) -> None:
+    """A claim is taken again by the process that has it already, with a greater number."""
+    async with worker(postgres_url, "a") as a:
+        first = await a.take()
+        assert (await a.take()).number == first.number + 1
+
+
+async def test_too_little_time_left(postgres_url: str) -> None:
+    """By its own clock a process stops before its claim ends, whatever the database says."""
+    async with worker(postgres_url, "a") as a:
+        claim = await a.take()
+        a.clock.advance(LEASE - MARGIN - 1)
+        claim.check()
+        a.clock.advance(1)
+        with pytest.raises(ClaimLost):
+            claim.check()
+
+
+async def test_losing_a_claim_stops_the_work(postgres_url: str) -> None:
+    """What runs under a claim is cancelled when the claim is lost; a cancellation of one's own stays one."""
+    async with worker(postgres_url, "a") as a:
+        claim = await a.take()
+
+        async def work(under: DatabaseClaim) -> None:
+            async with under.held():
+                await asyncio.Event().wait()
+
+        asyncio.get_running_loop().call_soon(claim.lose)
+        with pytest.raises(ClaimLost):
+            await work(claim)
+        other = await a.take()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work(other))
+            await asyncio.sleep(0)
+            task.cancel()
+        assert task.cancelled()
+
+
+async def test_renewal(postgres_url: str) -> None:
+    """A renewed claim has its whole time again; one that somebody took over is lost."""
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        claim = await a.take()
+        a.clock.advance(LEASE - MARGIN - 1)
+        await a.claims.renew()
+        a.clock.advance(LEASE - MARGIN - 1)
+        claim.check()
+        await expire(postgres_url)
+        await b.take()
+        await a.claims.renew()
+        assert claim.lost

@@ -1,0 +1,79 @@
+"""Two runs of sync that share the work through a database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from mirror.app import open_app
+from mirror.config import load_config, resolve_secrets
+from mirror.overview import read_overview
+from mirror.system_clock import SystemClock
+from support.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mirror.config import Config, Secrets
+    from mirror.core.reporting.report import Report
+
+MIRRORS = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
+NAMES = [f"tool-{number}" for number in range(6)]
+
+
+def settings(world: World, url: str) -> tuple[Config, Secrets]:
+    """The world's configuration, with its ledger in a database."""
+    text = world.config_file.read_text()
+    text = text.replace(f'directory = "{world.ledger}"', 'url = "env:LEDGER_URL"')
+    world.config_file.write_text(text)
+    environ = {**world.environ, "LEDGER_URL": url, "XDG_STATE_HOME": str(world.directory)}
+    config = load_config(world.config_file, environ)
+    return config, resolve_secrets(config, environ)
+
+
+def releases(world: World) -> None:
+    for name in NAMES:
+        world.source.add_repository(f"octo/{name}")
+        world.source.add_release(f"octo/{name}", "v1", assets={"a.txt": f"{name}\n"})
+
+
+async def run(config: Config, secrets: Secrets) -> Report:
+    async with open_app(config, secrets, clock=SystemClock()) as app:
+        return await app.sync()
+
+
+async def test_two_at_once(tmp_path: Path, postgres_url: str) -> None:
+    """Everything arrives once, neither waits for ever, and both reports tell every action."""
+    async with World(tmp_path, MIRRORS) as world:
+        releases(world)
+        config, secrets = settings(world, postgres_url)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(config, secrets)) for _ in range(2)]
+        for report in (task.result() for task in tasks):
+            assert not report.failed
+            assert report.to_json()["totals"]["assets_uploaded"] == len(NAMES)
+        for name in NAMES:
+            (release,) = world.target.releases(f"mirrors/{name}")
+            assert [asset.name for asset in release.assets] == ["a.txt"]
+        again = await run(config, secrets)
+        assert {repo.status for repo in again.repositories} == {"unchanged"}
+        statuses = (await read_overview(config, secrets)).statuses
+        assert [status.state for status in statuses] == ["ok"] * len(NAMES)
+
+
+async def test_a_dead_claim_is_waited_for(tmp_path: Path, postgres_url: str) -> None:
+    """A mirror that a dead process had is run once its claim has ended; the others at once."""
+    async with World(tmp_path, MIRRORS) as world:
+        releases(world)
+        config, secrets = settings(world, postgres_url)
+        await run(config, secrets)
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(
+                "UPDATE mirrors SET owner = 'dead', number = number + 1, began_at = now(),"
+                " claimed_until = now() + interval '1 s' WHERE key = 'mirrors/tool-3'"
+            )
+        report = await run(config, secrets)
+        assert len(report.repositories) == len(NAMES)
+        assert {repo.status for repo in report.repositories} == {"unchanged"}
