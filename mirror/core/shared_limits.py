@@ -310,8 +310,10 @@ def _compact(
     merged: dict[float, float] = {}
     for told, cost in sorted(entries):
         moment = min(told, now)
+        if moment + longest <= now:
+            continue  # over: rounding must not bring it back
         step = RESOLUTION if moment > now - _MINUTE else _HOUR_RESOLUTION
         moment = min(math.ceil(moment / step) * step, now)
-        if cost > 0 and moment + longest > now:
+        if cost > 0:
             merged[moment] = merged.get(moment, 0.0) + cost
     return sorted(merged.items())

@@ -165,6 +165,16 @@ def test_what_fits_is_granted_at_once() -> None:
     assert settle(LimitRecord(), 0, Report("b", told), RATES)[1]["points"].amount == 90
 
 
+def test_what_is_over_is_not_rounded_back() -> None:
+    """What was sent a minute ago is free at once, however rarely anybody reports."""
+    sent: dict[Unit, UnitReport] = {"points": UnitReport(answered=[(0.0, 90.0)])}
+    record, _ = settle(LimitRecord(), 1000.25, Report("a", sent), RATES)
+    asks = Report("a", {"points": UnitReport(need=90, waiting=90)})
+    _, early = settle(record, 1060.0, asks, RATES)
+    _, later = settle(record, 1061.0, asks, RATES)
+    assert (early["points"].amount, later["points"].amount) == (0, 90)
+
+
 def test_what_is_returned_is_free_at_once() -> None:
     """A process that leaves keeps nothing but what it had sent."""
     told: dict[Unit, UnitReport] = {"points": UnitReport(need=1, waiting=90)}
