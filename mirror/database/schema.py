@@ -88,8 +88,19 @@ _CLUSTER: tuple[LiteralString, ...] = (
     """,
 )
 
-_LIMITS: tuple[LiteralString, ...] = ()
-"""Shared limits: blocks that were granted, pauses, stopped credentials."""
+_LIMITS: tuple[LiteralString, ...] = (
+    # What was sent with a credential, what processes hold of its limits, a pause, a refusal. `key`
+    # is the host's address and the credential's fingerprint; `version` grows with every save.
+    """
+    CREATE TABLE limits (
+        key text PRIMARY KEY,
+        host text NOT NULL,
+        version bigint NOT NULL DEFAULT 0,
+        state jsonb NOT NULL,
+        updated_at timestamptz NOT NULL DEFAULT now()
+    ) WITH (fillfactor = 50)
+    """,
+)
 
 MIGRATIONS: Sequence[Sequence[LiteralString]] = ((*_LEDGER, *_CLUSTER, *_LIMITS),)
 """The statements that lead from each version to the next, from an empty database on.
