@@ -151,7 +151,8 @@ def build_deb(epoch: int) -> list[Path]:
         architecture = run("dpkg", "--print-architecture").strip()
         version = f"{__version__}-1~deb{release}"
         control = root / "DEBIAN"
-        shutil.copytree(HERE / "debian" / "control.d", control)
+        # Without the dates of the checkout: dpkg-deb keeps those before the commit.
+        shutil.copytree(HERE / "debian" / "control.d", control, copy_function=shutil.copyfile)
         (control / "control").write_text(
             (HERE / "debian" / "control")
             .read_text("utf-8")
