@@ -1,4 +1,4 @@
-"""The last passes as bars: where each of them stands and how high."""
+"""The last passes, and the last sessions of a mirror, as bars: where each stands and how high."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
 PLACES = 60
 """Passes that there is room for."""
+
+SESSIONS = 30
+"""Sessions of one mirror that there is room for."""
+
+_RESULTS = {"u": ("unchanged", 4), "c": ("changed", 7), "f": ("failed", 10)}
+"""Letters of a history, their names, and heights in tenths: without colour they differ too."""
 
 _FEWEST = 20
 _HEIGHT = 100.0
@@ -61,6 +67,23 @@ def picture(passes: Sequence[Mapping[str, Any]]) -> Picture:
     )
     failed = sum(record["failed"] > 0 for record in shown)
     return Picture(bars, places, longest, most, failed)
+
+
+def strip(history: str) -> dict[str, tuple[int, str]]:
+    """The last sessions of one mirror: for each result how often it was, and its bars as a path.
+
+    Args:
+        history: A letter for each session, the newest at the end; unknown ones leave a gap.
+    """
+    shown = history[-SESSIONS:]
+    first = SESSIONS - len(shown)
+    drawn = {}
+    for letter, (name, height) in _RESULTS.items():
+        places = [first + at for at, found in enumerate(shown) if found == letter]
+        if places:
+            bars = "".join(f"M{x} {10 - height}h.7v{height}h-.7z" for x in places)
+            drawn[name] = len(places), bars
+    return drawn
 
 
 def _height(value: float, most: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SIZE = 100
+SIZE = 50
 """Mirrors on one page."""
 
 STATES = ("failed", "running", "never", "ok")

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
-from mirror.page.picture import picture
+from mirror.page.picture import picture, strip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +107,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
-    made.filters |= {"differing": _differing, "proofs": _proofs}
+    made.filters |= {"differing": _differing, "proofs": _proofs, "strip": strip}
     made.globals["icon"] = _icon
     return made
 

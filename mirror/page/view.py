@@ -78,6 +78,7 @@ def page_data(
         "mirrors": [
             {
                 **status.to_json(now),
+                "history": status.history,
                 "source_url": _source_link(links, status.source),
                 "target_url": _repository_link(links.get("target", ""), status.target),
                 "running_since": iso(view.since) if view else None,
@@ -108,10 +109,12 @@ def _key(pair: Pair) -> Pair:
 
 
 def _rank(status: MirrorStatus, view: RunningView | None, now: datetime) -> int:
-    """What moves and what failed comes first; what is over in a moment does not jump about."""
-    if view and (view.transfers or (now - view.since).total_seconds() >= _LONG):
+    """What failed comes first, then what runs; what is over in a moment does not jump about."""
+    if status.state == "failed":
         return 0
-    return {"failed": 1, "never": 2}.get(status.state, 3)
+    if view and (view.transfers or (now - view.since).total_seconds() >= _LONG):
+        return 1
+    return 2 if status.state == "never" else 3
 
 
 def _asked_for(query: Query, status: MirrorStatus, view: RunningView | None) -> bool:

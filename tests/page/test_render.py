@@ -279,3 +279,15 @@ def test_the_script_is_small_and_writes_no_html() -> None:
     assert len(script.splitlines()) < 100
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert word not in script
+
+
+def test_the_last_sessions_are_a_strip_that_is_also_told_in_words() -> None:
+    """One path for each result, the newest at the right edge; no history, no strip."""
+    seen = read(a_page([a_status(history="u" * 40 + "c?f")]))
+    said = "Last sessions: 27 unchanged, 1 changed, 1 failed"
+    assert said in seen.text
+    paths = {path.get("class"): path["d"] or "" for path in seen.all("path")}
+    assert paths["failed"] == "M29 0h.7v10h-.7z"
+    assert paths["changed"] == "M27 3h.7v7h-.7z"
+    assert paths["unchanged"].startswith("M0 6")
+    assert "Last sessions" not in read(a_page([a_status()])).text

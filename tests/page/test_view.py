@@ -86,7 +86,7 @@ def test_sums_are_over_all_mirrors() -> None:
     assert whole["lag_seconds"] == 3 * 3600
 
 
-def test_what_moves_and_what_failed_comes_first() -> None:
+def test_what_failed_comes_first_then_what_runs() -> None:
     """What needs eyes stands above; a session that has just begun stays where it is."""
     moving, long = a_status("o/moving"), a_status("o/long")
     statuses = [a_status("o/a"), never("o/never"), failed("o/failed"), long, moving]
@@ -95,7 +95,7 @@ def test_what_moves_and_what_failed_comes_first() -> None:
         ("github:o/a", "mirrors/a"): RunningView(NOW - timedelta(seconds=1)),
     }
     data = a_page(statuses, running=sessions)
-    assert names(data) == ["long", "moving", "failed", "never", "a"]
+    assert names(data) == ["failed", "long", "moving", "never", "a"]
     assert data["mirrors"][4]["running_since"] == "2026-11-21T08:59:59Z"
 
 
@@ -103,16 +103,16 @@ def test_pages() -> None:
     """Each mirror is on exactly one page; a page that is not there is the nearest."""
     statuses = [a_status(f"o/{number:03}") for number in range(250)]
     seen: list[str] = []
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4, 5):
         data = a_page(statuses, query=Query.of({"page": str(number)}))
         seen += names(data)
-        assert data["page"]["pages"] == 3
+        assert data["page"]["pages"] == 5
     assert seen == [f"{number:03}" for number in range(250)]
-    assert a_page(statuses, query=Query(number=9))["page"]["number"] == 3
+    assert a_page(statuses, query=Query(number=9))["page"]["number"] == 5
     assert a_page([], query=Query(number=9))["page"] == {
         "number": 1,
         "pages": 1,
-        "size": 100,
+        "size": 50,
         "shown": 0,
         "matching": 0,
         "state": "",
@@ -201,6 +201,7 @@ def test_a_mirror_is_told_as_status_tells_it() -> None:
     assert data["mirrors"] == [
         {
             **status.to_json(NOW),
+            "history": "",
             "source_url": "https://github.com/octo/tool",
             "target_url": "https://ghe.example.com/mirrors/tool",
             "running_since": "2026-11-21T09:00:00Z",
