@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from build import DIST, KIT, TOP, WHEELS, commit_time, digest, own_wheel, run
+
 from mirror import __version__
 
 PROGRAMS = {
