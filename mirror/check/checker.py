@@ -83,7 +83,7 @@ class Checker:
             results += await self._source(side, down)
         if self._target in servers:
             results += await self._server(checks[-1], down)
-        if self._pusher and len(servers) == len(hosts):
+        if self._pusher:
             looked = self._mirrors[:MOST_REPOSITORIES]
             results += await GitCheck(looked, self._sources, self._target, self._pusher).run()
         for side in servers:

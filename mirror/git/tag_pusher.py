@@ -97,6 +97,8 @@ class TagPusher:
     async def look(self, place: Place) -> int:
         """Ask a repository for its tags; how many there are. Nothing is kept, or is left on the disk.
 
+        History in files is verified as well, by unpacking it.
+
         Raises:
             GitError: git failed, or there is none.
             GitHubError: The host cannot be reached, or refuses.
@@ -104,7 +106,12 @@ class TagPusher:
         """
         with _told(self._directory), TemporaryDirectory(prefix="release-mirror-git-") as directory:
             elsewhere = TagPusher(Path(directory), self._clock, self._retry, self._jitter)
-            return len(await elsewhere._tags(place, "read"))
+            tags = await elsewhere._tags(place, "read")
+            if place.remote.packed and tags:
+                copy = Path(directory, "copy.git")
+                await elsewhere._prepare(copy)
+                await elsewhere._fetch(copy, place, tags)
+            return len(tags)
 
     async def push(
         self, source: Place, target: Place, tags: Sequence[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.air_gap import AirGap
+from support.air_gap import CARRIED, MIRRORS, AirGap
 from support.world import sha256
 
 if TYPE_CHECKING:
@@ -47,3 +47,44 @@ async def test_a_bundle_to_read(tmp_path: Path) -> None:
         assert "assets" not in told
         (gap.bundle / "blobs/sha256" / sha256(b"a")).unlink()
         assert (await found(gap, "isolated", "github"))["assets"][0] == "warning"
+
+
+async def test_packed_history(tmp_path: Path) -> None:
+    """With `tags = "push"`, git unpacks what a bundle brings, and what a target holds is read."""
+    push = 'tags = "push"\n'
+    async with AirGap(tmp_path, MIRRORS + push, CARRIED + push) as gap:
+        gap.source.add_repository("octo/tool")
+        for tag in ("v1", "v2"):
+            gap.source.add_release("octo/tool", tag, annotated=True, assets={"a": b"a"})
+        told = await found(gap, "connected", "github")
+        assert told["git"] == ("ok", "git sees 2 tags of octo/tool")
+        assert "git" not in await found(gap, "connected", "target")
+        await gap.write()
+        verified = "git verifies the history of 2 tags of 1 repository"
+        assert (await found(gap, "isolated", "github"))["git"] == ("ok", verified)
+        stored = (await found(gap, "connected", "target"))["git"]
+        assert stored == ("ok", "the bundle holds the history of 2 tags")
+        (pack,) = (
+            path
+            for path in (gap.bundle / "blobs/sha256").iterdir()
+            if path.read_bytes().startswith(b"# v2 git bundle")
+        )
+        content = pack.read_bytes()
+        for damaged in (None, content[:-1] + b"?"):
+            pack.unlink(missing_ok=True)
+            if damaged:
+                pack.write_bytes(damaged)
+            status, detail = (await found(gap, "isolated", "github"))["mirrors/tool git"]
+            assert (status, "unpack" in detail) == ("failed", True)
+            status, detail = (await found(gap, "connected", "target"))["mirrors/tool git"]
+            assert (status, "sync --full packs it again" in detail) == ("failed", True)
+
+
+async def test_history_that_was_not_packed(tmp_path: Path) -> None:
+    """A bundle that was written without history cannot serve a mirror that pushes tags."""
+    async with AirGap(tmp_path, MIRRORS, CARRIED + 'tags = "push"\n') as gap:
+        gap.source.add_repository("octo/tool")
+        gap.source.add_release("octo/tool", "v1", assets={"a": b"a"})
+        await gap.write()
+        status, detail = (await found(gap, "isolated", "github"))["mirrors/tool git"]
+        assert (status, "has no git history" in detail) == ("failed", True)
