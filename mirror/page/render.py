@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from mirror.core.text.sanitise import clean, shorten
 from mirror.core.text.wording import age, count, duration, size
+from mirror.page.activity import subject
 from mirror.page.picture import picture, strip
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
-    made.filters |= {"differing": _differing, "proofs": _proofs, "strip": strip}
+    made.filters |= {"differing": _differing, "proofs": _proofs, "strip": strip, "subject": subject}
     made.globals["icon"] = _icon
     return made
 

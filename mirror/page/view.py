@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from mirror.core.domain.release import RepoRef
 from mirror.core.text.timestamps import iso
+from mirror.page.activity import activity_of
 from mirror.page.query import Query
 from mirror.page.summary import summary_of
 
@@ -89,6 +90,7 @@ def page_data(
             }
             for _, status, view in shown
         ],
+        "activity": activity_of(status for _, status, _ in matching),
         "hosts": [_host(host) for host in hosts],
         "passes": [_pass(record) for record in passes],
         "page": {

@@ -165,6 +165,10 @@ def test_it_says_what_there_is_to_say() -> None:
         "3 h and growing",
         "Running · next pass in 4 min",
         "30 passes, the newest at the right; 5 with failures",
+        "Published 8 min ago github:octo/moving v2.0.0 and 2 more releases",
+        "Replaced 7 min ago github:octo/moving v1.9.0 tool.zip",
+        "Failed 6 min ago github:octo/moving the target answered 502",
+        "Recovered 5 min ago github:octo/moving",
     ):
         assert words in text, words
 

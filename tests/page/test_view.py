@@ -189,7 +189,7 @@ def test_links(base: str, repository: str, link: str | None) -> None:
 def test_it_is_json(data: dict[str, Any]) -> None:
     """What ``/api/status`` gives out can be read back, and has the parts that are documented."""
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    parts = "schema generated_at version service summary notices mirrors hosts passes page"
+    parts = "schema generated_at version service summary notices mirrors activity hosts passes page"
     assert list(data) == parts.split()
 
 

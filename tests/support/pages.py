@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from mirror.core.failure import Failure, Quarantined
-from mirror.core.ledger.index import NO_PROOF, PassRecord, ProofCounts
+from mirror.core.ledger.index import NO_PROOF, Event, PassRecord, ProofCounts
 from mirror.core.reporting.status import MirrorStatus
 from mirror.core.text.timestamps import iso
 from mirror.page import (
@@ -66,6 +66,11 @@ def failed(name: str = "octo/broken", error: str = "the target answered 502") ->
     return a_status(name, state="failed", failure=failure, newest=newest, visible=None)
 
 
+def event(kind: str, minutes: float = 5.0, **facts: Any) -> Event:
+    """Something that happened so many minutes ago."""
+    return Event((NOW - timedelta(minutes=minutes)).timestamp(), kind, **facts)
+
+
 def never(name: str = "octo/new") -> MirrorStatus:
     """A mirror that no pass has completed."""
     nothing = {"releases": 0, "assets": 0, "bytes": 0, "proof": NO_PROOF}
@@ -101,7 +106,15 @@ def running(*statuses: MirrorStatus, done: int = 120_000_000) -> dict[Any, Runni
 
 def busy(query: Query | None = None, *, count: int = 8, done: int = 120_000_000) -> dict[str, Any]:
     """A busy service, with transfers, failures and warnings."""
-    moving = a_status("octo/moving")
+    moving = a_status(
+        "octo/moving",
+        events=(
+            event("published", 8, number=3, release="v2.0.0"),
+            event("replaced", 7, release="v1.9.0", asset="tool.zip"),
+            event("failed", 6, text="the target answered 502"),
+            event("recovered", 5),
+        ),
+    )
     quarantined = (
         Quarantined("0 bytes: never taken", "2026-11-20T04:00:00Z", "v1.0.0", "empty.bin"),
     )
@@ -127,6 +140,7 @@ def hostile() -> dict[str, Any]:
             failure=Failure("internal", text),
             warnings=(text,),
             quarantined=(Quarantined(text, text, text, text),),
+            events=(event("failed", 5, number=2, release=text, asset=text, text=text),),
         )
         for text in HOSTILE
     ]
@@ -137,7 +151,7 @@ def hostile() -> dict[str, Any]:
     hosts = [HostView(text, text, 10, 5, stopped=text) for text in HOSTILE]
     return a_page(
         statuses, running=moving, hosts=hosts, notices=HOSTILE, query=Query(search=HOSTILE[1])
-    ) | {"mirrors": a_page(statuses, running=moving)["mirrors"]}
+    ) | {name: a_page(statuses, running=moving)[name] for name in ("mirrors", "activity")}
 
 
 def a_page(statuses: Any = (), **facts: Any) -> dict[str, Any]:
