@@ -1,8 +1,9 @@
-"""What a person can do about a failure: one sentence for each kind, and more precise ones."""
+"""What a failure is called, and what to do about it: a sentence, and a command for each kind."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mirror.errors import FailureKind, Hint
@@ -107,3 +108,87 @@ _BY_HINT: dict[Hint, str] = {
 def advice(kind: FailureKind, hint: Hint | None = None) -> str:
     """One sentence without a full stop: what to do about a failure."""
     return _BY_HINT[hint] if hint else _BY_KIND[kind]
+
+
+_CAUSES: dict[FailureKind, str] = {
+    "credential": "Token rejected",
+    "permission": "Permission missing",
+    "not-found": "Not found",
+    "rate-limit": "Rate limit reached",
+    "unavailable": "Host unavailable",
+    "invalid-answer": "Unexpected response",
+    "corrupt": "Corrupt download",
+    "rejected": "Request rejected",
+    "too-large": "Too large",
+    "text-too-long": "Release text too long",
+    "empty": "Empty asset",
+    "too-many-assets": "Too many assets",
+    "name-taken": "Name taken",
+    "tag-missing": "Tag missing",
+    "not-ready": "Source not ready",
+    "identity": "Another repository",
+    "max-deletes": "Too many deletions",
+    "immutable": "Immutable release",
+    "archived": "Repository archived",
+    "git": "git failed",
+    "disk": "Disk error",
+    "policy": "Prevented by a setting",
+    "internal": "Internal error",
+}
+
+
+def cause(kind: FailureKind) -> str:
+    """A heading of two or three words for a failure of this kind."""
+    return _CAUSES[kind]
+
+
+_COMMANDS: dict[Literal["check", "plan", "retry", "verify", "debug"], str] = {
+    "check": "check",
+    "plan": "plan {mirror}",
+    "retry": "sync --full {mirror}",
+    "verify": "verify {mirror}",
+    "debug": "plan --full --log-level debug {mirror}",
+}
+
+_BESIDE_A_DAEMON = {"retry": "trigger {mirror}"}
+
+_COMMAND_OF: dict[FailureKind, Literal["check", "plan", "retry", "verify", "debug"]] = {
+    "credential": "check",
+    "permission": "check",
+    "not-found": "check",
+    "rate-limit": "check",
+    "unavailable": "check",
+    "invalid-answer": "check",
+    "corrupt": "verify",
+    "rejected": "retry",
+    "too-large": "plan",
+    "text-too-long": "retry",
+    "empty": "plan",
+    "too-many-assets": "plan",
+    "name-taken": "retry",
+    "tag-missing": "retry",
+    "not-ready": "retry",
+    "identity": "plan",
+    "max-deletes": "plan",
+    "immutable": "plan",
+    "archived": "retry",
+    "git": "retry",
+    "disk": "check",
+    "policy": "plan",
+    "internal": "debug",
+}
+"""The command that shows more of a failure, what a changed setting will do, or that tries it again
+once it was mended."""
+
+
+def command(kind: FailureKind, mirror: str, *, daemon: bool) -> str:
+    """The command to run for a failure of this kind, for a POSIX shell.
+
+    Args:
+        kind: Of the failure.
+        mirror: The mirror's source (``NAME:OWNER/REPO``).
+        daemon: Whether a daemon runs: ``sync`` cannot run beside it.
+    """
+    verb = _COMMAND_OF[kind]
+    arguments = (daemon and _BESIDE_A_DAEMON.get(verb)) or _COMMANDS[verb]
+    return f"release-mirror {arguments.format(mirror=shlex.quote(mirror))}"

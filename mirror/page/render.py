@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +27,9 @@ LISTED = 20
 
 _MOMENT = Markup('<time datetime="{}" title="{}">{}</time>')
 _ICON = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>')
+
+_ADDRESS = re.compile(r"https?://([^/\s'\"<>]+)(/[^\s'\"<>]*[^\s'\"<>.,:;)])")
+"""A web address with a path, without the punctuation behind it."""
 
 STATE_NAMES = {
     "ok": "Healthy",
@@ -109,6 +113,7 @@ def _environment() -> Environment:
     )
     made.filters |= {"size": size, "duration": _short, "count": count, "shorten": shorten}
     made.filters |= {"differing": _differing, "proofs": _proofs, "strip": strip, "subject": subject}
+    made.filters |= {"folded": _folded, "addresses": _addresses}
     made.globals["icon"] = _icon
     return made
 
@@ -138,6 +143,16 @@ def _proofs(mirror: Mapping[str, Any]) -> str:
         f" {proof['sent']:,} sent, {proof['assumed']:,} assumed"
     )
     return f"{text}, {differing:,} known to differ" if differing else text
+
+
+def _folded(text: str) -> str:
+    """A sentence whose addresses are cut to their hosts: ``GET api.github.com/… answered 502``."""
+    return _ADDRESS.sub(r"\1/…", text)
+
+
+def _addresses(text: str) -> list[str]:
+    """The addresses that :func:`_folded` has cut, each once."""
+    return list(dict.fromkeys(match[0] for match in _ADDRESS.finditer(text)))
 
 
 def _moments(now: datetime) -> Callable[[str], Markup]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from mirror.core.domain.release import RepoRef
+from mirror.core.failure import known_kind
+from mirror.core.hints import cause, command
 from mirror.core.text.timestamps import iso
 from mirror.page.activity import activity_of
 from mirror.page.query import Query
@@ -77,8 +79,8 @@ def page_data(
         ),
         "notices": list(notices),
         "mirrors": [
-            {
-                **status.to_json(now),
+            _explained(status, now, daemon=service is not None)
+            | {
                 "history": status.history,
                 "source_url": _source_link(links, status.source),
                 "target_url": _repository_link(links.get("target", ""), status.target),
@@ -103,6 +105,16 @@ def page_data(
             "search": query.search,
         },
     }
+
+
+def _explained(status: MirrorStatus, now: datetime, *, daemon: bool) -> dict[str, Any]:
+    """A mirror as ``status --json`` tells it, each failure with its cause and a command."""
+    told = status.to_json(now)
+    failures = [*status.standing, *(item.failure for item in status.quarantined)]
+    for item, failure in zip(told["failures"] + told["quarantined"], failures, strict=True):
+        item["cause"] = cause(known_kind(failure.kind))
+        item["command"] = command(known_kind(failure.kind), status.source, daemon=daemon)
+    return told
 
 
 def _key(pair: Pair) -> Pair:

@@ -155,9 +155,8 @@ def test_it_says_what_there_is_to_say() -> None:
     text = " ".join(read(busy()).text.split())
     for words in (
         "2 of 14 mirrors have failed; the largest lag is 3 hours.",
-        "the whole mirror: the target answered 502 → nothing to do: it is tried again by itself",
-        "next attempt in 2 h",
-        "v1.0.0 empty.bin: 0 bytes: never taken since 2026-11-20T04:00:00Z",
+        "Host unavailable the whole mirror next attempt in 2 h the target answered 502 → nothing",
+        "Request rejected v1.0.0 empty.bin since 2026-11-20T04:00:00Z 0 bytes: never taken",
         "an asset changed under its name: replaced",
         "120.0 MB of 500.0 MB · 24.0 MB/s · 16 s left",
         "4,312 of 5,000 requests left, resets in 31 min",
@@ -265,6 +264,24 @@ def test_a_long_list_is_cut_and_counted() -> None:
     assert "1000 quarantined" in text
     assert "and 980 more" in text
     assert "20.zip" not in text
+
+
+def test_a_failure_is_a_cause_a_sentence_and_a_command() -> None:
+    """Addresses are cut to their hosts, and told in full in details that are closed."""
+    address = "https://ghe.example.com/api/v3/repos/mirrors/tool/releases?page=2"
+    failure = Failure("permission", f"GET {address}: 403 Forbidden", release="v1")
+    other = Failure("permission", "PATCH https://ghe.example.com: 403 Forbidden", release="v2")
+    data = a_page([a_status(state="failed", failure=failure, failures=(failure, other))])
+    seen = read(data)
+    text = " ".join(seen.text.split())
+    assert (
+        "Permission missing v1 blocked: GET ghe.example.com/…: 403 Forbidden"
+        " → grant the token the missing permission (see release-mirror check) release-mirror check"
+        f" Address {address} Permission missing v2 blocked: PATCH https://ghe.example.com: 403"
+    ) in text
+    assert text.count(address) == 1
+    assert text.count("→ grant") == 1  # the second failure needs the same
+    assert not [attributes for attributes in seen.all("details") if "open" in attributes]
 
 
 def test_links_of_filters_keep_what_was_asked() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.core.failure import Quarantined
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.text.timestamps import iso
 from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
@@ -219,6 +219,20 @@ def test_a_mirror_is_told_as_status_tells_it() -> None:
     ]
     assert data["passes"][-1]["started_at"] == "2026-11-21T08:45:00Z"
     assert len(data["passes"]) == len(passes())
+
+
+def test_a_failure_comes_with_a_cause_and_a_command() -> None:
+    """Quarantined ones too; beside a daemon, what tries again is ``trigger``, elsewhere ``sync``."""
+    standing = Failure("git", "the hook declined")
+    item = Quarantined("0 bytes", "2026-01-01T00:00:00Z", "v1", "a.zip", kind="empty")
+    status = a_status(state="failed", failure=standing, quarantined=(item,))
+    (told,) = a_page([status])["mirrors"]
+    assert [(one["cause"], one["command"]) for one in told["failures"] + told["quarantined"]] == [
+        ("git failed", "release-mirror trigger github:octo/tool"),
+        ("Empty asset", "release-mirror plan github:octo/tool"),
+    ]
+    (told,) = a_page([status], service=None)["mirrors"]
+    assert told["failures"][0]["command"] == "release-mirror sync --full github:octo/tool"
 
 
 def test_a_host_tells_of_its_token_and_of_our_limits() -> None:
