@@ -12,6 +12,7 @@ from faults import table as faults
 from faults.table import pytest_report_header
 from mirror.transfer import workers
 from support.postgres import PostgresServer, shared_server
+from support.seed import EVERYTHING
 from survival import table as survival
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ __all__ = ["pytest_report_header"]  # hooks
 MUST_RUN = "RELEASE_MIRROR_TESTS_MUST_RUN"
 
 
-# On a developer's machine, hypothesis looks for new counterexamples; in CI, it tries the same ones
-# every time. There is no deadline per example, because run time depends on the machine's load.
-settings.register_profile("look", deadline=None)
-settings.register_profile("judge", deadline=None, derandomize=True)
-settings.load_profile("judge" if os.environ.get(MUST_RUN) else "look")
+# `make test` tries the same examples every time, so that it fails for no user by chance;
+# `make test-all` looks for new counterexamples. There is no deadline per example, because run time
+# depends on the machine's load.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("new", deadline=None)
+settings.load_profile("new" if EVERYTHING else "same")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
