@@ -125,9 +125,9 @@ def run_pass(global_options: GlobalOptions, options: RunOptions) -> int:
         from mirror.notify import Notifications  # noqa: PLC0415 - see _run
 
         notifications = Notifications.of(config, secrets, SystemClock())
-    title = "Comparing" if options.command == "verify" else ""
     progress = Progress(time.monotonic)
-    display = live_display(progress, title) if options.draws_progress else nullcontext()
+    compares = options.command == "verify"
+    display = live_display(progress, compares=compares) if options.draws_progress else nullcontext()
     result = event_loop.run(_run(config, secrets, options, progress, display, notifications))
     return conclude(result, options, started)
 

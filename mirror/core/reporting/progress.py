@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mirror.core.reporting.report import RepositoryReport
+
+Phase = Literal["connecting", "moving", "answer"]
+"""No byte has moved yet; bytes move; all were sent, and the answer is awaited."""
 
 WINDOW = 5.0
 """Seconds that a speed is measured over."""
@@ -48,6 +51,18 @@ class Transfer:
     size: int
     done: int = 0
     speed: Speed = field(default_factory=Speed)
+
+    @property
+    def share(self) -> float | None:
+        """How much of it is done, from 0 to 1; ``None`` where the size is not known."""
+        return min(1.0, self.done / self.size) if self.size else None
+
+    @property
+    def phase(self) -> Phase:
+        """What it is doing."""
+        if not self.done:
+            return "connecting"
+        return "answer" if self.share == 1 else "moving"
 
 
 class Progress:

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mirror.cli.render.progress_bars import SHOWN, draw
+from mirror.cli.render.progress_bars import SHOWN, draw, names
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import RepositoryReport
 
@@ -65,7 +65,7 @@ def test_total_and_time_left_grow_until_every_mirror_is_planned() -> None:
     progress.mirror_finished(RepositoryReport("github:octo/idle", "b", "unchanged"))
     assert progress.grows
     progress.bytes_planned("github:octo/other", 0)
-    assert " of 1.0 kB · 100 B/s · 9.0 s left" in shown(progress, time.now)[0]
+    assert " of 1.0 kB (10%) · 100 B/s · 9.0 s left" in shown(progress, time.now)[0]
     progress.mirror_finished(RepositoryReport("github:octo/other", "c", "ok"))
     assert not progress.grows
 
@@ -82,6 +82,61 @@ def test_a_failed_transfer_is_not_done() -> None:
     progress.transfer_moved(7, 1)  # unknown: ignored
     progress.mirror_finished(RepositoryReport("a", "b", "failed"))
     assert (progress.finished, progress.failed) == (1, 1)
+
+
+def test_each_transfer_tells_its_phase() -> None:
+    """Until the first byte it connects, then it uploads, and after the last byte it waits."""
+    time = Time()
+    progress = begun(time, 3)
+    progress.transfer_moved(1, 299)
+    progress.transfer_moved(2, 1000)
+    time.now += 1
+    progress.transfer_moved(1, 599)
+    _, *narrow = shown(progress, time.now, 80)
+    assert [line.split("kB", 1)[1].strip() for line in narrow] == [
+        "connecting",
+        "599 B/s",
+        "awaiting answer",
+    ]
+    assert [line.count("━") for line in narrow] == [0, 7, 12]
+    assert " 59% " in narrow[1]
+    _, *wide = shown(progress, time.now, 200)
+    assert wide[2].endswith("waiting for the target's answer")
+    assert [line.count("━") + line.count("╌") for line in wide] == [86] * 3
+
+
+def test_an_unknown_size_has_no_percentage() -> None:
+    """Nothing is said about how much of it is done, and nothing is awaited."""
+    progress = begun(Time(), 0)
+    progress.transfer_started(1, "github:octo/tool", "m/t", "v1", "source.tar.gz", 0)
+    progress.transfer_moved(1, 500)
+    line = shown(progress, 100.0, 200)[1]
+    assert "%" not in line
+    assert "uploading" in line
+
+
+def test_comparing_uploads_nothing() -> None:
+    """``verify`` reads; its display does not speak of uploads."""
+    progress = begun(Time(), 1)
+    progress.transfer_moved(0, 500)
+    out = io.StringIO()
+    console = Console(file=out, width=200, force_terminal=False, color_system=None)
+    console.print(draw(progress, 100.0, 200, compares=True))
+    assert out.getvalue().startswith("Comparing: 0/3 mirrors")
+    assert "uploading" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (64, "octo/tool v1.12.0 tool_1.12.0_linux_amd64.tar.gz"),
+        (36, "tool v1.12.0 …2.0_linux_amd64.tar.gz"),
+        (18, "tool v…0 …4.tar.gz"),
+    ],
+)
+def test_names_are_cut_where_they_tell_least(room: int, expected: str) -> None:
+    """First goes the owner, then the beginning of the asset's name, then the rest."""
+    assert names("octo/tool", "v1.12.0", "tool_1.12.0_linux_amd64.tar.gz", room) == expected
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
