@@ -222,10 +222,16 @@ class Scheduler:
         job = self.queue.get(key)
         if job is None:
             return None
-        if job.waiting is not None and key not in self.queue.running:
+        if self.is_queued(key):
             return self._after(job.closed_for())
         _, ticker = self._timetables[job.mirror.interval]
         return self._after(ticker.wait(self._moment()))
+
+    def is_queued(self, key: str) -> bool:
+        """Whether a run of this mirror is requested and will begin; none is in progress."""
+        job = self.queue.get(key)
+        waits = job is not None and job.waiting is not None and key not in self.queue.running
+        return waits and not self._stopping
 
     def next_tick(self) -> datetime | None:
         """When the next timetable ticks; ``None`` for never."""

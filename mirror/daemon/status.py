@@ -194,6 +194,7 @@ class Status:
             running=self._running(),
             # No two mirrors have one target.
             next_run=lambda _, target: self.scheduler.next_run(target.casefold()),
+            queued=lambda _, target: self.scheduler.is_queued(target.casefold()),
             notices=[
                 *(text for text in (rejected, unsaved) if text),
                 *host_notices({n: self._record(n) for n in config.hosts}, self.clock.now()),

@@ -40,6 +40,7 @@ def page_data(
     hosts: Sequence[HostView] = (),
     running: Mapping[Pair, RunningView] | None = None,
     next_run: Callable[[str, str], datetime | None] | None = None,
+    queued: Callable[[str, str], bool] | None = None,
     notices: Sequence[str] = (),
     query: Query | None = None,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def page_data(
         hosts: In the order to show.
         running: Sessions under way, by source (``NAME:OWNER/REPO``) and target.
         next_run: Tells when a mirror is due, by the same; asked only of those that are shown.
+        queued: Tells whether a run of a mirror waits for its turn, likewise.
         notices: What else people should know: sentences.
         query: Which mirrors to show; the first page unless given.
 
@@ -88,6 +90,7 @@ def page_data(
                 "next_run_at": _moment(next_run(status.source, status.target))
                 if next_run
                 else None,
+                "queued": bool(queued and queued(status.source, status.target)),
                 "transfers": [one.to_json() for one in view.transfers] if view else [],
             }
             for _, status, view in shown

@@ -137,6 +137,25 @@ async def test_what_is_not_due_is_waited_for() -> None:
     assert workload.times(mirror) == [40, 100]
 
 
+async def test_what_waits_for_its_turn_is_queued() -> None:
+    """Neither what runs nor what is not due is; once the scheduler stops, nothing is."""
+    clock = SteppedClock()
+    workload = FakeWorkload(clock, [a_mirror("a"), a_mirror("b")], lasting(clock, {}, 20.0))
+
+    def queued(scheduler: Scheduler) -> list[bool]:
+        return [scheduler.is_queued(job.mirror.key) for job in scheduler.queue]
+
+    async with stage(workload, at_once=1) as it:
+        assert queued(it.scheduler) == [False, True]
+        await it.pass_by(1)
+        it.scheduler.request()
+        assert queued(it.scheduler) == [False, True]
+        await it.pass_by(19)
+        assert queued(it.scheduler) == [True, False]
+        it.scheduler.stop()
+        assert queued(it.scheduler) == [False, False]
+
+
 async def test_mirrors_with_an_interval_of_their_own_keep_it() -> None:
     """Each group by its own timetable, with its own passes."""
     clock = SteppedClock()

@@ -172,6 +172,14 @@ def test_it_says_what_there_is_to_say() -> None:
         assert words in text, words
 
 
+def test_what_waits_for_its_turn_is_queued() -> None:
+    """Instead of a next run that is now; with a time only where a host accepts nothing until then."""
+    soon = read(a_page([a_status()], queued=lambda *_: True, next_run=lambda *_: NOW))
+    late = read(a_page([a_status()], queued=lambda *_: True))
+    assert "73.4 MB Queued As of" in " ".join(soon.text.split())
+    assert "73.4 MB Queued starts in 4 min As of" in " ".join(late.text.split())
+
+
 @pytest.mark.parametrize(
     ("proof", "title", "words", "explained"),
     [

@@ -206,6 +206,7 @@ def test_a_mirror_is_told_as_status_tells_it() -> None:
             "target_url": "https://ghe.example.com/mirrors/tool",
             "running_since": "2026-11-21T09:00:00Z",
             "next_run_at": "2026-11-21T09:04:00Z",
+            "queued": False,
             "transfers": [
                 {
                     "release": "v1",
