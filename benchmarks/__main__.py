@@ -19,6 +19,7 @@ from benchmarks import (
     single,
     small,
     startup,
+    wan,
 )
 from benchmarks.command import Options, Row, end_by_signal, parse
 from benchmarks.machine import Missing
@@ -37,6 +38,7 @@ ROWS: tuple[Row, ...] = (
     ledger.ROW,
     mixed.ROW,
     startup.ROW,
+    wan.ROW,
 )
 LONG: tuple[Row, ...] = (memory.LONG,)
 

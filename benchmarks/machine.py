@@ -13,14 +13,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = {"curl": "curl", "gh": "gh", "nginx": "nginx", "xargs": "findutils", "bash": "bash"}
+PACKAGES = {
+    "curl": "curl",
+    "gh": "gh",
+    "nginx": "nginx",
+    "xargs": "findutils",
+    "bash": "bash",
+    "ip": "iproute2",
+}
 """Debian package of each program."""
 
 LIBRARIES = ("aiohttp", "uvloop", "msgspec")
 
 
 class Missing(Exception):
-    """A required program is not installed."""
+    """Something that a row requires is not there, or not permitted."""
 
 
 def need(*programs: str) -> None:

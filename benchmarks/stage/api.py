@@ -8,9 +8,10 @@ digests: SHA-256 by size.
 bytes_url: where downloads are redirected to: ``BYTES_URL/SIZE/NAME``.
 upload_url: where uploads go; by default, to this server's target.
 certificate: serve over TLS.
+listen: ``[NAMESPACE, ADDRESS]`` of ``source`` and of ``target``; by default, this one and loopback.
 
 The source answers 304 to its ETags. The target keeps what is written until ``POST /_reset`` on the
-control port; ``GET /_counts`` returns the number of requests. Responses carry github.com's headers,
+control port; ``GET /_counts`` returns the number of requests, ``GET /_log`` when each came. Responses carry github.com's headers,
 because clients parse them.
 """
 
@@ -20,13 +21,17 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from benchmarks.network import listener
 from benchmarks.stage.life import end_with_parent, orders, ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Handle = Callable[[str, str, bytes, bytes, int], bytes]
 
 DATE = "2026-01-01T00:00:00Z"
 COMMIT = "c0ffee" + "0" * 34
@@ -307,7 +312,7 @@ def _asked_name(query: str) -> str:
 class Connection(asyncio.Protocol):
     """One client connection, answered in order."""
 
-    def __init__(self, handle: Callable[[str, str, bytes, bytes, int], bytes]) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._transport: asyncio.WriteTransport
         self._waiting = b""
@@ -353,22 +358,20 @@ class Connection(asyncio.Protocol):
         return end + 4 + size
 
 
-async def serve(spec: dict[str, Any]) -> None:
-    """Serve until killed."""
-    source, target = Source(spec), Target(spec)
-    context = None
-    if spec.get("certificate"):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(spec["certificate"])
+def _control(source: Source, target: Target, log: list[tuple[float, str, str, str]]) -> Handle:
+    """Answers the requests of the benchmark itself."""
 
-    def control(method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
+    def handle(method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
         del etag, size
         if path == "/_counts":
             return ok({"source": source.requests, "target": target.requests})
+        if path == "/_log":
+            return ok(log)
         if path == "/_arrived":
             asset = json.loads(body)
             return ok(target.take(asset["release"], asset["name"], asset["size"], asset["digest"]))
         if path == "/_reset" and method == "POST":
+            log.clear()
             source.requests = 0
             target.reset()
             if body:
@@ -376,22 +379,41 @@ async def serve(spec: dict[str, Any]) -> None:
             return ok({})
         return NOT_FOUND
 
+    return handle
+
+
+async def serve(spec: dict[str, Any]) -> None:
+    """Serve until killed."""
+    source, target = Source(spec), Target(spec)
+    log: list[tuple[float, str, str, str]] = []
+    context = None
+    if spec.get("certificate"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(spec["certificate"])
+
+    def logged(name: str, host: Host) -> Handle:
+        def handle(method: str, path: str, etag: bytes, body: bytes, size: int) -> bytes:
+            log.append((time.monotonic(), name, method, path))
+            return host.handle(method, path, etag, body, size)
+
+        return handle
+
     loop = asyncio.get_running_loop()
     urls = {}
     for name, handle, tls in (
-        ("source", source.handle, context),
-        ("target", target.handle, context),
-        ("control", control, None),
+        ("source", logged("source", source), context),
+        ("target", logged("target", target), context),
+        ("control", _control(source, target, log), None),
     ):
+        place, address = spec.get("listen", {}).get(name, ("", "127.0.0.1"))
         server = await loop.create_server(
             lambda handle=handle: Connection(handle),
-            "127.0.0.1",
-            0,
+            sock=listener(place, address),
             ssl=tls,
             backlog=1024,
         )
         scheme = "https" if tls else "http"
-        urls[name] = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        urls[name] = f"{scheme}://{address}:{server.sockets[0].getsockname()[1]}"
     source.url, target.url = urls["source"], urls["target"]
     ready(urls)
     await asyncio.Event().wait()

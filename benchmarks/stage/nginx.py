@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import find
-from benchmarks.stage.processes import Failed
+from benchmarks.stage.processes import ENDS_WITH_US, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ http {{
   scgi_temp_path {directory}/scgi;
   default_type application/octet-stream;
   server {{
-    listen 127.0.0.1:{port} backlog=1024 {tls};
+    listen {address}:{port} backlog=1024 {tls};
     {certificates}
     {locations}
   }}
@@ -48,15 +48,19 @@ http {{
 """
 
 
-def _free_port() -> int:
+def _free_port(address: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
 def running(
-    locations: str, certificates: Certificates | None = None, *, workers: int = 1
+    locations: str,
+    certificates: Certificates | None = None,
+    *,
+    workers: int = 1,
+    address: str = "127.0.0.1",
 ) -> Iterator[str]:
     """Run nginx for the duration of the block and yield its URL.
 
@@ -64,15 +68,17 @@ def running(
         locations: Location blocks in nginx syntax.
         certificates: Serve over TLS.
         workers: Number of processes.
+        address: Where to listen, in the namespace of the caller.
     """
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as name:
-        directory, port = Path(name), _free_port()
+        directory, port = Path(name), _free_port(address)
         pem = f"ssl_certificate {certificates.server};" if certificates else ""
         pem += f"ssl_certificate_key {certificates.server};" if certificates else ""
         text = _CONFIG.format(
             user="user root root;" if os.geteuid() == 0 else "",
             workers=workers,
             directory=directory,
+            address=address,
             port=port,
             tls="ssl" if certificates else "",
             certificates=pem,
@@ -81,6 +87,7 @@ def running(
         config = directory / "nginx.conf"
         config.write_text(text, encoding="ascii")
         command = [
+            *ENDS_WITH_US,
             find("nginx") or "nginx",
             "-p",
             str(directory),
@@ -91,8 +98,8 @@ def running(
         ]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         try:
-            _wait(process, port)
-            yield f"{'https' if certificates else 'http'}://127.0.0.1:{port}"
+            _wait(process, address, port)
+            yield f"{'https' if certificates else 'http'}://{address}:{port}"
         finally:
             process.terminate()
             process.wait(10)
@@ -105,11 +112,11 @@ def files(directory: Path) -> str:
     return f"location ~ ^/(?<size>[0-9]+)/ {{ alias {directory}/$size; }}"
 
 
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait(process: subprocess.Popen[bytes], address: str, port: int) -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((address, port), timeout=1).close()
         except OSError:
             time.sleep(0.02)
         else:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""Before a command: it ends with this process, even where that is killed."""
+
 LONGEST = 1200.0
 """Time limit for any operation, in seconds."""
 
@@ -77,7 +80,7 @@ def measured(module: str, spec: Mapping[str, Any], environ: Mapping[str, str] | 
     The process measures itself, so that the interpreter's start does not count.
     """
     process = subprocess.Popen(
-        [python(), "-m", module],
+        [*ENDS_WITH_US, python(), "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

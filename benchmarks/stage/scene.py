@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ from benchmarks.stage.processes import Failed, measured, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from benchmarks.network import Network
 
 ENVIRON = {"BENCH_SOURCE_TOKEN": "source-token", "BENCH_TARGET_TOKEN": "target-token"}
 
@@ -37,6 +40,8 @@ class Scene:
         directory: Directory of ledgers and configurations, on disk.
         authority: Certificate authority, with TLS.
         repositories: Number of repositories at the source.
+        files: Directory of the assets, each named by its size.
+        net: Has the nodes ``source``, ``target`` and ``worker``; ``None`` for loopback.
     """
 
     api: dict[str, str]
@@ -47,6 +52,7 @@ class Scene:
     files: Path
     authority: Path | None = None
     hashing: bool = True
+    net: Network | None = None
     _runs: int = field(default=0)
 
     def reset(self) -> None:
@@ -66,6 +72,15 @@ class Scene:
             found: dict[str, int] = json.load(answer)
         return found
 
+    def log(self) -> list[tuple[float, str, str, str]]:
+        """Monotonic seconds, host, method and path of each request since the last reset."""
+        with urlopen(f"{self.api['control']}/_log", timeout=10) as answer:  # noqa: S310
+            return [tuple(entry) for entry in json.load(answer)]
+
+    def inside(self) -> AbstractContextManager[None]:
+        """What is started in this block is where the measured program runs."""
+        return self.net.inside("worker") if self.net else nullcontext()
+
     def new_directory(self) -> Path:
         """The ledger directory of one run."""
         self._runs += 1
@@ -76,6 +91,7 @@ class Scene:
     def config(self, ledger: Path, mirrors: int | None = None, extra: str = "") -> Path:
         """Write a configuration with one mirror per repository."""
         trust = f'ca_file = "{self.authority}"' if self.authority else ""
+        trust += "\nallow_plaintext = true" if self.net and not self.authority else ""
         source, target = self.api["source"], self.api["target"]
         text = []
         text.append(
@@ -120,7 +136,8 @@ class Scene:
             "profile": profile,
             "thread": thread,
         }
-        output = measured("benchmarks.subject", spec)
+        with self.inside():
+            output = measured("benchmarks.subject", spec)
         if output["failed"]:
             raise Failed(f"a pass failed: {output['status']}, {output['problems']}")
         counts = {f"requests_{name}": count for name, count in self.counts().items()}
@@ -136,6 +153,7 @@ def scene(
     link: Mapping[str, Any] | None = None,
     sink: Mapping[str, Any] | None = None,
     workers: int = 1,
+    net: Network | None = None,
 ) -> Iterator[Scene]:
     """Start all servers, and stop them at the end of the block.
 
@@ -146,6 +164,7 @@ def scene(
         link: Rate limits of the download server (``rate``, ``connection_rate``); default: nginx.
         sink: Input of an upload sink; default: the target receives uploads.
         workers: Number of nginx processes.
+        net: Where the hosts are, as nodes ``source`` and ``target``; by default, on loopback.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -156,7 +175,10 @@ def scene(
         order = {"directory": memory, **(link or {})}
         if link is None:
             location = nginx.files(Path(memory))
-            bytes_url = stack.enter_context(nginx.running(location, issued, workers=workers))
+            address = net.address("source") if net else "127.0.0.1"
+            with net.inside("source") if net else nullcontext():
+                server = nginx.running(location, issued, workers=workers, address=address)
+                bytes_url = stack.enter_context(server)
         else:
             bytes_url = stack.enter_context(served("benchmarks.stage.link", order))["url"]
         spec: dict[str, Any] = {
@@ -166,6 +188,9 @@ def scene(
             "bytes_url": bytes_url,
             **(issued.spec() if issued else {}),
         }
+        if net is not None:
+            hosts = ("source", "target")
+            spec["listen"] = {name: (net.places[name], net.address(name)) for name in hosts}
         api = stack.enter_context(served("benchmarks.stage.api", spec))
         sink_url = ""
         if sink is not None:
@@ -173,7 +198,8 @@ def scene(
             orders["notify"] = f"{api['control']}/_arrived"
             sink_url = stack.enter_context(served("benchmarks.stage.sink", orders))["url"]
         authority = issued.authority if issued else None
-        yield Scene(api, bytes_url, sink_url, directory, repositories, Path(memory), authority)
+        files = Path(memory)
+        yield Scene(api, bytes_url, sink_url, directory, repositories, files, authority, net=net)
 
 
 def make_files(directory: Path, sizes: Sequence[int]) -> dict[str, str]:
