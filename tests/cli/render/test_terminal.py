@@ -26,7 +26,7 @@ def _hold(world: World) -> None:
 async def test_progress(world: World) -> None:
     """The display tells bytes and the transfers in flight, and gives way to the summary."""
     _hold(world)
-    transfer = r"octo/tool v1\.0\.0 large\.tar\.gz +[━╌]{10} +8\.0 MB"
+    transfer = r"octo/tool v1\.0\.0 large\.tar\.gz +[━╌]+ +\d+% +8\.0 MB"
     seen = await run_on_terminal(
         "-c",
         str(world.config_file),
