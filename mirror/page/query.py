@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 SIZE = 50
 """Mirrors on one page."""
 
+DENSE_SIZE = 60
+"""Tiles on one page of the dense view: what a screen of 1920 by 1080 holds."""
+
+VIEWS = ("dense", "full")
+"""What there is besides the list: tiles, and the list with all columns on a narrow screen too."""
+
 STATES = ("failed", "running", "never", "ok")
 """What can be filtered by."""
 
@@ -26,21 +32,26 @@ class Query:
         search: Words that must all be in a mirror's source or target, ignoring case.
         number: Of the page, from 1.
         size: Mirrors on a page; 0 for all of them.
+        view: One of :data:`VIEWS`; empty for the list.
     """
 
     state: str = ""
     search: str = ""
     number: int = 1
     size: int = SIZE
+    view: str = ""
 
     @classmethod
     def of(cls, asked: Mapping[str, str]) -> Self:
-        """Read the address: ``?state=failed&search=cli&page=2``."""
+        """Read the address: ``?state=failed&search=cli&view=dense&page=2``."""
         state = asked.get("state", "")
         number = asked.get("page", "")
+        view = asked.get("view", "")
         return cls(
             state=state if state in STATES else "",
             search=" ".join(asked.get("search", "")[:_LONGEST].split()),
+            size=DENSE_SIZE if view == "dense" else SIZE,
+            view=view if view in VIEWS else "",
             number=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1,
         )
 

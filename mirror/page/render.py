@@ -183,7 +183,8 @@ def _absolute(text: str) -> str:
 def _link_to(page: Mapping[str, Any]) -> Callable[..., str]:
     def link(**wishes: object) -> str:
         """The address of the same page with other wishes: relative, for any path of a proxy."""
-        asked = {"state": page["state"], "search": page["search"], "page": 1} | wishes
+        kept = {name: page[name] for name in ("state", "search", "view")}
+        asked = kept | wishes
         said = {k: v for k, v in asked.items() if v and (k, v) != ("page", 1)}
         return f"?{urlencode(said, errors='replace')}"
 

@@ -106,6 +106,7 @@ def page_data(
             "matching": len(matching),
             "state": query.state,
             "search": query.search,
+            "view": query.view,
         },
     }
 

@@ -276,17 +276,48 @@ async def test_without_script(browser: Browser, stage: Stage) -> None:
     await context.close()
 
 
+async def test_sixty_tiles_are_one_screen(page: Page, stage: Stage) -> None:
+    """A wall shows all of them without scrolling; the address keeps the view through a search."""
+    await page.set_viewport_size({"width": 1920, "height": 1080})
+    await page.goto(stage.address)
+    await page.get_by_role("link", name="Dense").click()
+    tiles = page.locator("#mirrors .tile")
+    await expect(tiles).to_have_count(60)
+    bottom = "Math.max(...[...document.querySelectorAll('.tile')].map(t => t.getBoundingClientRect().bottom))"
+    assert await page.evaluate(bottom) <= 1080
+    await page.get_by_role("searchbox").fill("TOOL-24")
+    await page.get_by_role("button", name="Search").click()
+    await expect(tiles).to_have_count(10)
+    assert page.url == f"{stage.address}?view=dense&search=TOOL-24"
+    await tiles.first.get_by_role("link").click()
+    await expect(sources(page)).to_have_text(["github:octo/tool-240"])
+
+
+async def test_a_phone_shows_few_words_of_each_mirror(page: Page, stage: Stage) -> None:
+    """Name, state, newest release and last sessions; *All columns* shows the rest."""
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(f"{stage.address}?search=tool-001")
+    row = page.locator("#mirrors tbody").first
+    await expect(row.get_by_text("Healthy")).to_be_visible()
+    assert await row.evaluate("node => node.offsetHeight") < 80
+    await page.get_by_role("link", name="All columns").click()
+    await expect(row.get_by_text("73.4 MB")).to_be_visible()
+
+
 LOOKS = [
     ("busy", 1280, "light"),
     ("busy", 390, "dark"),
     ("hostile", 1280, "dark"),
     ("hostile", 390, "light"),
+    ("tiles", 1920, "dark"),
+    ("tiles", 390, "light"),
     ("empty", 390, "light"),
     ("file", 1280, "dark"),
 ]
 PLAYS: dict[str, Callable[[], dict[str, Any]]] = {
     "busy": lambda: busy() | {"notices": ["the configuration was not reloaded"]},
     "hostile": hostile,
+    "tiles": lambda: busy(Query(view="dense")),
     "empty": lambda: a_page([], passes=()),
     "file": lambda: a_page([failed(), a_status()], service=None, hosts=(), query=EVERYTHING),
 }

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
-from mirror.page import EVERYTHING, Query, RunningView, TransferView, policy, render
-from support.pages import HOSTILE, a_page, a_status, busy, failed, hostile, never
+from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, policy, render
+from support.pages import HOSTILE, HOSTS, a_page, a_status, busy, failed, hostile, never, running
 from support.values import NOW
 
 VOID = {"meta", "link", "input", "use", "path", "circle", "rect", "img", "br"}
@@ -75,6 +75,7 @@ PAGES = {
     "bare": a_page([], passes=(), hosts=()),
     "found nothing": a_page([a_status()], query=Query("failed")),
     "file": a_page([a_status(), failed()], service=None, hosts=(), query=EVERYTHING),
+    "tiles": busy(Query(view="dense")),
     "many": a_page([a_status(f"o/{n}") for n in range(300)], query=Query(number=2)),
 }
 every_page = pytest.mark.parametrize("data", PAGES.values(), ids=PAGES)
@@ -176,8 +177,8 @@ def test_what_waits_for_its_turn_is_queued() -> None:
     """Instead of a next run that is now; with a time only where a host accepts nothing until then."""
     soon = read(a_page([a_status()], queued=lambda *_: True, next_run=lambda *_: NOW))
     late = read(a_page([a_status()], queued=lambda *_: True))
-    assert "73.4 MB Queued As of" in " ".join(soon.text.split())
-    assert "73.4 MB Queued starts in 4 min As of" in " ".join(late.text.split())
+    assert "73.4 MB Queued Hosts" in " ".join(soon.text.split())
+    assert "73.4 MB Queued starts in 4 min Hosts" in " ".join(late.text.split())
 
 
 @pytest.mark.parametrize(
@@ -263,6 +264,22 @@ def test_whatever_a_name_is_the_page_has_the_same_shape(text: str) -> None:
     assert shape(read(page(text))) == shape(read(page("name")))
 
 
+def test_a_tile_tells_what_a_glance_needs() -> None:
+    """Name, state in words, the newest release; what failed, by its cause; a link to all of it."""
+    failing = failed("octo/broken")
+    late = a_status("octo/late", visible=None, newest_tag="v2")
+    statuses = [a_status("octo/tool", newest_tag="v1.2.3"), failing, late, never()]
+    seen = read(a_page(statuses, query=Query(view="dense", search="octo"), running=running(late)))
+    text = " ".join(seen.text.split())
+    assert (
+        "octo/broken Host unavailable missing for 3 h octo/late Running v2 missing for 2 d"
+        " octo/new Never synced octo/tool Healthy v1.2.3 1 d ago"
+    ) in text
+    assert "?search=github%3Aocto%2Ftool" in [a["href"] for a in seen.all("a")]
+    two = (HostView("other", "https://other.example.com"), *HOSTS)
+    assert "github:octo/tool" in read(a_page(statuses, query=Query(view="dense"), hosts=two)).text
+
+
 def test_a_long_list_is_cut_and_counted() -> None:
     """A mirror with a thousand quarantined assets does not fill the page."""
     many = tuple(
@@ -300,6 +317,7 @@ def test_links_of_filters_keep_what_was_asked() -> None:
     assert "?state=ok&search=o%2F%26" in links  # the first page of the same
     assert "?state=ok&search=o%2F%26&page=3" in links
     assert "?search=o%2F%26" in links
+    assert "?state=ok&search=o%2F%26&view=dense" in links
 
 
 def test_the_script_is_small_and_writes_no_html() -> None:

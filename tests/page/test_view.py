@@ -117,6 +117,7 @@ def test_pages() -> None:
         "matching": 0,
         "state": "",
         "search": "",
+        "view": "",
     }
     assert len(a_page(statuses, query=EVERYTHING)["mirrors"]) == 250
 
@@ -131,6 +132,9 @@ def test_pages() -> None:
         ({"page": "9" * 5000}, Query()),
         ({"page": "²"}, Query()),
         ({"page": "0"}, Query(number=0)),
+        ({"view": "dense", "state": "ok"}, Query("ok", size=60, view="dense")),
+        ({"view": "full"}, Query(view="full")),
+        ({"view": "<b>"}, Query()),
         ({"search": "x" * 5000}, Query(search="x" * 200)),
     ],
     ids=str,
