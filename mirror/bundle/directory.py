@@ -12,6 +12,7 @@ import threading
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -45,21 +46,25 @@ class Contents:
         digest: Of its bytes; empty where the bundle has none yet.
         signer: Who signed it; empty where that was not checked.
         repositories: Its descriptors by the keys of their repositories.
+        others: Those that other programs put there.
     """
 
     index: Index
     digest: str = ""
     signer: str = ""
     repositories: Mapping[str, Sequence[Descriptor]] = field(default_factory=dict)
+    others: Sequence[Descriptor] = ()
 
     @classmethod
     def of(cls, index: Index, digest: str, signer: str) -> Contents:
         """Sort an index by repository."""
         found: dict[str, list[Descriptor]] = {}
+        others: list[Descriptor] = []
         for descriptor in index.manifests:
-            if (repo := descriptor.repository) is not None:
-                found.setdefault(repo.key, []).append(descriptor)
-        return cls(index, digest, signer, found)
+            repo = descriptor.repository
+            place = others if repo is None else found.setdefault(repo.key, [])
+            place.append(descriptor)
+        return cls(index, digest, signer, found, others)
 
 
 class BundleDirectory:
@@ -74,7 +79,7 @@ class BundleDirectory:
         self.path = path
         self._allowed_signers = allowed_signers
         self._contents: Contents | None = None
-        self._seen: object = None
+        self._seen: tuple[int, int, int] | None = None
         self._reading = asyncio.Lock()
 
     def place(self, descriptor: Descriptor) -> Path:
@@ -97,17 +102,21 @@ class BundleDirectory:
         """
         async with self._reading:
             try:
-                facts = (self.path / layout.INDEX_FILE).stat(follow_symlinks=False)
+                now = self._facts()
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
                 raise _unusable(self.path, error) from error
-            now = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
             if self._contents is None or now != self._seen:
                 self._contents, self._seen = None, None
                 self._contents = await self._read()
                 self._seen = now
             return self._contents
+
+    def _facts(self) -> tuple[int, int, int]:
+        """What differs once the index was replaced."""
+        facts = (self.path / layout.INDEX_FILE).stat(follow_symlinks=False)
+        return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
     async def _read(self) -> Contents:
         path = self.path / layout.INDEX_FILE
@@ -333,19 +342,26 @@ class WritableDirectory(BundleDirectory):
 
     async def _replace(self, batch: Mapping[str, Sequence[Descriptor]]) -> None:
         now = await self.contents()
-        index = now.index if now else Index(self.identity)
-        kept = (d for d in index.manifests if d.repository is None or d.repository.key not in batch)
+        fresh: dict[str, Sequence[Descriptor]] = {
+            key: sorted(found, key=_order) for key, found in batch.items()
+        }
+        known = dict(now.repositories) if now else {}
+        repositories = dict(sorted((known | fresh).items()))
+        others = now.others if now else ()
         new = Index(
-            index.identity,
-            index.sequence + 1,
+            now.index.identity if now else self.identity,
+            now.index.sequence + 1 if now else 1,
             self._clock.now().replace(microsecond=0),
             now.digest if now else "",
-            tuple(sorted([*kept, *(d for ds in batch.values() for d in ds)], key=_order)),
+            (*others, *chain.from_iterable(repositories.values())),
         )
         content = new.encode()
         digest = layout.digest_of(content)
         signature = await self.key.sign(content) if self.key else None
-        await unbroken(self._install, content, digest, signature, new.predecessor)
+        async with self._reading:  # to read a large index again after each commit takes long
+            await unbroken(self._install, content, digest, signature, new.predecessor)
+            contents = Contents(new, digest, repositories=repositories, others=others)
+            self._contents, self._seen = contents, self._facts()
 
     def _install(
         self, content: bytes, digest: str, signature: bytes | None, predecessor: str
@@ -389,10 +405,8 @@ class WritableDirectory(BundleDirectory):
             self._files.sync_directory(path.parent)
 
 
-def _order(descriptor: Descriptor) -> tuple[str, int, int]:
-    repo = descriptor.repository
-    key = repo.key if repo else ""
-    return key, descriptor.number(layout.RELEASE_ID), descriptor.number(layout.REPOSITORY_ID)
+def _order(descriptor: Descriptor) -> tuple[int, int]:
+    return descriptor.number(layout.RELEASE_ID), descriptor.number(layout.REPOSITORY_ID)
 
 
 def open_file(path: Path) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,24 +13,16 @@ from mirror.core.domain.release import RepoRef
 from mirror.errors import BundleError, HostStopped, NotFound
 from support.air_gap import AirGap
 from support.clock import VirtualClock
+from support.opened_files import opened_below
+from support.seed import EVERYTHING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOOL = RepoRef("mirrors", "tool")
 
 
-class Opened:
-    """Counts the files that this process opens below a directory."""
-
-    def __init__(self) -> None:
-        self.below: Path | None = None
-        self.paths: list[str] = []
-        sys.addaudithook(self.hear)
-
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and self.below and str(arguments[0]).startswith(f"{self.below}/"):
-            self.paths.append(str(Path(arguments[0]).relative_to(self.below)))
-
-
-OPENED = Opened()  # an audit hook stays for ever
+REPOSITORIES = 1_000 if EVERYTHING else 20
 
 
 async def write(gap: AirGap, repositories: int = 1) -> None:
@@ -51,12 +41,21 @@ def reader(gap: AirGap) -> BundleReader:
 async def test_an_unchanged_bundle_is_one_file_read(tmp_path: Path) -> None:
     """A pass over an unchanged bundle opens its index and nothing else, however many repositories."""
     async with AirGap(tmp_path) as gap:
-        await write(gap, repositories=5)
+        await write(gap, REPOSITORIES)
         await gap.read()
-        OPENED.below, OPENED.paths = gap.bundle, []
-        assert (await gap.read()).status == "unchanged"
-        OPENED.below = None
-        assert OPENED.paths == ["index.json"]
+        with opened_below(gap.bundle) as paths:
+            report = await gap.read()
+        assert (report.status, report.totals()["unchanged"]) == ("unchanged", REPOSITORIES)
+        assert paths == ["index.json"]
+
+
+async def test_writing_reads_no_index_again(tmp_path: Path) -> None:
+    """A pass that commits one repository after another knows what it has written."""
+    async with AirGap(tmp_path) as gap:
+        with opened_below(gap.bundle) as paths:
+            await write(gap, repositories=20)
+        assert gap.index["annotations"]["vnd.release-mirror.bundle.sequence"] > "1"
+        assert paths.count("index.json") == 1  # to see what is there
 
 
 async def test_a_new_index_is_noticed(tmp_path: Path) -> None:
