@@ -218,12 +218,13 @@ class Scheduler:
     # --- when ------------------------------------------------------------------------------------
 
     def next_run(self, key: str) -> datetime | None:
-        """When a mirror runs next, as far as is known; ``None`` for never."""
+        """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""
         job = self.queue.get(key)
         if job is None:
             return None
         if self.is_queued(key):
-            return self._after(job.closed_for())
+            closed_for = job.closed_for()
+            return self._after(closed_for) if closed_for else None
         _, ticker = self._timetables[job.mirror.interval]
         return self._after(ticker.wait(self._moment()))
 

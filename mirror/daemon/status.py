@@ -13,14 +13,13 @@ from mirror.core.reporting.status import mirror_statuses
 from mirror.core.text.wording import count, size
 from mirror.daemon.metrics import HostState, Present
 from mirror.page import (
+    Document,
     HostView,
     Query,
     RunningView,
     ServiceView,
     TransferView,
     page_data,
-    policy,
-    render,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +43,9 @@ QUIET = 3.0
 
 _SHARE = 20
 """At most a twentieth of the time goes into statuses: there may be ten thousand mirrors."""
+
+_DOCUMENTS = 16
+"""Pages that are kept for a moment: as many different queries at once are rare."""
 
 
 @dataclass(slots=True)
@@ -108,6 +110,7 @@ class Status:
     _retried: Counter[str] = field(default_factory=Counter)  # by clients of former configurations
     _statuses: Sequence[MirrorStatus] = ()
     _stale_at: float = float("-inf")
+    _documents: dict[Query, tuple[float, Document]] = field(default_factory=dict)
 
     def replace(self, runtime: Runtime) -> None:
         """Show another configuration from now on."""
@@ -117,6 +120,7 @@ class Status:
             self._retried[name] += host.store.client.counts.retried
         self.runtime = runtime
         self._stale_at = float("-inf")
+        self._documents = {}
 
     def silent_hosts(self) -> list[str]:
         """Hosts that have not answered yet."""
@@ -175,8 +179,21 @@ class Status:
             return f"no answer yet from {', '.join(silent)}"
         return ""
 
-    def data(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """The data of the page, for its query."""
+    def document(self, query: Mapping[str, str]) -> Document:
+        """The page for its query, at most a moment old: viewers share the work."""
+        asked, began = Query.of(query), self.clock.monotonic()
+        stale_at, document = self._documents.get(asked, (began, None))
+        if document is not None and began < stale_at:
+            return document
+        if len(self._documents) >= _DOCUMENTS:
+            self._documents = {}
+        data = self._data(asked)
+        document = document.later(data) if document else Document.of(data)
+        cost = self.clock.monotonic() - began
+        self._documents[asked] = began + _SHARE * cost, document
+        return document
+
+    def _data(self, query: Query) -> dict[str, Any]:
         config = self.runtime.config
         rejected, unsaved = self.state.rejected, self.state.unsaved
         if unsaved:
@@ -199,13 +216,8 @@ class Status:
                 *(text for text in (rejected, unsaved) if text),
                 *host_notices({n: self._record(n) for n in config.hosts}, self.clock.now()),
             ],
-            query=Query.of(query),
+            query=query,
         )
-
-    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
-        """The page as HTML, and its ``Content-Security-Policy``."""
-        page = render(self.data(query))
-        return page, policy(page)
 
     def metrics(self) -> Callable[[], bytes]:
         """The metrics of this moment, whose text another thread may make."""

@@ -7,12 +7,11 @@ unexpected error becomes a plain 500.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
-from aiohttp import web
+from aiohttp import ETag, web
 
 from mirror.daemon.allowed_hosts import AllowedHosts
 from mirror.daemon.listener import HEADERS, Bound, ConnectionLimits, serve
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.daemon.webhook import Decision
+    from mirror.page import Document
 
 __all__ = [
     "Bound",
@@ -51,11 +51,8 @@ class Pages(Protocol):
     def not_ready(self) -> str:
         """Why the service is not ready; empty when it is."""
 
-    def data(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """The data of the page, for its query."""
-
-    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
-        """The page as HTML, and its ``Content-Security-Policy``."""
+    def document(self, query: Mapping[str, str]) -> Document:
+        """The page for its query."""
 
     def hostnames(self) -> Collection[str]:
         """The configured names under which the service is reached, besides its addresses."""
@@ -203,17 +200,20 @@ class _Routes:
         self._scrape = asyncio.Lock()
 
     async def page(self, request: web.Request) -> web.Response:
-        page, policy = self._pages.page(dict(request.query))
-        return web.Response(
-            body=page.encode("utf-8", "replace"),  # a name may hold half a character
-            content_type="text/html",
-            charset="utf-8",
-            headers={"Content-Security-Policy": policy},
-        )
+        document = self._pages.document(dict(request.query))
+        if _is_known(request, document.tag):
+            return _tagged(web.Response(status=304), document.tag)
+        html = document.html()
+        response = web.Response(body=html.body, content_type="text/html", charset="utf-8")
+        response.headers["Content-Security-Policy"] = html.policy
+        return _compressed(request, _tagged(response, document.tag))
 
     async def status(self, request: web.Request) -> web.Response:
-        text = json.dumps(self._pages.data(dict(request.query)), allow_nan=False)
-        return web.Response(text=text, content_type="application/json")
+        document = self._pages.document(dict(request.query))
+        if _is_known(request, document.tag):
+            return _tagged(web.Response(status=304), document.tag)
+        response = web.Response(text=document.json(), content_type="application/json")
+        return _compressed(request, _tagged(response, document.tag))
 
     async def health(self, request: web.Request) -> web.Response:
         del request
@@ -232,6 +232,24 @@ class _Routes:
         async with self._scrape:
             body = await asyncio.to_thread(self._pages.metrics())
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _is_known(request: web.Request, tag: str) -> bool:
+    """Whether the client has the page with this tag. Proxies make a tag weak, or add a suffix."""
+    known = request.if_none_match or ()
+    return any(one.value.startswith(tag) for one in known)
+
+
+def _tagged(response: web.Response, tag: str) -> web.Response:
+    response.etag = ETag(tag, is_weak=True)  # the same page, compressed or not
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
+
+
+def _compressed(request: web.Request, response: web.Response) -> web.Response:
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response
 
 
 class _Webhook:

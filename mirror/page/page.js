@@ -1,18 +1,11 @@
 "use strict";
-// Polls the status every two seconds. On a change, updates the page node by node to keep focus, scroll
+// Asks every two seconds whether the page changed. If so, updates it node by node to keep focus, scroll
 // position, selection and open details. The page is complete without this script.
 (() => {
   const EVERY = 2000, PATIENCE = 10000;
   const lost = document.getElementById("lost");
   const { dataset } = document.documentElement;
-  let seen = "", misses = 0, last = new Date(), asking = false;
-
-  const get = async (address) => {
-    const signal = AbortSignal.timeout(PATIENCE);
-    const answer = await fetch(address, { cache: "no-store", redirect: "error", signal });
-    if (!answer.ok) throw new Error(answer.statusText);
-    return answer;
-  };
+  let misses = 0, last = new Date(), asking = false;
 
   const carry = (old, fresh) => {
     if (old === lost) return;
@@ -44,19 +37,21 @@
   };
 
   const ask = async () => {
-    const data = await (await get("api/status" + location.search)).json();
-    if (data.version !== dataset.version) return location.reload();
-    // Ignore changes of the clock within a minute.
-    const news = JSON.stringify({ ...data, generated_at: data.generated_at.slice(0, 16) });
-    if (news !== seen) {
-      const text = await (await get(location.pathname + location.search)).text();
-      const fresh = new DOMParser().parseFromString(text, "text/html");
-      if (!fresh.getElementById("main")) throw new Error("not this page");
+    const answer = await fetch(location.pathname + location.search, {
+      cache: "no-store", redirect: "error", signal: AbortSignal.timeout(PATIENCE),
+      headers: { "If-None-Match": `W/"${dataset.tag}"` },
+    });
+    if (answer.status !== 304) {
+      if (!answer.ok) throw new Error(answer.statusText);
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const { version, tag } = fresh.documentElement.dataset;
+      if (!version) throw new Error("not this page");
+      if (version !== dataset.version) return location.reload();
       const focus = document.activeElement;
       carry(document.body, fresh.body);
       if (focus !== document.activeElement && focus?.isConnected) focus.focus({ preventScroll: true });
       document.title = fresh.title;
-      seen = news;
+      dataset.tag = tag;
     }
     last = new Date();
   };

@@ -40,12 +40,13 @@ STATE_NAMES = {
 """States of a mirror, for people."""
 
 
-def render(data: Mapping[str, Any]) -> str:
+def render(data: Mapping[str, Any], *, tag: str = "") -> str:
     """Write the page.
 
     Args:
         data: Of :func:`~mirror.page.view.page_data`. Without a service the page holds no script
             and no form: nobody would answer.
+        tag: Of the :class:`~mirror.page.document.Document`, for the script to ask with.
     """
     now = datetime.fromisoformat(data["generated_at"])
     return (
@@ -53,6 +54,7 @@ def render(data: Mapping[str, Any]) -> str:
         .get_template("page.html")
         .render(
             **data,
+            tag=tag,
             moment=_moments(now),
             absolute=_absolute,
             picture=picture(data["passes"]),

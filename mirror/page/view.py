@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -86,7 +86,7 @@ def page_data(
                 "history": status.history,
                 "source_url": _source_link(links, status.source),
                 "target_url": _repository_link(links.get("target", ""), status.target),
-                "running_since": iso(view.since) if view else None,
+                "running_since": _moment(view.since if view else None),
                 "next_run_at": _moment(next_run(status.source, status.target))
                 if next_run
                 else None,
@@ -175,7 +175,8 @@ def _repository_link(base: str, repository: str) -> str | None:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return iso(moment) if moment else None
+    """To the nearest second: what is computed from now must not change with every look."""
+    return iso(moment + timedelta(seconds=0.5)) if moment else None
 
 
 def _service(service: ServiceView) -> dict[str, Any]:

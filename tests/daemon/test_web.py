@@ -8,7 +8,7 @@ import io
 import json
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -18,6 +18,8 @@ import structlog
 from mirror.daemon.metrics import CONTENT_TYPE
 from mirror.daemon.web import ConnectionLimits, DeliveryLimits, make_web_app, serve
 from mirror.errors import MirrorError
+from mirror.page import Document
+from mirror.page.document import Html
 from support.clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class FakeBackend:
         self.queries: list[dict[str, str]] = []
         self.broken: Exception | None = None
         self.names = "acme"
+        self.tag = "0123"
         self.hosts: tuple[str, ...] = ("mirror.example.com", "192.0.2.7")
 
     def alive(self) -> bool:
@@ -56,15 +59,13 @@ class FakeBackend:
     def not_ready(self) -> str:
         return self.reason
 
-    def data(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def document(self, query: Mapping[str, str]) -> Document:
         self.queries.append(dict(query))
         if self.broken:
             raise self.broken
-        return {"schema": 1, "name": self.names}
-
-    def page(self, query: Mapping[str, str]) -> tuple[str, str]:
-        page = f"<!doctype html><title>{self.data(query)['name']}</title>"
-        return page, policy(page)
+        page = f"<!doctype html><title>{self.names}</title>"
+        html = Html(page.encode("utf-8", "replace"), policy(page))
+        return Document({"schema": 1, "name": self.names}, self.tag, html)
 
     def hostnames(self) -> tuple[str, ...]:
         return self.hosts
@@ -94,8 +95,11 @@ class Served:
         self.port = int(url.rpartition(":")[2])
         self.client = client
 
-    async def get(self, path: str, method: str = "GET") -> tuple[int, str, Mapping[str, str]]:
-        async with self.client.request(method, self.url + path) as answer:
+    async def get(
+        self, path: str, method: str = "GET", **headers: str
+    ) -> tuple[int, str, Mapping[str, str]]:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.client.request(method, self.url + path, headers=given) as answer:
             return answer.status, await answer.text(), answer.headers
 
     async def deliver(self, body: bytes = BODY, **headers: str) -> tuple[int, str]:
@@ -145,7 +149,9 @@ async def served(
     app = make_web_app(backend, backend, VirtualClock(), listen=listen or host, limits=intake)
     async with (
         serve(app, host, 0, limits=patience) as bound,
-        aiohttp.ClientSession(auto_decompress=False) as client,
+        aiohttp.ClientSession(
+            auto_decompress=False, skip_auto_headers={"Accept-Encoding"}
+        ) as client,
     ):
         yield Served(backend, bound.url, client)
 
@@ -232,6 +238,33 @@ async def test_a_failure_of_the_service_is_a_plain_500(path: str) -> None:
         assert (await web.get("/healthz"))[0] == 200
         web.backend.broken = None
         assert (await web.get(path))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/status"])
+async def test_what_did_not_change_is_not_sent_again(path: str) -> None:
+    """304 where the client has the page, also if a proxy has touched the tag; else all of it."""
+    async with served() as web:
+        tag = (await web.get(path))[2]["ETag"]
+        assert tag == 'W/"0123"'
+        for known in (tag, '"0123"', f'"x", {tag}', 'W/"0123-gzip"'):
+            status, text, headers = await web.get(path, If_None_Match=known)
+            assert (status, text, headers["ETag"]) == (304, "", tag)
+        web.backend.tag = "4567"
+        for known in (tag, "*", "?"):
+            status, text, headers = await web.get(path, If_None_Match=known)
+            assert (status, headers["ETag"]) == (200, 'W/"4567"')
+            assert "acme" in text
+
+
+async def test_pages_are_compressed_for_who_takes_it() -> None:
+    """gzip, and a cache between is told."""
+    async with served() as web:
+        plain = (await web.get("/"))[1]
+        request = b"GET / HTTP/1.0\r\nAccept-Encoding: br, gzip\r\n\r\n"
+        head, _, body = (await web.raw(request)).partition(b"\r\n\r\n")
+        assert b"Content-Encoding: gzip" in head
+        assert b"Vary: Accept-Encoding" in head
+        assert gzip.decompress(body).decode() == plain
 
 
 async def test_half_a_character_in_a_name_breaks_no_page() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,12 +14,14 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import async_playwright, expect
 
-from mirror.page import EVERYTHING, Query, policy, render
+from mirror.daemon.web import make_web_app
+from mirror.page import EVERYTHING, Document, Query, render
+from support.clock import VirtualClock
 from support.pages import a_page, a_status, busy, failed, hostile
 from support.values import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from playwright.async_api import Browser, Page
 
@@ -41,7 +42,7 @@ class Stage:
     Attributes:
         play: Makes the page's data for a query.
         silent: It answers nothing but errors.
-        asked: Paths with their queries, in order.
+        asked: Statuses of responses, and paths with their queries, in order.
     """
 
     play: Callable[[Query], dict[str, Any]]
@@ -49,25 +50,16 @@ class Stage:
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
-    async def page(self, request: web.Request) -> web.Response:
-        self.asked.append(request.path_qs)
+    def document(self, query: Mapping[str, str]) -> Document:
         if self.silent:
-            return web.Response(status=502)
-        html = render(self.play(Query.of(request.query)))
-        return web.Response(
-            body=html.encode(),
-            content_type="text/html",
-            charset="utf-8",
-            headers={"Content-Security-Policy": policy(html)},
-        )
+            raise web.HTTPBadGateway
+        return Document.of(self.play(Query.of(query)))
 
-    async def status(self, request: web.Request) -> web.Response:
-        self.asked.append(request.path_qs)
-        if self.silent:
-            return web.Response(status=502)
-        return web.Response(
-            text=json.dumps(self.play(Query.of(request.query))), content_type="application/json"
-        )
+    async def note(self, request: web.Request, response: web.StreamResponse) -> None:
+        self.asked.append(f"{response.status} {request.path_qs}")
+
+    def hostnames(self) -> tuple[str, ...]:
+        return ()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -85,8 +77,8 @@ async def stage() -> AsyncIterator[Stage]:
     """A service under a path, as behind a proxy, that plays :func:`busy`."""
     made = Stage(lambda query: busy(query, count=250))
     app = web.Application()
-    app.router.add_get("/mirror/", made.page)
-    app.router.add_get("/mirror/api/status", made.status)
+    app.on_response_prepare.append(made.note)
+    app.add_subapp("/mirror/", make_web_app(made, made, VirtualClock()))  # type: ignore[arg-type]
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -197,7 +189,7 @@ async def test_refreshed_in_place(page: Page, stage: Stage) -> None:
         True,
         300,
     ]
-    assert stage.asked[-2:] == ["/mirror/api/status?search=octo", "/mirror/?search=octo"]
+    assert stage.asked == ["200 /mirror/?search=octo"] * 2
 
 
 async def test_mirrors_move_and_come_and_go(page: Page, stage: Stage) -> None:
@@ -235,15 +227,13 @@ def _title(statuses: list[Any]) -> str:
 
 
 async def test_no_news_is_one_question(page: Page, stage: Stage) -> None:
-    """Where nothing changed only the data is asked for; a hidden page asks nothing at all."""
+    """Where nothing changed nothing is sent; a hidden page asks nothing at all."""
     await page.goto(stage.address)
-    await tick(page)
-    asked = len(stage.asked)
     await tick(page, 3)
-    assert stage.asked[asked:] == ["/mirror/api/status"] * 3
+    assert stage.asked == ["200 /mirror/", *["304 /mirror/"] * 3]
     await page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
     await page.clock.run_for(10 * EVERY)
-    assert stage.asked[asked:] == ["/mirror/api/status"] * 3
+    assert len(stage.asked) == 4
 
 
 async def test_a_service_that_does_not_answer_is_told(page: Page, stage: Stage) -> None:
@@ -272,7 +262,7 @@ async def test_without_script(browser: Browser, stage: Stage) -> None:
     await page.get_by_role("searchbox").fill("broken")
     await page.keyboard.press("Enter")
     await expect(sources(page)).to_have_text(["github:octo/broken"])
-    assert stage.asked == ["/mirror/", "/mirror/?search=broken"]
+    assert stage.asked == ["200 /mirror/", "200 /mirror/?search=broken"]
     await context.close()
 
 

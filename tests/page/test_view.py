@@ -240,6 +240,16 @@ def test_a_failure_comes_with_a_cause_and_a_command() -> None:
     assert told["failures"][0]["command"] == "release-mirror sync --full github:octo/tool"
 
 
+def test_a_time_that_is_computed_from_now_does_not_flicker() -> None:
+    """A wait that is told some microseconds later ends at the same second."""
+    due = NOW + timedelta(minutes=4)
+    pages = [
+        a_page([a_status()], next_run=lambda *_, at=at: at)["mirrors"][0]["next_run_at"]
+        for at in (due - timedelta(microseconds=9), due + timedelta(microseconds=9))
+    ]
+    assert pages == [iso(due)] * 2
+
+
 def test_a_host_tells_of_its_token_and_of_our_limits() -> None:
     """When the token expires, and which limit of ours requests wait for; null for neither."""
     told = HostView(
