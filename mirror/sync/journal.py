@@ -6,10 +6,10 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from mirror.core.concurrency import first_error
 from mirror.core.execution import ledger_updates as record
 from mirror.core.text.timestamps import iso
 from mirror.errors import MirrorError
-from mirror.sync.write_guard import first_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mirror.core.concurrency import together
 from mirror.core.domain.release import Snapshot
 from mirror.core.planning.deletions import vanished
 from mirror.core.planning.planner import tags_needed
@@ -32,7 +33,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Snapshots:
-    """Takes the two snapshots of one mirror.
+    """Takes the two snapshots of one mirror, both at the same time.
 
     Tags are looked up only for releases that are to be published: that takes more requests than
     all else.
@@ -54,24 +55,29 @@ class Snapshots:
             now: The time.
             audit: Look also at the commits of tags that were mirrored before.
         """
-        store, repo = self._source.store, self._mirror.source
-        source = Snapshot(
-            repository=await store.repository(repo),
-            releases=listing.releases,
-            latest=await self._latest_of_source(listing),
-            complete=listing.complete,
+        source, target = await together(
+            self._take_source(listing), self._take_target(listing.releases, ledger)
         )
-        target = await self._take_target(source, ledger)
         source = await self._confirm_gone(source, ledger)
         policy = self._mirror.policy
         needed = tags_needed(source, target, ledger, policy, self._source.url, now)
         watched = {entry.tag for entry in ledger.releases.values()} if audit else set()
-        if needed or watched:
-            source = replace(source, tags=await store.tags(repo, needed | watched))
-            capabilities = await self._target.store.client.capabilities()
-            if target and needed and capabilities.tags:
-                target = await self._with_tags(target, ledger, source, needed)
-        return source, target
+        if not (needed or watched):
+            return source, target
+        capabilities = await self._target.store.client.capabilities()
+        tags = self._source.store.tags(self._mirror.source, needed | watched)
+        if target is None or not needed or not capabilities.tags:
+            return replace(source, tags=await tags), target
+        here = self._target.store.tags(self._mirror.target, needed)
+        source_tags, target_tags = await together(tags, here)
+        source, target = replace(source, tags=source_tags), replace(target, tags=target_tags)
+        return source, await self._with_tags(target, ledger, source, needed)
+
+    async def _take_source(self, listing: Listing) -> Snapshot:
+        repository, latest = await together(
+            self._source.store.repository(self._mirror.source), self._latest_of_source(listing)
+        )
+        return Snapshot(repository, listing.releases, latest=latest, complete=listing.complete)
 
     async def _latest_of_source(self, listing: Listing) -> int | None:
         """The release that the source calls latest.
@@ -119,7 +125,7 @@ class Snapshots:
             gone_assets=frozenset(gone_assets),
         )
 
-    async def _take_target(self, source: Snapshot, ledger: Ledger) -> Snapshot | None:
+    async def _take_target(self, source: Collection[Release], ledger: Ledger) -> Snapshot | None:
         store, repo = self._target.store, self._mirror.target
         try:
             repository = await store.repository(repo)
@@ -140,7 +146,7 @@ class Snapshots:
         )
 
     async def _unlisted(
-        self, source: Snapshot, listed: Collection[Release], ledger: Ledger
+        self, source: Collection[Release], listed: Collection[Release], ledger: Ledger
     ) -> tuple[Release, ...]:
         """Copies that were recorded and are there, although the list does not show them (yet).
 
@@ -149,7 +155,7 @@ class Snapshots:
         """
         seen = {release.id for release in listed}
         found = []
-        for release in source.releases:
+        for release in source:
             entry = ledger.releases.get(release.id)
             if entry and entry.target_id not in seen:
                 with suppress(NotFound):
@@ -174,14 +180,13 @@ class Snapshots:
     async def _with_tags(
         self, target: Snapshot, ledger: Ledger, source: Snapshot, needed: Collection[str]
     ) -> Snapshot:
-        store, repo = self._target.store, self._mirror.target
-        tags = await store.tags(repo, needed)
+        repo = self._mirror.target
         if self._mirror.policy.tags == "push":
-            return await self._for_push(replace(target, tags=tags), ledger)
-        lacking = [tag for tag in needed if tag not in tags]
+            return await self._for_push(target, ledger)
+        lacking = [tag for tag in needed if tag not in target.tags]
         if not lacking or self._mirror.policy.tags == "require":
-            return replace(target, tags=tags)
-        git = store.repositories
+            return target
+        git = self._target.store.repositories
         wanted = {source.tags[tag] for tag in lacking if tag in source.tags}
         commits = {commit for commit in wanted if await git.has_commit(repo, commit)}
         ours = ledger.created_repository or is_our_readme(await git.read_file(repo, "README.md"))
@@ -192,7 +197,6 @@ class Snapshots:
         return replace(
             target,
             repository=repository,
-            tags=tags,
             commits=frozenset(commits),
             created_by_mirror=ours,
         )

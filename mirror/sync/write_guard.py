@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mirror.core.concurrency import first_error
 from mirror.core.dispatch import watched
 from mirror.errors import MirrorError
 
@@ -111,9 +112,3 @@ async def guarded_writes(grace: float = GRACE) -> AsyncIterator[WriteGuard]:
             yield WriteGuard(group, grace)
     except* MirrorError as failed:
         raise first_error(failed) from None
-
-
-def first_error(group: BaseExceptionGroup[MirrorError]) -> MirrorError:
-    """The first error of a group, however deep."""
-    error = group.exceptions[0]
-    return first_error(error) if isinstance(error, BaseExceptionGroup) else error

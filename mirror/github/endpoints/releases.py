@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import structlog
 
+from mirror.core.concurrency import together
 from mirror.core.domain.release import fingerprint
 from mirror.core.host import Listing, OwnerListing
 from mirror.core.retry import LAG, polling
@@ -255,13 +256,14 @@ class ReleaseStore:
     async def tags(self, repo: RepoRef, names: Collection[str]) -> dict[str, str]:
         """The commits of tags, peeled; a tag that is not there is left out.
 
-        Few are looked up one by one, more in the list of all tags.
+        Few are looked up each by itself, more in the list of all tags.
         """
         wanted = set(names)
         try:
             if len(wanted) <= _FEW_TAGS:
-                found = {name: await self._tag(repo, name) for name in sorted(wanted)}
-                return {name: commit for name, commit in found.items() if commit}
+                names = sorted(wanted)
+                commits = await together(*(self._tag(repo, name) for name in names))
+                return {name: sha for name, sha in zip(names, commits, strict=True) if sha}
             return await self._listed_tags(repo, wanted)
         except ValidationFailed as error:
             if error.status == 409:  # "Git Repository is empty."
