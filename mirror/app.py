@@ -17,6 +17,7 @@ from mirror.check.checker import Checker
 from mirror.config.to_domain import rules_of
 from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
+from mirror.core.shared_limits import Rates
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError, Problem
 from mirror.git.program import PackedHistory
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from mirror.core.domain.release import RepoRef
     from mirror.core.ledger.document import Index, LedgerStore
     from mirror.core.reporting.report import Observer, Report
+    from mirror.core.share import SharedLimits
     from mirror.github import Auth, RequestSeen
     from mirror.github.app_key import AppKey
     from mirror.github.shared_state import SharedState
@@ -135,12 +137,23 @@ class Shared:
             _target_bundle(config, secrets, clock, before.bundle if before else None),
         )
 
-    def allowance(self, address: str, auth: Auth, limits: Limits, clock: Clock) -> Allowance:
-        """Of a credential at a host: one, however many sources use it."""
-        rates = (limits.points_per_minute, limits.writes_per_minute, limits.writes_per_hour)
+    def allowance(
+        self, address: str, auth: Auth, limits: Limits, clock: Clock, others: SharedLimits | None
+    ) -> Allowance:
+        """Of a credential at a host: one, however many sources use it.
+
+        Args:
+            address: Of the host's API.
+            auth: The credential.
+            limits: Of the host.
+            clock: For every wait.
+            others: Share it with other processes; ``None`` where there are none.
+        """
+        rates = Rates(limits.points_per_minute, limits.writes_per_minute, limits.writes_per_hour)
         key = (address, auth.fingerprint, rates)
         if key not in self.allowances:
-            self.allowances[key] = Allowance(clock, limits)
+            share = others.share(address, lambda: auth.fingerprint, rates) if others else None
+            self.allowances[key] = Allowance(clock, limits, share)
         return self.allowances[key]
 
 
@@ -158,6 +171,7 @@ class App:
         config: Config,
         ledgers: LedgerStore,
         claims: Claims | None,
+        limits: SharedLimits | None,
         sources: Mapping[str, Endpoint],
         target: TargetEndpoint,
         clock: Clock,
@@ -169,6 +183,7 @@ class App:
         self._config = config
         self._ledgers = ledgers
         self._claims = claims
+        self._limits = limits
         self._sources = sources
         self._target = target
         self._clock = clock
@@ -285,9 +300,10 @@ class App:
 
     @asynccontextmanager
     async def _writing(self, wait: float) -> AsyncIterator[Claims | None]:
-        """Prepare a pass that writes: others are kept out, or each mirror is claimed."""
+        """Prepare a pass that writes: others are kept out, or mirrors are claimed and limits shared."""
         renewed = self._claims.renewed if self._claims else nullcontext
-        async with self._ledgers.lock(wait), renewed():
+        shared = self._limits.active if self._limits else nullcontext
+        async with self._ledgers.lock(wait), renewed(), shared():
             await self.shared.spool.sweep()
             yield self._claims
 
@@ -389,7 +405,8 @@ async def open_app(
                 continue
             auth = _auth(name, host, config, secrets, clock)
             limits = _limits(host)
-            allowance = shared.allowance(host.api_url or host.url, auth, limits, clock)
+            address = host.api_url or host.url
+            allowance = shared.allowance(address, auth, limits, clock, opened.limits)
             on_paced = partial(told_paced, urlsplit(host.url).netloc)
             connect = partial(_client, name, host, auth, clock, retry, limits, allowance, on_paced)
             client = await stack.enter_async_context(connect(on_request))
@@ -404,6 +421,7 @@ async def open_app(
             config,
             opened.store,
             opened.claims,
+            opened.limits,
             sides,
             target,
             clock,

@@ -1,4 +1,4 @@
-"""Opens the ledger: files in a directory, or a PostgreSQL database.
+"""Opens the ledger: files in a directory, or a PostgreSQL database with all that processes share.
 
 It is not in ``app``, so that ``status`` loads no HTTP client. Nothing of PostgreSQL is imported for
 files.
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
     from mirror.core.claims import Claims
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import LedgerStore
+    from mirror.core.share import SharedLimits
 
 INSTALL = "pip install 'release-mirror[postgres]'"
 
 
 class OpenLedger(NamedTuple):
-    """A ledger, and who may work on its mirrors.
+    """A ledger, who may work on its mirrors, and how much may be sent for them.
 
     Attributes:
-        claims: ``None`` for files, whose lock keeps other processes out.
+        claims, limits: ``None`` for files, whose lock keeps other processes out.
     """
 
     store: LedgerStore
     claims: Claims | None = None
+    limits: SharedLimits | None = None
 
 
 @asynccontextmanager
@@ -89,6 +91,7 @@ async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIte
         clock: For waits between attempts.
     """
     from mirror.cluster.claims import DatabaseClaims  # noqa: PLC0415
+    from mirror.cluster.shares import DatabaseLimits  # noqa: PLC0415
     from mirror.database.connection import Database  # noqa: PLC0415
     from mirror.storage.postgres_ledger import PostgresLedgerStore  # noqa: PLC0415
 
@@ -96,4 +99,5 @@ async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIte
         claimed: dict[str, int] = {}
         owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4()}"
         claims = DatabaseClaims(database, clock, owner, claimed)
-        yield OpenLedger(PostgresLedgerStore(database, claimed), claims)
+        limits = DatabaseLimits(database, clock, owner)
+        yield OpenLedger(PostgresLedgerStore(database, claimed), claims, limits)

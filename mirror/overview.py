@@ -46,7 +46,8 @@ async def read_overview(
     """
     rules = rules_of(config)
     check_patterns(rules, patterns)
-    async with open_ledger(config, secrets, clock) as (ledgers, _):
+    async with open_ledger(config, secrets, clock) as opened:
+        ledgers = opened.store
         if not await ledgers.exists():
             raise LedgerError(_none(config))
         index = await ledgers.load_index()
@@ -84,10 +85,10 @@ async def read_ledgers(
     """
     found: dict[str, list[Ledger | None]] = {}
     statuses = (await read_overview(config, secrets)).statuses
-    async with open_ledger(config, secrets) as (ledgers, _):
+    async with open_ledger(config, secrets) as opened:
         for status in statuses:
             if status.source.partition(":")[0] in sources:
-                ledger = await ledgers.load(status.target)
+                ledger = await opened.store.load(status.target)
                 if ledger and ledger.source.casefold() != status.source.casefold():
                     ledger = None
                 found.setdefault(status.source.casefold(), []).append(ledger)

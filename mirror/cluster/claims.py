@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from mirror.cluster.background import background
 from mirror.core.claims import Claim, Claims, FinishedElsewhere
 from mirror.core.ledger.index import decode_entry, encode_entry
 from mirror.core.reporting.report import RepositoryReport
@@ -140,16 +141,10 @@ class DatabaseClaims(Claims):
     async def renewed(self) -> AsyncIterator[None]:
         """Renew the claims of this process while the block runs."""
         await self._database.query("DELETE FROM reports WHERE ended_at < now() - interval '1 day'")
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._renew()), group.create_task(self._expire())]
-                yield
-                for task in tasks:
-                    task.cancel()
-        except BaseExceptionGroup as errors:
-            if len(errors.exceptions) == 1:
-                raise errors.exceptions[0] from None
-            raise
+        async with background() as start:
+            start(self._renew())
+            start(self._expire())
+            yield
 
     async def now(self) -> datetime:
         """The database's time."""

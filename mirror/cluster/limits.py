@@ -13,6 +13,8 @@ import msgspec
 from mirror.core.shared_limits import LimitRecord, settle, worth_saving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mirror.core.shared_limits import Grant, Rates, Report, Unit
     from mirror.database.connection import Database
 
@@ -66,21 +68,51 @@ class Settled(NamedTuple):
     grants: dict[Unit, Grant]
 
 
+class _Read(NamedTuple):
+    record: LimitRecord
+    at: float
+    version: int
+
+
 class SharedRecord:
     """The record of one credential at one host.
 
     Args:
         database: Where it is kept.
         host: The address of the host's API.
-        credential: A fingerprint of the credential.
+        credential: Tells the credential's fingerprint. After a secret was replaced it is another
+            one, and so is the record.
         rates: The limits.
     """
 
-    def __init__(self, database: Database, host: str, credential: str, rates: Rates) -> None:
-        self.key = f"{host} {credential}"
+    def __init__(
+        self, database: Database, host: str, credential: Callable[[], str], rates: Rates
+    ) -> None:
+        self.credential = credential
         self._host = host
         self._database = database
         self._rates = rates
+
+    @property
+    def key(self) -> str:
+        """Of the record; the payload of its notices."""
+        return f"{self._host} {self.credential()}"
+
+    async def look(self) -> Settled | None:
+        """Read the record, and tell nothing; ``None`` if there is none yet.
+
+        Raises:
+            DatabaseUnavailable, DatabaseError: As :meth:`settle`.
+        """
+        read = await self._read(self.key)
+        return read and Settled(read.record, read.at, {})
+
+    async def _read(self, key: str) -> _Read | None:
+        rows = await self._database.query(_READ, {"key": key}, patience=PATIENCE)
+        if not rows:
+            return None
+        now, version, state = rows[0]
+        return _Read(msgspec.json.decode(state, type=LimitRecord), now, version)
 
     async def settle(self, report: Report) -> Settled:
         """Take a report into the record, and grant what fits.
@@ -92,20 +124,20 @@ class SharedRecord:
             DatabaseUnavailable: The database is unavailable; the report may have been saved.
             DatabaseError: It refused a statement.
         """
+        key = self.key
         while True:
-            read = await self._database.query(_READ, {"key": self.key}, patience=PATIENCE)
+            read = await self._read(key)
             if not read:
-                created = {"key": self.key, "host": self._host}
+                created = {"key": key, "host": self._host}
                 await self._database.query(_CREATE, created, patience=PATIENCE)
                 continue
-            now, version, state = read[0]
-            before = msgspec.json.decode(state, type=LimitRecord)
+            before, now = read.record, read.at
             after, grants = settle(before, now, report, self._rates)
             if not worth_saving(before, after, report):
                 return Settled(after, now, grants)
             changes = {
-                "key": self.key,
-                "version": version,
+                "key": key,
+                "version": read.version,
                 "state": msgspec.json.encode(after).decode(),
                 "news": after.news != before.news,
                 "channel": CHANNEL,

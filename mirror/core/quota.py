@@ -38,7 +38,7 @@ class Quota:
         self._taken = 0.0  # since the last report
         self._reported_at = -_NEVER
         self._ask_at = -_NEVER  # not before
-        self._asks = False
+        self._asked = 0.0  # what the request needs that is next; 0 if it need not be asked for
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -58,12 +58,12 @@ class Quota:
         self._in_hand -= cost
         self._open += cost
         self._taken += cost
-        self._asks = False
+        self._asked = 0.0
         return True
 
-    def ask(self) -> None:
-        """The block does not suffice."""
-        self._asks = True
+    def ask(self, cost: float) -> None:
+        """The block does not suffice for the request that is next."""
+        self._asked = min(cost, self._limit)
 
     def answered(self, now: float, cost: float) -> None:
         """The response of a request arrived, or it failed."""
@@ -90,7 +90,7 @@ class Quota:
         due = _NEVER
         if self._in_hand or self._open or self._answered:
             due = self._reported_at + REPORT
-        if self._asks and self._queue:
+        if self._asked and self._queue:
             due = min(due, self._ask_at)
         return max(0.0, due - now)
 
@@ -108,7 +108,7 @@ class Quota:
         return UnitReport(
             held=self._open + keeps,
             answered=answered,
-            need=max(0.0, self._queue[0] - keeps) if self._asks and self._queue else 0.0,
+            need=max(0.0, self._asked - keeps) if self._queue else 0.0,
             waiting=max(0.0, waiting - keeps),
             stock=max(0.0, stock - max(0.0, keeps - waiting)),
         )

@@ -86,13 +86,12 @@ class Refusal(Struct, frozen=True):
 
     Attributes:
         credential: Its fingerprint.
-        detail: The host's words.
-        kind, hint: As of the failure that it became.
+        detail: What happened, in words.
+        hint: As of the failure that it became.
     """
 
     credential: str
     detail: str
-    kind: str | None = None
     hint: str | None = None
 
 
@@ -237,10 +236,12 @@ def _with_news(record: LimitRecord, now: float, report: Report) -> LimitRecord:
     paused_until = record.paused_until if record.paused_until > now else 0.0
     refusal = record.refusal
     news = record.news
-    if report.pause > 0 and now + report.pause > paused_until:
+    # Several processes may have been told the same, in answers that came one after the other.
+    if report.pause > 0 and now + report.pause > paused_until + RESOLUTION:
         paused_until = now + report.pause
         news += 1
-    if report.refusal and report.refusal != refusal:
+    refused = refusal.credential if refusal else None
+    if report.refusal and report.refusal.credential != refused:
         refusal = report.refusal
         news += 1
     elif report.accepted and refusal:

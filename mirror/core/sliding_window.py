@@ -14,6 +14,12 @@ _RESOLUTION = 10_000
 memory is bounded whatever the limit."""
 
 
+def limit_text(limit: float, seconds: float, unit: str) -> str:
+    """A limit in words: ``900 points a minute``."""
+    period = "an hour" if seconds > 60 else "a minute"
+    return f"{limit:,g} {unit} {period}"
+
+
 @dataclass(slots=True)
 class SlidingWindow:
     """Counts what was sent in the last ``seconds``, and tells when more fits.
@@ -38,8 +44,7 @@ class SlidingWindow:
     @property
     def text(self) -> str:
         """The limit in words: ``900 points a minute``."""
-        period = "an hour" if self.seconds > 60 else "a minute"
-        return f"{self.limit:,g} {self.unit} {period}"
+        return limit_text(self.limit, self.seconds, self.unit)
 
     def wait(self, now: float, cost: float = 1.0) -> float:
         """Seconds until a request may be sent: 0 if it fits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.core.shared_limits import UNITS
 from mirror.core.sliding_window import SlidingWindow
 from mirror.github.semaphore import ThreadSafeSemaphore
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from mirror.core.clock import Clock
+    from mirror.core.share import Share, UnitShare
     from mirror.github.settings import Limits
 
 _SLICE = 30.0
@@ -38,11 +40,15 @@ class Pacer:
 
     Args:
         clock: For every wait.
-        windows: What has to have room.
+        windows: What has to have room, where this process has the credential to itself.
+        share: Of the same limits; while it is active, the windows are not used.
     """
 
-    def __init__(self, clock: Clock, windows: Sequence[SlidingWindow]) -> None:
+    def __init__(
+        self, clock: Clock, windows: Sequence[SlidingWindow], share: UnitShare | None = None
+    ) -> None:
         self.limited = bool(windows)
+        self._share = share
         self._clock = clock
         self._windows = windows
         self._lock = threading.Lock()  # of the windows
@@ -64,6 +70,9 @@ class Pacer:
                 sent any more.
             waiting: Told the limit and the seconds of each wait.
         """
+        if share := self._shared:
+            await self._admit_shared(share, cost, ready, waiting)
+            return
         async with self._turn:
             while True:
                 await ready()
@@ -76,20 +85,56 @@ class Pacer:
                 waiting(window.text, seconds)
                 await self._clock.sleep(min(max(seconds, _SHORTEST), _SLICE))
 
+    async def _admit_shared(
+        self,
+        share: UnitShare,
+        cost: float,
+        ready: Callable[[], Awaitable[None]],
+        waiting: Callable[[str, float], None],
+    ) -> None:
+        share.enqueue(cost)
+        try:
+            async with self._turn:
+                while True:
+                    await ready()
+                    if share.take(cost):
+                        return
+                    seconds, text = share.wait(cost)
+                    if seconds:
+                        waiting(text, seconds)
+                    bell = ThreadSafeSemaphore(0)
+                    share.ask(cost, bell.release)
+                    await bell.acquire()
+        except BaseException:
+            share.leave(cost)
+            raise
+
+    @property
+    def _shared(self) -> UnitShare | None:
+        return self._share if self._share and self._share.active else None
+
     def answered(self, cost: float) -> None:
         """The response arrived, or the request failed."""
+        if share := self._shared:
+            share.answered(cost)
+            return
         with self._lock:
             for window in self._windows:
                 window.answered(self._clock.monotonic(), cost)
 
     def withdraw(self, cost: float) -> None:
         """The request was not sent."""
+        if share := self._shared:
+            share.withdraw(cost)
+            return
         with self._lock:
             for window in self._windows:
                 window.withdraw(cost)
 
     def wait(self, cost: float = 1) -> tuple[float, str]:
         """Seconds until a request would fit, and the limit that it waits for; 0 and none."""
+        if share := self._shared:
+            return share.wait(cost) if self.limited else (0.0, "")
         with self._lock:
             seconds, window = self._wait(cost)
         return seconds, window.text if window else ""
@@ -106,6 +151,8 @@ class Pacer:
         """What was sent in the longest of the windows: (seconds since the epoch, cost)."""
         if not self._windows:
             return []
+        if share := self._shared:
+            return share.sent()
         with self._lock:
             now = self._clock.monotonic()
             entries = max(self._windows, key=lambda window: window.seconds).entries(now)
@@ -113,7 +160,9 @@ class Pacer:
         return [(moment + offset, cost) for moment, cost in entries]
 
     def restore(self, sent: Iterable[tuple[float, float]]) -> None:
-        """Count what :meth:`sent` told in an earlier process."""
+        """Count what :meth:`sent` told in an earlier process; a share counts it already."""
+        if self._shared:
+            return
         now = self._clock.monotonic()
         offset = self._clock.now().timestamp() - now
         entries = [(moment - offset, cost) for moment, cost in sent]
@@ -125,21 +174,24 @@ class Pacer:
 class Allowance:
     """The limits of one credential at one host, shared by all of its clients.
 
-    Everything that is sent is admitted here and nowhere else: where several processes share a
-    credential, this is what has to ask for a share of it.
+    Everything that is sent is admitted here and nowhere else.
 
     Attributes:
         limits: How much there is.
+        share: Of it, where several processes share the credential.
         points: What every request costs.
         writes: Requests that create content.
     """
 
-    def __init__(self, clock: Clock, limits: Limits) -> None:
+    def __init__(self, clock: Clock, limits: Limits, share: Share | None = None) -> None:
         self.limits = limits
+        self.share = share
         per_minute, per_hour = limits.writes_per_minute, limits.writes_per_hour
         writes = [(per_minute, 60.0), (per_hour, 3600.0)]
-        self.points = Pacer(clock, _windows([(limits.points_per_minute, 60.0)], "points"))
-        self.writes = Pacer(clock, _windows(writes, "writes"))
+        points = [(limits.points_per_minute, 60.0)]
+        of_points, of_writes = (share.unit(unit) if share else None for unit in UNITS)
+        self.points = Pacer(clock, _windows(points, "points"), of_points)
+        self.writes = Pacer(clock, _windows(writes, "writes"), of_writes)
         self._restored = False
 
     def restore(

@@ -246,6 +246,7 @@ class GitHubClient:
 
     def closed_for(self) -> float:
         """Seconds until requests are sent again; 0 while they are."""
+        self.rate_limiter.heed_news()
         retry_in = self.breaker.retry_in(self.clock.monotonic())
         return max(retry_in, self.paused_for())
 

@@ -12,6 +12,7 @@ import structlog
 from mirror.core.circuit_breaker import CircuitBreaker
 from mirror.core.dispatch import request_waits, write_is_sent
 from mirror.core.retry import LONGEST_WAIT
+from mirror.core.share import NO_NEWS
 from mirror.errors import GitHubError, HostStopped, RateLimited
 from mirror.github.allowance import Allowance, Paced
 from mirror.github.protocol.rate_limit import points_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.clock import Clock
+    from mirror.core.shared_limits import Refusal
     from mirror.github.protocol.rate_limit import RateLimit
 
 _SLICE = 30.0
@@ -49,6 +51,7 @@ class RateLimiter:
         allowance: Shared with other limiters of the same credential; replaces the rates in ``limits``.
         longest_wait: Seconds; a pause that lasts longer is raised instead of awaited.
         on_paced: Told, from any thread, the limit and the seconds of each wait for it.
+        on_refusal: Told when another process hears that the credential is refused, or accepted again.
 
     Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
@@ -63,6 +66,7 @@ class RateLimiter:
         allowance: Allowance | None = None,
         longest_wait: float = LONGEST_WAIT,
         on_paced: Callable[[str, float], None] | None = None,
+        on_refusal: Callable[[Refusal | None], None] | None = None,
     ) -> None:
         self.max_connections = limits.max_connections
         self.breaker = breaker or CircuitBreaker(name, "api")
@@ -73,6 +77,9 @@ class RateLimiter:
         self._lock = threading.Lock()  # of the pause
         self._reserve = limits.rate_limit_reserve
         self._on_paced = on_paced
+        self._on_refusal = on_refusal
+        self._share = self.allowance.share
+        self._news = NO_NEWS
         self._told: dict[str, float] = {}  # when the wait for a limit was last logged
         self._last_paced: tuple[str, float] | None = None
         self._longest_wait = longest_wait
@@ -91,6 +98,7 @@ class RateLimiter:
         Wall clock and monotonic clock are both consulted, and the earlier end counts: the time of day
         may be changed.
         """
+        self.heed_news()
         return self._seconds_left(self._pause)
 
     def _seconds_left(self, pause: tuple[datetime, float] | None) -> float:
@@ -106,6 +114,7 @@ class RateLimiter:
         Raises:
             HostStopped: It is.
         """
+        self.heed_news()
         if self.breaker.is_open:
             reason = self.breaker.reason
             raise HostStopped(
@@ -117,15 +126,35 @@ class RateLimiter:
             ) from None
 
     def pause(self, until: datetime) -> None:
-        """Admit no request before a moment; of several pauses the latest end counts."""
+        """Admit no request before a moment; of several pauses the latest end counts.
+
+        Other processes that share the credential hear of it.
+        """
         seconds = (until - self._clock.now()).total_seconds()
+        if self._pause_until(until, seconds) and self._share:
+            self._share.pause(seconds)
+
+    def heed_news(self) -> None:
+        """Pause, and refuse requests, as another process that shares the credential was told to."""
+        if self._share is None or (news := self._share.news()) is self._news:
+            return
+        before, self._news = self._news, news
+        seconds = news.paused_until - self._clock.monotonic()
+        if news.paused_until != before.paused_until and seconds > 0:
+            self._pause_until(self._clock.now() + timedelta(seconds=seconds), seconds)
+        if news.refusal != before.refusal and self._on_refusal:
+            self._on_refusal(news.refusal)
+
+    def _pause_until(self, until: datetime, seconds: float) -> bool:
+        """Pause; whether that is later than before."""
         with self._lock:
             before = self._pause
             if self._seconds_left(before) >= seconds:
-                return
+                return False
             self._pause = until, self._clock.monotonic() + seconds
         if before is None or until - before[0] > _NEWS:
             log.warning("github.throttled", host=self._name, seconds=round(seconds, 1))
+        return True
 
     def end_long_pause(self) -> None:
         """End a pause that is too long to be awaited: the next request asks the host again."""
@@ -229,6 +258,7 @@ class RateLimiter:
 
     def _open(self) -> bool:
         """Whether requests are admitted: it may have changed while a connection was awaited."""
+        self.heed_news()
         return not self.breaker.is_open and self._pause is None
 
     async def _pass(self) -> None:

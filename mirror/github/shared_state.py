@@ -13,6 +13,7 @@ from mirror.core.ledger.index import HostRecord
 from mirror.core.reporting.report import RequestCount
 from mirror.core.reporting.request_tally import tally
 from mirror.core.sliding_window import coarse
+from mirror.errors import AuthError, Hint
 from mirror.github.protocol.headers import TOKEN_EXPIRY, token_expiry
 from mirror.github.protocol.rate_limit import RateLimit
 from mirror.github.rate_limiter import RateLimiter
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mirror.core.clock import Clock
+    from mirror.core.shared_limits import Refusal
     from mirror.errors import MirrorError
     from mirror.github.allowance import Allowance
     from mirror.github.settings import Limits
 
 _LANES: tuple[Lane, ...] = get_args(Lane)
+_HINTS: tuple[Hint, ...] = get_args(Hint)
 
 DISTRUST = 60.0
 """Seconds for which no connection is kept after one broke.
@@ -102,7 +105,9 @@ class SharedState:
             limits=limits,
             allowance=allowance,
             on_paced=on_paced,
+            on_refusal=self._heed_refusal,
         )
+        self._share = self.rate_limiter.allowance.share
         self.probing = ThreadSafeSemaphore(1)
         self.proving = ThreadSafeSemaphore(1)
         self.asking = ThreadSafeSemaphore(1)
@@ -209,18 +214,34 @@ class SharedState:
             if first:
                 self.rate_limiter.check()
             self.breaker.trip(self._clock.monotonic(), error)
+        if self._share and isinstance(error, AuthError) and error.status == 401:
+            self._share.refuse(error)
+
+    def _heed_refusal(self, refusal: Refusal | None) -> None:
+        """Another process heard that the host refuses the credential, or accepts it again."""
+        with self.lock:
+            if refusal:
+                hint = next((hint for hint in _HINTS if hint == refusal.hint), None)
+                error = AuthError(refusal.detail, host=self._name, status=401, hint=hint)
+                self.breaker.trip(self._clock.monotonic(), error)
+            elif self.breaker.is_open and isinstance(self.breaker.reason, AuthError):
+                self.breaker.half_open()
 
     def proven(self) -> None:
         """Close the API's circuit, unless another request found out otherwise."""
         with self.lock:
             if self.breaker.state == "half-open":
                 self.breaker.succeeded()
+        if self._share:
+            self._share.accept()
 
     def revive(self) -> None:
         """Let the next request find out whether the host is there, whatever has failed before.
 
         A pause that is awaited anyway stays: to ask a host before its limit is over prolongs that.
+        News of other processes are heeded first, so that they do not stop that request.
         """
+        self.rate_limiter.heed_news()
         self.rate_limiter.end_long_pause()
         with self.lock:
             for breaker in self.breakers.values():
@@ -229,6 +250,7 @@ class SharedState:
 
     def revive_if_due(self) -> bool:
         """As :meth:`revive` for the API, once its cool-down is over; whether it was."""
+        self.rate_limiter.heed_news()
         with self.lock:
             due = self.breaker.is_open and not self.breaker.retry_in(self._clock.monotonic())
             if due:

@@ -26,7 +26,7 @@ async def test_processes_together_use_up_a_limit_and_never_exceed_it(postgres_ur
     """However their reports interleave, four processes get no more than the limit, and at least 95 % of it."""
 
     async def work(name: str, database: Database) -> float:
-        record, got = SharedRecord(database, HOST, "c", POINTS), 0.0
+        record, got = SharedRecord(database, HOST, lambda: "c", POINTS), 0.0
         while True:
             settled = await record.settle(asks(name, held=got))
             if not (amount := settled.grants["points"].amount):
@@ -43,7 +43,7 @@ async def test_processes_together_use_up_a_limit_and_never_exceed_it(postgres_ur
 async def test_a_killed_process_returns_its_block_by_time(postgres_url: str) -> None:
     """What a dead process held counts as sent when it lapses, and is free again a minute after that."""
     async with opened(postgres_url) as database:
-        record = SharedRecord(database, HOST, "c", POINTS)
+        record = SharedRecord(database, HOST, lambda: "c", POINTS)
         assert (await record.settle(asks("dead", 900))).grants["points"].amount == 900
         refused = await record.settle(asks("alive"))
         assert not refused.grants["points"].amount
@@ -79,7 +79,7 @@ async def test_a_pause_is_told_to_all_at_once(postgres_url: str) -> None:
         opened(postgres_url) as database,
         asyncio.TaskGroup() as group,
     ):
-        record = SharedRecord(database, HOST, "c", POINTS)
+        record = SharedRecord(database, HOST, lambda: "c", POINTS)
         listening = group.create_task(database.listen({CHANNEL: told.put_nowait}))
         assert not await told.get()  # it listens
         await record.settle(asks("a"))
@@ -97,18 +97,20 @@ async def test_a_pause_is_told_to_all_at_once(postgres_url: str) -> None:
 async def test_a_new_credential_starts_with_what_was_sent_to_its_host(postgres_url: str) -> None:
     """A rotated token gets no second allowance; another host's has nothing to do with it."""
     async with opened(postgres_url) as database:
-        first = SharedRecord(database, HOST, "old", POINTS)
+        first = SharedRecord(database, HOST, lambda: "old", POINTS)
         await first.settle(Report("a", {"points": UnitReport(answered=[(0.0, 900.0)])}))
-        rotated = await SharedRecord(database, HOST, "new", POINTS).settle(asks("a"))
+        rotated = await SharedRecord(database, HOST, lambda: "new", POINTS).settle(asks("a"))
         assert not rotated.grants["points"].amount
-        other = await SharedRecord(database, "https://ghes", "new", POINTS).settle(asks("a"))
+        other = await SharedRecord(database, "https://ghes", lambda: "new", POINTS).settle(
+            asks("a")
+        )
         assert other.grants["points"].amount
 
 
 async def test_a_report_costs_two_statements(postgres_url: str) -> None:
     """A report reads and saves; one that only looks is not saved, so that nobody else has to repeat."""
     async with opened(postgres_url) as database:
-        record = SharedRecord(database, HOST, "c", POINTS)
+        record = SharedRecord(database, HOST, lambda: "c", POINTS)
         await record.settle(asks("a"))
         version = await database.query("SELECT version FROM limits")
         await record.settle(Report("b"))
@@ -122,6 +124,6 @@ async def test_a_report_costs_two_statements(postgres_url: str) -> None:
                 statements += 1
                 return await query(*args, **more)  # type: ignore[arg-type]
 
-        counted = SharedRecord(Counting(), HOST, "c", POINTS)  # type: ignore[arg-type]
+        counted = SharedRecord(Counting(), HOST, lambda: "c", POINTS)  # type: ignore[arg-type]
         await counted.settle(asks("a"))
         assert statements == 2

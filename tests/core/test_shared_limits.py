@@ -41,7 +41,7 @@ class Process:
         self.quota = Quota(self.rates.points_per_minute, "points")
         for _ in range(self.at_once):
             self.quota.enqueue(self.cost)
-        self.quota.ask()
+        self.quota.ask(self.cost)
 
 
 class Cluster:
@@ -77,7 +77,7 @@ class Cluster:
                     (self.now + process.seconds * self._random.random(), process.cost)
                 )
             if len(process.in_flight) < process.at_once:
-                quota.ask()
+                quota.ask(process.cost)
             if quota.due_in(mine):
                 return
             self.reports += 1
@@ -237,7 +237,7 @@ def test_a_lost_reply_is_told_again() -> None:
         "",
         0,
     )
-    quota.ask()
+    quota.ask(1)
     record, grants = settle(LimitRecord(), 0, Report("a", {"points": quota.report(0)}), RATES)
     quota.granted(0, grants["points"], "", 0)
     assert quota.take(1, 1)

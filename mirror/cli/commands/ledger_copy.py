@@ -86,5 +86,5 @@ async def _opened(name: str, place: str) -> AsyncIterator[LedgerStore]:
         check_url(resolver.read(ref))
     except ValueError as error:
         raise UsageError(f"{name} {error}") from None
-    async with open_database_ledger(partial(resolver.read, ref), SystemClock()) as (ledgers, _):
-        yield ledgers
+    async with open_database_ledger(partial(resolver.read, ref), SystemClock()) as opened:
+        yield opened.store
