@@ -1,0 +1,166 @@
+"""Real processes that share the limits of one credential at an emulated github.com."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import psycopg
+import pytest
+from psycopg import sql
+
+from mirror.emulator import Emulator, GitHubState
+from support.postgres import opened
+from support.seed import EVERYTHING
+from support.sender import FastClock, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+# At full size: github.com's limits, and the machine's time. Else time runs faster, for hosts,
+# processes and database alike.
+POINTS, WRITES, FACTOR, MINUTES = (900, 80, 1.0, 4) if EVERYTHING else (120, 12, 20.0, 1)
+USED = 0.95 if EVERYTHING else 0.8
+TOKEN = "a-token-of-the-test"
+
+
+@dataclass
+class Cluster:
+    """An emulated github.com, a database, and the processes that send."""
+
+    host: GitHubState
+    emulator: Emulator
+    url: str
+    clock: FastClock
+    statements: int = 0
+    running: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(
+        self, name: str, readers: int = 4, writers: int = 4
+    ) -> asyncio.subprocess.Process:
+        settings = Settings(
+            name,
+            self.emulator.url,
+            self.emulator.api_url,
+            TOKEN,
+            self.url,
+            POINTS,
+            WRITES,
+            readers,
+            writers,
+            self.clock,
+        )
+        tests = str(Path(__file__).parents[1])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "support.sender",
+            msgspec.json.encode(settings).decode(),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": tests},
+        )
+        assert process.stdout
+        assert await process.stdout.readline() == b"ready\n"
+        self.running.append(process)
+        return process
+
+    async def stop(self) -> None:
+        for process in self.running:
+            if process.returncode is None:
+                process.terminate()
+                out, _ = await process.communicate()
+                self.statements += json.loads(out.splitlines()[-1])["statements"]
+        self.running.clear()
+
+    def costs(self) -> list[tuple[float, int]]:
+        """What the host counted: (time, points)."""
+        read = {"GET", "HEAD"}
+        return [(one.time, 1 if one.method in read else 5) for one in self.host.requests]
+
+    def created(self) -> list[tuple[float, int]]:
+        return [(one.time, 1) for one in self.host.requests if one.method == "POST"]
+
+    def refused(self) -> int:
+        return sum(one.status in {403, 429} for one in self.host.requests)
+
+    async def wait(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+@asynccontextmanager
+async def cluster(url: str) -> AsyncIterator[Cluster]:
+    clock = FastClock(time.time(), FACTOR)
+    host = GitHubState(
+        kind="github",
+        rate_limit=0,
+        points_per_minute=POINTS,
+        creations_per_minute=WRITES,
+        clock=clock.timestamp,
+    )
+    host.add_token(TOKEN, login="mirror-bot", admin=True)
+    host.add_repository("octo/tool")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA fast")
+        began = sql.Literal(clock.began)
+        fast = sql.SQL(
+            "CREATE FUNCTION fast.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql"
+            " RETURN to_timestamp({} + {} * (extract(epoch FROM pg_catalog.clock_timestamp())::float8 - {}))"
+        )
+        connection.execute(fast.format(began, sql.Literal(clock.factor), began))
+    async with opened(url):
+        pass
+    url = f"{url}&options=-csearch_path%3Dfast,pg_catalog,public"
+    async with Emulator(host) as emulator:
+        running = Cluster(host, emulator, url, clock)
+        try:
+            yield running
+        finally:
+            await running.stop()
+
+
+def most(counted: list[tuple[float, int]], seconds: float = 60) -> int:
+    """What any period held at most."""
+    best = total = first = 0
+    for moment, cost in counted:
+        total += cost
+        while counted[first][0] <= moment - seconds:
+            total -= counted[first][1]
+            first += 1
+        best = max(best, total)
+    return best
+
+
+@pytest.mark.timeout(600 if EVERYTHING else 60)
+async def test_four_processes_use_a_limit_up_and_never_exceed_it(postgres_url: str) -> None:
+    """As the host counts; no request is refused, and of points and writes hardly any is left unused."""
+    async with cluster(postgres_url) as running:
+        began = running.clock.timestamp()
+        async with asyncio.TaskGroup() as group:
+            for name in "abcd":
+                group.create_task(running.start(name))
+        steady = running.clock.timestamp() + 60
+        await running.wait(60 * (MINUTES + 1))
+        ended = running.clock.timestamp()
+        await running.stop()
+        minutes = (ended - steady) / 60
+        points = sum(cost for moment, cost in running.costs() if steady <= moment < ended)
+        writes = sum(cost for moment, cost in running.created() if steady <= moment < ended)
+        sys.stdout.write(
+            f"{len(running.host.requests)} requests in {ended - began:.0f} s, {running.refused()} refused;"
+            f" at most {most(running.costs())} of {POINTS} points and {most(running.created())} of"
+            f" {WRITES} writes in a minute; {points / minutes / POINTS:.1%} of the points and"
+            f" {writes / minutes / WRITES:.1%} of the writes used; {running.statements} statements\n"
+        )
+        assert running.refused() == 0
+        assert most(running.costs()) <= POINTS
+        assert most(running.created()) <= WRITES
+        assert points >= USED * POINTS * minutes
+        assert writes >= USED * WRITES * minutes
