@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 # Requirements file with pinned versions and hashes, as .ci/run uses. Default: the newest that fit.
 LOCK ?=
@@ -41,13 +41,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
-	@echo "Installing release-mirror and its dependencies in $(VENV) (once; up to a minute) …"
-	$(PIP) install --editable .
+	@echo "Installing release-mirror and its dependencies in $(VENV) with pip (once; up to a minute) …"
+	@$(PIP) install --editable .
 	@touch $@
 
 $(VENV)/.developing: $(BIN)/python pyproject.toml
-	$(if $(LOCK),$(PIP) install --require-hashes --no-deps --requirement $(LOCK))
-	$(PIP) install $(if $(LOCK),--no-deps --no-build-isolation --editable .,--editable '.[dev]')
+	@echo "Installing release-mirror and its tools in $(VENV) with pip (once; about two minutes) …"
+	$(if $(LOCK),$(PIP) --quiet install --require-hashes --no-deps --requirement $(LOCK))
+	$(PIP) --quiet install $(if $(LOCK),--no-deps --no-build-isolation --editable .,--editable '.[dev]')
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed  ## Mirror a few repositories between two emulated hosts

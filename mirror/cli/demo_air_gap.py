@@ -11,6 +11,7 @@ from mirror.bundle.signature import AllowedSigners
 from mirror.bundle.unpack import Unpacker
 from mirror.bundle.volumes import Packer
 from mirror.cli.bundle_settings import names
+from mirror.cli.demo_text import heading, show_file
 from mirror.cli.output import print_text
 from mirror.cli.render.sync_text import summary
 from mirror.cli.render.terminal import show
@@ -34,7 +35,7 @@ LOST = 1
 _ISOLATED = """\
 [target]
 url = "{target}"
-token = "env:DEMO_TARGET_TOKEN"
+token = "file:target.token"
 
 [sources.bundle]
 bundle = "isolated"
@@ -75,23 +76,21 @@ class AirGapDemo:
         """
         self._make_key()
         connected, isolated = self._configure(direct)
-        print_text("The connected side, release-mirror sync:\n\n")
+        heading("The connected side: release-mirror sync")
         show(*summary(await self._sync(connected)))
         volumes = await self._pack()
-        print_text(
-            f"\nrelease-mirror bundle pack: {count(len(volumes), 'volume')},"
-            f" {size(sum(path.stat().st_size for path in volumes))}\n"
-            f"\nVolume {LOST + 1} is lost on the way. release-mirror bundle unpack:\n\n"
-        )
+        total = size(sum(path.stat().st_size for path in volumes))
+        heading("release-mirror bundle pack")
+        print_text(f"  {count(len(volumes), 'volume')}, {total}\n")
+        heading(f"Volume {LOST + 1} is lost on the way: release-mirror bundle unpack")
         await self._unpack([path for n, path in enumerate(volumes) if n != LOST])
-        print_text("\nThe isolated side, release-mirror sync, with what has arrived:\n\n")
+        heading("The isolated side, with what has arrived: release-mirror sync")
         show(*summary(await self._sync(isolated)))
-        print_text(f"\nVolume {LOST + 1} arrives. release-mirror bundle unpack:\n\n")
+        heading(f"Volume {LOST + 1} arrives: release-mirror bundle unpack")
         await self._unpack([volumes[LOST]])
-        print_text("\nThe isolated side, release-mirror sync:\n\n")
+        heading("The isolated side: release-mirror sync")
         report = await self._sync(isolated)
         show(*summary(report))
-        print_text("\nOnce more, now that nothing has changed:\n\n")
         return report, await self._sync(isolated)
 
     def _make_key(self) -> None:
@@ -113,8 +112,8 @@ class AirGapDemo:
         }
         for name, text in texts.items():
             (self._directory / name).write_text(text, encoding="utf-8")
-            indented = "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())
-            print_text(f"{name}:\n\n{indented}\n")
+            heading(name)
+            show_file(text)
         return self._directory / "connected.toml", self._directory / "isolated.toml"
 
     async def _pack(self) -> Sequence[Path]:

@@ -96,6 +96,16 @@ def _satellite(state: GitHubState) -> None:
         )
 
 
+def publish_satellite(state: GitHubState, number: int) -> tuple[str, str]:
+    """Publish one more release, now; its repository and tag."""
+    name, tag = "acme/satellite", f"satellite/v1.{number}.0"
+    files: dict[str, Bytes | AssetSpec] = {
+        "satellite.jar": _file(100 + number, 3 * MEGABYTE, "The program")
+    }
+    state.add_release(name, tag, name=f"Orbit 1.{number}", assets=files)
+    return name, tag
+
+
 def _fonts(state: GitHubState) -> None:
     state.add_repository("acme/fonts", description="Odd names")
     state.add_release(

@@ -12,7 +12,7 @@ from mirror.cli.signals import exit_on_signals
 from mirror.core.text.wording import count, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from mirror.core.reporting.progress import Progress
     from mirror.sync.stop import Stop
@@ -33,6 +33,9 @@ class GracefulStop:
         progress: Shows whether anything is in flight that is worth waiting for.
         drain: Seconds that work in flight has to finish.
         text: Printed where the first signal cancels.
+        signals: Those that stop it.
+        insist: A signal after the one that cancelled ends the process at once. Otherwise it is
+            ignored: the work cleans up, which takes it a bounded time.
 
     Attributes:
         signal: The number of the first signal received, or ``None``.
@@ -46,11 +49,15 @@ class GracefulStop:
         *,
         drain: float = 60.0,
         text: str = "Stopping.",
+        signals: Sequence[signal.Signals] = SIGNALS,
+        insist: bool = True,
     ) -> None:
         self._stop = stop
         self._progress = progress
         self._drain = drain
         self._text = text
+        self._signals = signals
+        self._insist = insist
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.cancelled = False
@@ -60,7 +67,7 @@ class GracefulStop:
         """Await the work; ``None`` if a signal cancelled it."""
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        for number in SIGNALS:
+        for number in self._signals:
             loop.add_signal_handler(number, self._received, number)
         try:
             return await work
@@ -73,11 +80,13 @@ class GracefulStop:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            for number in SIGNALS:
+            for number in self._signals:
                 loop.remove_signal_handler(number)
             exit_on_signals()
 
     def _received(self, number: int) -> None:
+        if self.cancelled and not self._insist:
+            return
         if self.cancelled:
             os._exit(128 + number)  # the third signal: do not wait for anything that hangs
         if self.signal is not None:

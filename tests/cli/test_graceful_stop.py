@@ -38,3 +38,22 @@ async def test_a_limit_that_outlasts_the_drain_is_not_waited_for(
 
     assert await stopper.run(work()) == (None if cut else "finished")
     assert stopper.cancelled == cut
+
+
+async def test_a_cleanup_is_not_cut_short() -> None:
+    """Without ``insist``, signals after the first change nothing: what was cancelled cleans up."""
+    stopper, cleaned = GracefulStop(signals=(signal.SIGHUP,), insist=False), []
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            cleaned.append(True)
+
+    await stopper.run(work())
+    assert (stopper.signal, cleaned) == (signal.SIGHUP, [True])

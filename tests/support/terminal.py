@@ -11,6 +11,7 @@ import struct
 import sys
 import termios
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,16 +37,29 @@ def shown(raw: str) -> str:
     return ESCAPE.sub("", raw).replace("\r\n", "\n")
 
 
+@dataclass(frozen=True)
+class Terminal:
+    """A process on a terminal.
+
+    Attributes:
+        pid: Its process id.
+        keyboard: A file descriptor: what is written to it was typed.
+    """
+
+    pid: int
+    keyboard: int
+
+
 async def run_on_terminal(
     *arguments: str,
     environ: Mapping[str, str],
     columns: int = 80,
-    steps: Sequence[tuple[str, Callable[[int], None]]] = (),
+    steps: Sequence[tuple[str, Callable[[Terminal], object]]] = (),
 ) -> Seen:
-    """Run with standard output and standard error on one terminal of this width.
+    """Run on a terminal of this width, which controls the process as a user's does.
 
     Each of ``steps`` is a pattern and an action. As soon as the pattern appears, the action is
-    called with the process id; steps run in order.
+    called; steps run in order.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -54,9 +68,8 @@ async def run_on_terminal(
         "-m",
         "mirror",
         *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
+        preexec_fn=partial(os.login_tty, theirs),
+        pass_fds=(theirs,),
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "", **environ},
     )
     os.close(theirs)
@@ -67,7 +80,7 @@ async def run_on_terminal(
             seen += chunk
             text = shown(seen.decode(errors="replace")) if waiting else ""
             while waiting and re.search(waiting[0][0], text):
-                waiting.pop(0)[1](process.pid)
+                waiting.pop(0)[1](Terminal(process.pid, ours))
         status = await process.wait()
     finally:
         os.close(ours)

@@ -1,15 +1,16 @@
-"""``demo``: two emulated hosts on this machine, and a real sync between them."""
+"""``demo``: two emulated hosts on this machine, and real syncs between them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import shutil
+import signal
 import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,24 +19,22 @@ import typer
 from mirror.app import open_app
 from mirror.cli import exit_status, startup
 from mirror.cli.demo_air_gap import AirGapDemo
+from mirror.cli.demo_direct import CONFIGURATION, DirectDemo, nothing_to_do
+from mirror.cli.demo_hosts import MIRRORS, DemoHosts
 from mirror.cli.demo_source import fill
-from mirror.cli.graceful_stop import GracefulStop
+from mirror.cli.demo_text import Proof, heading, program, say, show_commands, show_file, show_proofs
+from mirror.cli.graceful_stop import SIGNALS, GracefulStop
 from mirror.cli.options import NoProgress
 from mirror.cli.output import is_terminal, print_error_line, print_text
+from mirror.cli.pass_runner import IN_THE_REPORT
 from mirror.cli.render.progress_bars import live_display
-from mirror.cli.render.sync_text import summary
-from mirror.cli.render.tables import requests
-from mirror.cli.render.terminal import show
 from mirror.config import load_config, resolve_secrets
 from mirror.core.reporting.progress import Progress
-from mirror.core.text.wording import count, duration, size
-from mirror.emulator import Emulator, GitHubState, normalise
+from mirror.core.text.wording import count, size
+from mirror.emulator import Emulator, GitHubState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mirror.core.reporting.report import Report
-    from mirror.emulator import Asset, Release
 
 SLOW = 8_000_000
 """Bytes per second of an upload with a live display: slow enough to see, fast enough to wait for."""
@@ -43,13 +42,13 @@ SLOW = 8_000_000
 _CONFIGURATION = """\
 [target]
 url = "{target}"
-token = "env:DEMO_TARGET_TOKEN"
+token = "file:target.token"
 
 [sources.github]
 url = "{source}"
-api_url = "{api}"
-token = "env:DEMO_SOURCE_TOKEN"
-upload_origin = "{uploads}"
+token = "file:source.token"
+api_url = "{api}"        # of real hosts, this one and
+upload_origin = "{uploads}"  # this one follow from url
 
 [defaults]
 visibility = "public"
@@ -67,20 +66,15 @@ target = "mirrors/hello"
 directory = "ledger"
 """
 
-_TARGETS = {
-    "acme/rocket": "mirrors/acme-rocket",
-    "acme/satellite": "mirrors/acme-satellite",
-    "acme/fonts": "mirrors/acme-fonts",
-    "octo/hello": "mirrors/hello",
-}
-
 
 def demo(
     context: typer.Context,
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep/--no-keep", help="Leave the hosts running until Ctrl-C.", show_default=False
+            "--keep/--no-keep",
+            help="Keep hosts, daemon and status page until Ctrl-C.",
+            show_default=False,
         ),
     ] = False,
     air_gap: Annotated[
@@ -93,7 +87,8 @@ def demo(
 ) -> int:
     r"""See it at work, without an account: mirror one emulated host to another.
 
-    Both hosts run on this machine. Nothing leaves it, and nothing is left behind.
+    Shows a failure and its recovery, then the daemon, a webhook and the status
+    page. Both hosts run on this machine. Nothing leaves it or is left behind.
 
     \b
     Examples:
@@ -101,176 +96,171 @@ def demo(
       release-mirror demo --keep
       release-mirror demo --air-gap
     """
-    startup.set_up_log(context.obj, None, "warning")
+    startup.set_up_log(context.obj, None, "warning", told=IN_THE_REPORT)
     drawn = not no_progress and is_terminal(sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="release-mirror-demo-") as directory:
-        return asyncio.run(_Demo(Path(directory), drawn=drawn, keep=keep, air_gap=air_gap).run())
-
-
-@dataclass(frozen=True, slots=True)
-class _Hosts:
-    source: Emulator
-    target: Emulator
+    return asyncio.run(_Demo(drawn=drawn, keep=keep, air_gap=air_gap).run())
 
 
 class _Demo:
     """The demo from start to end; it succeeds if every byte arrived and no reader saw half a release."""
 
-    def __init__(self, directory: Path, *, drawn: bool, keep: bool, air_gap: bool) -> None:
+    def __init__(self, *, drawn: bool, keep: bool, air_gap: bool) -> None:
         self._air_gap = air_gap
-        self._directory = directory
         self._drawn = drawn
         self._keep = keep
         self._good = False
         self._waiting = False
 
     async def run(self) -> int:
-        stopper = GracefulStop()
+        # Whenever it is stopped, and however often, it removes its files and ends its daemon.
+        stopper = GracefulStop(signals=(*SIGNALS, signal.SIGHUP), insist=False)
         await stopper.run(self._run())
         if stopper.signal is not None and not self._waiting:
             return 128 + stopper.signal
         return exit_status.OK if self._good else exit_status.FAILED
 
     async def _run(self) -> None:
-        environ = {
-            "DEMO_SOURCE_TOKEN": f"demo-{secrets.token_hex(16)}",
-            "DEMO_TARGET_TOKEN": f"demo-{secrets.token_hex(16)}",
-        }
         async with AsyncExitStack() as stack:
-            hosts = await self._hosts(stack, environ)
-            file = self._directory / "config.toml"
-            configuration = self._configure(hosts, file)
-            self._introduce(hosts, configuration)
+            directory = Path(tempfile.mkdtemp(prefix="release-mirror-demo-"))
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            names = ("source.token", "target.token", "webhook.secret")
+            tokens = [_secret(directory / name) for name in names]
+            hosts = await self._hosts(stack, *tokens[:2])
+            configuration = _CONFIGURATION.format(
+                target=hosts.target.url,
+                source=hosts.source.url,
+                api=hosts.source.api_url,
+                uploads=hosts.source.upload_url,
+            )
+            self._introduce(hosts)
+            direct = None
             if self._air_gap:
-                sync = partial(self._sync, environ=environ)
-                gap = AirGapDemo(self._directory, hosts.target.url, sync)
+                file = directory / "isolated.toml"
+                gap = AirGapDemo(directory, hosts.target.url, self._sync)
                 first, second = await gap.run(configuration)
+                good = first.status == "ok"
+                story = [
+                    (good, "the sync of all volumes left nothing undone"),
+                    nothing_to_do(second),
+                ]
             else:
-                first = await self._sync(file, environ)
-                show(*summary(first))
-                print_text("\nOnce more, now that nothing has changed:\n\n")
-                second = await self._sync(file, environ)
-            self._good = self._judge(hosts, first, second)
+                configuration += CONFIGURATION
+                file = directory / "config.toml"
+                file.write_text(configuration, encoding="utf-8")
+                heading("The configuration")
+                show_file(configuration)
+                direct = DirectDemo(hosts, file, tokens[2], self._sync)
+                story = await direct.run(stack)
+            self._good = self._judge(hosts, story)
             if self._keep:
                 self._waiting = True
-                self._invite(hosts)
-                await asyncio.Event().wait()
+                await self._stay(hosts, file, direct)
+            else:
+                self._say_what_is_next()
 
-    async def _hosts(self, stack: AsyncExitStack, environ: dict[str, str]) -> _Hosts:
+    async def _hosts(
+        self, stack: AsyncExitStack, source_token: str, target_token: str
+    ) -> DemoHosts:
         source = GitHubState(kind="github")
-        source.add_token(environ["DEMO_SOURCE_TOKEN"], login="reader", permission="read")
+        source.add_token(source_token, login="reader", permission="read")
         fill(source)
         target = GitHubState(kind="ghes", upload_rate=SLOW if self._drawn else 0)
         target.add_organization("mirrors")
-        target.add_token(environ["DEMO_TARGET_TOKEN"], login="mirror-bot", admin=True)
-        declared: set[str] = set()
-        target.change_listeners.append(lambda: _expect(source, target, declared))
-        return _Hosts(
+        target.add_token(target_token, login="mirror-bot", admin=True)
+        hosts = DemoHosts(
             await stack.enter_async_context(Emulator(source)),
             await stack.enter_async_context(Emulator(target)),
         )
+        for name in MIRRORS:
+            for release in source.releases(name):
+                hosts.expect(name, release.tag)
+        return hosts
 
-    def _configure(self, hosts: _Hosts, file: Path) -> str:
-        text = _CONFIGURATION.format(
-            target=hosts.target.url,
-            source=hosts.source.url,
-            api=hosts.source.api_url,
-            uploads=hosts.source.upload_url,
-        )
-        file.write_text(text, encoding="utf-8")
-        return text
-
-    def _introduce(self, hosts: _Hosts, configuration: str) -> None:
-        pairs = list(_releases(hosts.source.state, hosts.target.state))
-        assets = [asset for release, _ in pairs for asset in release.assets]
+    def _introduce(self, hosts: DemoHosts) -> None:
+        releases = [release for release, _ in hosts.releases()]
+        assets = [asset for release in releases for asset in release.assets]
         total = size(sum(asset.content.size for asset in assets))
-        indented = "".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines())
+        say(
+            "This demo mirrors releases between two emulated GitHub hosts on this machine:"
+            " it needs no account, and leaves nothing behind."
+        )
         print_text(
-            "Two emulated GitHub hosts are running on this machine, only for this demo:\n"
-            f"  source  {hosts.source.url}, like github.com:\n"
-            f"          {len(_TARGETS)} repositories, {count(len(pairs), 'release')},"
+            f"\n  source  {hosts.source.url}, like github.com:\n"
+            f"          {len(MIRRORS)} repositories, {count(len(releases), 'release')},"
             f" {count(len(assets), 'asset')}, {total}\n"
             f"  target  {hosts.target.url}, like GitHub Enterprise Server"
             f" {hosts.target.state.version}: empty\n"
         )
         if self._air_gap:
-            print_text("          no network leads from the source to it\n\n")
-        else:
-            print_text(f"\nThe configuration:\n\n{indented}\nrelease-mirror sync:\n\n")
+            print_text("          no network leads from the source to it\n")
 
-    async def _sync(self, file: Path, environ: dict[str, str]) -> Report:
-        config = load_config(file, environ)
+    async def _sync(self, file: Path) -> Report:
+        config = load_config(file, {})
         progress = Progress(time.monotonic)
         display = live_display(progress) if self._drawn else nullcontext()
-        credentials = resolve_secrets(config, environ)
-        async with open_app(config, credentials, observer=progress) as app:
+        async with open_app(config, resolve_secrets(config, {}), observer=progress) as app:
             with display:
                 return await app.sync()
 
-    def _judge(self, hosts: _Hosts, first: Report, second: Report) -> bool:
-        seconds = (second.finished_at - second.started_at).total_seconds()
-        source, target = hosts.source.state, hosts.target.state
-        pairs = list(_releases(source, target))
-        assets = sum(len(release.assets) for release, _ in pairs)
-        same = sum(_same_bytes(asset, copy) for release, copy in pairs for asset in release.assets)
-        latest = sum(
-            _latest(source, name) == _latest(target, copy) for name, copy in _TARGETS.items()
+    def _judge(self, hosts: DemoHosts, story: list[Proof]) -> bool:
+        assets, same = hosts.assets()
+        latest, violations = hosts.same_latest(), hosts.target.state.violations
+        heading("Is everything there?")
+        good = show_proofs(
+            [
+                *story,
+                (
+                    same == assets,
+                    f"{same} of {count(assets, 'asset')} hold the same bytes (SHA-256)",
+                ),
+                (
+                    latest == len(MIRRORS),
+                    f"{latest} of {len(MIRRORS)} repositories show the same latest release",
+                ),
+                (not violations, "at no moment could a reader see half a release"),
+            ]
         )
-        idle = second.status == "unchanged" and not any(r.actions for r in second.repositories)
-        proofs = [
-            (idle, f"nothing to do, found in {duration(seconds)} with {requests(second)}"),
-            (first.status == "ok", "the first sync left nothing undone"),
-            (same == assets, f"{same} of {count(assets, 'asset')} hold the same bytes (SHA-256)"),
-            (
-                latest == len(_TARGETS),
-                f"{latest} of {len(_TARGETS)} repositories show the same latest release",
-            ),
-            (not target.violations, "at no moment could a reader see half a release"),
-        ]
-        for good, text in proofs:
-            print_text(f"  {'yes' if good else ' NO'}  {text}\n")
-        for sentence in target.violations:
+        for sentence in violations:
             print_error_line(sentence)
-        good = all(good for good, _ in proofs)
-        print_text(
-            f"\n{'Everything matches.' if good else 'Something is wrong: please report it.'}\n"
-        )
+        say("Everything matches." if good else "Something is wrong: please report it.", apart=True)
         return good
 
-    def _invite(self, hosts: _Hosts) -> None:
-        api = hosts.target.api_url
-        print_text(
-            "\nThe hosts keep running; look at the target in another terminal:\n\n"
-            f"    curl {api}/repos/mirrors/acme-rocket/releases\n\n"
-            "Press Ctrl-C to end.\n"
+    def _say_what_is_next(self) -> None:
+        print_text("\nNext, with a server of your own:\n\n")
+        show_commands(
+            {
+                f"{program()} init": "write a configuration to start from",
+                f"{program()} check": "test hosts, certificates and tokens",
+                f"{program()} plan": "show what a sync would do",
+                f"{program()} sync": "mirror",
+            }
         )
+        if not self._air_gap:
+            print_text("\nTo look at the status page and to try commands:\n\n")
+            show_commands({f"{program()} demo --keep": ""})
+
+    async def _stay(self, hosts: DemoHosts, file: Path, direct: DirectDemo | None) -> None:
+        """Keep everything running until a signal."""
+        say("Everything keeps running. To try commands in another terminal:", apart=True)
+        commands = {"status": "what was mirrored", "verify --full": "compare every byte"}
+        if direct:
+            commands["trigger --full"] = "have the daemon sync now"
+        print_text(f"\n    export RELEASE_MIRROR_CONFIG={file}\n")
+        show_commands({f"{program()} {command}": purpose for command, purpose in commands.items()})
+        show_commands({f"curl {hosts.target.api_url}/repos/mirrors/acme-rocket/releases": ""})
+        keys = "Press Ctrl-C to end."
+        if direct:
+            say(f"The status page: {direct.address}", apart=True)
+            if sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
+                say(f"Press Enter to publish another release at the source. {keys}")
+                await direct.publish_on_enter()
+        say(keys, apart=True)
+        await asyncio.Event().wait()
 
 
-def _releases(source: GitHubState, target: GitHubState) -> Iterator[tuple[Release, Release | None]]:
-    """Every release of the source, with its copy at the target."""
-    for name, copy in _TARGETS.items():
-        there = target.releases(copy) if copy in target.names else []
-        copies = {release.tag: release for release in there if not release.draft}
-        for release in source.releases(name):
-            yield release, copies.get(release.tag)
-
-
-def _same_bytes(asset: Asset, release: Release | None) -> bool:
-    copy = release.asset(normalise(asset.name)) if release else None
-    return copy is not None and copy.content.sha256 == asset.content.sha256
-
-
-def _latest(state: GitHubState, name: str) -> str:
-    latest = state.repository(name).latest() if name in state.names else None
-    return latest.tag if latest else ""
-
-
-def _expect(source: GitHubState, target: GitHubState, declared: set[str]) -> None:
-    """Tell the target what the releases of each new repository must hold."""
-    for name, copy in _TARGETS.items():
-        if copy not in target.names or copy in declared:
-            continue
-        declared.add(copy)
-        for release in source.releases(name):
-            files = {normalise(asset.name): asset.content.sha256 for asset in release.assets}
-            target.expect(copy, release.tag, files)
+def _secret(file: Path) -> str:
+    """Make up a secret and write it to a file that only its owner reads."""
+    secret = secrets.token_hex(16)
+    file.touch(mode=0o600)
+    file.write_text(secret, encoding="utf-8")
+    return secret

@@ -63,7 +63,7 @@ async def test_ctrl_c(world: World) -> None:
         "sync",
         environ=world.environ,
         steps=[
-            (r"large\.tar\.gz", lambda pid: os.kill(pid, signal.SIGINT)),
+            (r"large\.tar\.gz", lambda terminal: os.kill(terminal.pid, signal.SIGINT)),
             ("Stopping:", lambda _: world.target.faults.resume()),
         ],
     )
