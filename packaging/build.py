@@ -167,7 +167,7 @@ def build_deb(epoch: int) -> list[Path]:
         _modes(root)
         _checksums(root)
         path = DIST / f"release-mirror_{version}_{architecture}.deb"
-        run("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", root, path,
+        run("dpkg-deb", "--root-owner-group", "-Zxz", "-z0", "--build", root, path,
             SOURCE_DATE_EPOCH=str(epoch))  # fmt: skip
     return [path]
 
