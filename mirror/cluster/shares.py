@@ -197,15 +197,15 @@ class CredentialShare(Share):
         self.ring()
 
     def look_if_used(self, *, notices: bool) -> None:
-        """Read the record soon if that is due.
+        """Read the record soon if that is due; called each :data:`POLL` seconds.
 
         Args:
             notices: Whether news are told by notices.
         """
         if notices and not self._used:
             return
-        every = POLL if self._used and not notices else SLOW_POLL
-        if self.clock.monotonic() - self._looked_at >= every:
+        often = self._used and not notices
+        if often or self.clock.monotonic() - self._looked_at >= SLOW_POLL - POLL:
             self.must_look()
 
     async def look(self) -> None:
@@ -214,7 +214,7 @@ class CredentialShare(Share):
         Raises:
             DatabaseError: The database refused a statement.
         """
-        self._must_look = False
+        self._must_look = self._used = False
         try:
             found = await self.record.look()
         except DatabaseUnavailable:
@@ -278,6 +278,7 @@ class CredentialShare(Share):
 
     async def _report(self, *, leaves: bool = False) -> None:
         with self.lock:
+            self._must_look = self._used = False
             told_at, pending = self.clock.monotonic(), self._pending
             units = {unit: quota.report(told_at) for unit, quota in self.quotas.items()}
         report = Report(
@@ -304,6 +305,7 @@ class CredentialShare(Share):
     ) -> None:
         """Take what was granted; ``None`` if the report may have been lost."""
         if settled is None:
+            self._must_look = True
             self._not_before = self.clock.monotonic() + RETRY
             for unit, told in units.items():
                 self.quotas[unit].unknown(told_at, told, self._not_before)
@@ -316,7 +318,7 @@ class CredentialShare(Share):
     def _heed(self, found: Settled | None) -> None:
         """Note the news of a record; the lock is held."""
         now = self.clock.monotonic()
-        self._looked_at, self._used = now, False
+        self._looked_at = now
         if found is None:
             return
         record = found.record

@@ -125,7 +125,9 @@ class Quota:
         self._in_hand += grant.amount
         self._usable_until = asked_at + USE
         self._ask_at = -_NEVER
-        if grant.spacing:
+        if not grant.spacing:
+            self._asked = 0.0
+        else:
             self.text = text
             self._ask_at = asked_at + grant.wait + grant.spacing * (0.5 + jitter)
 

@@ -216,6 +216,7 @@ class SharedState:
             self.breaker.trip(self._clock.monotonic(), error)
         if self._share and isinstance(error, AuthError) and error.status == 401:
             self._share.refuse(error)
+            self.rate_limiter.heed_news()
 
     def _heed_refusal(self, refusal: Refusal | None) -> None:
         """Another process heard that the host refuses the credential, or accepts it again."""
@@ -234,6 +235,7 @@ class SharedState:
                 self.breaker.succeeded()
         if self._share:
             self._share.accept()
+            self.rate_limiter.heed_news()
 
     def revive(self) -> None:
         """Let the next request find out whether the host is there, whatever has failed before.
