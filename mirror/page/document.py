@@ -60,7 +60,7 @@ class Document:
 
 
 def _tag(data: Mapping[str, Any]) -> str:
-    """Lags count in whole minutes: one that grows changes every second."""
+    """Lags and heartbeats count in whole minutes: they change all the time."""
     content = {
         **data,
         "generated_at": data["generated_at"][:_TO_THE_MINUTE],
@@ -68,6 +68,10 @@ def _tag(data: Mapping[str, Any]) -> str:
         "mirrors": [
             {**mirror, "lag_seconds": (mirror["lag_seconds"] or 0) // 60}
             for mirror in data["mirrors"]
+        ],
+        "workers": [
+            {**worker, "last_heartbeat": worker["last_heartbeat"][:_TO_THE_MINUTE]}
+            for worker in data["workers"]
         ],
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

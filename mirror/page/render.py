@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LISTED = 20
 """Quarantined items and warnings of one mirror that are listed; the others are counted."""
 
+_SILENT = 60.0
+"""Seconds without a heartbeat after which the mirrors of a worker are taken over."""
+
 _MOMENT = Markup('<time datetime="{}" title="{}">{}</time>')
 _ICON = Markup('<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>')
 
@@ -56,6 +59,12 @@ def render(data: Mapping[str, Any], *, tag: str = "") -> str:
             **data,
             tag=tag,
             moment=_moments(now),
+            silent={
+                worker["name"]
+                for worker in data["workers"]
+                if (now - datetime.fromisoformat(worker["last_heartbeat"])).total_seconds()
+                > _SILENT
+            },
             absolute=_absolute,
             picture=picture(data["passes"]),
             link=_link_to(data["page"]),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
-    from mirror.page.service_state import HostView, RunningView, ServiceView
+    from mirror.page.service_state import HostView, RunningView, ServiceView, WorkerView
 
     Pair = tuple[str, str]
 
@@ -38,6 +38,7 @@ def page_data(
     version: str,
     service: ServiceView | None = None,
     hosts: Sequence[HostView] = (),
+    workers: Sequence[WorkerView] = (),
     running: Mapping[Pair, RunningView] | None = None,
     next_run: Callable[[str, str], datetime | None] | None = None,
     queued: Callable[[str, str], bool] | None = None,
@@ -54,6 +55,7 @@ def page_data(
         version: Of this program.
         service: ``None`` where there is none: the page is a file then, and asks for nothing.
         hosts: In the order to show.
+        workers: The processes that share the work; none where there is but one.
         running: Sessions under way, by source (``NAME:OWNER/REPO``) and target.
         next_run: Tells when a mirror is due, by the same; asked only of those that are shown.
         queued: Tells whether a run of a mirror waits for its turn, likewise.
@@ -97,6 +99,7 @@ def page_data(
         ],
         "activity": activity_of(status for _, status, _ in matching),
         "hosts": [_host(host) for host in hosts],
+        "workers": [_worker(worker) for worker in workers],
         "passes": [_pass(record) for record in passes],
         "page": {
             "number": number,
@@ -200,6 +203,18 @@ def _host(host: HostView) -> dict[str, Any]:
         "token_expires_at": _moment(host.token_expires_at),
         "paced_by": host.paced_by or None,
         "paced_until": _moment(host.paced_until),
+    }
+
+
+def _worker(worker: WorkerView) -> dict[str, Any]:
+    return {
+        "name": worker.name,
+        "version": worker.version,
+        "since": iso(worker.since),
+        "last_heartbeat": iso(worker.last_heartbeat),
+        "mirrors": worker.mirrors,
+        "bytes_per_second": round(worker.bytes_per_second),
+        "outdated": worker.outdated,
     }
 
 

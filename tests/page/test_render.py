@@ -6,6 +6,7 @@ import hashlib
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
-from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, render
+from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, WorkerView, render
 from mirror.page.render import policy
 from support.pages import HOSTILE, HOSTS, a_page, a_status, busy, failed, hostile, never, running
 from support.values import NOW
@@ -279,6 +280,27 @@ def test_a_tile_tells_what_a_glance_needs() -> None:
     assert "?search=github%3Aocto%2Ftool" in [a["href"] for a in seen.all("a")]
     two = (HostView("other", "https://other.example.com"), *HOSTS)
     assert "github:octo/tool" in read(a_page(statuses, query=Query(view="dense"), hosts=two)).text
+
+
+def test_workers_tell_what_they_do_and_what_is_wrong() -> None:
+    """What needs somebody is said at the top as well."""
+    day = NOW - timedelta(days=1)
+    workers = [
+        WorkerView("a:1", "1.0.0", day, NOW, mirrors=2, bytes_per_second=48e6),
+        WorkerView("b:2", "1.0.0", day, NOW, outdated=True),
+        WorkerView("c:3", "1.0.0", day, NOW - timedelta(seconds=61), mirrors=1),
+        WorkerView("d:4", "1.0.0", day, NOW - timedelta(seconds=60)),
+    ]
+    text = " ".join(read(a_page([], workers=workers)).text.split())
+    for words in (
+        "Worker c:3 has sent no heartbeat for a minute; others take over its mirrors",
+        "Worker b:2 has older settings and takes no work until it is reloaded",
+        "a:1 Working 2 mirrors at 48.0 MB/s · started 1 d ago · version 1.0.0",
+        "b:2 Outdated 0 mirrors",
+        "c:3 No heartbeat last seen 1 min ago",
+        "d:4 Idle 0 mirrors",
+    ):
+        assert words in text, words
 
 
 def test_a_long_list_is_cut_and_counted() -> None:

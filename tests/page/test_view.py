@@ -10,7 +10,7 @@ import pytest
 
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.text.timestamps import iso
-from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
+from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, WorkerView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
 from support.values import NOW
 
@@ -193,7 +193,8 @@ def test_links(base: str, repository: str, link: str | None) -> None:
 def test_it_is_json(data: dict[str, Any]) -> None:
     """What ``/api/status`` gives out can be read back, and has the parts that are documented."""
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    parts = "schema generated_at version service summary notices mirrors activity hosts passes page"
+    parts = "schema generated_at version service summary notices mirrors activity hosts workers"
+    parts += " passes page"
     assert list(data) == parts.split()
 
 
@@ -248,6 +249,23 @@ def test_a_time_that_is_computed_from_now_does_not_flicker() -> None:
         for at in (due - timedelta(microseconds=9), due + timedelta(microseconds=9))
     ]
     assert pages == [iso(due)] * 2
+
+
+def test_workers_are_told_as_the_contract_has_them() -> None:
+    """One entry a process; none where there is but one."""
+    worker = WorkerView("host:7", "1.0.0", NOW, NOW, mirrors=2, bytes_per_second=2.6)
+    assert a_page([], workers=[worker])["workers"] == [
+        {
+            "name": "host:7",
+            "version": "1.0.0",
+            "since": iso(NOW),
+            "last_heartbeat": iso(NOW),
+            "mirrors": 2,
+            "bytes_per_second": 3,
+            "outdated": False,
+        }
+    ]
+    assert a_page([])["workers"] == []
 
 
 def test_a_host_tells_of_its_token_and_of_our_limits() -> None:

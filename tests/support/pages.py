@@ -16,6 +16,7 @@ from mirror.page import (
     RunningView,
     ServiceView,
     TransferView,
+    WorkerView,
     page_data,
 )
 from support.values import NOW
@@ -149,8 +150,14 @@ def hostile() -> dict[str, Any]:
         for status, text in zip(statuses, HOSTILE, strict=True)
     }
     hosts = [HostView(text, text, 10, 5, stopped=text) for text in HOSTILE]
+    workers = [WorkerView(text, text, NOW, NOW, outdated=True) for text in HOSTILE]
     return a_page(
-        statuses, running=moving, hosts=hosts, notices=HOSTILE, query=Query(search=HOSTILE[1])
+        statuses,
+        running=moving,
+        hosts=hosts,
+        workers=workers,
+        notices=HOSTILE,
+        query=Query(search=HOSTILE[1]),
     ) | {name: a_page(statuses, running=moving)[name] for name in ("mirrors", "activity")}
 
 
