@@ -241,7 +241,6 @@ class App:
         check_patterns(self.rules, patterns)
         if not repair:
             return await self._run("verify", verify_mirror, patterns, full=full)
-        _refuse_database(self._config, "sync")
         async with self._writing(wait) as claims:
             work = partial(verify_mirror, repair=True)
             return await self._run("verify", work, patterns, full=full, claims=claims)
@@ -443,38 +442,30 @@ async def _opened(
 
 @asynccontextmanager
 async def hold_ledger(
-    config: Config, *, clock: Clock | None = None, wait: float = 0.0
-) -> AsyncIterator[FileLedgerStore]:
-    """Hold the ledger's lock while the block runs, as the daemon does for its whole life.
+    config: Config, secrets: Secrets, *, clock: Clock | None = None, wait: float = 0.0
+) -> AsyncIterator[OpenLedger]:
+    """Hold the ledger while the block runs, as the daemon does for its whole life.
+
+    Files are locked. A database is not connected before it is used.
 
     Args:
-        config: The settings: the directory is taken from them.
+        config: The settings.
+        secrets: Reads the database's URL.
         clock: The time; the machine's by default.
-        wait: Seconds to wait for another run that holds it.
+        wait: Seconds to wait for another run that holds the lock.
 
     Raises:
-        ConfigError: The ledger is in a database.
-        LedgerLocked: Another run held it to the end.
+        ConfigError: The database's URL is none, or psycopg is not installed.
+        LedgerLocked: Another run held the lock to the end.
         LedgerError: The directory cannot be made or written.
     """
-    _refuse_database(config, "daemon")
+    if config.ledger.url:
+        async with open_ledger(config, secrets, clock) as opened:
+            yield opened
+        return
     ledgers = FileLedgerStore(config.ledger.directory, clock or SystemClock())
     async with ledgers.lock(wait, daemon=True):
-        yield ledgers
-
-
-def _refuse_database(config: Config, command: str) -> None:
-    """Refuse a command that cannot share its work through a database yet.
-
-    Raises:
-        ConfigError: The ledger is in one.
-    """
-    if config.ledger.url:
-        path = ("ledger", "url")
-        text = f"{command} cannot use a database yet: set directory"
-        raise ConfigError(
-            str(config.file), [Problem(".".join(path), text, config.lines.find(path))]
-        )
+        yield OpenLedger(ledgers)
 
 
 def check_keys(config: Config, secrets: Secrets) -> None:

@@ -20,13 +20,24 @@ from mirror.system_clock import SystemClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from mirror.cluster.queue import SharedQueue
     from mirror.config import Config, Secrets
     from mirror.core.claims import Claims
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import LedgerStore
     from mirror.core.share import SharedLimits
+    from mirror.database.connection import Database
+    from mirror.storage.postgres_ledger import PostgresLedgerStore
 
 INSTALL = "pip install 'release-mirror[postgres]'"
+
+
+class Cluster(NamedTuple):
+    """A database that several daemons share, and the ledger in it."""
+
+    database: Database
+    store: PostgresLedgerStore
+    queue: SharedQueue
 
 
 class OpenLedger(NamedTuple):
@@ -34,11 +45,13 @@ class OpenLedger(NamedTuple):
 
     Attributes:
         claims, limits: ``None`` for files, whose lock keeps other processes out.
+        cluster: What a daemon needs to share the work; ``None`` for files.
     """
 
     store: LedgerStore
     claims: Claims | None = None
     limits: SharedLimits | None = None
+    cluster: Cluster | None = None
 
 
 @asynccontextmanager
@@ -91,13 +104,17 @@ async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIte
         clock: For waits between attempts.
     """
     from mirror.cluster.claims import DatabaseClaims  # noqa: PLC0415
+    from mirror.cluster.queue import SharedQueue  # noqa: PLC0415
     from mirror.cluster.shares import DatabaseLimits  # noqa: PLC0415
     from mirror.database.connection import Database  # noqa: PLC0415
     from mirror.storage.postgres_ledger import PostgresLedgerStore  # noqa: PLC0415
 
     async with Database(url, clock) as database:
         claimed: dict[str, int] = {}
-        owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4()}"
+        name = f"{platform.node()}:{os.getpid()}"
+        owner = f"{name}:{uuid.uuid4()}"
         claims = DatabaseClaims(database, clock, owner, claimed)
         limits = DatabaseLimits(database, clock, owner)
-        yield OpenLedger(PostgresLedgerStore(database, claimed), claims, limits)
+        queue = SharedQueue(database, clock, claims, name)
+        store = PostgresLedgerStore(database, claimed)
+        yield OpenLedger(store, claims, limits, Cluster(database, store, queue))

@@ -7,7 +7,7 @@ a process that cannot renew its claims stop before another takes them over.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +20,7 @@ from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, MutableMapping
+    from collections.abc import AsyncIterator, Collection, MutableMapping
     from datetime import datetime
 
     from mirror.core.clock import Clock
@@ -46,6 +46,9 @@ CHECK_EVERY = 1.0
 HAND_BACK = 5.0
 """Seconds to wait for an unavailable database when a claim is given back."""
 
+REPORTS_KEPT = 24 * 3600.0
+"""Seconds for which a report is kept for whoever waits for the run."""
+
 PAUSE = float("inf")
 """Seconds to wait for an unavailable database when a mirror is claimed: the work pauses."""
 
@@ -65,14 +68,18 @@ class DatabaseClaim(Claim):
         until: float,
         entry: IndexEntry | None,
         *,
-        overlapped: bool,
         clock: Clock,
+        overlapped: bool = False,
+        requested: bool = False,
+        full: bool = False,
     ) -> None:
         self.key = key
         self.number = number
         self.until = until
         self.entry = entry
         self.overlapped = overlapped
+        self.requested = requested
+        self.full = full
         self.lost = False
         self._clock = clock
         self._holder: asyncio.Task[object] | None = None
@@ -126,6 +133,9 @@ class DatabaseClaims(Claims):
         clock: For waits, and for the time that is left.
         owner: Names this process, as no other process is or was named.
         claimed: Kept up to date: the number of each claim that this process has, by key.
+
+    Attributes:
+        owner: The same.
     """
 
     def __init__(
@@ -133,17 +143,17 @@ class DatabaseClaims(Claims):
     ) -> None:
         self._database = database
         self._clock = clock
-        self._owner = owner
+        self.owner = owner
         self._claimed = claimed
         self._held: dict[str, DatabaseClaim] = {}
 
     @asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
         """Renew the claims of this process while the block runs."""
-        await self._database.query("DELETE FROM reports WHERE ended_at < now() - interval '1 day'")
         async with background() as start:
             start(self._renew())
             start(self._expire())
+            start(self._forget_reports())
             yield
 
     async def now(self) -> datetime:
@@ -172,30 +182,42 @@ class DatabaseClaims(Claims):
             VALUES (%(key)s, 1, %(owner)s, now() + %(lease)s * interval '1 s', now())
             ON CONFLICT (key) DO UPDATE
             SET number = m.number + 1, owner = excluded.owner, began_at = excluded.began_at,
-                claimed_until = excluded.claimed_until
+                claimed_until = excluded.claimed_until, changed_at = clock_timestamp()
             WHERE (m.owner IS NULL OR m.claimed_until < now() OR m.owner = %(owner)s)
             AND (%(since)s::timestamptz IS NULL OR m.owner IS NOT NULL
                  OR (m.began_at > %(since)s AND m.ended_at >= m.began_at) IS NOT TRUE)
-            RETURNING number, entry, told, ended_at > %(since)s::timestamptz
+            RETURNING number, entry, told, coalesce(ended_at > %(since)s::timestamptz, false),
+                requested_at IS NOT NULL, requested_full
             """,
-            {"key": key, "owner": self._owner, "lease": LEASE, "since": since},
+            {"key": key, "owner": self.owner, "lease": LEASE, "since": since},
             patience=PAUSE,
         )
         if rows:
-            number, body, told, overlapped = rows[0]
+            number, body, told, overlapped, requested, full = rows[0]
             claim = DatabaseClaim(
                 key,
                 number,
                 sent_at + LEASE,
-                _entry(key, body, told=told),
-                overlapped=bool(overlapped),
+                read_entry(key, body, told=told),
                 clock=self._clock,
+                overlapped=overlapped,
+                requested=requested,
+                full=full,
             )
-            self._claimed[key], self._held[key] = number, claim
+            self.hold(claim)
             return claim
         if since is None:
             return None
         return await self._finished(key, since)
+
+    def hold(self, claim: DatabaseClaim) -> None:
+        """Renew a claim from now on, until it is given back."""
+        self._claimed[claim.key], self._held[claim.key] = claim.number, claim
+
+    @property
+    def held(self) -> Collection[str]:
+        """The keys of the mirrors that this process has."""
+        return self._held.keys()
 
     async def release(
         self,
@@ -204,6 +226,7 @@ class DatabaseClaims(Claims):
         report: RepositoryReport | None,
         *,
         finished: bool,
+        next_due: datetime | None = None,
     ) -> bool:
         """Save the entry and the report, and give the claim back.
 
@@ -212,6 +235,8 @@ class DatabaseClaims(Claims):
             entry: The mirror's entry of the index; ``None`` to keep what is stored.
             report: For those who wait for the run; ``None`` if nothing changed.
             finished: The run was not cut short, so that it counts for others.
+            next_due: When the mirror is due again, unless a run was requested meanwhile; ``None`` to
+                leave that as it is.
 
         Returns:
             ``False`` if the claim had been lost: nothing was saved.
@@ -222,8 +247,14 @@ class DatabaseClaims(Claims):
                 """
                 WITH ended AS (
                     UPDATE mirrors SET entry = coalesce(%(entry)s, entry), owner = NULL,
-                        claimed_until = NULL,
-                        ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END
+                        claimed_until = NULL, changed_at = clock_timestamp(),
+                        ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END,
+                        next_due = CASE WHEN requested_at > began_at THEN next_due
+                            ELSE coalesce(%(next_due)s, next_due) END,
+                        requested_at = CASE WHEN %(finished)s AND requested_at <= began_at
+                            THEN NULL ELSE requested_at END,
+                        requested_full = requested_full
+                            AND NOT (%(finished)s AND requested_at <= began_at)
                     WHERE key = %(key)s AND number = %(number)s
                     RETURNING key, number, began_at
                 ), told AS (
@@ -240,6 +271,7 @@ class DatabaseClaims(Claims):
                     "entry": encode_entry(entry) if entry else None,
                     "report": msgspec.json.encode(report) if report else None,
                     "finished": finished,
+                    "next_due": next_due,
                 },
                 patience=HAND_BACK,
             )
@@ -256,7 +288,7 @@ class DatabaseClaims(Claims):
             "SELECT body FROM reports WHERE key = %s AND ended_at > %s ORDER BY number",
             (key, since),
         )
-        found = (_report(body) for (body,) in rows)
+        found = (read_report(body) for (body,) in rows)
         return [report for report in found if report]
 
     async def _finished(self, key: str, since: datetime) -> FinishedElsewhere | None:
@@ -272,7 +304,7 @@ class DatabaseClaims(Claims):
         if not rows:
             return None
         body, told, report = rows[0]
-        return FinishedElsewhere(_entry(key, body, told=told), _report(report))
+        return FinishedElsewhere(read_entry(key, body, told=told), read_report(report))
 
     async def renew(self) -> None:
         """Renew every claim of this process once; those that others took over are lost."""
@@ -293,7 +325,7 @@ class DatabaseClaims(Claims):
                     LEASE,
                     [claim.key for claim in claims],
                     [claim.number for claim in claims],
-                    self._owner,
+                    self.owner,
                 ),
                 patience=0,
             )
@@ -311,6 +343,15 @@ class DatabaseClaims(Claims):
             await self._clock.sleep(RENEW_EVERY)
             await self.renew()
 
+    async def _forget_reports(self) -> None:
+        while True:
+            with suppress(DatabaseUnavailable):
+                await self._database.query(
+                    "DELETE FROM reports WHERE ended_at < now() - %s * interval '1 s'",
+                    (REPORTS_KEPT,),
+                )
+            await self._clock.sleep(REPORTS_KEPT / 24)
+
     async def _expire(self) -> None:
         while True:
             await self._clock.sleep(CHECK_EVERY)
@@ -318,7 +359,7 @@ class DatabaseClaims(Claims):
                 claim.expire()
 
 
-def _entry(key: str, body: bytes | None, *, told: bool) -> IndexEntry | None:
+def read_entry(key: str, body: bytes | None, *, told: bool) -> IndexEntry | None:
     """A stored entry; ``None`` for none, and for one that cannot be read."""
     if body is None:
         return None
@@ -331,7 +372,7 @@ def _entry(key: str, body: bytes | None, *, told: bool) -> IndexEntry | None:
     return entry
 
 
-def _report(body: bytes | None) -> RepositoryReport | None:
+def read_report(body: bytes | None) -> RepositoryReport | None:
     """A stored report; ``None`` for none, and for one of other code."""
     if body is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -21,12 +21,16 @@ class Claim(Protocol):
         entry: The mirror's entry of the index when the claim was taken; ``None`` for none.
         lost: Another process may work on the mirror now.
         overlapped: A run of another process ended between ``since`` and this claim.
+        requested: Somebody asked for this run: what failed is tried again at once.
+        full: Somebody asked for a run that trusts no stored ETag and no quarantine.
     """
 
     key: str
     entry: IndexEntry | None
     lost: bool
     overlapped: bool
+    requested: bool
+    full: bool
 
     def check(self) -> None:
         """Before something is changed at the target, see that enough time is left.
@@ -43,6 +47,25 @@ class Claim(Protocol):
             ClaimLost: It was lost; the block was cancelled.
         """
         ...
+
+
+class JobSettings(NamedTuple):
+    """What one configuration says of a mirror, or of a listing of an owner's repositories.
+
+    Attributes:
+        key: The mirror's, or the listing's (``github:hashicorp``).
+        settings: A fingerprint of all that matters.
+        source: The name of the source host.
+        listing: The key of the listing that found the mirror; empty for one configured by name, and
+            for a listing.
+        next_tick: When its timetable has it due next; ``None`` for never.
+    """
+
+    key: str
+    settings: str
+    source: str
+    listing: str
+    next_tick: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +111,7 @@ class Claims(Protocol):
         report: RepositoryReport | None,
         *,
         finished: bool,
+        next_due: datetime | None = None,
     ) -> bool:
         """Save the entry and the report, and give the claim back.
 
@@ -96,6 +120,8 @@ class Claims(Protocol):
             entry: The mirror's entry of the index; ``None`` to keep what is stored.
             report: For those who wait for the run; ``None`` if nothing changed.
             finished: The run was not cut short, so that it counts for others.
+            next_due: When the mirror is due again, unless a run was requested meanwhile; ``None`` to
+                leave that as it is.
 
         Returns:
             ``False`` if the claim had been lost: nothing was saved.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -113,6 +114,31 @@ class Timetable:
             chance: In [0, 1).
         """
         return chance * min(self.jitter, gap / 2)
+
+    def shared_tick(self, now: datetime, seed: str) -> datetime | None:
+        """The first tick after now, the same in every process; ``None`` if there is none.
+
+        Args:
+            now: Aware, in the zone of schedules.
+            seed: Decides where an interval begins, and the delay of each tick.
+        """
+        if self.interval is not None:
+            origin = _chance(seed) * self.interval
+            number = math.floor((now.timestamp() - origin) / self.interval)
+            while True:
+                delay = self.delay(self.interval, _chance(f"{seed} {number}"))
+                tick = origin + number * self.interval + delay
+                if tick > now.timestamp():
+                    return datetime.fromtimestamp(tick, UTC)
+                number += 1
+        moment = now - timedelta(seconds=self.jitter)
+        while found := self.occurrence(moment):
+            moment = found.astimezone(now.tzinfo)
+            gap = self.gap(moment) if self.jitter else 0.0
+            tick_at = found + timedelta(seconds=self.delay(gap, _chance(f"{seed} {found}")))
+            if tick_at > now:
+                return tick_at
+        return None
 
     def ticker(self, moment: Moment, success: float, chance: float) -> Ticker:
         """Start following this timetable.
@@ -225,6 +251,11 @@ class _ScheduleTicker:
             following = self._table.occurrence(self._next.astimezone(now.tzinfo))
             gap = (following - self._next).total_seconds() if following else math.inf
             self._delay = self._table.delay(gap, chance)
+
+
+def _chance(seed: str) -> float:
+    """A number in [0, 1) that is the same in every process."""
+    return random.Random(seed).random()  # noqa: S311 - it spreads load, and keeps no secret
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:

@@ -7,6 +7,7 @@ away cancels nothing; the daemon goes on with what was requested.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import stat
@@ -32,6 +33,7 @@ from mirror.daemon.control_messages import (
 )
 from mirror.daemon.passes import Client
 from mirror.errors import MirrorError, UsageError
+from mirror.storage.files import make_private
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from mirror.daemon.passes import Pass
 
 log = structlog.get_logger()
+
+_LOCK = "control.lock"
+"""A file that a daemon locks, so that it has the socket beside it for itself."""
 
 PROGRESS_EVERY = 0.2
 """Seconds between two batches of progress events."""
@@ -84,14 +89,43 @@ class Triggers(Protocol):
         """
 
 
+@contextmanager
+def only_daemon(directory: Path) -> Iterator[None]:
+    """Keep a second daemon from the control socket while the block runs.
+
+    The ledger's lock does so where there is one. Where the directory cannot be written, there is no
+    socket to keep anybody from.
+
+    Raises:
+        UsageError: Another daemon uses the socket.
+    """
+    try:
+        make_private(directory)
+        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another daemon uses {directory / SOCKET}: give each daemon of this machine its"
+                " own RUNTIME_DIRECTORY"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
 @asynccontextmanager
 async def serve_control(
     directory: Path, triggers: Triggers, *, limits: ControlLimits | None = None
 ) -> AsyncIterator[None]:
-    """Serve the control socket in the ledger's directory while the block runs.
+    """Serve the control socket in a directory while the block runs.
 
-    The caller holds the ledger's lock, so that a socket which is there already is one that a killed
-    daemon left behind. Where the file system has no sockets, a warning is logged, and the service
+    The caller holds the ledger's lock, or :func:`only_daemon`, so that a socket which is there
+    already is one that a killed daemon left behind. Where the file system has no sockets, a warning is logged, and the service
     runs without.
     """
     limits = limits or ControlLimits()

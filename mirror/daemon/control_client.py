@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mirror.daemon.control_messages import (
+    SOCKET,
     Accepted,
     Ended,
     Observed,
@@ -44,7 +45,7 @@ async def call_daemon(
     """Have the daemon sync mirrors, and wait for its report.
 
     Args:
-        directory: The ledger's directory.
+        directory: Where its socket is.
         call: What to do.
         observer: Told of the progress, if the call asks for it.
         on_accepted: Called when the mirrors are requested.
@@ -113,8 +114,8 @@ async def _connect(directory: Path) -> tuple[asyncio.StreamReader, asyncio.Strea
     except OSError:  # no directory, no socket, or one that a killed daemon left behind
         connection.close()
         raise NoDaemon(
-            f"no daemon is running for the ledger in {directory}; start it (release-mirror daemon),"
-            " or run release-mirror sync"
+            f"no daemon listens on {directory / SOCKET}; start it (release-mirror daemon), or run"
+            " release-mirror sync"
         ) from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,15 +17,15 @@ import msgspec
 from mirror.core.reporting.report import Report, RepositoryReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
+    from mirror.config import Config
     from mirror.core.reporting.report import Observer
 
 PROTOCOL = 1
 
 SOCKET = "control.sock"
-"""The socket's name in the ledger's directory."""
+"""The socket's name in its directory."""
 
 _LONGEST_ADDRESS = 107
 """Bytes of a socket's address without the final zero: see unix(7)."""
@@ -114,6 +115,23 @@ class Ended(Event):
     """Every selected mirror was run."""
 
     report: Report
+
+
+def control_directory(config: Config, environ: Mapping[str, str]) -> Path:
+    """Where the control socket is: in the ledger's directory, or in a runtime directory.
+
+    A ledger in a database has no directory of its own; every machine has a daemon then.
+
+    Args:
+        config: The settings.
+        environ: ``RUNTIME_DIRECTORY`` and ``XDG_RUNTIME_DIR`` are used.
+    """
+    if config.ledger.url is None:
+        return config.ledger.directory
+    # systemd separates several directories by colons; the first belongs to the unit's first name.
+    given = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    directory = given or environ.get("XDG_RUNTIME_DIR", "")
+    return Path(directory) if directory.startswith("/") else config.ledger.directory
 
 
 @contextmanager

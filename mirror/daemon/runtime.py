@@ -7,11 +7,13 @@ what nobody uses any more is closed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.app import open_app
+from mirror.core.claims import JobSettings
 from mirror.core.reporting.request_tally import tallied
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError
@@ -21,17 +23,20 @@ from mirror.sync.mirror_runner import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from mirror.app import App
     from mirror.config import Config, Secrets
+    from mirror.core.claims import Claim
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.host import HostClient
+    from mirror.core.ledger.document import LedgerStore
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.daemon.passes import Request
     from mirror.github import RequestSeen
-    from mirror.storage.json_ledger import FileLedgerStore
+    from mirror.sync.context import SessionContext
 
 
 class Runtime:
@@ -57,6 +62,7 @@ class Runtime:
         notifications: Notifications,
         index: Index,
         stack: AsyncExitStack,
+        clock: Clock,
     ) -> None:
         runner = app.runner(index)
         self.config = config
@@ -73,6 +79,7 @@ class Runtime:
         self._secrets = secrets
         self._runner = runner
         self._stack = stack
+        self._clock = clock
         self._catalogue = Catalogue(self.rules, runner.sources, index)
         self._in_use = 0
         self._idle = asyncio.Event()
@@ -84,7 +91,7 @@ class Runtime:
         config: Config,
         secrets: Secrets,
         *,
-        ledgers: FileLedgerStore,
+        ledgers: LedgerStore,
         index: Index,
         clock: Clock,
         observer: Observer,
@@ -96,7 +103,7 @@ class Runtime:
         Args:
             config: The settings.
             secrets: What they refer to.
-            ledgers: The ledger, whose lock is held.
+            ledgers: The ledger; if it is files, its lock is held.
             index: The ledger's index, which is kept in memory.
             clock: The time and every wait.
             observer: Watches the work.
@@ -118,7 +125,7 @@ class Runtime:
                 before=before.app.shared if before else None,
             )
             app = await stack.enter_async_context(opened)
-            return cls(config, secrets, app, notifications, index, stack.pop_all())
+            return cls(config, secrets, app, notifications, index, stack.pop_all(), clock)
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -193,8 +200,16 @@ class Runtime:
         failed += self._catalogue.impossible
         return Discovery(self._catalogue.mirrors, failed, requests)
 
-    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
-        """Bring one mirror up to date, as requested."""
+    async def sync(
+        self, mirror: Mirror, request: Request, claim: Claim | None = None
+    ) -> RepositoryReport:
+        """Bring one mirror up to date, as requested.
+
+        Args:
+            mirror: Which.
+            request: Why.
+            claim: The right to work on it, where several processes share the work.
+        """
         with self._used():
             return await self._runner.run(
                 mirror,
@@ -202,11 +217,57 @@ class Runtime:
                 full=request.full,
                 explicit=request.explicit,
                 observers=request.observers,
+                claim=claim,
             )
 
     def done_by(self, mirror: Mirror) -> RepositoryReport:
         """What a run that was cancelled had done."""
         return self._runner.context.interrupted.get(mirror.key) or interrupted(mirror)
+
+    @property
+    def context(self) -> SessionContext:
+        """What all sessions share."""
+        return self._runner.context
+
+    def expand(self) -> None:
+        """Find the mirrors by the listings as the index has them now."""
+        self._catalogue.expand()
+
+    def jobs(self, now: datetime, listing: str | None = None) -> list[JobSettings]:
+        """The mirrors and listings as rows of a shared queue.
+
+        Args:
+            now: By the clock that all processes share, in the zone of schedules.
+            listing: Only the mirrors that this listing found.
+        """
+        ticks = {one: self.next_tick(one, now) for one in self.timetables}
+        found = []
+        for mirror in self.mirrors:
+            if listing in {None, mirror.listing}:
+                rule = mirror.rule
+                about = mirror.name, str(mirror.target), rule.settings, rule.interval
+                settings = self._fingerprint(rule.source_name, about)
+                tick = ticks[rule.interval]
+                job = JobSettings(mirror.key, settings, rule.source_name, mirror.listing, tick)
+                found.append(job)
+        for key, rules in self.patterns.items() if listing is None else ():
+            source = rules[0].source_name
+            settings = self._fingerprint(source, [_about(rule) for rule in rules])
+            due = [tick for rule in rules if (tick := ticks[rule.interval])]
+            found.append(JobSettings(key, settings, source, "", min(due, default=None)))
+        return found
+
+    def next_tick(self, interval: float, now: datetime) -> datetime | None:
+        """When a timetable has its mirrors due next, in every process; ``None`` for never."""
+        return self.timetables[interval].shared_tick(
+            now, f"{self.config.target.address} {interval}"
+        )
+
+    def _fingerprint(self, source: str, about: object) -> str:
+        """Of what is worked on, and where; secrets are no part of it."""
+        hosts = [self.config.hosts[name] for name in (source, "target")]
+        facts = [(host.address, host.api_url) for host in hosts], about
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _timetables(self) -> dict[float, Timetable]:
         daemon = self.config.daemon
@@ -227,3 +288,9 @@ class Runtime:
             self._in_use -= 1
             if not self._in_use:
                 self._idle.set()
+
+
+def _about(rule: Rule) -> tuple[object, ...]:
+    """What decides which mirrors a pattern makes, and how they are run."""
+    which = rule.source, rule.target, rule.exclude, rule.forks, rule.archived
+    return (*which, rule.settings, rule.interval)

@@ -20,7 +20,7 @@ from mirror.daemon.passes import Pass, Request
 from mirror.sync.mirror_runner import crashed, interrupted, not_tried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from mirror.core.clock import Clock
@@ -54,7 +54,10 @@ class Scheduler:
     Attributes:
         queue: The mirrors that wait and run.
         alive_at: When its loop last turned, monotonic; every :data:`SLICE` seconds at least.
+        trouble: Empty: nothing but hosts keeps it from its work.
     """
+
+    trouble = ""
 
     def __init__(
         self,
@@ -216,6 +219,11 @@ class Scheduler:
         self._listings.request(key, request)
 
     # --- when ------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> Collection[Run]:
+        """The runs in progress."""
+        return self.queue.running.values()
 
     def next_run(self, key: str) -> datetime | None:
         """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""

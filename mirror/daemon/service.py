@@ -13,13 +13,16 @@ import structlog
 
 from mirror import __version__
 from mirror.app import hold_ledger
+from mirror.core.ledger.index import Index
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Observers, Report, RequestCount
 from mirror.core.text.wording import duration
-from mirror.daemon.control import Stopping, serve_control
+from mirror.daemon.control import Stopping, only_daemon, serve_control
+from mirror.daemon.control_messages import control_directory
 from mirror.daemon.metrics import Metrics
 from mirror.daemon.runtime import Runtime
 from mirror.daemon.scheduler import Scheduler
+from mirror.daemon.shared_scheduler import SharedScheduler
 from mirror.daemon.status import ServiceState, Status, Traffic
 from mirror.daemon.web import make_web_app, serve
 from mirror.errors import ConfigError, LedgerError, MirrorError, Problem, UsageError
@@ -32,11 +35,10 @@ if TYPE_CHECKING:
 
     from mirror.config import Config, Secrets
     from mirror.core.clock import Clock
-    from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import RepositoryReport
     from mirror.daemon.passes import Client, Pass
     from mirror.daemon.systemd import SdNotify
-    from mirror.storage.json_ledger import FileLedgerStore
+    from mirror.open_ledger import OpenLedger
 
 log = structlog.get_logger()
 
@@ -78,8 +80,9 @@ class Service:
         self._progress = Progress(self._clock.monotonic)
         self._metrics = Metrics(__version__)
         self._traffic = Traffic(self._metrics, self._clock)
+        self._ledger: OpenLedger
         self._runtimes: list[Runtime] = []  # the last one is in force, the others are closing
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Scheduler | SharedScheduler | None = None
         self._stop_signal: int | None = None
         self._deadline: asyncio.Timeout | None = None
         self._waits_in_vain = False
@@ -103,9 +106,10 @@ class Service:
         """
         self._handle_signals()
         config, secrets = self._load()
-        async with hold_ledger(config, clock=self._clock) as ledgers:
-            self._ledgers: FileLedgerStore = ledgers
-            self._index: Index = await ledgers.load_index()
+        async with hold_ledger(config, secrets, clock=self._clock) as ledger:
+            self._ledger = ledger
+            # That of a database is read when there is a connection; until then the page waits.
+            self._index = Index() if ledger.cluster else await ledger.store.load_index()
             runtime = await self._open(config, secrets)
             try:
                 if self._stop_signal is None:
@@ -128,7 +132,7 @@ class Service:
         runtime = await Runtime.open(
             config,
             secrets,
-            ledgers=self._ledgers,
+            ledgers=self._ledger.store,
             index=self._index,
             clock=self._clock,
             observer=Observers(self._progress, _Pacing(self._triggered, save)),
@@ -140,9 +144,7 @@ class Service:
 
     async def _serve(self, runtime: Runtime) -> None:
         config = runtime.config
-        scheduler = self._scheduler = Scheduler(
-            runtime, self._clock, on_session=self._on_session, on_pass=self._on_pass
-        )
+        scheduler = self._scheduler = self._make_scheduler(runtime)
         self._status = Status(
             self._state,
             runtime,
@@ -153,9 +155,12 @@ class Service:
             self._clock,
             self._started,
         )
-        await runtime.app.shared.spool.sweep()
+        directory = control_directory(config, os.environ)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(serve_control(config.ledger.directory, self))
+            if self._ledger.cluster:
+                stack.enter_context(only_daemon(directory))
+            await runtime.app.shared.spool.sweep()
+            await stack.enter_async_context(serve_control(directory, self))
             address = ""
             if listen := config.daemon.listen:
                 app = make_web_app(self._status, self, self._clock, listen=listen.host)
@@ -170,7 +175,19 @@ class Service:
             )
             await self._run(scheduler)
 
-    async def _run(self, scheduler: Scheduler) -> None:
+    def _make_scheduler(self, runtime: Runtime) -> Scheduler | SharedScheduler:
+        if self._ledger.cluster:
+            return SharedScheduler(
+                runtime,
+                self._ledger.cluster,
+                self._clock,
+                speed=lambda: self._progress.speed.at(self._clock.monotonic()),
+                on_session=self._on_session,
+                on_pass=self._on_pass,
+            )
+        return Scheduler(runtime, self._clock, on_session=self._on_session, on_pass=self._on_pass)
+
+    async def _run(self, scheduler: Scheduler | SharedScheduler) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             works = (
@@ -252,7 +269,7 @@ class Service:
 
     # -- reload -----------------------------------------------------------------------------------
 
-    async def _reload_on_request(self, scheduler: Scheduler) -> None:
+    async def _reload_on_request(self, scheduler: Scheduler | SharedScheduler) -> None:
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
@@ -264,7 +281,7 @@ class Service:
             finally:
                 self._systemd.ready()
 
-    async def _reload(self, scheduler: Scheduler) -> None:
+    async def _reload(self, scheduler: Scheduler | SharedScheduler) -> None:
         """Put the file as it is now into force; runs in progress go on with the old configuration."""
         before = self._runtime
         try:
@@ -334,12 +351,14 @@ class Service:
 
     async def _save_index(self) -> None:
         self._index_changed.clear()
+        if isinstance(self._scheduler, SharedScheduler) and not self._scheduler.loaded:
+            return
         before = self._state.unsaved
         if self._runtimes:
             index, hosts = self._index, self._runtime.hosts
             index.hosts = {n: h.store.client.record(index.hosts.get(n)) for n, h in hosts.items()}
         try:
-            await self._ledgers.save_index(self._index)
+            await self._ledger.store.save_shared(self._index)
         except LedgerError as error:
             self._state.unsaved = str(error)
             self._index_changed.set()
@@ -496,10 +515,9 @@ def _check_unmoved(before: Config, after: Config) -> None:
     Raises:
         ConfigError: The ledger is somewhere else now.
     """
-    if before.ledger.directory != after.ledger.directory:
-        path = ("ledger", "directory")
-        text = (
-            f"cannot change while the service runs: restart it (it uses {before.ledger.directory})"
-        )
+    place = before.ledger.url or before.ledger.directory
+    if place != (after.ledger.url or after.ledger.directory):
+        path = ("ledger", "url" if after.ledger.url else "directory")
+        text = f"cannot change while the service runs: restart it (it uses {place})"
         problem = Problem(".".join(path), text, after.lines.find(path))
         raise ConfigError(str(after.file), [problem])

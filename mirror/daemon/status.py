@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mirror.daemon.metrics import Metrics
     from mirror.daemon.runtime import Runtime
     from mirror.daemon.scheduler import Scheduler
+    from mirror.daemon.shared_scheduler import SharedScheduler
     from mirror.github import RequestSeen
 
 HANGS_AFTER = 30.0
@@ -101,7 +102,7 @@ class Status:
 
     state: ServiceState
     runtime: Runtime
-    scheduler: Scheduler
+    scheduler: Scheduler | SharedScheduler
     progress: Progress
     traffic: Traffic
     counters: Metrics
@@ -175,6 +176,8 @@ class Status:
             return self.state.phase
         if not self.alive():
             return "the scheduler does not respond"
+        if self.scheduler.trouble:
+            return self.scheduler.trouble
         if silent := self.silent_hosts():
             return f"no answer yet from {', '.join(silent)}"
         return ""
@@ -276,7 +279,7 @@ class Status:
                 TransferView(one.release, one.asset, one.size, one.done, one.speed.at(now))
             )
         running = {}
-        for run in self.scheduler.queue.running.values():
+        for run in self.scheduler.running:
             pair = run.mirror.name, str(run.mirror.target)
             since = self.clock.now() - timedelta(seconds=now - run.since)
             running[pair] = RunningView(since, moving[pair])

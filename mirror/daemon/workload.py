@@ -8,12 +8,16 @@ from mirror.daemon.job_queue import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
+    from mirror.core.claims import Claim, JobSettings
     from mirror.core.domain.mirror import Mirror, Rule
+    from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Timetable
     from mirror.daemon.passes import Request
     from mirror.errors import MirrorError
+    from mirror.sync.context import SessionContext
     from mirror.sync.discovery import Discovery
 
 
@@ -65,3 +69,34 @@ class Workload(Protocol):
 
     def done_by(self, mirror: Mirror) -> RepositoryReport:
         """What a run that was cancelled had done."""
+
+
+class SharedWorkload(Workload, Protocol):
+    """A workload that several processes share."""
+
+    @property
+    def index(self) -> Index:
+        """What is known of each mirror."""
+
+    @property
+    def context(self) -> SessionContext:
+        """What all sessions share."""
+
+    def expand(self) -> None:
+        """Find the mirrors by the listings as the index has them now."""
+
+    def jobs(self, now: datetime, listing: str | None = None) -> Sequence[JobSettings]:
+        """The mirrors and listings as rows of a shared queue.
+
+        Args:
+            now: By the clock that all processes share, in the zone of schedules.
+            listing: Only the mirrors that this listing found.
+        """
+
+    def next_tick(self, interval: float, now: datetime) -> datetime | None:
+        """When a timetable has its mirrors due next, in every process; ``None`` for never."""
+
+    async def sync(
+        self, mirror: Mirror, request: Request, claim: Claim | None = None
+    ) -> RepositoryReport:
+        """Bring one mirror up to date, as requested, under a claim."""

@@ -31,10 +31,17 @@ _LEDGER: tuple[LiteralString, ...] = (
         set_aside_at timestamptz NOT NULL DEFAULT now()
     )
     """,
-    # A row a mirror: its entry of the index, and its claim. `number` grows with each claim, and
-    # every save is conditional on it. `owner` and `claimed_until` are null while nobody has it;
-    # `began_at` and `ended_at` are those of the last run, by the database's clock. Whether people
-    # were told of a failure is no part of the entry: it may change while somebody has the claim.
+    # A row a mirror, or a listing of an owner's repositories (`github:hashicorp`): its entry of the
+    # index, its claim, and its place in the queue.
+    #   number: grows with each claim, and every save is conditional on it.
+    #   owner, claimed_until: null while nobody has it.
+    #   began_at, ended_at: of the last run, by the database's clock.
+    #   told: whether people were told of a failure. It is no part of the entry, since it may change
+    #     while somebody has the claim.
+    #   settings: a fingerprint; null for what no daemon works on, such as a removed mirror.
+    #   generation: of the start or reload that last changed the settings.
+    #   source: the name of the host; listing: the row that found it, empty if it is configured by name.
+    #   requested_at, requested_full: of a request that no run has answered yet.
     """
     CREATE TABLE mirrors (
         key text PRIMARY KEY,
@@ -43,12 +50,20 @@ _LEDGER: tuple[LiteralString, ...] = (
         number bigint NOT NULL DEFAULT 0,
         owner text,
         claimed_until timestamptz,
+        settings text,
+        generation bigint NOT NULL DEFAULT 0,
+        source text NOT NULL DEFAULT '',
+        listing text NOT NULL DEFAULT '',
         next_due timestamptz NOT NULL DEFAULT now(),
         requested_at timestamptz,
+        requested_full boolean NOT NULL DEFAULT false,
         began_at timestamptz,
-        ended_at timestamptz
+        ended_at timestamptz,
+        changed_at timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 70)
     """,
+    "CREATE SEQUENCE generations",
+    "CREATE INDEX mirrors_changed_at ON mirrors (changed_at)",
     "CREATE INDEX mirrors_next_due ON mirrors (next_due)",
     "CREATE INDEX mirrors_owner ON mirrors (owner) WHERE owner IS NOT NULL",
     # What finished runs did, for whoever waits for them; kept for a day.

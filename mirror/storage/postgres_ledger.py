@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+OVERLAP = 15.0
+"""Seconds by which two looks at what changed overlap: a statement may be seen later than it began."""
+
 PATIENCE = 40.0
 """Seconds to wait for a database that is unavailable when a command starts."""
 
@@ -53,6 +57,7 @@ class PostgresLedgerStore(LedgerStore):
         # As the database is known to hold them: only what changed is saved.
         self._records: dict[str, bytes] = {}
         self._told: dict[str, bool] = {}
+        self._seen = datetime.fromtimestamp(0, UTC)
 
     async def exists(self) -> bool:
         """Whether the tables are there.
@@ -76,9 +81,21 @@ class PostgresLedgerStore(LedgerStore):
             LedgerError: The database cannot be used.
         """
         del wait
-        await schema.prepare(self._database, patience=PATIENCE)
-        self._ready = True
+        await self.prepare(patience=PATIENCE)
         yield
+
+    async def prepare(self, *, patience: float) -> None:
+        """Create or upgrade the tables.
+
+        Args:
+            patience: Seconds to wait for the database.
+
+        Raises:
+            LedgerTooNew: A later version of this program made them.
+            LedgerError: The database cannot be used.
+        """
+        await schema.prepare(self._database, patience=patience)
+        self._ready = True
 
     async def load_index(self) -> Index:
         """Read the index.
@@ -111,6 +128,54 @@ class PostgresLedgerStore(LedgerStore):
                 log.warning("ledger.unreadable", record=name, reason=str(error))
         index.passes = index.passes[-PASSES_KEPT:]
         return index
+
+    async def refresh(self, index: Index) -> set[str]:
+        """Bring an index up to date that other processes change, too.
+
+        The first time everything is read, later what changed since. Mirrors that this process has a
+        claim of are left alone, and so are hosts that the index knows.
+
+        Returns:
+            The names of the listings that changed.
+
+        Raises:
+            DatabaseUnavailable: At once while the database is unavailable.
+            LedgerTooNew: A later version of this program wrote a part of it.
+        """
+        since = (self._seen, OVERLAP)
+        rows = await self._database.query(
+            """
+            SELECT clock_timestamp(), key, entry, told FROM mirrors
+            WHERE entry IS NOT NULL AND changed_at > %s - %s * interval '1 s' ORDER BY key
+            """,
+            since,
+            patience=0,
+        )
+        records = await self._database.query(
+            """
+            SELECT name, body FROM records WHERE saved_at > %s - %s * interval '1 s'
+            ORDER BY name COLLATE "C"
+            """,
+            since,
+            patience=0,
+        )
+        for _, key, body, told in rows:
+            if key not in self._claimed and (entry := _read_entry(key, body)) is not None:
+                entry.told = self._told[key] = told
+                index.mirrors[key] = entry
+        new = [(name, body) for name, body in records if self._records.get(name) != body]
+        for name, body in new:
+            kind, _, about = name.partition(":")
+            if kind == "host" and about in index.hosts:
+                continue
+            try:
+                if _add_record(index, name, body):
+                    self._records[name] = body
+            except LedgerCorrupt as error:
+                log.warning("ledger.unreadable", record=name, reason=str(error))
+        index.passes = tuple(sorted(index.passes, key=lambda one: one.started_at))[-PASSES_KEPT:]
+        self._seen, self._ready = (rows[0][0] if rows else self._seen), True
+        return {name.removeprefix("listing:") for name, _ in new if name.startswith("listing:")}
 
     async def save_index(self, index: Index) -> None:
         """Save all of the index, for a copy; entries of mirrors that somebody claimed are left alone.

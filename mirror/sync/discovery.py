@@ -107,7 +107,7 @@ class Catalogue:
                 self.patterns.setdefault(rule.listing, []).append(rule)
         self.mirrors: tuple[Mirror, ...] = ()
         self.impossible: tuple[RepositoryReport, ...] = ()
-        self._expand()
+        self.expand()
 
     async def relist(self, listing: str, *, full: bool = False) -> tuple[RepositoryReport, ...]:
         """List an owner's repositories.
@@ -127,10 +127,11 @@ class Catalogue:
             log.warning("discovery.failed", source=listing, error=str(error))
             return tuple(_failure(f"{r.source_name}:{r.source}", None, error) for r in rules)
         if entry.repositories != self._expanded[listing]:
-            self._expand()
+            self.expand()
         return ()
 
-    def _expand(self) -> None:
+    def expand(self) -> None:
+        """Find the mirrors by the listings as the index has them now."""
         entries = {key: self._index.listings.get(key) for key in self.patterns}
         self._expanded = {
             key: entry.repositories if entry else () for key, entry in entries.items()

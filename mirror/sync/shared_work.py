@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirror.core.claims import FinishedElsewhere
@@ -10,10 +11,12 @@ from mirror.errors import ClaimLost
 from mirror.sync.mirror_runner import interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from mirror.core.claims import Claim, Claims
     from mirror.core.domain.mirror import Mirror
+    from mirror.sync.context import SessionContext
     from mirror.sync.mirror_runner import MirrorRunner
 
 BUSY_EVERY = 1.0
@@ -66,7 +69,7 @@ class SharedWork:
         others: list[RepositoryReport] = []
         if isinstance(taken, FinishedElsewhere):
             others = await self._claims.reports(key, self._since)
-            report = others.pop() if taken.report and others else _unchanged(mirror, taken)
+            report = others.pop() if taken.report and others else unchanged(mirror, taken)
             context.observer.mirror_started(mirror.name)
             context.observer.mirror_finished(report)
         else:
@@ -81,32 +84,75 @@ class SharedWork:
 
     async def _run(self, mirror: Mirror, claim: Claim, since: float) -> RepositoryReport | None:
         """Run a mirror under a claim; ``None`` if that was lost."""
-        context, report = self._runner.context, None
-        try:
-            async with claim.held():
-                report = await self._runner.run(mirror, since=since, claim=claim)
-        except ClaimLost:
-            pass
-        finally:
-            done = report or context.interrupted.get(mirror.key)
-            saved = await self._claims.release(
-                claim,
-                context.index.mirrors.get(mirror.key),
-                done if done and _is_news(done) else None,
-                finished=self._counts and report is not None and report.status != "interrupted",
-            )
-        if saved and not claim.lost:
+        context = self._runner.context
+        run = partial(
+            self._runner.run,
+            mirror,
+            since=since,
+            full=claim.full,
+            explicit=claim.requested,
+            claim=claim,
+        )
+        report, done = await run_claimed(
+            run, self._claims, claim, context, lambda end: self._counts and _is_finished(end)
+        )
+        if report:
             return report
         if done:
             self._earlier.setdefault(mirror.key, []).append(done)
         return interrupted(mirror) if context.stop.requested else None
 
 
+async def run_claimed(
+    run: Callable[[], Awaitable[RepositoryReport]],
+    claims: Claims,
+    claim: Claim,
+    context: SessionContext,
+    finished: Callable[[RepositoryReport], bool],
+    next_due: Callable[[], datetime | None] = lambda: None,
+) -> tuple[RepositoryReport | None, RepositoryReport | None]:
+    """Run a mirror under a claim, and give that back at the end, also of a run that is cancelled.
+
+    Args:
+        run: The run.
+        claims: Where the claim came from.
+        claim: The right to work on the mirror.
+        context: Of the run.
+        finished: Whether a run that ended counts for others.
+        next_due: When the mirror is due again; asked at the end of a run that counts.
+
+    Returns:
+        The report, or ``None`` if the claim was lost; and what is known to have been done.
+    """
+    report = None
+    try:
+        async with claim.held():
+            report = await run()
+    except ClaimLost:
+        pass
+    finally:
+        done = report or context.interrupted.get(claim.key)
+        counts = report is not None and finished(report)
+        saved = await claims.release(
+            claim,
+            context.index.mirrors.get(claim.key),
+            done if done and _is_news(done) else None,
+            finished=counts,
+            next_due=next_due() if counts else None,
+        )
+    return (report if saved and not claim.lost else None), done
+
+
+def _is_finished(report: RepositoryReport) -> bool:
+    return report.status != "interrupted"
+
+
 def _is_news(report: RepositoryReport) -> bool:
     return report.status != "unchanged" or bool(report.actions)
 
 
-def _unchanged(mirror: Mirror, finished: FinishedElsewhere) -> RepositoryReport:
+def unchanged(mirror: Mirror, finished: FinishedElsewhere) -> RepositoryReport:
+    """The report of a run of another process that changed nothing."""
     entry = finished.entry
     return RepositoryReport(
         mirror.name,

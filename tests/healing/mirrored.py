@@ -104,7 +104,7 @@ class Mirrored(World):
         config = load_config(self.config_file, self.environ)
         secrets = resolve_secrets(config, self.environ)
         async with (
-            hold_ledger(config, clock=self.clock) as ledgers,
+            hold_ledger(config, secrets, clock=self.clock) as (ledgers, *_),
             open_app(config, secrets, clock=self.clock, ledgers=ledgers) as app,
         ):
             index = await ledgers.load_index()

@@ -45,6 +45,7 @@ class World:
         hosts: str = "",
         tls: ssl.SSLContext | None = None,
         clock: VirtualClock | None = None,
+        ledger_url: str = "",
     ) -> None:
         self.directory = directory
         self.mirrors = mirrors
@@ -57,7 +58,10 @@ class World:
         self.clock = clock or VirtualClock()
         for host in (self.source, self.target):
             host.clock = self.time
+        self.ledger_url = ledger_url
         self.environ = {"SOURCE_TOKEN": SOURCE_TOKEN, "TARGET_TOKEN": TARGET_TOKEN}
+        if ledger_url:
+            self.environ["LEDGER_URL"] = ledger_url
         self.app: App | None = None
         self._stack = AsyncExitStack()
 
@@ -109,7 +113,7 @@ token = "env:SOURCE_TOKEN"
 {self.hosts}{self.source_limits}
 
 [ledger]
-directory = "{self.ledger}"
+{'url = "env:LEDGER_URL"' if self.ledger_url else f'directory = "{self.ledger}"'}
 
 {self.extra}
 {self.mirrors}

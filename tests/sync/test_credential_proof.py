@@ -168,7 +168,7 @@ async def test_one_proof_serves_all_mirrors_of_a_pass(tmp_path: Path) -> None:
         config = load_config(world.config_file, world.environ)
         secrets = resolve_secrets(config, world.environ)
         async with (
-            hold_ledger(config, clock=world.clock) as ledgers,
+            hold_ledger(config, secrets, clock=world.clock) as (ledgers, *_),
             open_app(config, secrets, clock=world.clock, ledgers=ledgers) as app,
         ):
             index = await ledgers.load_index()

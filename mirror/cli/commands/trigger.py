@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from mirror.cli.pass_runner import PassResult, RunOptions, conclude
 from mirror.cli.render.progress_bars import live_display
 from mirror.core.reporting.progress import Progress
 from mirror.daemon.control_client import call_daemon
-from mirror.daemon.control_messages import PROTOCOL, Call
+from mirror.daemon.control_messages import PROTOCOL, Call, control_directory
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def trigger(
     draws = options.draws_progress and not no_wait
     display = live_display(progress) if draws else nullcontext()
     call = Call(PROTOCOL, "sync", options.patterns, full, progress=draws, wait=not no_wait)
-    result = event_loop.run(_call(config.ledger.directory, call, progress, display, quiet=quiet))
+    directory = control_directory(config, os.environ)
+    result = event_loop.run(_call(directory, call, progress, display, quiet=quiet))
     if no_wait and result.error is None and result.signal is None:
         return exit_status.OK
     return conclude(result, options, started)

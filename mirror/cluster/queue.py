@@ -1,0 +1,349 @@
+"""The queue of a cluster: which mirrors are due, who asked for them, and which workers there are.
+
+The rows of the mirrors are the queue: a mirror is due when its ``next_due`` has come and nobody has a
+claim of it. Listings of owners' repositories are rows as well, so that one process makes each.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from mirror import __version__
+from mirror.cluster.claims import LEASE, DatabaseClaim, read_entry, read_report
+from mirror.core.claims import FinishedElsewhere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from mirror.cluster.claims import DatabaseClaims
+    from mirror.core.claims import JobSettings
+    from mirror.core.clock import Clock
+    from mirror.core.reporting.report import RepositoryReport
+    from mirror.database.connection import Database
+
+CHANNEL = "release_mirror_requests"
+"""Notices of requests; the payload is empty."""
+
+URGENT = 3600.0
+"""Seconds by which an urgent request goes before what is merely due: no mirror waits for ever."""
+
+OVERLAP = 15.0
+"""Seconds by which two looks at what changed overlap: a statement may be seen later than it began."""
+
+WORKERS_KEPT = 3600.0
+"""Seconds for which a worker that died is shown."""
+
+
+class Due(NamedTuple):
+    """A mirror or a listing that was claimed.
+
+    Attributes:
+        due_at: When it was due.
+        settings: Those that were published last.
+        urgent: It was requested before what is merely due.
+    """
+
+    claim: DatabaseClaim
+    due_at: datetime
+    settings: str
+    urgent: bool
+
+
+class Finished(NamedTuple):
+    """What runs that began after a request did.
+
+    Attributes:
+        run: The last one; ``None`` if nobody works on the mirror any more.
+        earlier: What runs that were cut short did, the oldest first.
+    """
+
+    run: FinishedElsewhere | None
+    earlier: Sequence[RepositoryReport]
+
+
+class Row(NamedTuple):
+    """A row that changed.
+
+    Attributes:
+        owner: The id of the worker that has it; ``None`` for nobody.
+    """
+
+    key: str
+    settings: str | None
+    owner: str | None
+    next_due: datetime
+    began_at: datetime | None
+
+
+class Worker(NamedTuple):
+    """A process that shares the work; the last heartbeat is long ago if it died."""
+
+    id: str
+    name: str
+    version: str
+    since: datetime
+    last_heartbeat: datetime
+    bytes_per_second: int
+    outdated: bool
+
+
+class SharedQueue:
+    """The queue in the shared database.
+
+    Every call raises :class:`~mirror.errors.DatabaseUnavailable` at once while the database is
+    unavailable, and may then be made again.
+
+    Args:
+        database: Connections to it.
+        clock: The time of this machine.
+        claims: The claims of this process.
+        name: What people call it.
+    """
+
+    def __init__(self, database: Database, clock: Clock, claims: DatabaseClaims, name: str) -> None:
+        self.claims = claims
+        self._database = database
+        self._clock = clock
+        self._name = name
+        self._skew = timedelta()
+        self._seen = datetime.fromtimestamp(0, UTC)
+
+    def now(self) -> datetime:
+        """About the database's time."""
+        return self._clock.now() + self._skew
+
+    async def next_generation(self) -> int:
+        """A number greater than all before; drawn before what is published is read."""
+        rows = await self._database.query(
+            "SELECT nextval('generations'), clock_timestamp()", patience=0
+        )
+        generation, now = rows[0]
+        self._skew = now - self._clock.now()
+        return int(generation)
+
+    async def publish(
+        self, generation: int, jobs: Sequence[JobSettings], *, listing: str | None = None
+    ) -> None:
+        """Have all workers use these settings; what is new or changed is due at once.
+
+        Args:
+            generation: What a greater one published stays.
+            jobs: All of the configuration, or the mirrors of one listing.
+            listing: That listing; other rows are left alone.
+        """
+        await self._database.query(
+            """
+            WITH given AS (
+                SELECT * FROM unnest(
+                    %(keys)s::text[], %(settings)s::text[], %(sources)s::text[],
+                    %(listings)s::text[], %(ticks)s::timestamptz[]
+                ) AS given (key, settings, source, listing, next_tick)
+            ), published AS (
+                INSERT INTO mirrors AS m (key, settings, source, listing, generation)
+                SELECT key, settings, source, listing, %(generation)s FROM given
+                ON CONFLICT (key) DO UPDATE
+                SET settings = excluded.settings, source = excluded.source,
+                    listing = excluded.listing, generation = excluded.generation,
+                    next_due = least(m.next_due, now()), changed_at = clock_timestamp()
+                WHERE m.generation <= excluded.generation
+                AND (m.settings, m.source, m.listing)
+                    IS DISTINCT FROM (excluded.settings, excluded.source, excluded.listing)
+                RETURNING key
+            ), removed AS (
+                UPDATE mirrors m
+                SET settings = NULL, generation = %(generation)s, changed_at = clock_timestamp()
+                WHERE settings IS NOT NULL AND generation <= %(generation)s
+                AND (%(listing)s::text IS NULL OR listing = %(listing)s)
+                AND NOT EXISTS (SELECT FROM given WHERE given.key = m.key)
+            )
+            UPDATE mirrors m SET next_due = given.next_tick, changed_at = clock_timestamp()
+            FROM given WHERE m.key = given.key AND m.settings = given.settings
+            AND m.source = given.source AND m.listing = given.listing
+            AND m.next_due > given.next_tick
+            """,
+            {
+                "generation": generation,
+                "keys": [job.key for job in jobs],
+                "settings": [job.settings for job in jobs],
+                "sources": [job.source for job in jobs],
+                "listings": [job.listing for job in jobs],
+                "ticks": [job.next_tick for job in jobs],
+                "listing": listing,
+            },
+            patience=0,
+        )
+
+    async def claim(
+        self, limit: int, sources: Collection[str], excluded: Collection[str]
+    ) -> list[Due]:
+        """Claim what is due, what has waited for longest first.
+
+        Args:
+            limit: The most.
+            sources: The names of the hosts that accept work.
+            excluded: Keys of what this process knows other settings of.
+        """
+        sent_at = self._clock.monotonic()
+        # What this process has without knowing it was claimed by a statement whose response was
+        # lost. A listing goes before the mirrors that it found.
+        rows = await self._database.query(
+            """
+            WITH due AS (
+                SELECT key, next_due FROM mirrors m
+                WHERE next_due <= now() AND settings IS NOT NULL AND source = ANY(%(sources)s)
+                AND (owner IS NULL OR claimed_until < now()
+                     OR (owner = %(owner)s AND key <> ALL(%(held)s)))
+                AND key <> ALL(%(excluded)s)
+                AND (listing = '' OR NOT EXISTS (
+                    SELECT FROM mirrors l
+                    WHERE l.key = m.listing AND l.settings IS NOT NULL AND l.next_due <= now()))
+                ORDER BY next_due LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            )
+            UPDATE mirrors m
+            SET number = number + 1, owner = %(owner)s, began_at = clock_timestamp(),
+                claimed_until = now() + %(lease)s * interval '1 s', changed_at = clock_timestamp()
+            FROM due WHERE m.key = due.key
+            RETURNING m.key, number, entry, told, requested_at IS NOT NULL, requested_full,
+                m.next_due, settings, coalesce(m.next_due < requested_at, false),
+                clock_timestamp()
+            """,
+            {
+                "owner": self.claims.owner,
+                "lease": LEASE,
+                "limit": limit,
+                "sources": list(sources),
+                "held": list(self.claims.held),
+                "excluded": list(excluded),
+            },
+            patience=0,
+        )
+        claimed = []
+        for key, number, body, told, requested, full, due_at, settings, urgent, now in rows:
+            self._skew = now - self._clock.now()
+            claim = DatabaseClaim(
+                key,
+                number,
+                sent_at + LEASE,
+                read_entry(key, body, told=told),
+                clock=self._clock,
+                requested=requested,
+                full=full,
+            )
+            self.claims.hold(claim)
+            claimed.append(Due(claim, due_at, settings, requested and urgent))
+        return sorted(claimed, key=lambda due: due.due_at)
+
+    async def request(self, keys: Sequence[str] | None, *, full: bool, urgent: bool) -> datetime:
+        """Have mirrors and listings run at once, by whichever process; wakes all of them.
+
+        Args:
+            keys: Which; ``None`` for all.
+            full: Trust no stored ETag and no quarantine.
+            urgent: Before what is merely due.
+
+        Returns:
+            When, by the database's clock: a run that began later answers the request.
+        """
+        rows = await self._database.query(
+            """
+            WITH requested AS (
+                UPDATE mirrors
+                SET requested_at = clock_timestamp(), changed_at = clock_timestamp(),
+                    requested_full = requested_full OR %(full)s,
+                    next_due = least(next_due, now() - %(ahead)s * interval '1 s')
+                WHERE settings IS NOT NULL AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s))
+            )
+            SELECT now(), pg_notify(%(channel)s, '')::text
+            """,
+            {
+                "keys": None if keys is None else list(keys),
+                "full": full,
+                "ahead": URGENT if urgent else 0.0,
+                "channel": CHANNEL,
+            },
+            patience=0,
+        )
+        when: datetime = rows[0][0]
+        return when
+
+    async def finished(self, keys: Collection[str], since: datetime) -> dict[str, Finished]:
+        """Which of these mirrors and listings were run since a request, and what was done."""
+        rows = await self._database.query(
+            """
+            SELECT m.key, m.settings IS NULL, m.entry, m.told,
+                (SELECT body FROM reports r WHERE r.key = m.key AND r.number = m.number),
+                (SELECT array_agg(body ORDER BY r.number) FROM reports r
+                 WHERE r.key = m.key AND r.number < m.number AND r.ended_at > %(since)s)
+            FROM mirrors m
+            WHERE m.key = ANY(%(keys)s) AND (m.settings IS NULL OR (
+                m.owner IS NULL AND m.began_at > %(since)s AND m.ended_at >= m.began_at))
+            """,
+            {"keys": list(keys), "since": since},
+            patience=0,
+        )
+        found = {}
+        for key, removed, body, told, last, before in rows:
+            reports = (read_report(one) for one in before or ())
+            run = FinishedElsewhere(read_entry(key, body, told=told), read_report(last))
+            earlier = [report for report in reports if report]
+            found[key] = Finished(None if removed else run, earlier)
+        return found
+
+    async def look(self) -> list[Row]:
+        """The rows that changed since the last look, and some that changed just before."""
+        rows = await self._database.query(
+            """
+            SELECT clock_timestamp(), key, settings, owner, next_due, began_at FROM mirrors
+            WHERE changed_at > %s - %s * interval '1 s'
+            """,
+            (self._seen, OVERLAP),
+            patience=0,
+        )
+        if rows:
+            self._seen = rows[0][0]
+        return [Row(*row[1:]) for row in rows]
+
+    async def heartbeat(self, bytes_per_second: float, *, outdated: bool) -> list[Worker]:
+        """Tell that this worker is alive; all workers."""
+        rows = await self._database.query(
+            """
+            WITH mine AS (
+                INSERT INTO workers (id, name, version, bytes_per_second, outdated)
+                VALUES (%(id)s, %(name)s, %(version)s, %(speed)s, %(outdated)s)
+                ON CONFLICT (id) DO UPDATE
+                SET last_heartbeat = clock_timestamp(), bytes_per_second = excluded.bytes_per_second,
+                    outdated = excluded.outdated
+                RETURNING *
+            ), gone AS (
+                DELETE FROM workers
+                WHERE last_heartbeat < now() - %(kept)s * interval '1 s' AND id <> %(id)s
+                RETURNING id
+            )
+            SELECT id, name, version, since, last_heartbeat, bytes_per_second, outdated FROM mine
+            UNION ALL
+            SELECT id, name, version, since, last_heartbeat, bytes_per_second, outdated FROM workers
+            WHERE id <> %(id)s AND id NOT IN (SELECT id FROM gone)
+            ORDER BY 2, 4
+            """,
+            {
+                "id": self.claims.owner,
+                "name": self._name,
+                "version": __version__,
+                "speed": round(bytes_per_second),
+                "outdated": outdated,
+                "kept": WORKERS_KEPT,
+            },
+            patience=0,
+        )
+        return [Worker(*row) for row in rows]
+
+    async def leave(self) -> None:
+        """Take this worker off the list."""
+        await self._database.query(
+            "DELETE FROM workers WHERE id = %s", (self.claims.owner,), patience=0
+        )
+
+    async def listen(self, on_notice: Callable[[], object]) -> None:
+        """Tell of requests that any process made, until cancelled; some may be missed."""
+        await self._database.listen({CHANNEL: lambda _: on_notice()})
