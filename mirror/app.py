@@ -357,7 +357,7 @@ async def open_app(
     clock: Clock | None = None,
     observer: Observer | None = None,
     on_request: Callable[[RequestSeen], None] | None = None,
-    ledgers: LedgerStore | None = None,
+    ledger: OpenLedger | None = None,
     before: Shared | None = None,
 ) -> AsyncIterator[App]:
     """Construct everything, and close it at the end.
@@ -368,7 +368,7 @@ async def open_app(
         clock: The time; the machine's by default.
         observer: Who watches; nobody by default.
         on_request: Told of every request to a host.
-        ledgers: As :func:`hold_ledger` gave them; else the app takes the lock when it needs it.
+        ledger: As :func:`hold_ledger` gave it; else the app takes the lock when it needs it.
         before: Of the app that this one takes over from.
 
     Raises:
@@ -379,11 +379,8 @@ async def open_app(
     retry = RetryPolicy(attempts=config.sync.attempts)
     shared = Shared.of(config, secrets, clock, before)
     async with AsyncExitStack() as stack:
-        opened = (
-            OpenLedger(ledgers)
-            if ledgers
-            else await stack.enter_async_context(open_ledger(config, secrets, clock))
-        )
+        if ledger is None:
+            ledger = await stack.enter_async_context(open_ledger(config, secrets, clock))
         sides: dict[str, Endpoint] = {}
         others: dict[str, Callable[[], AbstractAsyncContextManager[Any]]] = {}
         home, paced = asyncio.get_running_loop(), asyncio.Event()
@@ -405,7 +402,7 @@ async def open_app(
             auth = _auth(name, host, config, secrets, clock)
             limits = _limits(host)
             address = host.api_url or host.url
-            allowance = shared.allowance(address, auth, limits, clock, opened.limits)
+            allowance = shared.allowance(address, auth, limits, clock, ledger.limits)
             on_paced = partial(told_paced, urlsplit(host.url).netloc)
             connect = partial(_client, name, host, auth, clock, retry, limits, allowance, on_paced)
             client = await stack.enter_async_context(connect(on_request))
@@ -418,9 +415,9 @@ async def open_app(
         workers = await stack.enter_async_context(Workers(partial(_opened, others)))
         yield App(
             config,
-            opened.store,
-            opened.claims,
-            opened.limits,
+            ledger.store,
+            ledger.claims,
+            ledger.limits,
             sides,
             target,
             clock,

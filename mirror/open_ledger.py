@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import LedgerStore
     from mirror.core.share import SharedLimits
-    from mirror.database.connection import Database
     from mirror.storage.postgres_ledger import PostgresLedgerStore
 
 INSTALL = "pip install 'release-mirror[postgres]'"
@@ -35,9 +34,9 @@ INSTALL = "pip install 'release-mirror[postgres]'"
 class Cluster(NamedTuple):
     """A database that several daemons share, and the ledger in it."""
 
-    database: Database
     store: PostgresLedgerStore
     queue: SharedQueue
+    limits: SharedLimits
 
 
 class OpenLedger(NamedTuple):
@@ -117,4 +116,4 @@ async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIte
         limits = DatabaseLimits(database, clock, owner)
         queue = SharedQueue(database, clock, claims, name)
         store = PostgresLedgerStore(database, claimed)
-        yield OpenLedger(store, claims, limits, Cluster(database, store, queue))
+        yield OpenLedger(store, claims, limits, Cluster(store, queue, limits))

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.host import HostClient
-    from mirror.core.ledger.document import LedgerStore
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import Observer, RepositoryReport
     from mirror.daemon.passes import Request
     from mirror.github import RequestSeen
+    from mirror.open_ledger import OpenLedger
     from mirror.sync.context import SessionContext
 
 
@@ -91,7 +91,7 @@ class Runtime:
         config: Config,
         secrets: Secrets,
         *,
-        ledgers: LedgerStore,
+        ledger: OpenLedger,
         index: Index,
         clock: Clock,
         observer: Observer,
@@ -103,7 +103,7 @@ class Runtime:
         Args:
             config: The settings.
             secrets: What they refer to.
-            ledgers: The ledger; if it is files, its lock is held.
+            ledger: If it is files, its lock is held.
             index: The ledger's index, which is kept in memory.
             clock: The time and every wait.
             observer: Watches the work.
@@ -121,7 +121,7 @@ class Runtime:
                 clock=clock,
                 observer=observer,
                 on_request=on_request,
-                ledgers=ledgers,
+                ledger=ledger,
                 before=before.app.shared if before else None,
             )
             app = await stack.enter_async_context(opened)

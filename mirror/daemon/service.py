@@ -132,7 +132,7 @@ class Service:
         runtime = await Runtime.open(
             config,
             secrets,
-            ledgers=self._ledger.store,
+            ledger=self._ledger,
             index=self._index,
             clock=self._clock,
             observer=Observers(self._progress, _Pacing(self._triggered, save)),

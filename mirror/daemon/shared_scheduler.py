@@ -106,6 +106,7 @@ class SharedScheduler:
         self._workload = workload
         self._store = cluster.store
         self._queue = cluster.queue
+        self._limits = cluster.limits
         self._clock = clock
         self._speed = speed
         self._on_session = on_session
@@ -266,6 +267,12 @@ class SharedScheduler:
             return self._next_tick([mirror.interval], self._workload) if mirror else None
         return max(row.next_due, self._clock.now())
 
+    def is_queued(self, key: str) -> bool:
+        """Whether a run of this mirror is requested and will begin; none is in progress."""
+        row = self.rows.get(key)
+        due = row is not None and row.owner is None and row.next_due <= self._queue.now()
+        return due and key in self._jobs and not self._stopping
+
     def next_tick(self) -> datetime | None:
         """When the next timetable has mirrors due; ``None`` for never."""
         return (
@@ -306,7 +313,11 @@ class SharedScheduler:
         return False
 
     async def _work(self) -> None:
-        async with self._queue.claims.renewed(), asyncio.TaskGroup() as tasks:
+        async with (
+            self._queue.claims.renewed(),
+            self._limits.active(),
+            asyncio.TaskGroup() as tasks,
+        ):
             works = self._look_again_and_again(), self._queue.listen(self._on_notice)
             beside = [tasks.create_task(work) for work in works]
             try:

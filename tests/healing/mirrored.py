@@ -104,15 +104,15 @@ class Mirrored(World):
         config = load_config(self.config_file, self.environ)
         secrets = resolve_secrets(config, self.environ)
         async with (
-            hold_ledger(config, secrets, clock=self.clock) as (ledgers, *_),
-            open_app(config, secrets, clock=self.clock, ledgers=ledgers) as app,
+            hold_ledger(config, secrets, clock=self.clock) as ledger,
+            open_app(config, secrets, clock=self.clock, ledger=ledger) as app,
         ):
-            index = await ledgers.load_index()
+            index = await ledger.store.load_index()
             runner = app.runner(index, self._work)
             (mirror,) = Catalogue(app.rules, runner.sources, index).mirrors
             began = self.clock.monotonic()
             report = await runner.run(mirror, since=began, explicit=explicit)
-            await ledgers.save_index(index)
+            await ledger.store.save_index(index)
         return report
 
     async def _work(self, *about: Any) -> RepositoryReport:

@@ -168,10 +168,10 @@ async def test_one_proof_serves_all_mirrors_of_a_pass(tmp_path: Path) -> None:
         config = load_config(world.config_file, world.environ)
         secrets = resolve_secrets(config, world.environ)
         async with (
-            hold_ledger(config, secrets, clock=world.clock) as (ledgers, *_),
-            open_app(config, secrets, clock=world.clock, ledgers=ledgers) as app,
+            hold_ledger(config, secrets, clock=world.clock) as ledger,
+            open_app(config, secrets, clock=world.clock, ledger=ledger) as app,
         ):
-            index = await ledgers.load_index()
+            index = await ledger.store.load_index()
             runner = app.runner(index)
             mirrors = Catalogue(app.rules, runner.sources, index).mirrors
             for _ in range(2):

@@ -11,6 +11,7 @@ import pytest
 from mirror.app import open_app
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Fault
+from mirror.open_ledger import OpenLedger
 from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from support.world import World
@@ -51,9 +52,9 @@ async def sync_until(world: World, write: int, *, executed: bool) -> str:
 
     world.target.log.request_hooks[:] = [count]
     config = load_config(world.config_file, world.environ)
-    ledgers = FileLedgerStore(world.ledger, world.clock, disk)
+    ledger = OpenLedger(FileLedgerStore(world.ledger, world.clock, disk))
     secrets = resolve_secrets(config, world.environ)
-    async with open_app(config, secrets, clock=world.clock, ledgers=ledgers) as app:
+    async with open_app(config, secrets, clock=world.clock, ledger=ledger) as app:
         job = asyncio.ensure_future(app.sync())  # noqa: TID251 - it is killed
         await asyncio.wait([job])
         job.cancelled() or job.exception()
