@@ -17,8 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from mirror.bundle import layout
-from mirror.bundle.directory import BundleDirectory, discard, on_disk, read_file, sha256_of
+from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_of
+from mirror.bundle.layout import Manifest
 from mirror.bundle.mirrored import pruned_assets
+from mirror.bundle.new_blobs import NewBlobs
 from mirror.bundle.volumes import (
     CHUNK,
     PIECES,
@@ -35,7 +37,7 @@ from mirror.bundle.volumes import (
 from mirror.errors import BundleError, MirrorError, VolumeError, truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mirror.bundle.directory import Contents, WritableDirectory
@@ -105,6 +107,7 @@ class Unpacker:
         self._files = files
         self._moved = moved
         self._result = Unpacked()
+        self._new = NewBlobs(directory, files)
 
     @property
     def _pieces(self) -> Path:
@@ -186,7 +189,11 @@ class Unpacker:
         try:
             with open_volume(head.path) as (reader, _):
                 read_head_of(reader, head.path)
-                references, complete = self._documents(reader, head)
+                try:
+                    references = self._documents(reader, head)
+                finally:
+                    self._new.keep()
+                complete = self._have_documents(head, references)
                 if complete and (current is None or head.about.index != current.digest):
                     digest = current.digest if current else ""
                     await self._directory.adopt(head.content, head.signature, digest)
@@ -220,15 +227,14 @@ class Unpacker:
 
     # --- documents --------------------------------------------------------------------------------
 
-    def _documents(self, reader: TarReader, head: Head) -> tuple[References, bool]:
-        """Store the documents of a volume; what the index refers to, as far as known, and whether that is all."""
+    def _documents(self, reader: TarReader, head: Head) -> References:
+        """Store the documents of a volume; what the index refers to, as far as they and those here say."""
         wanted = References({d.sha256: d.size for d in own(head.index)})
         wanted.configs[layout.digest_of(layout.EMPTY).partition(":")[2]] = len(layout.EMPTY)
         for descriptor in own(head.index):
             with suppress(BundleError):
                 wanted.follow(self._directory.manifest(descriptor))
         known = set(wanted.manifests)
-        by_digest = {d.sha256: d for d in own(head.index)}
         for _ in range(head.about.documents):
             sha256, size = self._expected(reader.next(), head, wanted.documents)
             if size > layout.LARGEST_DOCUMENT:
@@ -238,11 +244,11 @@ class Unpacker:
             if reader.digests[blob_name(sha256)] != sha256:
                 self._result.problems.append(f"{head.path}: the document {sha256} is damaged")
                 continue
-            self._directory.store(content)
+            self._new.add_document(content)
             if sha256 in known:
                 with suppress(BundleError):
-                    wanted.follow(self._directory.manifest(by_digest[sha256]))
-        return wanted, self._have_documents(head, wanted)
+                    wanted.follow(layout.decode(content, Manifest, "a manifest"))
+        return wanted
 
     def _expected(
         self, entry: Entry | None, head: Head, wanted: Mapping[str, int]
@@ -263,7 +269,8 @@ class Unpacker:
                 lost += 1
         empty = layout.digest_of(layout.EMPTY).partition(":")[2]
         if lost and not self._files.exists(self._directory.path / blob_name(empty)):
-            self._directory.store(layout.EMPTY)
+            self._new.add_document(layout.EMPTY)
+            self._new.keep()
             lost -= 1
         if lost:
             self._result.problems.append(
@@ -276,10 +283,21 @@ class Unpacker:
 
     def _blobs(self, reader: TarReader, head: Head, references: References) -> None:
         """Store the bytes of a volume, and keep its pieces."""
+        try:
+            pieces = self._new_pieces(reader, head, references.blobs)
+        finally:
+            self._new.keep()
+        for sha256, offset, size in pieces:
+            self._record_piece(sha256, offset, size)
+        self._join_pieces(head, references.blobs)
+
+    def _new_pieces(
+        self, reader: TarReader, head: Head, wanted: Mapping[str, int]
+    ) -> list[tuple[str, int, int]]:
+        """Store the blobs of a volume; the pieces that are new: SHA-256, offset, size."""
         sums: dict[str, str] | None = None
         pieces: list[tuple[str, str, int, int]] = []
         skipped: set[str] = set()
-        wanted = references.blobs
         while entry := reader.next():
             if sums is not None or entry.name == SUMS_FILE:
                 sums = self._sums(reader, head, entry)
@@ -310,10 +328,7 @@ class Unpacker:
             self._result.problems.append(
                 f"{head.path}: {truncate(name, 200)} and {SUMS_FILE} contradict each other"
             )
-        for name, sha256, offset, size in pieces:
-            if name not in wrong:
-                self._record_piece(sha256, offset, size)
-        self._join_pieces(head, wanted)
+        return [(sha256, at, size) for name, sha256, at, size in pieces if name not in wrong]
 
     def _sums(self, reader: TarReader, head: Head, entry: Entry) -> dict[str, str]:
         """What ``SHA256SUMS`` says, which is the last file of a volume."""
@@ -334,23 +349,19 @@ class Unpacker:
         return False
 
     def _store(self, reader: TarReader, head: Head, sha256: str) -> None:
-        descriptor, part = self._directory.create()
-        try:
-            while chunk := reader.read(CHUNK):
-                with on_disk(part):
-                    self._files.write(descriptor, chunk)
-                self._moved(len(chunk))
-            if (
-                reader.digests.get(blob_name(sha256), layout.digest_of(b"").partition(":")[2])
-                == sha256
-            ):
-                self._directory.keep(descriptor, part, sha256)
-                self._result.stored += 1
-            else:
-                self._result.problems.append(f"{head.path}: {blob_name(sha256)} is damaged")
-        finally:
-            os.close(descriptor)
-            discard(part)
+        descriptor, part = self._new.write(self._chunks(reader))
+        if reader.digests[blob_name(sha256)] == sha256:
+            self._new.add(descriptor, part, sha256)
+            self._result.stored += 1
+        else:
+            self._new.drop(descriptor, part)
+            self._result.problems.append(f"{head.path}: {blob_name(sha256)} is damaged")
+
+    def _chunks(self, reader: TarReader) -> Iterator[bytes]:
+        """The bytes of the current file."""
+        while chunk := reader.read(CHUNK):
+            yield chunk
+            self._moved(len(chunk))
 
     def _has_piece(self, sha256: str, offset: int, size: int) -> bool:
         return any(a <= offset and offset + size <= b for a, b in self._ranges(sha256))
@@ -366,10 +377,9 @@ class Unpacker:
             descriptor = os.open(path, flags, 0o666)
         try:
             os.lseek(descriptor, offset, os.SEEK_SET)
-            while chunk := reader.read(CHUNK):
+            for chunk in self._chunks(reader):
                 with on_disk(path):
                     self._files.write(descriptor, chunk)
-                self._moved(len(chunk))
             with on_disk(path):
                 self._files.sync(descriptor)
         finally:
