@@ -129,7 +129,7 @@ class Quota:
             self._asked = 0.0
         else:
             self.text = text
-            self._ask_at = asked_at + grant.wait + grant.spacing * (0.5 + jitter)
+            self._ask_at = asked_at + grant.wait + grant.spacing * 2 * jitter
 
     def unknown(self, told_at: float, report: UnitReport, retry_at: float) -> None:
         """A report may have been lost: what it told is told again. Counted twice does no harm.
