@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIGURATION = """
 [sync]
-attempts = 1  # 6 by default: the demo shows a failure, and so must not retry at once
+attempts = 1  # default 6; with 1, an upload that fails is left to the next sync
 
 [daemon]
 listen = "127.0.0.1:0"

@@ -108,8 +108,8 @@ def _line(transfer: Transfer, now: float, width: int, phases: Mapping[str, str])
     if width >= _NARROW:
         figures.append(f" {size(transfer.size):>8}  ", style="dim")
         text = phases[phase]
-        if phase == "moving":
-            text += f"{size(transfer.speed.at(now))}/s"
+        if phase == "moving" and (speed := transfer.speed.at(now)):
+            text += f"{size(speed)}/s"
         longest = max(map(len, phases.values()))
         figures.append(f"{text:<{longest}}", style=_PHASE_STYLES[phase])
     room = width - len(figures) - 3
