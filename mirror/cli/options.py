@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mirror import __version__
+from mirror.build import build
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
@@ -25,7 +26,7 @@ class GlobalOptions:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"release-mirror {__version__}")
+        typer.echo(f"release-mirror {__version__}" + (f" ({build()})" if build() else ""))
         raise typer.Exit
 
 

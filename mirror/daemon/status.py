@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from mirror import __version__
+from mirror.build import build
 from mirror.core.reporting.host_notices import host_notices, token_expiry
 from mirror.core.reporting.status import mirror_statuses
 from mirror.core.text.wording import count, size
@@ -207,6 +208,7 @@ class Status:
             links={name: host.url for name, host in config.hosts.items() if host.url},
             passes=self.runtime.index.passes,
             version=__version__,
+            build=build(),
             service=ServiceView(
                 self.state.phase, not self.not_ready(), self.started, self.scheduler.next_tick()
             ),

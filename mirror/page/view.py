@@ -36,6 +36,7 @@ def page_data(
     links: Mapping[str, str],
     passes: Sequence[PassRecord] = (),
     version: str,
+    build: str = "",
     service: ServiceView | None = None,
     hosts: Sequence[HostView] = (),
     workers: Sequence[WorkerView] = (),
@@ -53,6 +54,7 @@ def page_data(
         links: The web address of every source by its name, and of ``target``.
         passes: The last ones, the newest at the end.
         version: Of this program.
+        build: The commit that it was built from; empty if unknown.
         service: ``None`` where there is none: the page is a file then, and asks for nothing.
         hosts: In the order to show.
         workers: The processes that share the work; none where there is but one.
@@ -77,6 +79,7 @@ def page_data(
         "schema": SCHEMA,
         "generated_at": iso(now),
         "version": version,
+        "build": build or None,
         "service": _service(service) if service else None,
         "summary": summary_of(
             statuses, now, passes, [view for _, _, view in ranked if view is not None]

@@ -303,6 +303,14 @@ def test_workers_tell_what_they_do_and_what_is_wrong() -> None:
         assert words in text, words
 
 
+def test_version_and_build_are_told() -> None:
+    """The script loads a page of another build anew: style and script may differ."""
+    seen = read(a_page([], build="a1b2c3d4e5f6"))
+    assert "release-mirror 1.2.3, build a1b2c3d4e5f6 · started" in " ".join(seen.text.split())
+    assert seen.all("html")[0]["data-version"] == "1.2.3 a1b2c3d4e5f6"
+    assert read(a_page([])).all("html")[0]["data-version"] == "1.2.3"
+
+
 def test_a_long_list_is_cut_and_counted() -> None:
     """A mirror with a thousand quarantined assets does not fill the page."""
     many = tuple(

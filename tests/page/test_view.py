@@ -193,7 +193,9 @@ def test_links(base: str, repository: str, link: str | None) -> None:
 def test_it_is_json(data: dict[str, Any]) -> None:
     """What ``/api/status`` gives out can be read back, and has the parts that are documented."""
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    parts = "schema generated_at version service summary notices mirrors activity hosts workers"
+    parts = (
+        "schema generated_at version build service summary notices mirrors activity hosts workers"
+    )
     parts += " passes page"
     assert list(data) == parts.split()
 

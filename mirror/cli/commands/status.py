@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirror import __version__
+from mirror.build import build
 from mirror.cli import exit_status, startup
 from mirror.cli.atomic_write import write_atomically
 from mirror.cli.options import Json, Patterns
@@ -86,6 +87,7 @@ def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -
             passes=overview.passes,
             notices=host_notices(overview.hosts, now),
             version=__version__,
+            build=build(),
             query=EVERYTHING,
         )
     )
