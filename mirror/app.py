@@ -151,10 +151,13 @@ class Shared:
         """
         rates = Rates(limits.points_per_minute, limits.writes_per_minute, limits.writes_per_hour)
         key = (address, auth.fingerprint, rates)
-        if key not in self.allowances:
+        found = self.allowances.get(key)
+        if found is None:
             share = others.share(address, lambda: auth.fingerprint, rates) if others else None
-            self.allowances[key] = Allowance(clock, limits, share)
-        return self.allowances[key]
+            found = self.allowances[key] = Allowance(clock, limits, share)
+        elif found.share:
+            found.share.follow(lambda: auth.fingerprint)
+        return found
 
 
 class App:

@@ -119,6 +119,10 @@ class CredentialShare(Share):
         """A unit of its limits."""
         return self._units[unit]
 
+    def follow(self, credential: Callable[[], str]) -> None:
+        """Ask somebody else for the credential's fingerprint from now on."""
+        self.record.credential = credential
+
     def news(self) -> News:
         """The latest news: another object if something has changed."""
         self._used = True

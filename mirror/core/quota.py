@@ -66,9 +66,9 @@ class Quota:
         self._asked = min(cost, self._limit)
 
     def answered(self, now: float, cost: float) -> None:
-        """The response of a request arrived, or it failed."""
+        """The response of a request arrived, or it failed; also of one that took nothing here."""
         cost = min(cost, self._limit)
-        self._open -= cost
+        self._open = max(0.0, self._open - cost)
         self._answered.append((now, cost))
 
     def withdraw(self, cost: float) -> None:

@@ -83,6 +83,10 @@ class Share(Protocol):
         """A unit of its limits."""
         ...
 
+    def follow(self, credential: Callable[[], str]) -> None:
+        """Ask somebody else for the credential's fingerprint from now on."""
+        ...
+
     def news(self) -> News:
         """The latest news: another object if something has changed.
 

@@ -41,7 +41,7 @@ class Pacer:
     Args:
         clock: For every wait.
         windows: What has to have room, where this process has the credential to itself.
-        share: Of the same limits; while it is active, the windows are not used.
+        share: Of the same limits; while it is active, the windows only count.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Pacer:
                 while True:
                     await ready()
                     if share.take(cost):
-                        return
+                        break
                     seconds, text = share.wait(cost)
                     if seconds:
                         waiting(text, seconds)
@@ -108,6 +108,9 @@ class Pacer:
         except BaseException:
             share.leave(cost)
             raise
+        with self._lock:
+            for window in self._windows:
+                window.admit(cost)
 
     @property
     def _shared(self) -> UnitShare | None:
@@ -117,7 +120,6 @@ class Pacer:
         """The response arrived, or the request failed."""
         if share := self._shared:
             share.answered(cost)
-            return
         with self._lock:
             for window in self._windows:
                 window.answered(self._clock.monotonic(), cost)
@@ -126,7 +128,6 @@ class Pacer:
         """The request was not sent."""
         if share := self._shared:
             share.withdraw(cost)
-            return
         with self._lock:
             for window in self._windows:
                 window.withdraw(cost)
@@ -160,9 +161,7 @@ class Pacer:
         return [(moment + offset, cost) for moment, cost in entries]
 
     def restore(self, sent: Iterable[tuple[float, float]]) -> None:
-        """Count what :meth:`sent` told in an earlier process; a share counts it already."""
-        if self._shared:
-            return
+        """Count what :meth:`sent` told in an earlier process."""
         now = self._clock.monotonic()
         offset = self._clock.now().timestamp() - now
         entries = [(moment - offset, cost) for moment, cost in sent]

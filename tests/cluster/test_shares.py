@@ -303,6 +303,26 @@ async def stopped(state: SharedState) -> None:
         await send(state)
 
 
+async def test_a_request_that_was_sent_before_counts_when_it_is_answered() -> None:
+    """A process begins to share while a request of its own is under way."""
+    cluster = Cluster(Limits(points_per_minute=60))
+    clock, limits = cluster.clock, cluster.limits
+    share = CredentialShare(cluster.record, cluster.record.rates, clock, "p")
+    state = SharedState(
+        "github", clock, limits, github=True, allowance=Allowance(clock, limits, share)
+    )
+    async with background() as start, state.rate_limiter.points("POST"):
+        share.begin()
+        start(share.run())
+        await send(state)
+        async with state.rate_limiter.points("GET"):
+            await cluster.clock.sleep(1)
+            assert cluster.record.record.holders["p"].points >= 1
+    assert cluster.record.told == 7
+    assert state.rate_limiter.allowance.points.wait(55)[0] > 0
+    assert state.rate_limiter.allowance.points.wait(53)[0] == 0
+
+
 async def test_threads_take_from_the_same_block() -> None:
     """A request of another thread waits in its own event loop, and is woken there."""
     cluster = Cluster(Limits(points_per_minute=60), VirtualClock())
