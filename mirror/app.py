@@ -318,6 +318,8 @@ class App:
         full: bool,
         claims: Claims | None = None,
     ) -> Report:
+        if self._limits and not claims:
+            await self._limits.look()
         runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
         self._batch = Batch(

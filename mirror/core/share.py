@@ -71,16 +71,16 @@ class UnitShare(Protocol):
         """Seconds until a request may fit, and the limit in words; 0 if it fits, or unknown."""
         ...
 
-    def sent(self) -> list[tuple[float, float]]:
-        """What all processes sent, as last heard: (seconds since the epoch, cost)."""
-        ...
-
 
 class Share(Protocol):
     """One credential at one host, as this process shares it. Used from any thread."""
 
     def unit(self, unit: Unit) -> UnitShare:
         """A unit of its limits."""
+        ...
+
+    def sent(self, unit: Unit) -> list[tuple[float, float]]:
+        """What all processes sent, as last heard: (seconds since the epoch, cost)."""
         ...
 
     def follow(self, credential: Callable[[], str]) -> None:
@@ -118,6 +118,10 @@ class SharedLimits(Protocol):
             credential: Tells the credential's fingerprint: a secret may be replaced.
             rates: The limits.
         """
+        ...
+
+    async def look(self) -> None:
+        """Hear what was sent, without sharing: for a process that writes nothing, not even this."""
         ...
 
     def active(self) -> AbstractAsyncContextManager[None]:

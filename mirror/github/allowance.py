@@ -152,8 +152,6 @@ class Pacer:
         """What was sent in the longest of the windows: (seconds since the epoch, cost)."""
         if not self._windows:
             return []
-        if share := self._shared:
-            return share.sent()
         with self._lock:
             now = self._clock.monotonic()
             entries = max(self._windows, key=lambda window: window.seconds).entries(now)
@@ -196,9 +194,14 @@ class Allowance:
     def restore(
         self, points: Iterable[tuple[float, float]], writes: Iterable[tuple[float, float]]
     ) -> None:
-        """Count what an earlier process sent; only the first call has an effect."""
+        """Count what an earlier process sent; only the first call has an effect.
+
+        Where the credential is shared, what all processes sent counts instead.
+        """
         if not self._restored:
             self._restored = True
+            if self.share:
+                points, writes = (self.share.sent(unit) for unit in UNITS)
             self.points.restore(points)
             self.writes.restore(writes)
 

@@ -77,3 +77,24 @@ async def test_a_dead_claim_is_waited_for(tmp_path: Path, postgres_url: str) -> 
         report = await run(config, secrets)
         assert len(report.repositories) == len(NAMES)
         assert {repo.status for repo in report.repositories} == {"unchanged"}
+
+
+async def test_plan_begins_with_what_was_sent_and_tells_nothing(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """It keeps what is left of the limits, and writes nothing to the database."""
+    async with World(tmp_path, MIRRORS) as world:
+        world.source_limits = "points_per_minute = 900\n"
+        world.write_config()
+        releases(world)
+        config, secrets = settings(world, postgres_url)
+        await run(config, secrets)
+        sent = len([one for one in world.source.requests if one.origin == "api"])
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            version = connection.execute("SELECT key, version FROM limits ORDER BY key").fetchall()
+            async with open_app(config, secrets, clock=SystemClock()) as app:
+                assert not (await app.plan()).failed
+                (allowance,) = (one for one in app.shared.allowances.values() if one.points.limited)
+                assert sum(cost for _, cost in allowance.points.sent()) >= sent
+            after = connection.execute("SELECT key, version FROM limits ORDER BY key").fetchall()
+        assert after == version
