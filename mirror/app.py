@@ -15,6 +15,7 @@ from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.writer import BundleWriter
 from mirror.check.checker import Checker
 from mirror.config.to_domain import rules_of
+from mirror.core.claims import TIMES
 from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
 from mirror.core.shared_limits import Rates
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from mirror.config import Config, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
-    from mirror.core.claims import Claims
+    from mirror.core.claims import Claims, ClaimTimes
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
@@ -444,7 +445,12 @@ async def _opened(
 
 @asynccontextmanager
 async def hold_ledger(
-    config: Config, secrets: Secrets, *, clock: Clock | None = None, wait: float = 0.0
+    config: Config,
+    secrets: Secrets,
+    *,
+    clock: Clock | None = None,
+    wait: float = 0.0,
+    times: ClaimTimes = TIMES,
 ) -> AsyncIterator[OpenLedger]:
     """Hold the ledger while the block runs, as the daemon does for its whole life.
 
@@ -455,6 +461,7 @@ async def hold_ledger(
         secrets: Reads the database's URL.
         clock: The time; the machine's by default.
         wait: Seconds to wait for another run that holds the lock.
+        times: How long a claim is valid.
 
     Raises:
         ConfigError: The database's URL is none, or psycopg is not installed.
@@ -462,7 +469,7 @@ async def hold_ledger(
         LedgerError: The directory cannot be made or written.
     """
     if config.ledger.url:
-        async with open_ledger(config, secrets, clock) as opened:
+        async with open_ledger(config, secrets, clock, times) as opened:
             yield opened
         return
     ledgers = FileLedgerStore(config.ledger.directory, clock or SystemClock())

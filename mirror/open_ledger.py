@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from mirror.core.claims import TIMES
 from mirror.errors import ConfigError, Problem
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.system_clock import SystemClock
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from mirror.cluster.queue import SharedQueue
     from mirror.config import Config, Secrets
-    from mirror.core.claims import Claims
+    from mirror.core.claims import Claims, ClaimTimes
     from mirror.core.clock import Clock
     from mirror.core.ledger.document import LedgerStore
     from mirror.core.share import SharedLimits
@@ -55,7 +56,10 @@ class OpenLedger(NamedTuple):
 
 @asynccontextmanager
 async def open_ledger(
-    config: Config, secrets: Secrets, clock: Clock | None = None
+    config: Config,
+    secrets: Secrets,
+    clock: Clock | None = None,
+    times: ClaimTimes = TIMES,
 ) -> AsyncIterator[OpenLedger]:
     """Open the configured ledger; nothing is read and nothing is connected yet.
 
@@ -63,6 +67,7 @@ async def open_ledger(
         config: The settings.
         secrets: Reads the database's URL.
         clock: The time; the machine's by default.
+        times: How long a claim is valid.
 
     Raises:
         ConfigError: The URL is none, or psycopg is not installed.
@@ -77,7 +82,7 @@ async def open_ledger(
         path = ("ledger", "url")
         problem = Problem(".".join(path), f"{ref} {error}", config.lines.find(path))
         raise ConfigError(str(config.file), [problem]) from None
-    async with open_database_ledger(partial(secrets.current, ref), clock) as ledgers:
+    async with open_database_ledger(partial(secrets.current, ref), clock, times) as ledgers:
         yield ledgers
 
 
@@ -95,12 +100,17 @@ def check_url(url: str) -> None:
 
 
 @asynccontextmanager
-async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIterator[OpenLedger]:
+async def open_database_ledger(
+    url: Callable[[], str],
+    clock: Clock,
+    times: ClaimTimes = TIMES,
+) -> AsyncIterator[OpenLedger]:
     """Open a ledger in a database; it is connected when it is used first.
 
     Args:
         url: Reads its URL for each new connection.
         clock: For waits between attempts.
+        times: How long a claim is valid.
     """
     from mirror.cluster.claims import DatabaseClaims  # noqa: PLC0415
     from mirror.cluster.queue import SharedQueue  # noqa: PLC0415
@@ -112,7 +122,7 @@ async def open_database_ledger(url: Callable[[], str], clock: Clock) -> AsyncIte
         claimed: dict[str, int] = {}
         name = f"{platform.node()}:{os.getpid()}"
         owner = f"{name}:{uuid.uuid4()}"
-        claims = DatabaseClaims(database, clock, owner, claimed)
+        claims = DatabaseClaims(database, clock, owner, claimed, times)
         limits = DatabaseLimits(database, clock, owner)
         queue = SharedQueue(database, clock, claims, name)
         store = PostgresLedgerStore(database, claimed)

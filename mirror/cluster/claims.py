@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from mirror.cluster.background import background
-from mirror.core.claims import Claim, Claims, FinishedElsewhere
+from mirror.core.claims import TIMES, Claim, Claims, ClaimTimes, FinishedElsewhere
 from mirror.core.ledger.index import decode_entry, encode_entry
 from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     from mirror.database.connection import Database
 
 log = structlog.get_logger(__name__)
-
-LEASE = 45.0
-"""Seconds for which a claim is valid unless it is renewed: the time until a dead process's mirrors
-are taken over."""
-
-RENEW_EVERY = 10.0
-"""Seconds between two renewals: three may fail."""
-
-MARGIN = 10.0
-"""Seconds before its end at which a claim counts as lost: whatever was sent is answered by then, or
-its connection is closed."""
 
 CHECK_EVERY = 1.0
 """Seconds between two looks at the time that is left."""
@@ -69,6 +58,7 @@ class DatabaseClaim(Claim):
         entry: IndexEntry | None,
         *,
         clock: Clock,
+        margin: float = TIMES.margin,
         overlapped: bool = False,
         requested: bool = False,
         full: bool = False,
@@ -82,6 +72,7 @@ class DatabaseClaim(Claim):
         self.full = full
         self.lost = False
         self._clock = clock
+        self._margin = margin
         self._holder: asyncio.Task[object] | None = None
 
     def check(self) -> None:
@@ -90,12 +81,12 @@ class DatabaseClaim(Claim):
         Raises:
             ClaimLost: Another process may work on the mirror now, or soon.
         """
-        if self.lost or self._clock.monotonic() >= self.until - MARGIN:
+        if self.lost or self._clock.monotonic() >= self.until - self._margin:
             raise ClaimLost(f"the claim of {self.key} was not renewed in time")
 
     def expire(self) -> None:
         """Stop the work, if too little time is left."""
-        if not self.lost and self._clock.monotonic() >= self.until - MARGIN:
+        if not self.lost and self._clock.monotonic() >= self.until - self._margin:
             self.lose()
 
     def lose(self) -> None:
@@ -133,17 +124,24 @@ class DatabaseClaims(Claims):
         clock: For waits, and for the time that is left.
         owner: Names this process, as no other process is or was named.
         claimed: Kept up to date: the number of each claim that this process has, by key.
+        times: How long a claim is valid.
 
     Attributes:
-        owner: The same.
+        owner, times: The same.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, owner: str, claimed: MutableMapping[str, int]
+        self,
+        database: Database,
+        clock: Clock,
+        owner: str,
+        claimed: MutableMapping[str, int],
+        times: ClaimTimes = TIMES,
     ) -> None:
         self._database = database
         self._clock = clock
         self.owner = owner
+        self.times = times
         self._claimed = claimed
         self._held: dict[str, DatabaseClaim] = {}
 
@@ -189,7 +187,7 @@ class DatabaseClaims(Claims):
             RETURNING number, entry, told, coalesce(ended_at > %(since)s::timestamptz, false),
                 requested_at IS NOT NULL, requested_full
             """,
-            {"key": key, "owner": self.owner, "lease": LEASE, "since": since},
+            {"key": key, "owner": self.owner, "lease": self.times.lease, "since": since},
             patience=PAUSE,
         )
         if rows:
@@ -197,9 +195,10 @@ class DatabaseClaims(Claims):
             claim = DatabaseClaim(
                 key,
                 number,
-                sent_at + LEASE,
+                sent_at + self.times.lease,
                 read_entry(key, body, told=told),
                 clock=self._clock,
+                margin=self.times.margin,
                 overlapped=overlapped,
                 requested=requested,
                 full=full,
@@ -322,7 +321,7 @@ class DatabaseClaims(Claims):
                 RETURNING mirrors.key
                 """,
                 (
-                    LEASE,
+                    self.times.lease,
                     [claim.key for claim in claims],
                     [claim.number for claim in claims],
                     self.owner,
@@ -334,13 +333,13 @@ class DatabaseClaims(Claims):
         renewed = {key for (key,) in rows}
         for claim in claims:
             if claim.key in renewed:
-                claim.until = sent_at + LEASE
+                claim.until = sent_at + self.times.lease
             elif self._held.get(claim.key) is claim:  # else it was given back meanwhile
                 claim.lose()
 
     async def _renew(self) -> None:
         while True:
-            await self._clock.sleep(RENEW_EVERY)
+            await self._clock.sleep(self.times.renew_every)
             await self.renew()
 
     async def _forget_reports(self) -> None:

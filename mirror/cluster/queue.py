@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror import __version__
-from mirror.cluster.claims import LEASE, DatabaseClaim, read_entry, read_report
+from mirror.cluster.claims import DatabaseClaim, read_entry, read_report
 from mirror.core.claims import FinishedElsewhere
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class SharedQueue:
             sources: The names of the hosts that accept work.
             excluded: Keys of what this process knows other settings of.
         """
-        sent_at = self._clock.monotonic()
+        sent_at, times = self._clock.monotonic(), self.claims.times
         # What this process has without knowing it was claimed by a statement whose response was
         # lost. A listing goes before the mirrors that it found.
         rows = await self._database.query(
@@ -210,7 +210,7 @@ class SharedQueue:
             """,
             {
                 "owner": self.claims.owner,
-                "lease": LEASE,
+                "lease": times.lease,
                 "limit": limit,
                 "sources": list(sources),
                 "held": list(self.claims.held),
@@ -224,9 +224,10 @@ class SharedQueue:
             claim = DatabaseClaim(
                 key,
                 number,
-                sent_at + LEASE,
+                sent_at + times.lease,
                 read_entry(key, body, told=told),
                 clock=self._clock,
+                margin=times.margin,
                 requested=requested,
                 full=full,
             )

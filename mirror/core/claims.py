@@ -13,6 +13,25 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import RepositoryReport
 
 
+class ClaimTimes(NamedTuple):
+    """How long a claim is valid; tests with real processes shorten it.
+
+    Attributes:
+        lease: Seconds for which a claim is valid unless it is renewed: the time until a dead
+            process's mirrors are taken over.
+        renew_every: Seconds between two renewals: three may fail.
+        margin: Seconds before its end at which a claim counts as lost: whatever was sent is answered
+            by then, or its connection is closed.
+    """
+
+    lease: float = 45.0
+    renew_every: float = 10.0
+    margin: float = 10.0
+
+
+TIMES = ClaimTimes()
+
+
 class Claim(Protocol):
     """The right to work on one mirror, for as long as it is renewed.
 

@@ -13,6 +13,7 @@ import structlog
 
 from mirror import __version__
 from mirror.app import hold_ledger
+from mirror.core.claims import TIMES
 from mirror.core.ledger.index import Index
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Observers, Report, RequestCount
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mirror.config import Config, Secrets
+    from mirror.core.claims import ClaimTimes
     from mirror.core.clock import Clock
     from mirror.core.reporting.report import RepositoryReport
     from mirror.daemon.passes import Client, Pass
@@ -65,6 +67,7 @@ class Service:
             :class:`~mirror.errors.ConfigError` and changes nothing if they are invalid.
         systemd: The service manager; silent if there is none.
         clock: The time, and every wait but the drain's.
+        claim_times: How long a claim is valid, where several processes share the work.
     """
 
     def __init__(
@@ -72,10 +75,12 @@ class Service:
         load: Callable[[], tuple[Config, Secrets]],
         systemd: SdNotify,
         clock: Clock | None = None,
+        claim_times: ClaimTimes = TIMES,
     ) -> None:
         self._load = load
         self._systemd = systemd
         self._clock = clock or SystemClock()
+        self._claim_times = claim_times
         self._started = self._clock.now()
         self._progress = Progress(self._clock.monotonic)
         self._metrics = Metrics(__version__)
@@ -106,7 +111,9 @@ class Service:
         """
         self._handle_signals()
         config, secrets = self._load()
-        async with hold_ledger(config, secrets, clock=self._clock) as ledger:
+        async with hold_ledger(
+            config, secrets, clock=self._clock, times=self._claim_times
+        ) as ledger:
             self._ledger = ledger
             # That of a database is read when there is a connection; until then the page waits.
             self._index = Index() if ledger.cluster else await ledger.store.load_index()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.cluster.claims import LEASE, MARGIN, DatabaseClaim, DatabaseClaims
-from mirror.core.claims import FinishedElsewhere
+from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
+from mirror.core.claims import TIMES, FinishedElsewhere
 from mirror.core.ledger.index import IndexEntry
 from mirror.core.reporting.report import ActionReport, RepositoryReport
 from mirror.errors import ClaimLost
@@ -109,7 +109,7 @@ async def test_too_little_time_left(postgres_url: str) -> None:
     """By its own clock a process stops before its claim ends, whatever the database says."""
     async with worker(postgres_url, "a") as a:
         claim = await a.take()
-        a.clock.advance(LEASE - MARGIN - 1)
+        a.clock.advance(TIMES.lease - TIMES.margin - 1)
         claim.check()
         a.clock.advance(1)
         with pytest.raises(ClaimLost):
@@ -140,9 +140,9 @@ async def test_renewal(postgres_url: str) -> None:
     """A renewed claim has its whole time again; one that somebody took over is lost."""
     async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
         claim = await a.take()
-        a.clock.advance(LEASE - MARGIN - 1)
+        a.clock.advance(TIMES.lease - TIMES.margin - 1)
         await a.claims.renew()
-        a.clock.advance(LEASE - MARGIN - 1)
+        a.clock.advance(TIMES.lease - TIMES.margin - 1)
         claim.check()
         await expire(postgres_url)
         await b.take()
