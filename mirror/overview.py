@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.config.to_domain import rules_of
+from mirror.core.ledger.index import merged_passes
 from mirror.core.reporting.status import mirror_statuses
 from mirror.errors import LedgerError, UsageError
 from mirror.open_ledger import open_ledger
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
     from mirror.core.ledger.document import Ledger
     from mirror.core.ledger.index import HostRecord, PassRecord
     from mirror.core.reporting.status import MirrorStatus
+    from mirror.core.reporting.workers import Worker
 
 
 class Overview(NamedTuple):
-    """What the ledger knows: of each mirror, the last passes (the newest at the end), the hosts."""
+    """What the ledger knows of mirrors, the last passes (the newest at the end), hosts, workers."""
 
     statuses: list[MirrorStatus]
     passes: tuple[PassRecord, ...]
     hosts: Mapping[str, HostRecord]
+    workers: Sequence[Worker] = ()
 
 
 async def read_overview(
@@ -51,11 +54,12 @@ async def read_overview(
         if not await ledgers.exists():
             raise LedgerError(_none(config))
         index = await ledgers.load_index()
+        workers = await opened.cluster.queue.workers() if opened.cluster else ()
     statuses = mirror_statuses(index, rules, patterns)
     if patterns and not statuses:
         raise UsageError(f"nothing matches {', '.join(patterns)}")
     hosts = {name: index.hosts[name] for name in config.hosts if name in index.hosts}
-    return Overview(statuses, index.passes, hosts)
+    return Overview(statuses, merged_passes(index.passes), hosts, workers)
 
 
 def _none(config: Config) -> str:

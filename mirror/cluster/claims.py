@@ -247,6 +247,7 @@ class DatabaseClaims(Claims):
                 WITH ended AS (
                     UPDATE mirrors SET entry = coalesce(%(entry)s, entry), owner = NULL,
                         claimed_until = NULL, changed_at = clock_timestamp(),
+                        failures = failures + %(failures)s,
                         ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END,
                         next_due = CASE WHEN requested_at > began_at THEN next_due
                             ELSE coalesce(%(next_due)s, next_due) END,
@@ -271,6 +272,7 @@ class DatabaseClaims(Claims):
                     "report": msgspec.json.encode(report) if report else None,
                     "finished": finished,
                     "next_due": next_due,
+                    "failures": len(report.failures) if report else 0,
                 },
                 patience=HAND_BACK,
             )

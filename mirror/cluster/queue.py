@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mirror import __version__
 from mirror.cluster.claims import DatabaseClaim, read_entry, read_report
 from mirror.core.claims import FinishedElsewhere
+from mirror.core.reporting.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -67,6 +68,7 @@ class Row(NamedTuple):
 
     Attributes:
         owner: The id of the worker that has it; ``None`` for nobody.
+        failures: That were ever reported.
     """
 
     key: str
@@ -74,18 +76,7 @@ class Row(NamedTuple):
     owner: str | None
     next_due: datetime
     began_at: datetime | None
-
-
-class Worker(NamedTuple):
-    """A process that shares the work; the last heartbeat is long ago if it died."""
-
-    id: str
-    name: str
-    version: str
-    since: datetime
-    last_heartbeat: datetime
-    bytes_per_second: int
-    outdated: bool
+    failures: int
 
 
 class SharedQueue:
@@ -99,13 +90,16 @@ class SharedQueue:
         clock: The time of this machine.
         claims: The claims of this process.
         name: What people call it.
+
+    Attributes:
+        claims, name: The same.
     """
 
     def __init__(self, database: Database, clock: Clock, claims: DatabaseClaims, name: str) -> None:
         self.claims = claims
         self._database = database
         self._clock = clock
-        self._name = name
+        self.name = name
         self._skew = timedelta()
         self._seen = datetime.fromtimestamp(0, UTC)
 
@@ -295,7 +289,8 @@ class SharedQueue:
         """The rows that changed since the last look, and some that changed just before."""
         rows = await self._database.query(
             """
-            SELECT clock_timestamp(), key, settings, owner, next_due, began_at FROM mirrors
+            SELECT clock_timestamp(), key, settings, owner, next_due, began_at, failures
+            FROM mirrors
             WHERE changed_at > %s - %s * interval '1 s'
             """,
             (self._seen, OVERLAP),
@@ -305,36 +300,39 @@ class SharedQueue:
             self._seen = rows[0][0]
         return [Row(*row[1:]) for row in rows]
 
-    async def heartbeat(self, bytes_per_second: float, *, outdated: bool) -> list[Worker]:
-        """Tell that this worker is alive; all workers."""
-        rows = await self._database.query(
+    async def heartbeat(self, bytes_per_second: float, *, outdated: bool) -> None:
+        """Tell that this worker is alive; forget those that died long ago, or were here before."""
+        await self._database.query(
             """
-            WITH mine AS (
-                INSERT INTO workers (id, name, version, bytes_per_second, outdated)
-                VALUES (%(id)s, %(name)s, %(version)s, %(speed)s, %(outdated)s)
-                ON CONFLICT (id) DO UPDATE
-                SET last_heartbeat = clock_timestamp(), bytes_per_second = excluded.bytes_per_second,
-                    outdated = excluded.outdated
-                RETURNING *
-            ), gone AS (
-                DELETE FROM workers
-                WHERE last_heartbeat < now() - %(kept)s * interval '1 s' AND id <> %(id)s
-                RETURNING id
+            WITH gone AS (
+                DELETE FROM workers WHERE id <> %(id)s
+                AND (name = %(name)s OR last_heartbeat < now() - %(kept)s * interval '1 s')
             )
-            SELECT id, name, version, since, last_heartbeat, bytes_per_second, outdated FROM mine
-            UNION ALL
-            SELECT id, name, version, since, last_heartbeat, bytes_per_second, outdated FROM workers
-            WHERE id <> %(id)s AND id NOT IN (SELECT id FROM gone)
-            ORDER BY 2, 4
+            INSERT INTO workers (id, name, version, bytes_per_second, outdated)
+            VALUES (%(id)s, %(name)s, %(version)s, %(speed)s, %(outdated)s)
+            ON CONFLICT (id) DO UPDATE
+            SET last_heartbeat = clock_timestamp(), bytes_per_second = excluded.bytes_per_second,
+                outdated = excluded.outdated
             """,
             {
                 "id": self.claims.owner,
-                "name": self._name,
+                "name": self.name,
                 "version": __version__,
                 "speed": round(bytes_per_second),
                 "outdated": outdated,
                 "kept": WORKERS_KEPT,
             },
+            patience=0,
+        )
+
+    async def workers(self) -> list[Worker]:
+        """All workers, in order of their names."""
+        rows = await self._database.query(
+            """
+            SELECT name, version, since, last_heartbeat,
+                (SELECT count(*) FROM mirrors WHERE owner = workers.id), bytes_per_second, outdated, id
+            FROM workers ORDER BY name COLLATE "C", since
+            """,
             patience=0,
         )
         return [Worker(*row) for row in rows]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mirror.core.host import Quota
     from mirror.core.reporting.status import MirrorStatus
+    from mirror.core.reporting.workers import Worker
 
     Row = tuple[tuple[str, ...], float | None]
 
@@ -50,6 +51,22 @@ class HostState:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterState:
+    """Processes that share the mirrors, now.
+
+    Attributes:
+        waiting: Mirrors and listings that are due, and that nobody has begun.
+        longest: Seconds for which one of them has been due.
+        failures: That any process reported, by source.
+    """
+
+    workers: Sequence[Worker]
+    waiting: int
+    longest: float
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """The service at one moment; immutable, so that another thread may read it.
 
@@ -58,6 +75,7 @@ class Present:
         interval: Seconds between passes; ``None`` for a ``schedule``.
         moved: Bytes that were handed to the target.
         in_flight: Transfers whose bytes move now.
+        cluster: ``None`` where no other process shares the mirrors.
     """
 
     now: datetime
@@ -67,6 +85,7 @@ class Present:
     interval: float | None = None
     moved: int = 0
     in_flight: int = 0
+    cluster: ClusterState | None = None
 
 
 def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
@@ -74,7 +93,7 @@ def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
 
     Args:
         present: The service at that moment.
-        failures: Failures that were reported so far, by source.
+        failures: Failures that this process reported so far, by source.
     """
     yield _counter(
         "transferred_bytes",
@@ -90,9 +109,31 @@ def gauges(present: Present, failures: Mapping[str, int]) -> Iterator[Metric]:
         yield _gauge("interval_seconds", text, (), [((), present.interval)])
     yield from _of_hosts(present.hosts)
     yield from _of_mirrors(present.statuses, present.now)
+    if present.cluster:
+        yield from _of_cluster(present.cluster)
+        failures = present.cluster.failures
     reported = {**dict.fromkeys((one.source for one in present.statuses), 0), **failures}
     rows = (((source,), number) for source, number in reported.items())
     yield _counter("failures", "Failures reported.", ("source",), rows)
+
+
+def _of_cluster(cluster: ClusterState) -> Iterator[Metric]:
+    labels, workers = ("worker",), [((one.name,), one) for one in cluster.workers]
+    beats = ((key, one.last_heartbeat.timestamp()) for key, one in workers)
+    text = "When a worker last told that it is alive."
+    yield _gauge("worker_last_heartbeat_timestamp_seconds", text, labels, beats)
+    mirrors = ((key, one.mirrors) for key, one in workers)
+    yield _gauge("worker_mirrors", "Mirrors that a worker works on.", labels, mirrors)
+    speeds = ((key, one.bytes_per_second) for key, one in workers)
+    text = "Bytes a second that a worker moves."
+    yield _gauge("worker_bytes_per_second", text, labels, speeds)
+    outdated = ((key, int(one.outdated)) for key, one in workers)
+    text = "Whether another worker has newer settings: 1 or 0."
+    yield _gauge("worker_outdated", text, labels, outdated)
+    text = "Mirrors and listings that are due, and that no worker has begun."
+    yield _gauge("queue_length", text, (), [((), cluster.waiting)])
+    text = "How long one of them has been due."
+    yield _gauge("queue_oldest_seconds", text, (), [((), cluster.longest)])
 
 
 def _of_hosts(hosts: Sequence[HostState]) -> Iterator[Metric]:

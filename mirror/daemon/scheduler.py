@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import RepositoryReport
+    from mirror.core.reporting.workers import Worker
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.job_queue import Run
     from mirror.daemon.passes import Client
@@ -54,10 +55,12 @@ class Scheduler:
     Attributes:
         queue: The mirrors that wait and run.
         alive_at: When its loop last turned, monotonic; every :data:`SLICE` seconds at least.
-        trouble: Empty: nothing but hosts keeps it from its work.
+        trouble, name, workers: Empty: there is no other process.
     """
 
     trouble = ""
+    name = ""
+    workers: Sequence[Worker] = ()
 
     def __init__(
         self,
@@ -224,6 +227,13 @@ class Scheduler:
     def running(self) -> Collection[Run]:
         """The runs in progress."""
         return self.queue.running.values()
+
+    def running_elsewhere(self) -> Sequence[tuple[Mirror, str, datetime]]:
+        """Nothing runs in other processes."""
+        return ()
+
+    def cluster_state(self) -> None:
+        """There is no cluster."""
 
     def next_run(self, key: str) -> datetime | None:
         """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from functools import partial
@@ -14,6 +14,7 @@ import structlog
 from mirror.core.domain.selection import could_match
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import RepositoryReport, with_earlier
+from mirror.daemon.gauges import ClusterState
 from mirror.daemon.job_queue import Run, closed_for
 from mirror.daemon.listings import unless_stray
 from mirror.daemon.local_zone import LocalZone
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
-    from mirror.cluster.queue import Due, Row, Worker
+    from mirror.cluster.queue import Due, Row
     from mirror.core.claims import Claim, JobSettings
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
+    from mirror.core.reporting.workers import Worker
     from mirror.daemon.passes import Client
     from mirror.daemon.workload import SharedWorkload
     from mirror.errors import MirrorError
@@ -88,6 +90,7 @@ class SharedScheduler:
         alive_at: When the event loop last turned, monotonic.
         trouble: Why nothing is begun now; empty if work goes on.
         loaded: The ledger was read.
+        name: Of this process among the workers.
         rows: Of all mirrors and listings in the cluster.
         workers: All processes, this one included.
     """
@@ -107,6 +110,7 @@ class SharedScheduler:
         self._store = cluster.store
         self._queue = cluster.queue
         self._limits = cluster.limits
+        self.name = cluster.queue.name
         self._clock = clock
         self._speed = speed
         self._on_session = on_session
@@ -252,6 +256,32 @@ class SharedScheduler:
         """The runs of this process."""
         return self._runs.values()
 
+    def running_elsewhere(self) -> list[tuple[Mirror, str, datetime]]:
+        """The runs of other processes: the mirror, the worker's name, and when it began."""
+        names = {worker.id: worker.name for worker in self.workers}
+        return [
+            (mirror, names.get(row.owner, row.owner), row.began_at)
+            for row in self.rows.values()
+            if row.owner and row.began_at and row.key not in self._runs
+            if (mirror := self._mirrors.get(row.key))
+        ]
+
+    def cluster_state(self) -> ClusterState:
+        """The workers and the queue, and how many failures there were in all processes."""
+        now = self._queue.now()
+        waits = [
+            (now - row.next_due).total_seconds()
+            for row in self.rows.values()
+            if row.settings is not None and row.owner is None and row.next_due <= now
+        ]
+        failures: Counter[str] = Counter()
+        for row in self.rows.values():
+            if mirror := self._mirrors.get(row.key):
+                failures[mirror.name] += row.failures
+            for rule in self._workload.patterns.get(row.key, ()):
+                failures[f"{rule.source_name}:{rule.source}"] += row.failures
+        return ClusterState(self.workers, len(waits), max(waits, default=0.0), failures)
+
     @property
     def outdated(self) -> bool:
         """Whether another process has newer settings of a mirror."""
@@ -395,7 +425,8 @@ class SharedScheduler:
 
     async def _look(self) -> None:
         """Tell that this process is alive, and learn what others did."""
-        self.workers = await self._queue.heartbeat(self._speed(), outdated=self.outdated)
+        await self._queue.heartbeat(self._speed(), outdated=self.outdated)
+        self.workers = await self._queue.workers()
         await self._refresh()
         for row in await self._queue.look():
             self.rows[row.key] = row
@@ -689,7 +720,7 @@ class SharedScheduler:
             waves = [(at, one) for at, one in self._waves.items() if not one.awaited]
             for at, one in waves:
                 del self._waves[at]
-                if one.reports:
+                if one.reports or one.listings:
                     ended.append(one)
         for one in ended:
             one.seconds = self._clock.monotonic() - one.began

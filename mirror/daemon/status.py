@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mirror import __version__
 from mirror.build import build
+from mirror.core.ledger.index import merged_passes
 from mirror.core.reporting.host_notices import host_notices, token_expiry
 from mirror.core.reporting.status import mirror_statuses
 from mirror.core.text.wording import count, size
@@ -206,13 +207,14 @@ class Status:
             now=self.clock.now(),
             statuses=self.statuses(),
             links={name: host.url for name, host in config.hosts.items() if host.url},
-            passes=self.runtime.index.passes,
+            passes=merged_passes(self.runtime.index.passes),
             version=__version__,
             build=build(),
             service=ServiceView(
                 self.state.phase, not self.not_ready(), self.started, self.scheduler.next_tick()
             ),
             hosts=[self._host(name) for name in config.hosts],
+            workers=self.scheduler.workers,
             running=self._running(),
             # No two mirrors have one target.
             next_run=lambda _, target: self.scheduler.next_run(target.casefold()),
@@ -245,6 +247,7 @@ class Status:
             interval=min((one for one in intervals if one), default=None),
             moved=self.progress.moved,
             in_flight=len(self.progress.transfers),
+            cluster=self.scheduler.cluster_state(),
         )
         return self.counters.scrape(present)
 
@@ -284,7 +287,10 @@ class Status:
         for run in self.scheduler.running:
             pair = run.mirror.name, str(run.mirror.target)
             since = self.clock.now() - timedelta(seconds=now - run.since)
-            running[pair] = RunningView(since, moving[pair])
+            running[pair] = RunningView(since, moving[pair], self.scheduler.name)
+        for mirror, owner, since in self.scheduler.running_elsewhere():
+            pair = mirror.name, str(mirror.target)
+            running[pair] = RunningView(since, worker=owner)
         return running
 
 

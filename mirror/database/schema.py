@@ -41,6 +41,7 @@ _LEDGER: tuple[LiteralString, ...] = (
     #   settings: a fingerprint; null for what no daemon works on, such as a removed mirror.
     #   generation: of the start or reload that last changed the settings.
     #   source: the name of the host; listing: the row that found it, empty if it is configured by name.
+    #   failures: that were ever reported.
     #   requested_at, requested_full: of a request that no run has answered yet.
     """
     CREATE TABLE mirrors (
@@ -59,6 +60,7 @@ _LEDGER: tuple[LiteralString, ...] = (
         requested_full boolean NOT NULL DEFAULT false,
         began_at timestamptz,
         ended_at timestamptz,
+        failures bigint NOT NULL DEFAULT 0,
         changed_at timestamptz NOT NULL DEFAULT now()
     ) WITH (fillfactor = 70)
     """,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mirror.page.document import Document
 from mirror.page.query import EVERYTHING, Query
 from mirror.page.render import render
-from mirror.page.service_state import HostView, RunningView, ServiceView, TransferView, WorkerView
+from mirror.page.service_state import HostView, RunningView, ServiceView, TransferView
 from mirror.page.view import page_data
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "RunningView",
     "ServiceView",
     "TransferView",
-    "WorkerView",
     "page_data",
     "render",
 ]

@@ -1,4 +1,4 @@
-"""What a running service adds to the page: its state, hosts and workers, and sessions under way."""
+"""What a running service adds to the page: its state, its hosts, and sessions under way."""
 
 from __future__ import annotations
 
@@ -33,10 +33,15 @@ class TransferView:
 
 @dataclass(frozen=True, slots=True)
 class RunningView:
-    """A session that is under way."""
+    """A session that is under way.
+
+    Attributes:
+        worker: The process that runs it, where several share the work.
+    """
 
     since: datetime
     transfers: Sequence[TransferView] = ()
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +80,3 @@ class HostView:
     token_expires_at: datetime | None = None
     paced_by: str = ""
     paced_until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """A process that shares the work.
-
-    Attributes:
-        since: When it started.
-        mirrors: How many it works on now.
-        outdated: Its settings are not the newest: it takes no work.
-    """
-
-    name: str
-    version: str
-    since: datetime
-    last_heartbeat: datetime
-    mirrors: int = 0
-    bytes_per_second: float = 0.0
-    outdated: bool = False

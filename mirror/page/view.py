@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from mirror.core.ledger.index import PassRecord
     from mirror.core.reporting.status import MirrorStatus
-    from mirror.page.service_state import HostView, RunningView, ServiceView, WorkerView
+    from mirror.core.reporting.workers import Worker
+    from mirror.page.service_state import HostView, RunningView, ServiceView
 
     Pair = tuple[str, str]
 
@@ -39,7 +40,7 @@ def page_data(
     build: str = "",
     service: ServiceView | None = None,
     hosts: Sequence[HostView] = (),
-    workers: Sequence[WorkerView] = (),
+    workers: Sequence[Worker] = (),
     running: Mapping[Pair, RunningView] | None = None,
     next_run: Callable[[str, str], datetime | None] | None = None,
     queued: Callable[[str, str], bool] | None = None,
@@ -92,6 +93,7 @@ def page_data(
                 "source_url": _source_link(links, status.source),
                 "target_url": _repository_link(links.get("target", ""), status.target),
                 "running_since": _moment(view.since if view else None),
+                "worker": (view.worker or None) if view else None,
                 "next_run_at": _moment(next_run(status.source, status.target))
                 if next_run
                 else None,
@@ -102,7 +104,7 @@ def page_data(
         ],
         "activity": activity_of(status for _, status, _ in matching),
         "hosts": [_host(host) for host in hosts],
-        "workers": [_worker(worker) for worker in workers],
+        "workers": [worker.to_json() for worker in workers],
         "passes": [_pass(record) for record in passes],
         "page": {
             "number": number,
@@ -206,18 +208,6 @@ def _host(host: HostView) -> dict[str, Any]:
         "token_expires_at": _moment(host.token_expires_at),
         "paced_by": host.paced_by or None,
         "paced_until": _moment(host.paced_until),
-    }
-
-
-def _worker(worker: WorkerView) -> dict[str, Any]:
-    return {
-        "name": worker.name,
-        "version": worker.version,
-        "since": iso(worker.since),
-        "last_heartbeat": iso(worker.last_heartbeat),
-        "mirrors": worker.mirrors,
-        "bytes_per_second": round(worker.bytes_per_second),
-        "outdated": worker.outdated,
     }
 
 

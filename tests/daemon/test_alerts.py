@@ -14,6 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.core.reporting.status import MirrorStatus
+from mirror.core.reporting.workers import Worker
+from mirror.daemon.gauges import ClusterState
 from mirror.daemon.metrics import HostState, Metrics, Present
 from mirror.github import RateLimit
 
@@ -39,7 +41,8 @@ def families() -> dict[str, set[str]]:
     """Each family that there is, with the names of its samples."""
     status = MirrorStatus("github:a/x", "m/x", "ok", NOW, 1, 1, 1, None, (), (), NOW, NOW, NOW)
     host = HostState("github", limit=RateLimit(limit=1, remaining=1, reset=1))
-    present = Present(NOW, ready=True, statuses=(status,), hosts=(host,), interval=900)
+    cluster = ClusterState([Worker("host:1", "1", NOW, NOW)], 1, 1.0, {})
+    present = Present(NOW, True, (status,), (host,), interval=900, cluster=cluster)
     text = Metrics("1").scrape(present)().decode()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):

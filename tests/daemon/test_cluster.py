@@ -100,6 +100,14 @@ async def test_daemons_share_the_work(tmp_path: Path, postgres_url: str) -> None
             assert (await daemon_.get("/readyz"))[0] == 200
 
         environ = {**machine(world, 0), "WEBHOOK_SECRET": WEBHOOK_SECRET}
+        status = (await run(world, "status", "--json", environ=machine(world, 0))).json()
+        assert [worker["outdated"] for worker in status["workers"]] == [False, False]
+        for daemon_ in running:
+            shown = await daemon_.status()
+            names = [worker["name"] for worker in shown["workers"]]
+            assert names == [worker["name"] for worker in status["workers"]]
+            assert shown["summary"]["ok"] == len(NAMES)
+
         second = await run(world, "daemon", environ=environ)
         assert second.status == 2
         assert f"{tmp_path}/machine-0/control.sock" in second.err

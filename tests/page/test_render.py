@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import ProofCounts
-from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, WorkerView, render
+from mirror.core.reporting.workers import Worker
+from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, render
 from mirror.page.render import policy
 from support.pages import HOSTILE, HOSTS, a_page, a_status, busy, failed, hostile, never, running
 from support.values import NOW
@@ -286,10 +287,10 @@ def test_workers_tell_what_they_do_and_what_is_wrong() -> None:
     """What needs somebody is said at the top as well."""
     day = NOW - timedelta(days=1)
     workers = [
-        WorkerView("a:1", "1.0.0", day, NOW, mirrors=2, bytes_per_second=48e6),
-        WorkerView("b:2", "1.0.0", day, NOW, outdated=True),
-        WorkerView("c:3", "1.0.0", day, NOW - timedelta(seconds=61), mirrors=1),
-        WorkerView("d:4", "1.0.0", day, NOW - timedelta(seconds=60)),
+        Worker("a:1", "1.0.0", day, NOW, mirrors=2, bytes_per_second=48e6),
+        Worker("b:2", "1.0.0", day, NOW, outdated=True),
+        Worker("c:3", "1.0.0", day, NOW - timedelta(seconds=61), mirrors=1),
+        Worker("d:4", "1.0.0", day, NOW - timedelta(seconds=60)),
     ]
     text = " ".join(read(a_page([], workers=workers)).text.split())
     for words in (

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.core.failure import Failure, Quarantined
+from mirror.core.reporting.workers import Worker
 from mirror.core.text.timestamps import iso
-from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView, WorkerView
+from mirror.page import EVERYTHING, HostView, Query, RunningView, TransferView
 from support.pages import a_page, a_status, busy, failed, hostile, never, passes, running
 from support.values import NOW
 
@@ -212,6 +213,7 @@ def test_a_mirror_is_told_as_status_tells_it() -> None:
             "source_url": "https://github.com/octo/tool",
             "target_url": "https://ghe.example.com/mirrors/tool",
             "running_since": "2026-11-21T09:00:00Z",
+            "worker": None,
             "next_run_at": "2026-11-21T09:04:00Z",
             "queued": False,
             "transfers": [
@@ -255,7 +257,7 @@ def test_a_time_that_is_computed_from_now_does_not_flicker() -> None:
 
 def test_workers_are_told_as_the_contract_has_them() -> None:
     """One entry a process; none where there is but one."""
-    worker = WorkerView("host:7", "1.0.0", NOW, NOW, mirrors=2, bytes_per_second=2.6)
+    worker = Worker("host:7", "1.0.0", NOW, NOW, mirrors=2, bytes_per_second=2.6)
     assert a_page([], workers=[worker])["workers"] == [
         {
             "name": "host:7",

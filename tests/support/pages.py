@@ -9,6 +9,7 @@ from typing import Any
 from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import NO_PROOF, Event, PassRecord, ProofCounts
 from mirror.core.reporting.status import MirrorStatus
+from mirror.core.reporting.workers import Worker
 from mirror.core.text.timestamps import iso
 from mirror.page import (
     HostView,
@@ -16,7 +17,6 @@ from mirror.page import (
     RunningView,
     ServiceView,
     TransferView,
-    WorkerView,
     page_data,
 )
 from support.values import NOW
@@ -150,7 +150,7 @@ def hostile() -> dict[str, Any]:
         for status, text in zip(statuses, HOSTILE, strict=True)
     }
     hosts = [HostView(text, text, 10, 5, stopped=text) for text in HOSTILE]
-    workers = [WorkerView(text, text, NOW, NOW, outdated=True) for text in HOSTILE]
+    workers = [Worker(text, text, NOW, NOW, outdated=True) for text in HOSTILE]
     return a_page(
         statuses,
         running=moving,

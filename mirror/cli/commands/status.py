@@ -67,10 +67,11 @@ def status(
             "schema": 1,
             "mirrors": [status.to_json(now) for status in statuses],
             "hosts": [host_json(name, record) for name, record in overview.hosts.items()],
+            "workers": [worker.to_json() for worker in overview.workers],
         }
         print_text(json.dumps(document, indent=2) + "\n")
     elif html is None:
-        show(*status_tables(statuses, now, overview.hosts))
+        show(*status_tables(statuses, now, overview.hosts, overview.workers))
     good = all(status.state == "ok" for status in statuses)
     return exit_status.OK if good else exit_status.FAILED
 
@@ -85,6 +86,7 @@ def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -
             statuses=overview.statuses,
             links={name: host.url for name, host in config.hosts.items() if host.url},
             passes=overview.passes,
+            workers=overview.workers,
             notices=host_notices(overview.hosts, now),
             version=__version__,
             build=build(),

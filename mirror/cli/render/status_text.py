@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mirror.core.ledger.index import HostRecord
     from mirror.core.reporting.status import MirrorStatus
+    from mirror.core.reporting.workers import Worker
 
 
 _COLUMNS = (
@@ -47,6 +48,7 @@ def status_tables(
     statuses: Sequence[MirrorStatus],
     now: datetime,
     hosts: Mapping[str, HostRecord] | None = None,
+    workers: Sequence[Worker] = (),
 ) -> list[RenderableType]:
     """The output of ``status``: a line per mirror, then problems, totals, and what hosts need."""
     if not statuses:
@@ -75,6 +77,7 @@ def status_tables(
     hosts = hosts or {}
     parts += [Text(line) for name, host in hosts.items() if (line := pace(name, host, now))]
     parts += [Text(line, style=STYLES["warning"]) for line in host_notices(hosts, now)]
+    parts += [Text(clean(_worker(worker, now))) for worker in workers]
     return parts
 
 
@@ -105,6 +108,14 @@ def _troubles(statuses: Sequence[MirrorStatus]) -> list[RenderableType]:
         *kept.parts("Quarantined", STYLES["warning"]),
         *warned.parts("Warnings", STYLES["warning"]),
     ]
+
+
+def _worker(worker: Worker, now: datetime) -> str:
+    """One process that shares the work."""
+    state = f"{count(worker.mirrors, 'mirror')} in hand, {size(worker.bytes_per_second)}/s"
+    heard = f"last heartbeat {age(worker.last_heartbeat, now)}"
+    outdated = "; outdated: reload it" if worker.outdated else ""
+    return f"Worker {worker.name} ({worker.version}): {state}; {heard}{outdated}"
 
 
 def _totals(statuses: Sequence[MirrorStatus]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -14,6 +14,9 @@ from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber,
 from mirror.core.ledger.backoff import FailedItem
 from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
 from mirror.errors import LedgerCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
 """``NAME:OWNER/REPO``."""
@@ -210,6 +213,23 @@ class PassRecord(Struct, frozen=True):
     failed: WholeNumber = 0
     bytes: WholeNumber = 0
     requests: WholeNumber = 0
+
+
+def merged_passes(passes: Iterable[PassRecord]) -> tuple[PassRecord, ...]:
+    """Past passes, with the parts of several processes in what was due at one time as one."""
+    found: dict[float, PassRecord] = {}
+    for one in passes:
+        before = found.get(one.started_at, PassRecord(one.started_at, 0.0))
+        found[one.started_at] = PassRecord(
+            one.started_at,
+            max(one.seconds, before.seconds),
+            one.mirrors + before.mirrors,
+            one.unchanged + before.unchanged,
+            one.failed + before.failed,
+            one.bytes + before.bytes,
+            one.requests + before.requests,
+        )
+    return tuple(found.values())
 
 
 class Told(Struct, frozen=True):
