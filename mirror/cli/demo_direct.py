@@ -117,8 +117,9 @@ class DirectDemo:
 
     async def _follow(self, stack: AsyncExitStack) -> Proof:
         heading("release-mirror daemon: a webhook when a release is published")
+        say("The daemon starts …")
         self.address = await stack.enter_async_context(running_daemon(self._file))
-        say(f"The daemon is running; its status page: {self.address}")
+        say(f"Its status page: {self.address}")
         seconds = await self._publish()
         return True, f"a release was mirrored {duration(seconds)} after its webhook"
 

@@ -113,7 +113,10 @@ class _Demo:
 
     async def run(self) -> int:
         # Whenever it is stopped, and however often, it removes its files and ends its daemon.
-        stopper = GracefulStop(signals=(*SIGNALS, signal.SIGHUP), insist=False)
+        signals = list(SIGNALS)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            signals.append(signal.SIGHUP)
+        stopper = GracefulStop(signals=signals, insist=False)
         await stopper.run(self._run())
         if stopper.signal is not None and not self._waiting:
             return 128 + stopper.signal

@@ -42,7 +42,7 @@ async def test_demo(tmp_path: Path) -> None:
     assert "acme/rocket v1.1.0 stays a draft at the target" in text
     assert "yes  the next sync uploaded that asset alone" in text
     assert "acme/satellite publishes satellite/v1.0.0 and sends a webhook: mirrored after" in text
-    assert "status page: http://127.0.0.1:" in text
+    assert "Its status page: http://127.0.0.1:" in text
     assert "yes  26 of 26 assets hold the same bytes" in text
     assert " -m mirror init" in text  # the next step, as this program was started
     assert left_in(tmp_path) == []
