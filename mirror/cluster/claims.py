@@ -213,6 +213,11 @@ class DatabaseClaims(Claims):
         """Renew a claim from now on, until it is given back."""
         self._claimed[claim.key], self._held[claim.key] = claim.number, claim
 
+    def forget(self, claim: DatabaseClaim) -> None:
+        """Renew a claim no longer; it ends by itself."""
+        self._held.pop(claim.key, None)
+        self._claimed.pop(claim.key, None)
+
     @property
     def held(self) -> Collection[str]:
         """The keys of the mirrors that this process has."""
@@ -279,8 +284,7 @@ class DatabaseClaims(Claims):
         except DatabaseUnavailable:
             return False  # the claim ends by itself
         finally:
-            self._held.pop(claim.key, None)
-            self._claimed.pop(claim.key, None)
+            self.forget(claim)
         return bool(rows)
 
     async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:

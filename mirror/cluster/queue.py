@@ -131,8 +131,8 @@ class SharedQueue:
             WITH given AS (
                 SELECT * FROM unnest(
                     %(keys)s::text[], %(settings)s::text[], %(sources)s::text[],
-                    %(listings)s::text[], %(ticks)s::timestamptz[]
-                ) AS given (key, settings, source, listing, next_tick)
+                    %(listings)s::text[]
+                ) AS given (key, settings, source, listing)
             ), published AS (
                 INSERT INTO mirrors AS m (key, settings, source, listing, generation)
                 SELECT key, settings, source, listing, %(generation)s FROM given
@@ -151,10 +151,7 @@ class SharedQueue:
                 AND (%(listing)s::text IS NULL OR listing = %(listing)s)
                 AND NOT EXISTS (SELECT FROM given WHERE given.key = m.key)
             )
-            UPDATE mirrors m SET next_due = given.next_tick, changed_at = clock_timestamp()
-            FROM given WHERE m.key = given.key AND m.settings = given.settings
-            AND m.source = given.source AND m.listing = given.listing
-            AND m.next_due > given.next_tick
+            SELECT count(*) FROM published
             """,
             {
                 "generation": generation,
@@ -162,9 +159,23 @@ class SharedQueue:
                 "settings": [job.settings for job in jobs],
                 "sources": [job.source for job in jobs],
                 "listings": [job.listing for job in jobs],
-                "ticks": [job.next_tick for job in jobs],
                 "listing": listing,
             },
+            patience=0,
+        )
+        await self._database.query(
+            """
+            UPDATE mirrors m SET next_due = given.next_tick, changed_at = clock_timestamp()
+            FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
+                AS given (key, settings, next_tick)
+            WHERE m.key = given.key AND m.settings = given.settings
+            AND m.next_due > given.next_tick
+            """,
+            (
+                [job.key for job in jobs],
+                [job.settings for job in jobs],
+                [job.next_tick for job in jobs],
+            ),
             patience=0,
         )
 
@@ -199,11 +210,13 @@ class SharedQueue:
                 claimed_until = now() + %(lease)s * interval '1 s', changed_at = clock_timestamp()
             FROM due WHERE m.key = due.key
             RETURNING m.key, number, entry, told, requested_at IS NOT NULL, requested_full,
-                m.next_due, settings, coalesce(m.next_due < requested_at, false),
+                m.next_due, settings,
+                coalesce(m.next_due <= requested_at - %(ahead)s * interval '1 s', false),
                 clock_timestamp()
             """,
             {
                 "owner": self.claims.owner,
+                "ahead": URGENT,
                 "lease": times.lease,
                 "limit": limit,
                 "sources": list(sources),
@@ -244,7 +257,7 @@ class SharedQueue:
             """
             WITH requested AS (
                 UPDATE mirrors
-                SET requested_at = clock_timestamp(), changed_at = clock_timestamp(),
+                SET requested_at = now(), changed_at = clock_timestamp(),
                     requested_full = requested_full OR %(full)s,
                     next_due = least(next_due, now() - %(ahead)s * interval '1 s')
                 WHERE settings IS NOT NULL AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s))
