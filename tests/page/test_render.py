@@ -271,12 +271,13 @@ def test_a_tile_tells_what_a_glance_needs() -> None:
     """Name, state in words, the newest release; what failed, by its cause; a link to all of it."""
     failing = failed("octo/broken")
     late = a_status("octo/late", visible=None, newest_tag="v2")
-    statuses = [a_status("octo/tool", newest_tag="v1.2.3"), failing, late, never()]
-    seen = read(a_page(statuses, query=Query(view="dense", search="octo"), running=running(late)))
+    moving = a_status("octo/moving", newest_tag="v3")
+    statuses = [a_status("octo/tool", newest_tag="v1.2.3"), failing, late, never(), moving]
+    seen = read(a_page(statuses, query=Query(view="dense", search="octo"), running=running(moving)))
     text = " ".join(seen.text.split())
     assert (
-        "octo/broken Host unavailable missing for 3 h octo/late Running v2 missing for 2 d"
-        " octo/new Never synced octo/tool Healthy v1.2.3 1 d ago"
+        "octo/broken Host unavailable octo/moving Running v3 octo/new Never synced"
+        " octo/tool Healthy v1.2.3 1 d ago octo/late Healthy v2 2 d late"
     ) in text
     assert "?search=github%3Aocto%2Ftool" in [a["href"] for a in seen.all("a")]
     two = (HostView("other", "https://other.example.com"), *HOSTS)
