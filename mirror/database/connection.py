@@ -208,8 +208,10 @@ class Database:
         limit = STATEMENT_TIMEOUT if limited else None
         with _translated():
             try:
-                async with asyncio.timeout(limit), self._pool.connection() as connection:
-                    yield connection
+                async with asyncio.timeout(limit):
+                    with _cancellable():
+                        async with self._pool.connection() as connection:
+                            yield connection
             except PoolTimeout:
                 # The pool knows that it has no connection, but not why.
                 probe = await psycopg.AsyncConnection.connect(self._connection_string())
@@ -244,6 +246,24 @@ class Database:
             seconds = round(self._clock.monotonic() - self._unavailable_since, 1)
             self._unavailable_since = None
             log.info("database.available", after_seconds=seconds)
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Raise a cancellation that was lost in the block.
+
+    The pool waits for connections by ``asyncio.wait_for``, which until Python 3.11 returns a result
+    that comes at the same moment as a cancellation, and forgets that.
+
+    Source: https://github.com/python/cpython/issues/86296
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 @contextmanager

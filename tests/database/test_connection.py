@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.database.connection import Database, connection_string
+from mirror.database.connection import CONNECTIONS, Database, connection_string
 from mirror.errors import DatabaseError, DatabaseUnavailable
 from mirror.system_clock import SystemClock
 from support.clock import VirtualClock
@@ -55,6 +55,23 @@ async def test_a_refused_statement_is_not_repeated(postgres_url: str) -> None:
             await database.query("SELECT * FROM nothing")
     assert raised.value.sqlstate == "42P01"
     assert not clock.slept
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_cancellation_is_never_lost(postgres_url: str, turns: int) -> None:
+    """Also at the moment when a connection becomes free for a statement that waits for one."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        taken = [await database._pool.getconn() for _ in range(CONNECTIONS)]
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(database.query("SELECT 1"))
+            await asyncio.sleep(0.01)
+            for one in taken:
+                await database._pool.putconn(one)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if waiting.cancel():
+                await asyncio.wait([waiting])
+                assert waiting.cancelled()
 
 
 async def test_a_cut_connection_is_replaced(postgres_url: str) -> None:
