@@ -94,6 +94,14 @@ class BundleDirectory:
                 return facts.st_size
         return None
 
+    def is_marked(self) -> bool:
+        """Whether other programs can see that it is an OCI image layout. It blocks."""
+        with suppress(BundleError):
+            content = read_file(self.path / layout.MARKER_FILE, layout.LARGEST_MARKER)
+            layout.decode(content, layout.Marker, layout.MARKER_FILE)
+            return True
+        return False
+
     async def contents(self) -> Contents | None:
         """The index as it is now, read again only if its file changed; ``None`` if there is none.
 
@@ -268,7 +276,7 @@ class WritableDirectory(BundleDirectory):
                 os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
                 for leftover in self.staging.glob("*.part"):  # of a run that was killed
                     leftover.unlink()
-                if not self._files.exists(self.path / layout.MARKER_FILE):
+                if not self.is_marked():
                     self.save(layout.MARKER_FILE, layout.MARKER)
                 if not self._files.exists(self.path / layout.INDEX_FILE):
                     self.save(layout.IDENTITY_FILE, self.identity.encode())

@@ -25,7 +25,7 @@ class Verified:
     Attributes:
         blobs: Number of blobs that are good.
         size: Their bytes.
-        damaged: Names of what is damaged, by release or repository.
+        damaged: Names of what is damaged, by release, repository or file.
         absent: Names of what is not there, by release or repository.
         pruned: Number of assets whose bytes are not there and need not be.
     """
@@ -63,6 +63,8 @@ class Verification:
 
     def run(self) -> Verified:
         """See what is good, what is damaged, and what is absent."""
+        if not self._directory.is_marked():
+            self._result.damaged[layout.MARKER_FILE] = ["the mark of an OCI image layout"]
         for descriptor in own(self._index):
             name = name_of(descriptor)
             if self._check(name, "its manifest", descriptor) != "good":

@@ -56,6 +56,7 @@ LARGEST_DOCUMENT = 32 * 2**20
 """Bytes of the largest manifest or config that is read; 1000 assets and a text need far less."""
 
 LARGEST_SIGNATURE = 64 * 2**10
+LARGEST_MARKER = 4 * 2**10
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -108,6 +109,12 @@ def digest_of(content: bytes) -> str:
 
 
 # --- OCI documents --------------------------------------------------------------------------------
+
+
+class Marker(Struct, frozen=True, rename="camel"):
+    """``oci-layout``."""
+
+    image_layout_version: Literal["1.0.0"]
 
 
 class Descriptor(Struct, frozen=True, rename="camel", omit_defaults=True):

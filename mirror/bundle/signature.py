@@ -102,9 +102,10 @@ class AllowedSigners:
         where = ("-f", str(self._file), "-s", str(signature))
         status, found, said = await _run(("-Y", "find-principals", *where), b"")
         if status:
-            raise self._refused(f"nobody who may sign it has signed it ({said})")
-        principals = found.decode(errors="replace").splitlines()[:_MOST_PRINCIPALS]
-        for principal in principals:
+            raise self._refused(f"no allowed signer has signed it ({said})")
+        principals = found.decode(errors="replace").splitlines()
+        named = [principal for principal in principals if not principal.startswith("!")]
+        for principal in named[:_MOST_PRINCIPALS]:
             check = ("-Y", "verify", "-n", NAMESPACE, "-I", principal, *where)
             status, _, said = await _run(check, content)
             if not status:

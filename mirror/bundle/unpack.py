@@ -122,7 +122,7 @@ class Unpacker:
         heads = await self._heads(paths)
         if not heads:
             return self._result
-        if not self._is_known():
+        if not await self._is_known():
             self._directory.identity = heads[0].index.identity
         await self._directory.begin(self)
         try:
@@ -134,12 +134,12 @@ class Unpacker:
             self._directory.end(self)
         return self._result
 
-    def _is_known(self) -> bool:
-        """Whether the directory says which bundle it is."""
+    async def _is_known(self) -> bool:
+        """Whether the directory says which bundle it is, and may be believed."""
         path = self._directory.path
         with suppress(BundleError):
-            layout.decode_index(read_file(path / layout.INDEX_FILE, layout.LARGEST_INDEX))
-            return True
+            if await BundleDirectory(path, self._signers).contents():
+                return True
         return self._files.exists(path / layout.IDENTITY_FILE)
 
     async def _heads(self, paths: Sequence[Path]) -> list[Head]:

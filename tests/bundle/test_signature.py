@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.bundle.directory import BundleDirectory
-from mirror.bundle.signature import AllowedSigners
+from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.errors import BundleError, ConfigError
 from support.air_gap import AirGap
 from support.world import only
@@ -130,6 +130,79 @@ async def test_anything_else_is_refused(gap: AirGap, tmp_path: Path, case: str) 
         assert failure.kind == "credential"
         assert "the index of the bundle is refused" in failure.error
         assert not gap.isolated.names
+
+
+CONTENT = b"an index"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A private key, its public key, and that of somebody else."""
+    place = tmp_path_factory.mktemp("keys")
+    ours, theirs = (make_key(place / name).split(maxsplit=1)[1].strip() for name in ("a", "b"))
+    return place / "a", ours, theirs
+
+
+LINES = {
+    "a pattern": ("*@example.com KEY", "*@example.com"),
+    "several": ("a@example.com,*@example.org KEY", "a@example.com"),
+    "an exception": ("!a@example.com,*@example.com KEY", "*@example.com"),
+    "comments": ("# who may sign\n\n  a@b KEY", "a@b"),
+    "a time": ('a@b valid-after="20200101",valid-before="20991231" KEY', "a@b"),
+    "too early": ('a@b valid-after="20990101" KEY', "key is not yet valid"),
+    "too late": ('a@b valid-before="20200101120000Z" KEY', "key has expired"),
+    "no time": ('a@b valid-before="soon" KEY', 'invalid "valid-before" time'),
+    "its purpose": ('a@b namespaces="file,release-mirror-*" KEY', "a@b"),
+    "another purpose": (
+        'a@b namespaces="file" KEY',
+        "not permitted for use in signature namespace",
+    ),
+    "every other purpose": ('a@b namespaces="!release-mirror-bundle,*" KEY', "not permitted"),
+    "a new line for an expired key": ('a@b valid-before="20200101" KEY\nc@d KEY', "c@d"),
+    "the key before": ("a@b OTHER\na@b KEY", "a@b"),
+    "an authority that certified nothing": ("a@b cert-authority KEY", "No principal matched"),
+    "another key": ("a@b OTHER", "No principal matched"),
+    "no name": ("KEY", "missing key"),
+    "nobody": ("", "No principal matched"),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+async def test_who_may_sign_is_as_openssh_defines_it(
+    case: str, keys: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    """Principals, times and namespaces of ``allowed_signers``; the failure says why one is refused."""
+    private, ours, theirs = keys
+    lines, expected = LINES[case]
+    allowed = tmp_path / "allowed"
+    allowed.write_text(lines.replace("KEY", ours).replace("OTHER", theirs) + "\n")
+    signature = await SigningKey(private.read_text).sign(CONTENT)
+    verified = AllowedSigners(allowed).verify_content(CONTENT, signature)
+    if "@" in expected:
+        assert await verified == expected
+        return
+    with pytest.raises(BundleError, match="the index of the bundle is refused") as caught:
+        await verified
+    assert expected in str(caught.value)
+    assert caught.value.kind == "credential"
+
+
+async def test_a_signature_for_another_purpose(keys: tuple[Path, str, str], tmp_path: Path) -> None:
+    """What an allowed key signed as a file, or for other bytes, is no signature of a bundle."""
+    (tmp_path / "allowed").write_text(f"a@b {keys[1]}\n")
+    (tmp_path / "index").write_bytes(CONTENT)
+    output_of(
+        "ssh-keygen", "-Y", "sign", "-q", "-n", "file", "-f", str(keys[0]), str(tmp_path / "index")
+    )
+    signers = AllowedSigners(tmp_path / "allowed")
+    with pytest.raises(BundleError, match="namespace does not match"):
+        await signers.verify_content(CONTENT, (tmp_path / "index.sig").read_bytes())
+    good = await SigningKey(keys[0].read_text).sign(CONTENT)
+    with pytest.raises(BundleError, match="incorrect signature"):
+        await signers.verify_content(b"another index", good)
+    for broken in (b"", b"text", good[:100]):
+        with pytest.raises(BundleError, match="Couldn't parse signature"):
+            await signers.verify_content(CONTENT, broken)
 
 
 async def test_a_refused_bundle_is_one_failure(gap: AirGap) -> None:

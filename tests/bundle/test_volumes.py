@@ -18,6 +18,7 @@ import pytest
 
 from mirror.bundle import layout, tar
 from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.inspection import Verification
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.unpack import Unpacked, Unpacker
 from mirror.bundle.volumes import Packer
@@ -25,6 +26,7 @@ from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.bundles import RELEASES, write
 from support.clock import VirtualClock
+from support.seed import sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,17 @@ if TYPE_CHECKING:
 LARGE = 10**12
 SMALL = 300_000
 """Bytes of a volume that the large asset of :func:`connected` does not fit in."""
+
+
+needs_ssh_keygen = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed"
+)
+
+
+def make_key(path: Path) -> str:
+    """A new key; its type and the public key."""
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path, cwd=path.parent)
+    return " ".join(path.with_suffix(".pub").read_text().split()[:2])
 
 
 def run(*command: str | Path, cwd: Path) -> None:
@@ -60,6 +73,12 @@ def tree(directory: Path) -> dict[str, bytes]:
     files = (path for path in directory.rglob("*") if path.is_file())
     found = {str(path.relative_to(directory)): path.read_bytes() for path in files}
     return {name: content for name, content in found.items() if name != "staging/lock"}
+
+
+def identity_of(directory: Path) -> str:
+    """A bundle's UUID."""
+    annotations = json.loads((directory / "index.json").read_bytes())["annotations"]
+    return str(annotations[layout.IDENTITY])
 
 
 @pytest.fixture
@@ -119,45 +138,71 @@ async def test_a_lost_volume(connected: Path, tmp_path: Path) -> None:
     assert (await unpack([volumes[2]], tmp_path / "isolated")).complete
 
 
-@pytest.mark.parametrize("seed", range(10))
-async def test_a_damaged_byte_is_found(connected: Path, tmp_path: Path, seed: int) -> None:
-    """Wherever in a volume a byte is damaged: it is named, nothing wrong is stored, a good copy repairs."""
+SEEDS = sample(range(10), 3)
+PLACES = 10
+"""With each seed: 100 in all."""
+
+
+def damaged(content: bytes, at: int, dice: random.Random) -> bytes:
+    """Some bytes with one bit of one byte changed."""
+    return content[:at] + bytes([content[at] ^ 1 << dice.randrange(8)]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_damaged_byte_of_a_volume_is_found(
+    connected: Path, tmp_path: Path, seed: int
+) -> None:
+    """Wherever it is, its volume is named, nothing wrong is stored, and a volume of a new pack repairs it."""
     dice = random.Random(seed)  # noqa: S311
     volumes = await pack(connected, tmp_path / "out/usb")
-    for number in range(10):
+    again = dict(zip(volumes, await pack(connected, tmp_path / "again/usb"), strict=True))
+    for number in range(PLACES):
         place = tmp_path / f"isolated {number}"
         volume = dice.choice(volumes)
         good = volume.read_bytes()
         at = dice.randrange(len(good))
-        volume.write_bytes(good[:at] + bytes([good[at] ^ 1 << dice.randrange(8)]) + good[at + 1 :])
+        volume.write_bytes(damaged(good, at, dice))
         result = await unpack(volumes, place)
         assert any(str(volume) in problem for problem in result.problems), at
         for name, content in tree(place).items():
             if name.startswith("blobs"):
                 assert hashlib.sha256(content).hexdigest() == Path(name).name
-        volume.write_bytes(good)
-        assert (await unpack([volume], place)).complete
+        assert (await unpack([again[volume]], place)).complete
         assert tree(place) == tree(connected)
+        volume.write_bytes(good)
         shutil.rmtree(place)
 
 
-@pytest.mark.parametrize("seed", range(10))
-async def test_a_damaged_byte_of_the_bundle_is_repaired(
-    connected: Path, tmp_path: Path, seed: int
-) -> None:
-    """A new unpack of the same sequence mends any file of the bundle."""
-    volumes = await pack(connected, tmp_path / "out/usb")
-    place = tmp_path / "isolated"
-    await unpack(volumes, place)
-    dice = random.Random(seed)  # noqa: S311
-    file = place / dice.choice(
-        sorted(n for n in tree(place) if n.startswith("blobs") and tree(place)[n])
-    )
-    content = file.read_bytes()
-    at = dice.randrange(len(content))
-    file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    assert (await unpack(volumes, place)).complete
-    assert tree(place) == tree(connected)
+@needs_ssh_keygen
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_damaged_byte_of_the_bundle_is_found(tmp_path: Path, seed: int) -> None:
+    """Wherever in a signed bundle: it is named, and a new pack of the same sequence repairs it."""
+    place, dice = tmp_path / "isolated", random.Random(seed)  # noqa: S311
+    line = make_key(tmp_path / "key")
+    (tmp_path / "allowed").write_text(f"bundle@example.com {line}\n")
+    signers = AllowedSigners(tmp_path / "allowed")
+    await write(tmp_path / "connected", RELEASES, SigningKey((tmp_path / "key").read_text))
+    good = tree(tmp_path / "connected")
+    await unpack(await pack(tmp_path / "connected", tmp_path / "out/usb"), place, signers)
+    names = sorted(name for name, content in good.items() if content)
+    places = [("index.json", good["index.json"].index(identity_of(place).encode()))]
+    for name in [*dice.sample(names, PLACES - 2), *dice.choices(names)]:
+        # ssh-keygen ignores white space.
+        inked = [n for n, byte in enumerate(good[name]) if byte != ord("\n")]
+        places.append((name, dice.choice(inked)))
+    for name, at in places:
+        (place / name).write_bytes(damaged(good[name], at, dice))
+        bundle = BundleDirectory(place, signers)
+        if name.startswith("blobs") or name == layout.MARKER_FILE:
+            contents = await bundle.contents()
+            assert contents is not None
+            assert Verification(bundle, contents.index).run().damaged, (name, at)
+        else:
+            with pytest.raises(BundleError, match="the index of the bundle is refused"):
+                await bundle.contents()
+        new = await pack(tmp_path / "connected", tmp_path / "again/usb")
+        assert (await unpack(new, place, signers)).complete, (name, at)
+        assert tree(place) == good, (name, at)
 
 
 async def test_sequences(connected: Path, tmp_path: Path) -> None:
@@ -188,8 +233,7 @@ async def test_what_does_not_belong_is_refused(connected: Path, tmp_path: Path) 
     assert "another bundle" in problem
     twin = tmp_path / "twin"
     (twin / "staging").mkdir(parents=True)
-    identity = json.loads((connected / "index.json").read_bytes())["annotations"][layout.IDENTITY]
-    (twin / "staging/identity").write_text(identity)
+    (twin / "staging/identity").write_text(identity_of(connected))
     await write(twin, {"v1": {"a": b"other"}})
     (problem,) = (await unpack(await pack(twin, tmp_path / "out/twin", LARGE), place)).problems
     assert "another index" in problem
@@ -410,56 +454,64 @@ def _instead(name: str, content: bytes) -> Callable[[bytes], bytes]:
     return lambda volume: _rewritten(volume, name, content)
 
 
-OUTSIDE = ["../outside", "/tmp/release-mirror-outside", "blobs/sha256/../../../outside", "a/./b"]  # noqa: S108
 BAD_TYPES = [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE]
 BAD_TYPES += [tarfile.FIFOTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE]
 ZEROS = "0" * 64
-HOSTILE: list[Callable[[bytes], bytes]] = [
-    *(_before_end(_member(name)) for name in OUTSIDE),
-    *(_first(_member(name)) for name in OUTSIDE),
-    *(_before_end(_member("blobs/sha256/" + ZEROS, b"", type=t)) for t in BAD_TYPES),
-    *(_first(_member("volume.json", b"", type=t, linkname="/etc/passwd")) for t in BAD_TYPES),
-    _before_end(_member("blobs/sha256/" + ZEROS)),
-    _before_end(_member("blobs/sha256/" + ZEROS.upper().replace("0", "A"))),
-    _before_end(_member(f"pieces/sha256/{ZEROS}/0")),
-    _before_end(_member(f"pieces/sha256/{ZEROS}/99999999999999999999")),
-    _before_end(_member(f"pieces/sha256/{ZEROS}/-1")),
-    _before_end(_member("index.json")),
-    _before_end(_member("staging/lock")),
-    _before_end(_member("n" * 300)),
-    _before_end(_member("x", pax_headers={"path": "../outside"})),
-    _before_end(_member("x", pax_headers={"GNU.sparse.major": "1"})),
-    _before_end(tar.header("SHA256SUMS", 2**62, 0)),
-    _first(tar.header("volume.json", 2**62, 0)),
-    lambda volume: volume[: len(volume) // 2],
-    lambda volume: volume[:100],
-    lambda _: b"",
-    lambda _: bytes(10**6),
-    lambda volume: volume + b"more",
-    lambda volume: volume + bytes(2**20 + 512),
-    lambda volume: volume[:-1024] + volume,
-    _instead("volume.json", b"{" * 10**6),
-    _instead("volume.json", b'{"a":' * 10**5),
-    _instead("volume.json", b"[" * 2 * 10**6),
-    _instead("index.json", b'{"annotations":' + b"[" * 10**6),
-    _instead("index.json", b"{}"),
-    _instead("SHA256SUMS", b""),
-    _changed("volume.json", format=2),
-    _changed("volume.json", number=0),
-    _changed("volume.json", number=99),
-    _changed("volume.json", count=10**9),
-    _changed("volume.json", documents=10**9),
-    _changed("volume.json", documents=0),
-    _changed("volume.json", sequence=7),
-    _changed("volume.json", identity="x"),
-    _changed("volume.json", index=f"sha256:{ZEROS}"),
-    _changed("volume.json", signed=True),
-    _changed("index.json", **{layout.SEQUENCE: "9"}),
-    _changed("index.json", **{layout.FORMAT: "2"}),
-]
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def hostile(absolute: str) -> list[Callable[[bytes], bytes]]:
+    """Changes of a volume.
+
+    Args:
+        absolute: The path of a file that one of them would like to write.
+    """
+    outside = ["../outside", absolute, "blobs/sha256/../../../outside", "a/./b"]
+    return [
+        *(_before_end(_member(name)) for name in outside),
+        *(_first(_member(name)) for name in outside),
+        *(_before_end(_member("blobs/sha256/" + ZEROS, b"", type=t)) for t in BAD_TYPES),
+        *(_first(_member("volume.json", b"", type=t, linkname="/etc/passwd")) for t in BAD_TYPES),
+        _before_end(_member("blobs/sha256/" + ZEROS)),
+        _before_end(_member("blobs/sha256/" + ZEROS.upper().replace("0", "A"))),
+        _before_end(_member(f"pieces/sha256/{ZEROS}/0")),
+        _before_end(_member(f"pieces/sha256/{ZEROS}/99999999999999999999")),
+        _before_end(_member(f"pieces/sha256/{ZEROS}/-1")),
+        _before_end(_member("index.json")),
+        _before_end(_member("staging/lock")),
+        _before_end(_member("n" * 300)),
+        _before_end(_member("x", pax_headers={"path": "../outside"})),
+        _before_end(_member("x", pax_headers={"GNU.sparse.major": "1"})),
+        _before_end(tar.header("SHA256SUMS", 2**62, 0)),
+        _first(tar.header("volume.json", 2**62, 0)),
+        lambda volume: volume[: len(volume) // 2],
+        lambda volume: volume[:100],
+        lambda _: b"",
+        lambda _: bytes(10**6),
+        lambda volume: volume + b"more",
+        lambda volume: volume + bytes(2**20 + 512),
+        lambda volume: volume[:-1024] + volume,
+        _instead("volume.json", b"{" * 10**6),
+        _instead("volume.json", b'{"a":' * 10**5),
+        _instead("volume.json", b"[" * 2 * 10**6),
+        _instead("index.json", b'{"annotations":' + b"[" * 10**6),
+        _instead("index.json", b"{}"),
+        _instead("SHA256SUMS", b""),
+        _changed("volume.json", format=2),
+        _changed("volume.json", number=0),
+        _changed("volume.json", number=99),
+        _changed("volume.json", count=10**9),
+        _changed("volume.json", documents=10**9),
+        _changed("volume.json", documents=0),
+        _changed("volume.json", sequence=7),
+        _changed("volume.json", identity="x"),
+        _changed("volume.json", index=f"sha256:{ZEROS}"),
+        _changed("volume.json", signed=True),
+        _changed("index.json", **{layout.SEQUENCE: "9"}),
+        _changed("index.json", **{layout.FORMAT: "2"}),
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(hostile("/absolute"))))
 async def test_hostile_volumes(connected: Path, tmp_path: Path, number: int) -> None:
     """Each gets a sentence that names it; nothing is written elsewhere, and nothing good is lost."""
     (volume,) = await pack(connected, tmp_path / "out/usb", LARGE)
@@ -467,7 +519,8 @@ async def test_hostile_volumes(connected: Path, tmp_path: Path, number: int) -> 
     place.parent.mkdir()
     await unpack([volume], place)
     before = tree(place)
-    volume.write_bytes(HOSTILE[number](volume.read_bytes()))
+    absolute = str(tmp_path / "absolute")
+    volume.write_bytes(hostile(absolute)[number](volume.read_bytes()))
     outside = tree(tmp_path / "out")
     for target in (place, tmp_path / "in/new"):
         result = await unpack([volume], target)
@@ -477,7 +530,7 @@ async def test_hostile_volumes(connected: Path, tmp_path: Path, number: int) -> 
     assert tree(place) == before
     assert {p.name for p in (tmp_path / "in").iterdir()} <= {"isolated", "new"}
     assert tree(tmp_path / "out") == outside
-    assert not Files().exists(Path("/tmp/release-mirror-outside"))  # noqa: S108
+    assert not Files().exists(Path(absolute))
 
 
 async def test_what_is_no_file(tmp_path: Path) -> None:
@@ -489,22 +542,17 @@ async def test_what_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "isolated").exists()
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+@needs_ssh_keygen
 @pytest.mark.parametrize("case", ["good", "unsigned", "unknown", "expired", "other purpose"])
 async def test_signatures(tmp_path: Path, case: str) -> None:
     """With `allowed_signers`, nothing of a volume is believed unless somebody who may has signed it."""
-
-    def make(name: str) -> str:
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", name, cwd=tmp_path)
-        return " ".join((tmp_path / f"{name}.pub").read_text().split()[:2])
-
     options = {
         "expired": 'valid-before="20200101" ',
         "other purpose": 'namespaces="file" ',
     }.get(case, "")
-    line = make("key")
+    line = make_key(tmp_path / "key")
     if case == "unknown":
-        line = make("another")
+        line = make_key(tmp_path / "another")
     (tmp_path / "allowed").write_text(f"bundle@example.com {options}{line}\n")
     key = None if case == "unsigned" else SigningKey((tmp_path / "key").read_text)
     await write(tmp_path / "connected", RELEASES, key)
