@@ -58,8 +58,8 @@ test: lint types layers unit  ## Run lint, types, layers and tests
 
 test-all: lint types layers everything  ## The same with every fault and every kill instead of a sample
 
-test-dates: $(VENV)/.developing  ## Fast tests tomorrow, in 400 days, and at the start of a leap day (needs faketime)
-	@set -e; for date in +1d +400d '@2028-02-28 23:59:59'; do \
+test-dates: $(VENV)/.developing  ## Fast tests in 400 days and at the start of a leap day (needs faketime)
+	@set -e; for date in +400d '@2028-02-28 23:59:59'; do \
 	  echo "== $$date"; \
 	  $(FAKETIME) -f "$$date" $(BIN)/pytest -q -n auto --dist worksteal -p no:cacheprovider \
 	    $(SLOW:%=--ignore=%) $(QUICK) $(PYTEST_ARGS); \
