@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mirror.core.concurrency import first_error
+from mirror.concurrency import first_error
 from mirror.core.execution import ledger_updates as record
 from mirror.core.text.timestamps import iso
 from mirror.errors import MirrorError

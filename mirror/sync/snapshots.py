@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.core.concurrency import together
+from mirror.concurrency import together
 from mirror.core.domain.release import Snapshot
 from mirror.core.planning.deletions import vanished
 from mirror.core.planning.planner import tags_needed

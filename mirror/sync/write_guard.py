@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mirror.core.concurrency import first_error
+from mirror.concurrency import first_error
 from mirror.core.dispatch import watched
 from mirror.errors import MirrorError
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import structlog
 
-from mirror.core.concurrency import together
+from mirror.concurrency import together
 from mirror.core.domain.release import fingerprint
 from mirror.core.host import Listing, OwnerListing
 from mirror.core.retry import LAG, polling

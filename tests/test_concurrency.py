@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mirror.core.concurrency import together
+from mirror.concurrency import together
 from mirror.errors import NotFound
 
 
