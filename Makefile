@@ -29,7 +29,7 @@ SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
 # threads would spin.
 FAKETIME := FAKETIME_DONT_RESET=1 FAKETIME_FORCE_MONOTONIC_FIX=0 faketime -m --exclude-monotonic
 
-.PHONY: help demo docs soak healing lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean dist dist-test
+.PHONY: help demo docs soak healing torture lives test test-all test-dates everything faults lint types layers unit bench bench-long format clean dist dist-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -84,6 +84,9 @@ soak: $(VENV)/.developing  ## Run the service with faults for MINUTES (10); chec
 
 healing: $(VENV)/.developing  ## Show what heals each kind of failure, and what it costs until then
 	PYTHONPATH=tests $(BIN)/python -m healing
+
+torture: $(VENV)/.developing  ## Kill, stop and cut off daemons that share a database, ROUNDS (200) times (40 minutes)
+	PYTHONPATH=tests $(BIN)/python -m cluster_torture --rounds $(or $(ROUNDS),200)
 
 lives: $(VENV)/.developing  ## Simulate COUNT (20000) random lives of a mirror, with faults (20 minutes)
 	PYTHONPATH=tests $(BIN)/python -m lives --count $(or $(COUNT),20000) --jobs $(or $(JOBS),2)

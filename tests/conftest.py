@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from cluster_torture import table as cluster_torture
 from faults import table as faults
 from faults.table import pytest_report_header
 from mirror.transfer import workers
@@ -35,6 +36,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the suites' figures after the tests."""
     faults.pytest_terminal_summary(terminalreporter)
     survival.pytest_terminal_summary(terminalreporter)
+    cluster_torture.pytest_terminal_summary(terminalreporter)
 
 
 @pytest.hookimpl(trylast=True)

@@ -36,7 +36,7 @@ _FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 def _programs() -> Path | None:
     """Where initdb and pg_ctl are: on the path, or where Debian puts them."""
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        return Path(found).resolve().parent
     places = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(places, key=lambda path: int(path.parts[4]), default=None)
     return newest.parent if newest else None
@@ -48,23 +48,37 @@ class PostgresServer:
     Args:
         directory: For its files and its socket; short, since a socket's path is limited.
         durable: Keep what was committed through a crash of the machine, too.
+        options: More options of ``postgres``.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+    def __init__(self, directory: Path, *, durable: bool = False, options: str = "") -> None:
         programs = _programs()
         if programs is None:
             pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
         self._programs = programs
-        self._options = "" if durable else _FAST
+        self._options = f"{'' if durable else _FAST} {options}"
         self.directory = directory
         self._user = "nobody" if os.geteuid() == 0 else None
 
     def create(self) -> None:
         """Make the data directory."""
+        self._own_directory()
+        self._run("initdb", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
+
+    def copy_of(self, primary: PostgresServer) -> None:
+        """Make the data directory of a standby of a running server."""
+        self._own_directory()
+        source = ["-h", str(primary.directory), "-U", "postgres"]
+        self._run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast")
+
+    def promote(self) -> None:
+        """Make a standby a server of its own."""
+        self._run("pg_ctl", "promote", "-w", "-s")
+
+    def _own_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._user:
             os.chown(self.directory, pwd.getpwnam(self._user).pw_uid, -1)
-        self._run("initdb", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
 
     def start(self) -> None:
         """Start it; returns when it accepts connections."""
