@@ -95,6 +95,8 @@ Hint = Literal[
     "exclude-release",
     "find-repository",
     "grant-write",
+    "install-git",
+    "install-ssh-keygen",
     "keep-changes",
     "lost-bytes",
     "move-tag",

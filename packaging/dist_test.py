@@ -254,7 +254,7 @@ async def check_bad_input(root: Path) -> None:
         (
             "git",
             f"{service} TAGS=push first_sync /tmp/push.toml /tmp/push",
-            "needs the git program",
+            "install git, or set tags",
         ),
         ("home (init)", f"{service} release-mirror init", "cannot write /nonexistent"),
         (

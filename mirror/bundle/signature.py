@@ -132,7 +132,11 @@ async def _run(arguments: tuple[str, ...], content: bytes) -> tuple[int, bytes, 
     """Run ``ssh-keygen``; its exit status, its output, and what it complained of."""
     program = shutil.which("ssh-keygen")
     if program is None:
-        raise BundleError("ssh-keygen is not installed (Debian: openssh-client)", kind="policy")
+        raise BundleError(
+            "signed bundles need the program ssh-keygen, which is not on the PATH",
+            kind="policy",
+            hint="install-ssh-keygen",
+        )
     process = await asyncio.create_subprocess_exec(
         program,
         *arguments,

@@ -85,6 +85,8 @@ _BY_HINT: dict[Hint, str] = {
         "grant the token write access to the repository (a classic token needs the scope repo, and"
         " workflow for tags that change workflows)"
     ),
+    "install-git": 'install git, or set tags = "create" or tags = "require"',
+    "install-ssh-keygen": "install ssh-keygen (Debian: openssh-client)",
     "keep-changes": 'set on_change = "keep" to accept the copy as it is, or exclude the asset',
     "move-tag": "move the tag at the target, or mirror the repository first",
     "no-history": 'set tags = "create" or "require" where the bundle is read',

@@ -275,7 +275,7 @@ class GitProgram:
         program = shutil.which("git")
         if program is None:
             raise GitError(
-                'tags = "push" needs the git program, and there is none on the PATH: install git'
+                'tags = "push" needs the git program, which is not on the PATH', hint="install-git"
             )
         options = [word for setting in (*_SETTINGS, *settings) for word in ("-c", setting)]
         home = directory / HOME

@@ -247,6 +247,21 @@ async def test_a_key_that_cannot_sign_changes_nothing(gap: AirGap, tmp_path: Pat
         assert (await gap.read()).status == "ok"
 
 
+async def test_without_ssh_keygen_it_is_said_what_is_missing(
+    gap: AirGap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle stays as it was; the next pass with the program signs it."""
+    async with gap:
+        seed(gap)
+        with monkeypatch.context() as without:
+            without.setenv("PATH", str(tmp_path))
+            (failure,) = only(await gap.write()).failures
+        assert (failure.kind, failure.hint) == ("policy", "install-ssh-keygen")
+        assert not (gap.bundle / "index.json").exists()
+        await gap.write()
+        assert (await gap.read()).status == "ok"
+
+
 async def test_a_key_in_the_agent(
     gap: AirGap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
