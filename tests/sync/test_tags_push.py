@@ -262,7 +262,11 @@ async def test_what_is_wrong_with_git_is_told_once(
             world.source.faults.add(Fault(kind="status", route="git-refs", status=403, times=None))
         report = await world.sync()
         (failure,) = only(report).failures
-        words = {"git": "not on the PATH", "network": "connection broke", "token": "the token may not"}
+        words = {
+            "git": "not on the PATH",
+            "network": "connection broke",
+            "token": "the token may not",
+        }
         assert words[broken] in failure.error
         assert failure.release is None
         assert world.published() == {}
