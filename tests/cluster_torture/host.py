@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _REPOSITORY = re.compile(r"/repos/([^/]+/[^/?]+)")
 _READS = frozenset({"GET", "HEAD"})
+_LONGEST_UPLOAD = 5.0
+"""Seconds; what takes longer was cut off."""
 
 
 class Journal:
@@ -36,14 +38,23 @@ class Journal:
     def __init__(self, state: GitHubState, file: TextIO) -> None:
         self._state = state
         self._file = file
+        self._uploads: dict[int, tuple[str, float]] = {}
         state.on_request(self._received)
         state.tamper = self._carried_out
 
+    def uploading(self) -> list[str]:
+        """The workers whose uploads are under way."""
+        now = self._state.time()
+        return [name for name, at in self._uploads.values() if now - at < _LONGEST_UPLOAD]
+
     def _received(self, record: RequestRecord) -> None:
+        if record.route == "upload-asset":
+            self._uploads[record.n] = _worker(record), self._state.time()
         if record.method not in _READS:
             self._write(record, "received", self._state.time())
 
     def _carried_out(self, record: RequestRecord, answer: Any) -> None:
+        self._uploads.pop(record.n, None)
         if record.method not in _READS:
             self._write(record, "carried-out", self._state.time(), int(answer.status))
 
@@ -54,13 +65,17 @@ class Journal:
             "n": record.n,
             "what": what,
             "at": at,
-            "worker": record.headers.get("user-agent", "").rpartition("+")[2],
+            "worker": _worker(record),
             "repository": (found[1] if found else f"mirrors/{name}").lower(),
             "route": record.route,
             "status": status,
         }
         self._file.write(json.dumps(document) + "\n")
         self._file.flush()
+
+
+def _worker(record: RequestRecord) -> str:
+    return record.headers.get("user-agent", "").rpartition("+")[2]
 
 
 class Served:
@@ -112,6 +127,8 @@ class Served:
                 self._wires.cut(name, how)
             case {"mend": name}:
                 self._wires.mend(name)
+            case {"uploading": _}:
+                return self.journal.uploading()
             case {"violations": _}:
                 return self.state.violations
             case {"releases": _}:

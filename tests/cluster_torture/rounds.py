@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SIZES = (1, 60_000, 400_000)
 """Bytes of a release's assets."""
 
+AMID_UPLOADS = 250
+"""How often to look for an upload under way, each 20 ms, before a worker is hurt."""
+
 UPLOAD_RATE = 400_000
 """Bytes a second at which the target reads an upload."""
 
@@ -39,6 +42,7 @@ class Torture:
     Attributes:
         counts: Rounds, by what was done.
         killed: When which process was killed.
+        amid_uploads: Rounds that hit a worker while it uploaded something.
         began: When, monotonic.
     """
 
@@ -47,6 +51,7 @@ class Torture:
     pause: tuple[float, float] = (0.3, 3.0)
     counts: Counter[str] = field(default_factory=Counter)
     killed: dict[str, float] = field(default_factory=dict)
+    amid_uploads: int = 0
     _database: asyncio.Lock = field(default_factory=asyncio.Lock)
     began: float = field(default_factory=time.monotonic)
 
@@ -63,6 +68,7 @@ class Torture:
                 else:
                     worker = await self._free_worker()
                     worker.busy = True
+                    await self._amid_uploads(worker)
                 self.counts[kind] += 1
                 on_round(number, f"{kind} {worker.name if worker else ''}")
                 group.create_task(self._hurt(hurt, worker))
@@ -92,6 +98,14 @@ class Torture:
             if len(free) > 1 or (free and len(self.cluster.workers) == 1):
                 return self.dice.choice(free)
             await asyncio.sleep(0.1)
+
+    async def _amid_uploads(self, worker: Worker) -> None:
+        """Wait a moment for an upload of it to be under way."""
+        for _ in range(AMID_UPLOADS):
+            if f"{worker.name}-{worker.started}" in await self.cluster.target.ask(uploading=1):
+                self.amid_uploads += 1
+                return
+            await asyncio.sleep(0.02)
 
     @property
     def past_claim(self) -> float:
@@ -214,6 +228,7 @@ class Outcome:
     """What came of a torture, and what is wrong."""
 
     counts: Counter[str]
+    amid_uploads: int
     seconds: float
     compared: Compared
     writes: int
@@ -230,6 +245,7 @@ class Outcome:
         return [
             *(f"{kind:<28}{count:>6}" for kind, count in sorted(self.counts.items())),
             f"{'rounds':<28}{self.counts.total():>6}   in {self.seconds:.0f} s",
+            f"hit a worker while it uploaded: {self.amid_uploads}",
             f"claims taken over: {self.taken_over}; at most {self.slowest_takeover:.1f} s after a kill",
             f"changes at the target: {self.writes}; while another process's was under way: {self.overlaps}",
             f"read back and compared: {self.compared.releases} releases, {assets} assets, {size:.1f} MB",
@@ -268,6 +284,7 @@ async def judge(torture: Torture) -> Outcome:
     uploads = sum(write.route == "upload-asset" and write.effective for write in writes)
     return Outcome(
         torture.counts,
+        torture.amid_uploads,
         time.monotonic() - torture.began,
         compared,
         len(writes),
