@@ -140,11 +140,9 @@ def mirror_statuses(
         for entry in index.mirrors.values()
         if entry in configured
     }
-    for rule in rules:
-        if rule.enabled and not rule.wildcard:
-            name = f"{rule.source_name}:{rule.source}"
-            target = rule.target_of(RepoRef.parse(rule.source))
-            found.setdefault(_pair(name, target), _never(name, target))
+    for pair, (source, target) in configured.named.items():
+        if pair not in found:
+            found[pair] = _never(source, target)
     chosen = [status for status in found.values() if _selected(status, patterns)]
     return sorted(chosen, key=lambda status: _pair(status.source, status.target))
 
@@ -195,31 +193,39 @@ def _never(source: str, target: str) -> MirrorStatus:
 
 
 class Configured:
-    """Tells which entries the rules still name; made once, since there may be thousands of both."""
+    """Tells which entries the rules still name; made once, since there may be thousands of both.
+
+    Attributes:
+        named: Source and target of each enabled mirror that is no pattern, by the same in lower
+            case.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._explicit: dict[str, list[Rule]] = {}
-        self._wildcards: list[Rule] = []
+        self.named: dict[tuple[str, str], tuple[str, str]] = {}
+        self._sources: set[str] = set()
+        self._patterns: list[Rule] = []
         for rule in rules:
             if rule.wildcard:
-                self._wildcards.append(rule)
-            else:
-                name = f"{rule.source_name}:{rule.source}".casefold()
-                self._explicit.setdefault(name, []).append(rule)
+                self._patterns.append(rule)
+                continue
+            source = f"{rule.source_name}:{rule.source}"
+            self._sources.add(source.casefold())
+            if rule.enabled:
+                target = rule.target_of(RepoRef.parse(rule.source))
+                self.named[_pair(source, target)] = source, target
 
     def __contains__(self, entry: IndexEntry) -> bool:
+        source, target = pair = _pair(entry.source, entry.target)
+        if source in self._sources:
+            return pair in self.named
         name, _, address = entry.source.partition(":")
         owner, _, repo = address.partition("/")
-        found = self._explicit.get(entry.source.casefold()) or [
-            rule
-            for rule in self._wildcards
-            if rule.source_name.casefold() == name.casefold()
-            and could_match(address, rule.source_name, rule.source)
-        ]
-        target = entry.target.casefold()
         return any(
-            rule.enabled and rule.target_of(RepoRef(owner, repo)).casefold() == target
-            for rule in found
+            rule.enabled
+            and rule.source_name.casefold() == name.casefold()
+            and could_match(address, rule.source_name, rule.source)
+            and rule.target_of(RepoRef(owner, repo)).casefold() == target
+            for rule in self._patterns
         )
 
 
