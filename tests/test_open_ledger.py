@@ -19,7 +19,7 @@ def test_files_need_no_database() -> None:
     code = """
 import sys
 import mirror.app, mirror.daemon.service, mirror.cli.commands.ledger_copy, mirror.cli.commands.sync
-print([name for name in sys.modules if name.startswith(("psycopg", "mirror.database"))])
+print([name for name in sys.modules if name.startswith(("psycopg", "mirror.database", "mirror.cluster"))])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
