@@ -16,6 +16,7 @@ from mirror.cluster.shares import POLL, CredentialShare, DatabaseLimits
 from mirror.core.share import NO_NEWS
 from mirror.core.shared_limits import USE, LimitRecord, Rates, settle
 from mirror.errors import AuthError, DatabaseUnavailable, HostStopped, RateLimited
+from mirror.github import RateLimit
 from mirror.github.allowance import Allowance
 from mirror.github.settings import Limits
 from mirror.github.shared_state import SharedState
@@ -185,6 +186,16 @@ async def test_a_pause_holds_the_requests_of_all() -> None:
         assert cluster.clock.seconds == pytest.approx(100, abs=1)
         late = await cluster.process()
         assert late.rate_limiter.paused_for() == 0
+
+
+async def test_the_reserve_is_left_for_others_by_all() -> None:
+    """Once one process hears that no more is left than the reserve, all wait for the reset."""
+    cluster = Cluster(Limits(rate_limit_reserve=50))
+    async with cluster.running(2) as (one, other):
+        one.rate_limiter.learn(RateLimit(5000, 50, int(START.timestamp()) + 900))
+        await cluster.spread()
+        assert other.rate_limiter.paused_for() == pytest.approx(901, abs=1)
+        assert cluster.record.record.news == 1
 
 
 async def test_a_long_pause_that_a_pass_ended_stays_ended() -> None:
