@@ -142,7 +142,11 @@ class Database:
                 cursor = await connection.execute(statement, parameters, binary=True)
                 return await cursor.fetchall() if cursor.description else []
 
-        return await self._retry(attempt, lambda _: self._clock.monotonic() < end)
+        try:
+            return await self._retry(attempt, lambda _: self._clock.monotonic() < end)
+        except DatabaseUnavailable as error:
+            self._note_failure(error)
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

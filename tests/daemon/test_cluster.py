@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from mirror.emulator import Generated
+from support import short_claims
 from support.clock import MachineClock
 from support.daemon import WEBHOOK_SECRET, Daemon, daemon, service
+from support.postgres import PostgresServer
 from support.process import run
 from support.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from mirror.emulator import RequestRecord
+
+SHORT_CLAIMS = (str(Path(short_claims.__file__)),)
 MIRRORS = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
 NAMES = [f"tool-{number}" for number in range(6)]
 
@@ -39,18 +48,28 @@ def publish(world: World, tag: str, names: Sequence[str] = NAMES) -> None:
 
 
 def machine(world: World, number: int) -> dict[str, str]:
-    """The environment of a machine: directories of its own."""
+    """The environment of a machine: directories and a credential of its own."""
     home = world.directory / f"machine-{number}"
     home.mkdir(exist_ok=True)
-    return {"RUNTIME_DIRECTORY": str(home), "STATE_DIRECTORY": str(home)}
+    token = f"target-token-{number}"
+    world.target.add_token(token, login="mirror-bot", admin=True)
+    return {
+        "RUNTIME_DIRECTORY": str(home),
+        "STATE_DIRECTORY": str(home),
+        "TARGET_TOKEN": token,
+    }
 
 
 @asynccontextmanager
-async def daemons(world: World, number: int = 2) -> AsyncIterator[list[Daemon]]:
+async def daemons(
+    world: World, number: int = 2, program: tuple[str, ...] = ("-m", "mirror")
+) -> AsyncIterator[list[Daemon]]:
     """Several daemons, as on machines of their own, once each takes part."""
     async with AsyncExitStack() as stack:
         running = [
-            await stack.enter_async_context(daemon(world, environ=machine(world, one)))
+            await stack.enter_async_context(
+                daemon(world, environ=machine(world, one), program=program)
+            )
             for one in range(number)
         ]
         for one in running:
@@ -114,3 +133,97 @@ async def test_daemons_share_the_work(tmp_path: Path, postgres_url: str) -> None
         for daemon_ in running:
             daemon_.signal(signal.SIGTERM)
             assert await daemon_.stopped() == 0
+
+
+def worker_of(record: RequestRecord) -> int:
+    """The number of the machine that sent a request."""
+    return int(str(record.authorization)[-1])
+
+
+async def when_sent(
+    world: World, method: str, path: str, then: Callable[[RequestRecord], object]
+) -> RequestRecord:
+    """Do something as soon as the target receives a request; which it was."""
+    seen: list[RequestRecord] = []
+    news = asyncio.Event()
+
+    def look(record: RequestRecord) -> None:
+        if not seen and record.method == method and record.path.endswith(path):
+            seen.append(record)
+            then(record)
+            news.set()
+
+    world.target.on_request(look)
+    async with asyncio.timeout(60):
+        await news.wait()
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "path"), [(signal.SIGKILL, "/assets"), (signal.SIGSTOP, "/releases")]
+)
+async def test_a_process_that_is_cut_off_is_replaced(
+    number: signal.Signals, path: str, tmp_path: Path, postgres_url: str
+) -> None:
+    """In the middle of a release: another one finishes it, and what goes on later writes no more."""
+    name = NAMES[0]
+    async with (
+        shared_world(tmp_path, postgres_url) as world,
+        daemons(world, program=SHORT_CLAIMS) as running,
+    ):
+        await published(running, "v1")
+        publish(world, "v2", [name])
+        world.expect(f"octo/{name}", f"mirrors/{name}")
+        assert await running[0].webhook(f"octo/{name}") == 202
+        cut = await when_sent(
+            world, "POST", path, lambda record: running[worker_of(record)].signal(number)
+        )
+        gone, other = running[worker_of(cut)], running[1 - worker_of(cut)]
+        await other.event("release.published", release="v2")
+        if number == signal.SIGSTOP:
+            gone.signal(signal.SIGCONT)
+            await gone.event("claim.lost")
+            publish(world, "v3", NAMES[1:])
+            gone.signal(signal.SIGUSR1)
+            await published(running, "v3", NAMES[1:])
+        writes = [record for record in world.target.requests if record.method != "GET"]
+        late = [
+            record
+            for record in writes
+            if record.n > cut.n and worker_of(record) == worker_of(cut) and name in record.path
+        ]
+        assert late == []
+        assert differing(world) == []
+
+
+async def test_the_database_goes_away(tmp_path: Path) -> None:
+    """A daemon starts without it, waits, and works when it is there; a restart only pauses the work."""
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="rm-pg-")), durable=True)
+    try:
+        server.create()
+        async with (
+            shared_world(tmp_path, server.url()) as world,
+            daemon(world, environ=machine(world, 0)) as running,
+        ):
+            await running.event("database.unavailable")
+            code, text = await running.get("/readyz")
+            assert code == 503
+            assert "the database is unavailable" in text
+            assert (await running.get("/healthz"))[0] == 200
+            server.start()
+            await published([running], "v1")
+
+            publish(world, "v2", NAMES[:1])
+            assert await running.webhook(f"octo/{NAMES[0]}") == 202
+            await when_sent(world, "POST", "/assets", lambda _: server.stop("fast"))
+            await running.event("database.unavailable", 2)
+            assert (await running.get("/readyz"))[0] == 503
+            server.start()
+            await published([running], "v2", NAMES[:1])
+            assert differing(world) == []
+            running.signal(signal.SIGTERM)
+            assert await running.stopped() == 0
+    finally:
+        with suppress(RuntimeError):  # it may not run
+            server.stop()
+        shutil.rmtree(server.directory)
