@@ -285,7 +285,7 @@ def build_image(epoch: int) -> list[Path]:
     path = DIST / f"release-mirror-{__version__}-image-linux-{platform.machine()}.tar"
     path.unlink(missing_ok=True)
     more = os.environ.get("BUILDAH_ARGS", "").split()
-    revision = os.environ.get("REVISION") or run("git", "rev-parse", "HEAD").strip()
+    revision = run("git", "rev-parse", "HEAD").strip()
     run(
         *("buildah", "build", "--quiet", "--format=docker", "--timestamp", str(epoch), *more),
         *((f"--build-arg=BASE={base}",) if base else ()),

@@ -373,11 +373,10 @@ async def build_again(other: Path, *wanted: str, more: dict[str, str] | None = N
         for name in run(*list_files).splitlines():
             (other / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TOP / name, other / name)
+        (other / ".git").write_text(f"gitdir: {run('git', 'rev-parse', '--absolute-git-dir')}")
         shutil.copytree(WHEELS, other / WHEELS.relative_to(TOP))
     environment = {
         "TZ": "Pacific/Kiritimati",
-        "SOURCE_DATE_EPOCH": str(commit_time()),
-        "REVISION": run("git", "rev-parse", "HEAD").strip(),
         "PYTHONPATH": str(other),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
