@@ -121,6 +121,7 @@ class Unpacker:
         """
         heads = await self._heads(paths)
         if not heads:
+            await self._tell_what_is_there()
             return self._result
         if not await self._is_known():
             self._directory.identity = heads[0].index.identity
@@ -133,6 +134,12 @@ class Unpacker:
         finally:
             self._directory.end(self)
         return self._result
+
+    async def _tell_what_is_there(self) -> None:
+        with suppress(BundleError):
+            if there := await BundleDirectory(self._directory.path, self._signers).contents():
+                self._result.identity = there.index.identity
+                self._result.sequence = there.index.sequence
 
     async def _is_known(self) -> bool:
         """Whether the directory says which bundle it is, and may be believed."""

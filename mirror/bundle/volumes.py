@@ -325,6 +325,8 @@ class Packer:
         Raises:
             BundleError: A blob is damaged, or the disk cannot take them.
         """
+        if not output.parent.is_dir():
+            raise BundleError(f"{output.parent} is not a directory", kind="disk")
         volumes = plan(wanted.blobs, self._fixed(wanted), largest)
         paths = [output.with_name(f"{output.name}.{n:03}") for n in range(1, len(volumes) + 1)]
         parts = [path.with_name(f".{path.name}.part") for path in paths]
@@ -496,9 +498,11 @@ def read_head_of(reader: tar.TarReader, path: Path) -> Head:
     Raises:
         BundleError: It is damaged, or no volume.
     """
-    about = layout.decode(
-        _member(reader, path, VOLUME_FILE), VolumeDocument, f"{VOLUME_FILE} in {path}"
-    )
+    try:
+        first = _member(reader, path, VOLUME_FILE)
+    except VolumeError as error:
+        raise VolumeError(f"{error}; {path} is no volume, or its beginning is damaged") from None
+    about = layout.decode(first, VolumeDocument, f"{VOLUME_FILE} in {path}")
     if about.format > layout.VERSION:
         raise BundleTooNew(
             f"{path} was written by a later release-mirror (format {about.format}, this one knows"

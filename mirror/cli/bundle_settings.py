@@ -100,12 +100,16 @@ def warn(text: str) -> None:
     print_error_line(f"warning: {clean(text)}")
 
 
-def warn_unchecked(directory: Path) -> None:
-    """Say that the signature of a bundle is not checked."""
-    warn(
-        f"signatures are not checked: no host of the configuration has bundle = {str(directory)!r}"
-        " and allowed_signers"
-    )
+def warn_unchecked(directory: Path, settings: BundleSettings) -> None:
+    """Say that the signature of a bundle is not checked, and why."""
+    if settings.host:
+        table = "target" if settings.name == "target" else f"sources.{settings.name}"
+        warn(f"the signature of the bundle is not checked: set allowed_signers in [{table}]")
+    else:
+        warn(
+            "signatures are not checked: no host of the configuration has"
+            f" bundle = {str(directory)!r}"
+        )
 
 
 def open_bundle(directory: Path, settings: BundleSettings) -> tuple[BundleDirectory, Contents]:

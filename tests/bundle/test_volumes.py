@@ -135,6 +135,8 @@ async def test_a_lost_volume(connected: Path, tmp_path: Path) -> None:
     assert result.absent == {"mirrors/tool:v2": ["large"]}
     assert result.volumes == [3]
     assert result.problems == []
+    none = await unpack([tmp_path / "none"], tmp_path / "isolated")
+    assert (none.sequence, none.complete) == (1, False)
     assert (await unpack([volumes[2]], tmp_path / "isolated")).complete
 
 

@@ -106,8 +106,9 @@ class AirGap:
 
     def _host(self, table: str, name: str) -> str:
         host = self.hosts[name]
+        api = f'api_url = "{host.api_url}"\n' if name == "source" else ""
         return (
-            f'\n[{table}]\nurl = "{host.url}"\napi_url = "{host.api_url}"\ntoken = "env:TOKEN"\n'
+            f'\n[{table}]\nurl = "{host.url}"\n{api}token = "env:TOKEN"\n'
             f'upload_origin = "{host.upload_url.rstrip("/").removesuffix("/api/uploads")}"\n'
         )
 

@@ -18,6 +18,7 @@ from mirror.cli.output import print_text
 from mirror.core.text.sanitise import clean
 from mirror.core.text.wording import count, size
 from mirror.errors import UsageError
+from mirror.github import api_url
 from mirror.overview import read_ledgers
 from mirror.storage.files import Files
 from mirror.system_clock import SystemClock
@@ -78,10 +79,12 @@ async def _proven(settings: BundleSettings, directory: Path) -> frozenset[str]:
             f"--mirrored needs a configuration with a source whose bundle is {str(directory)!r}:"
             " its ledger proves what has arrived at the target"
         )
-    target = config.target.api_url
-    if config.target.bundle:
-        other = WritableDirectory(config.target.bundle, Files(), SystemClock())
+    host = config.target
+    if host.bundle:
+        other = WritableDirectory(host.bundle, Files(), SystemClock())
         target = f"bundle:{other.identity}"
+    else:
+        target = (host.api_url or api_url(host.url)).rstrip("/")
     found: set[str] = set()
     for ledgers in await read_ledgers(config, startup.ledger_secrets(config), settings.sources):
         found |= proven(

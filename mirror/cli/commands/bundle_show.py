@@ -34,8 +34,8 @@ def bundle_show(
       release-mirror bundle show /srv/bundle --json
     """
     settings = bundle_settings.find(context.obj, directory)
-    if settings.signers is None:
-        bundle_settings.warn_unchecked(directory)
+    if settings.signers is None and settings.name != "target":  # whose bundle this side writes
+        bundle_settings.warn_unchecked(directory, settings)
     bundle, contents = bundle_settings.open_bundle(directory, settings)
     index, found = contents.index, list(repositories(bundle, contents.index))
     if as_json:

@@ -46,7 +46,7 @@ def bundle_unpack(
     """
     settings = bundle_settings.find(context.obj, directory)
     if settings.signers is None:
-        bundle_settings.warn_unchecked(directory)
+        bundle_settings.warn_unchecked(directory, settings)
     total = 0
     for file in files:
         with suppress(OSError):
@@ -87,7 +87,7 @@ def _print(result: Unpacked, directory: Path) -> None:
     for note in result.notes:
         print_text(f"{clean(note)}\n")
     if not result.sequence:
-        print_text(f"{clean(directory)} has no index: nothing in it can be read yet.\n")
+        print_text(f"{clean(directory)} has no index that can be read yet.\n")
         return
     stored = count(result.stored, "blob")
     print_text(f"{clean(directory)} has sequence {result.sequence}; {stored} stored.\n")

@@ -40,7 +40,7 @@ def bundle_verify(
     """
     settings = bundle_settings.find(context.obj, directory)
     if settings.signers is None:
-        bundle_settings.warn_unchecked(directory)
+        bundle_settings.warn_unchecked(directory, settings)
     bundle, contents = bundle_settings.open_bundle(directory, settings)
     with bundle_settings.progress(
         _size(bundle, contents), "Verifying", hidden=no_progress or as_json
