@@ -14,6 +14,7 @@ from mirror.bundle.reader import BundleReader
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.writer import BundleWriter
 from mirror.check.checker import Checker
+from mirror.check.database_check import check_database
 from mirror.config.to_domain import rules_of
 from mirror.core.claims import TIMES
 from mirror.core.reporting.report import Observers
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
-    from mirror.core.ledger.document import Index, LedgerStore
+    from mirror.core.ledger.document import Index
     from mirror.core.reporting.report import Observer, Report
     from mirror.core.share import SharedLimits
     from mirror.github import Auth, RequestSeen
@@ -173,9 +174,7 @@ class App:
     def __init__(
         self,
         config: Config,
-        ledgers: LedgerStore,
-        claims: Claims | None,
-        limits: SharedLimits | None,
+        ledger: OpenLedger,
         sources: Mapping[str, Endpoint],
         target: TargetEndpoint,
         clock: Clock,
@@ -185,9 +184,10 @@ class App:
         paced: asyncio.Event,
     ) -> None:
         self._config = config
-        self._ledgers = ledgers
-        self._claims = claims
-        self._limits = limits
+        self._ledger = ledger
+        self._ledgers = ledger.store
+        self._claims = ledger.claims
+        self._limits = ledger.limits
         self._sources = sources
         self._target = target
         self._clock = clock
@@ -263,7 +263,10 @@ class App:
             interval=interval,
             pusher=self.shared.pusher,
         )
-        return await checker.run()
+        results = await checker.run()
+        if self._ledger.cluster:
+            results += await check_database(self._ledger.cluster.store.inspect)
+        return results
 
     def runner(self, index: Index, work: Work = sync_mirror, *, full: bool = False) -> MirrorRunner:
         """What runs one mirror at a time; for work that writes, the caller holds the ledger's lock.
@@ -421,9 +424,7 @@ async def open_app(
         workers = await stack.enter_async_context(Workers(partial(_opened, others)))
         yield App(
             config,
-            ledger.store,
-            ledger.claims,
-            ledger.limits,
+            ledger,
             sides,
             target,
             clock,

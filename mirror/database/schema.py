@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, LiteralString
 
+from mirror.core.database_facts import DatabaseFacts
 from mirror.errors import DatabaseError, LedgerError, LedgerTooNew
 
 if TYPE_CHECKING:
@@ -131,6 +132,60 @@ VERSION = len(MIGRATIONS)
 _LOCK = 0x72656C6D  # "relm"
 
 
+_TABLES = (
+    "schema_version",
+    "documents",
+    "documents_set_aside",
+    "mirrors",
+    "reports",
+    "records",
+    "workers",
+    "limits",
+)
+
+
+async def inspect(database: Database, *, patience: float) -> DatabaseFacts:
+    """What the database is, and what the role may do there; nothing is changed.
+
+    Args:
+        database: Which.
+        patience: Seconds to wait for it.
+
+    Raises:
+        DatabaseUnavailable: The database was unavailable for ``patience`` seconds.
+        DatabaseError: It refused to tell.
+    """
+    rows = await database.query(
+        """
+        SELECT current_setting('server_version'), current_user::text, current_schema()::text,
+            pg_is_in_recovery(),
+            coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+        """,
+        patience=patience,
+    )
+    missing = await database.query(
+        """
+        SELECT wanted || ' on ' || name FROM unnest(%s::text[]) AS name,
+            unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS wanted
+        WHERE to_regclass(name) IS NOT NULL AND NOT has_table_privilege(name, wanted)
+        UNION ALL
+        SELECT 'USAGE on generations' WHERE to_regclass('generations') IS NOT NULL
+        AND NOT has_sequence_privilege('generations', 'USAGE')
+        """,
+        (list(_TABLES),),
+        patience=patience,
+    )
+    lacks = tuple(text for (text,) in missing)
+    try:
+        version = await _read_version(database, patience)
+    except DatabaseError as error:
+        if error.sqlstate != _NO_RIGHT:
+            raise
+        version = VERSION  # the tables are there, and what is missing is told
+    server, role, place, standby, may_create = rows[0]
+    return DatabaseFacts(server, role, place, standby, may_create, version, VERSION, lacks)
+
+
 async def prepare(database: Database, *, patience: float) -> None:
     """Create the tables, or upgrade them; several processes may do so at once.
 
@@ -179,19 +234,28 @@ async def require(database: Database, *, patience: float) -> bool:
 
 
 async def _version(database: Database, patience: float) -> int:
-    """The version of the tables; 0 for none."""
+    """The version of the tables; 0 for none.
+
+    Raises:
+        LedgerTooNew: A later version of this program made them.
+    """
+    version = await _read_version(database, patience)
+    _refuse_later(version)
+    return version
+
+
+async def _read_version(database: Database, patience: float) -> int:
     try:
         rows = await database.query("SELECT max(version) FROM schema_version", patience=patience)
     except DatabaseError as error:
         if error.sqlstate == _UNDEFINED_TABLE:
             return 0
         raise
-    version = int(rows[0][0] or 0)
-    _refuse_later(version)
-    return version
+    return int(rows[0][0] or 0)
 
 
 _UNDEFINED_TABLE = "42P01"
+_NO_RIGHT = "42501"
 
 
 def _refuse_later(version: int) -> None:

@@ -27,6 +27,7 @@ from mirror.errors import ClaimLost, LedgerCorrupt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from mirror.core.database_facts import DatabaseFacts
     from mirror.database.connection import Database
 
 log = structlog.get_logger(__name__)
@@ -96,6 +97,14 @@ class PostgresLedgerStore(LedgerStore):
         """
         await schema.prepare(self._database, patience=patience)
         self._ready = True
+
+    async def inspect(self) -> DatabaseFacts:
+        """What the database is, and what its role may do there; nothing is changed.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        return await schema.inspect(self._database, patience=0)
 
     async def load_index(self) -> Index:
         """Read the index.
