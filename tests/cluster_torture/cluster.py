@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from cluster_torture.databases import HISTORY, NAME, Databases
 from cluster_torture.observer import Claimed, Write
@@ -22,13 +23,33 @@ from support.postgres import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractContextManager
 
+    from benchmarks.network import Network
     from cluster_torture.wires import How
     from mirror.core.claims import ClaimTimes
 
 TESTS = Path(__file__).parents[1]
 TOKENS = {"SOURCE_TOKEN": "source-token-of-the-test", "TARGET_TOKEN": "target-token-of-the-test"}
+DEVICE = "wire0"
+"""The network interface of each node of a ``Network``."""
+
 _STARTED = 60.0
+
+
+class Place(NamedTuple):
+    """Where a process runs.
+
+    Attributes:
+        address: Its IPv4 address.
+        entrance: The words before a command that run it there.
+    """
+
+    address: str
+    entrance: tuple[str, ...] = ()
+
+
+HERE = Place("127.0.0.1")
 
 
 class Host:
@@ -57,11 +78,12 @@ class Host:
 
 @asynccontextmanager
 async def host(
-    directory: Path, kind: str, *, upload_rate: int = 0, address: str = "127.0.0.1"
+    directory: Path, kind: str, *, upload_rate: int = 0, place: Place = HERE
 ) -> AsyncIterator[Host]:
-    """Run an emulated host."""
+    """Run an emulated host at a place."""
     journal = directory / f"{kind}.journal"
     process = await asyncio.create_subprocess_exec(
+        *place.entrance,
         sys.executable,
         "-m",
         "cluster_torture.host",
@@ -71,7 +93,12 @@ async def host(
         limit=1 << 26,
     )
     running = Host(process, journal)
-    spec = {"kind": kind, "upload_rate": upload_rate, "address": address, "journal": str(journal)}
+    spec = {
+        "kind": kind,
+        "upload_rate": upload_rate,
+        "address": place.address,
+        "journal": str(journal),
+    }
     try:
         running.addresses = await running.ask(**spec)
         yield running
@@ -127,6 +154,8 @@ class Cluster:
         upload_rate: Bytes a second at which the target reads an upload; 0 is unlimited.
         sync: The settings ``[sync]`` of each daemon.
         interval: Of the daemons.
+        net: Has a node for each worker, for ``source``, ``target`` and ``database``; by default
+            everything is on loopback, behind wires that can be cut.
     """
 
     def __init__(
@@ -140,9 +169,12 @@ class Cluster:
         upload_rate: int = 0,
         sync: str = "repositories = 2\ntransfers = 2\n",
         interval: str = "5s",
+        net: Network | None = None,
     ) -> None:
         self.directory = directory
-        self.databases = Databases(short, "-c fsync=off")
+        self._net = net
+        address = net.address("database") if net else ""
+        self.databases = Databases(short, "-c fsync=off", address)
         self.times = times
         self.names = [f"tool-{number}" for number in range(mirrors)]
         self.workers = [Worker(f"w{n}", directory / f"w{n}") for n in range(workers)]
@@ -169,15 +201,20 @@ class Cluster:
     async def _open(self) -> None:
         stack, directory = self._stack, self.directory
         databases = self.databases
-        await asyncio.to_thread(databases.create)
+        with self.inside("database"):
+            databases.create()
         stack.callback(databases.stop)
         async with opened(databases.url):
             pass
         databases.query(HISTORY)
         stack.push_async_callback(self._wires.close)
         rate = self._upload_rate
-        self.source = await stack.enter_async_context(host(directory, "github"))
-        self.target = await stack.enter_async_context(host(directory, "ghes", upload_rate=rate))
+        self.source = await stack.enter_async_context(
+            host(directory, "github", place=self._place("source"))
+        )
+        self.target = await stack.enter_async_context(
+            host(directory, "ghes", upload_rate=rate, place=self._place("target"))
+        )
         for one, token, login in (
             (self.source, "SOURCE_TOKEN", "reader"),
             (self.target, "TARGET_TOKEN", "mirror-bot"),
@@ -188,6 +225,8 @@ class Cluster:
         await self.source.ask(seed={"repositories": repositories})
         for worker in self.workers:
             worker.home.mkdir()
+            if self._net:
+                continue
             self._ports[worker.name] = [
                 await self._wires.listen(
                     "127.0.0.1", partial(asyncio.open_unix_connection, path), worker.name
@@ -203,12 +242,22 @@ class Cluster:
                 await worker.process.wait()
         await self._stack.aclose()
 
+    def inside(self, node: str) -> AbstractContextManager[None]:
+        """What this thread connects to in the block, it reaches as that node does."""
+        return self._net.inside(node) if self._net else nullcontext()
+
+    def _place(self, node: str) -> Place:
+        if self._net is None:
+            return HERE
+        return Place(self._net.address(node), ("nsenter", f"--net={self._net.places[node]}"))
+
     # -- what is mirrored -------------------------------------------------------------------------
 
     def write_config(self) -> None:
         """Write the configuration of all machines."""
         source, target = self.source.addresses, self.target.addresses
         upload = "/".join(target["upload_url"].split("/")[:3])
+        plaintext = "allow_plaintext = true" if self._net else ""
         mirrors = [f'[[mirrors]]\nsource = "octo/{n}"\ntarget = "mirrors/{n}"' for n in self.names]
         (self.directory / "config.toml").write_text(
             f"""
@@ -217,11 +266,13 @@ url = "{target["url"]}"
 api_url = "{target["api_url"]}"
 upload_origin = "{upload}"
 token = "env:TARGET_TOKEN"
+{plaintext}
 [sources.github]
 url = "{source["url"]}"
 api_url = "{source["api_url"]}"
 token = "env:SOURCE_TOKEN"
 points_per_minute = 0
+{plaintext}
 [ledger]
 url = "env:LEDGER_URL"
 [log]
@@ -270,8 +321,11 @@ format = "json"
 
     def environ(self, worker: Worker) -> dict[str, str]:
         """The environment of a machine."""
-        one, other = self._ports[worker.name]
-        url = f"postgresql://postgres@127.0.0.1:{one},127.0.0.1:{other}/{NAME}"
+        if self._net:
+            hosts = self._net.address("database")
+        else:
+            hosts = ",".join(f"127.0.0.1:{port}" for port in self._ports[worker.name])
+        url = f"postgresql://postgres@{hosts}/{NAME}"
         home = str(worker.home)
         return {
             **os.environ,
@@ -284,11 +338,12 @@ format = "json"
     async def start(self, worker: Worker) -> None:
         """Start a daemon on a machine."""
         worker.started += 1
-        name = f"{worker.name}-{worker.started}"
+        name, place = f"{worker.name}-{worker.started}", self._place(worker.name)
         log = self.directory / f"{name}.log"
         worker.logs.append(log)
         with log.open("wb") as output:
             worker.process = await asyncio.create_subprocess_exec(
+                *place.entrance,
                 sys.executable,
                 "-m",
                 "cluster_torture.worker",
@@ -303,7 +358,7 @@ format = "json"
             )
         self._processes[worker.process.pid] = name
         for one in (self.source, self.target):
-            await one.ask(worker=[worker.process.pid, name, ""])
+            await one.ask(worker=[worker.process.pid, name, place.address if self._net else ""])
 
     async def start_all(self) -> None:
         """Start a daemon on every machine; returns when each takes part."""
@@ -339,6 +394,11 @@ format = "json"
         """Undo that."""
         self._wires.mend(worker.name)
 
+    def set_link(self, worker: Worker, state: Literal["up", "down"]) -> None:
+        """Plug a machine's network cable in, or pull it."""
+        command = [*self._place(worker.name).entrance, "ip", "link", "set", DEVICE, state]
+        subprocess.run(command, check=True)
+
     async def cut_host(self, one: Host, worker: Worker, how: How) -> None:
         """Cut a machine off from a host."""
         await one.ask(cut=worker.name, how=how)
@@ -367,6 +427,7 @@ format = "json"
         """Run ``release-mirror`` as a user does, with the ledger of the cluster."""
         environ = self.environ(self.workers[0]) | {"LEDGER_URL": self.databases.url}
         process = await asyncio.create_subprocess_exec(
+            *self._place(self.workers[0].name).entrance,
             sys.executable,
             "-m",
             "mirror",

@@ -43,9 +43,13 @@ class Databases:
     Args:
         directory: Short, since sockets are in it.
         options: More options of ``postgres``.
+        address: Listen there, too, on the usual port, for whoever is in the same network.
     """
 
-    def __init__(self, directory: Path, options: str = "") -> None:
+    def __init__(self, directory: Path, options: str = "", address: str = "") -> None:
+        if address:
+            options += f" -c listen_addresses={address}"
+        self._address = address
         self._servers = [
             PostgresServer(directory / place, durable=True, options=options) for place in "ab"
         ]
@@ -64,6 +68,9 @@ class Databases:
     def create(self) -> None:
         """Make and start the first server, with an empty database."""
         self.server.create()
+        if self._address:
+            with (self.server.directory / "data/pg_hba.conf").open("a") as file:
+                file.write("host all all samenet trust\n")
         self.server.start()
         self.query(f'CREATE DATABASE "{NAME}"', database="postgres")
 

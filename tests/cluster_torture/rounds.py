@@ -6,11 +6,11 @@ import asyncio
 import json
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cluster_torture.observer import overlapping, second_writers, takeovers
+from cluster_torture.observer import Takeover, overlapping, second_writers, takeovers
 from cluster_torture.oracle import Compared, compare
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Torture:
 
     Attributes:
         counts: Rounds, by what was done.
-        killed: When which process was killed.
+        lost: When which process was killed, or could not renew its claims any more.
         amid_uploads: Rounds that hit a worker while it uploaded something.
         began: When, monotonic.
     """
@@ -50,7 +50,7 @@ class Torture:
     dice: random.Random
     pause: tuple[float, float] = (0.3, 3.0)
     counts: Counter[str] = field(default_factory=Counter)
-    killed: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     amid_uploads: int = 0
     _database: asyncio.Lock = field(default_factory=asyncio.Lock)
     began: float = field(default_factory=time.monotonic)
@@ -107,6 +107,15 @@ class Torture:
                 return
             await asyncio.sleep(0.02)
 
+    def lose(self, worker: Worker) -> None:
+        """Note that a worker cannot renew its claims from now on."""
+        self.lost[f"{worker.name}-{worker.started}"].append(time.time())
+
+    def waited(self, taken: Takeover) -> float:
+        """Seconds from a loss until another worker had the mirror."""
+        losses = [at for at in self.lost[taken.before] if at < taken.at]
+        return taken.at - losses[-1] if losses else 0.0
+
     @property
     def past_claim(self) -> float:
         """Seconds, longer than a claim is valid."""
@@ -115,9 +124,8 @@ class Torture:
 
 async def _kill(torture: Torture, worker: Worker) -> None:
     assert worker.process
-    name = f"{worker.name}-{worker.started}"
+    torture.lose(worker)
     worker.signal(signal.SIGKILL)
-    torture.killed[name] = time.time()
     await worker.process.wait()
     await asyncio.sleep(torture.dice.choice((0.0, 1.0, torture.past_claim)))
     await torture.cluster.start(worker)
@@ -134,6 +142,7 @@ async def _drain(torture: Torture, worker: Worker) -> None:
 
 
 async def _stop(torture: Torture, worker: Worker) -> None:
+    torture.lose(worker)
     worker.signal(signal.SIGSTOP)
     await asyncio.sleep(torture.past_claim)
     worker.signal(signal.SIGCONT)
@@ -141,6 +150,7 @@ async def _stop(torture: Torture, worker: Worker) -> None:
 
 
 async def _blink(torture: Torture, worker: Worker) -> None:
+    torture.lose(worker)
     worker.signal(signal.SIGSTOP)
     await asyncio.sleep(torture.cluster.times.lease * torture.dice.uniform(0.05, 0.9))
     worker.signal(signal.SIGCONT)
@@ -148,12 +158,14 @@ async def _blink(torture: Torture, worker: Worker) -> None:
 
 
 async def _lose_database(torture: Torture, worker: Worker) -> None:
+    torture.lose(worker)
     torture.cluster.cut_database(worker, "reset")
     await asyncio.sleep(torture.dice.choice((0.1, 3.0, torture.past_claim)))
     torture.cluster.mend_database(worker)
 
 
 async def _hang_database(torture: Torture, worker: Worker) -> None:
+    torture.lose(worker)
     torture.cluster.cut_database(worker, "hang")
     await asyncio.sleep(torture.dice.choice((2.0, torture.past_claim)))
     torture.cluster.mend_database(worker)
@@ -174,6 +186,7 @@ async def _lose_hosts(torture: Torture, worker: Worker) -> None:
 async def _unplug(torture: Torture, worker: Worker) -> None:
     """Pull the cable for longer than a claim; what was on its way arrives afterwards."""
     cluster = torture.cluster
+    torture.lose(worker)
     cluster.cut_database(worker, "hang")
     for one in (cluster.source, cluster.target):
         await cluster.cut_host(one, worker, "hang")
@@ -181,6 +194,14 @@ async def _unplug(torture: Torture, worker: Worker) -> None:
     cluster.mend_database(worker)
     for one in (cluster.source, cluster.target):
         await cluster.mend_host(one, worker)
+
+
+async def _link_down(torture: Torture, worker: Worker) -> None:
+    """Pull the cable of a machine in a network of its own for longer than a claim."""
+    torture.lose(worker)
+    torture.cluster.set_link(worker, "down")
+    await asyncio.sleep(torture.past_claim)
+    torture.cluster.set_link(worker, "up")
 
 
 async def _restart(torture: Torture, _: object) -> None:
@@ -195,10 +216,12 @@ async def _fail_over(torture: Torture, _: object) -> None:
     await torture.cluster.databases.fail_over()
 
 
+KILL, STOP, LINK_DOWN = "kill -9", "SIGSTOP past the claim", "link down past the claim"
 _KINDS: dict[str, Any] = {
-    "kill -9": _kill,
+    LINK_DOWN: _link_down,
+    KILL: _kill,
     "SIGTERM": _drain,
-    "SIGSTOP past the claim": _stop,
+    STOP: _stop,
     "SIGSTOP within the claim": _blink,
     "database cut": _lose_database,
     "database hangs": _hang_database,
@@ -209,8 +232,10 @@ _KINDS: dict[str, Any] = {
     "database fails over": _fail_over,
 }
 _DATABASE = {"database restarts", "database crashes", "database fails over"}
-KINDS = tuple(_KINDS)
-_WEIGHTS = {"kill -9": 5, "SIGSTOP past the claim": 3, "unplugged past the claim": 3}
+KINDS = tuple(kind for kind in _KINDS if kind != LINK_DOWN)
+"""What can be done on loopback."""
+
+_WEIGHTS = {KILL: 5, STOP: 3, "unplugged past the claim": 3}
 
 
 def drawn(number: int, dice: random.Random) -> list[str]:
@@ -246,7 +271,7 @@ class Outcome:
             *(f"{kind:<28}{count:>6}" for kind, count in sorted(self.counts.items())),
             f"{'rounds':<28}{self.counts.total():>6}   in {self.seconds:.0f} s",
             f"hit a worker while it uploaded: {self.amid_uploads}",
-            f"claims taken over: {self.taken_over}; at most {self.slowest_takeover:.1f} s after a kill",
+            f"claims taken over: {self.taken_over}; at most {self.slowest_takeover:.1f} s after the loss",
             f"changes at the target: {self.writes}; while another process's was under way: {self.overlaps}",
             f"read back and compared: {self.compared.releases} releases, {assets} assets, {size:.1f} MB",
             f"uploads that were finished: {self.uploads}, {self.uploads - assets} more than needed",
@@ -274,11 +299,12 @@ async def judge(torture: Torture) -> Outcome:
     if left := cluster.databases.query(_LEFT):
         wrong.append(f"claims are left: {left}")
     wrong += await _clean_passes(cluster)
-    compared = await compare(cluster)
+    with cluster.inside("target"):
+        compared = await compare(cluster)
     writes, claims = cluster.target.journal(), cluster.claims()
     ours = [write for write in writes if write.worker]
     taken = takeovers(claims)
-    waits = [one.at - torture.killed[one.before] for one in taken if one.before in torture.killed]
+    waits = [torture.waited(one) for one in taken]
     wrong += compared.wrong + second_writers(ours, claims)
     wrong += await cluster.target.ask(violations=1)
     uploads = sum(write.route == "upload-asset" and write.effective for write in writes)

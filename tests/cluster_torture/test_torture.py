@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +14,8 @@ from mirror.core.claims import TIMES, ClaimTimes
 from support.seed import EVERYTHING, SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 SHORT = ClaimTimes(lease=12.0, renew_every=2.0, margin=7.0)
 """Claims for a sample; the complete torture has those of users."""
@@ -29,14 +28,6 @@ SAMPLE = (
     "hosts cut",
     "database fails over",
 )
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A directory that another user may enter, with a short name."""
-    with tempfile.TemporaryDirectory(prefix="rm-t-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.mark.timeout(5400 if EVERYTHING else 180)
