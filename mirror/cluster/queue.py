@@ -191,7 +191,8 @@ class SharedQueue:
         """
         sent_at, times = self._clock.monotonic(), self.claims.times
         # What this process has without knowing it was claimed by a statement whose response was
-        # lost. A listing goes before the mirrors that it found.
+        # lost. A listing goes before the mirrors that it found. Of mirrors that are due at the same
+        # time, such as all of a schedule, those of dead processes go first.
         rows = await self._database.query(
             """
             WITH due AS (
@@ -203,7 +204,7 @@ class SharedQueue:
                 AND (listing = '' OR NOT EXISTS (
                     SELECT FROM mirrors l
                     WHERE l.key = m.listing AND l.settings IS NOT NULL AND l.next_due <= now()))
-                ORDER BY next_due LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+                ORDER BY next_due, (owner IS NULL) LIMIT %(limit)s FOR UPDATE SKIP LOCKED
             )
             UPDATE mirrors m
             SET number = number + 1, owner = %(owner)s, began_at = clock_timestamp(),

@@ -67,7 +67,7 @@ _LEDGER: tuple[LiteralString, ...] = (
     """,
     "CREATE SEQUENCE generations",
     "CREATE INDEX mirrors_changed_at ON mirrors (changed_at)",
-    "CREATE INDEX mirrors_next_due ON mirrors (next_due)",
+    "CREATE INDEX mirrors_next_due ON mirrors (next_due, (owner IS NULL))",
     "CREATE INDEX mirrors_owner ON mirrors (owner) WHERE owner IS NOT NULL",
     # What finished runs did, for whoever waits for them; kept for a day.
     """

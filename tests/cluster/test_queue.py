@@ -84,6 +84,17 @@ async def test_what_was_cut_short_is_due_at_once(postgres_url: str) -> None:
         assert not await a.claims.release(second.claim, None, None, finished=True)
 
 
+async def test_what_a_dead_process_had_is_claimed_first(postgres_url: str) -> None:
+    """However many mirrors became due at the same time, a dead process's are taken over at once."""
+    async with workers(postgres_url) as (a, b):
+        await a.start(*(job(f"m/{number}") for number in range(10)))
+        begun = {due.claim.key for due in await a.claim(2)}
+        await a.database.query(
+            "UPDATE mirrors SET claimed_until = now() - interval '1 s' WHERE owner IS NOT NULL"
+        )
+        assert {due.claim.key for due in await b.claim(2)} == begun
+
+
 async def test_a_lost_response_strands_nothing(postgres_url: str) -> None:
     """What a process claimed without hearing of it, it claims again; what it knows of, it does not."""
     async with workers(postgres_url) as (a, _):
