@@ -288,14 +288,14 @@ class SharedScheduler:
         return bool(self._other_settings)
 
     def next_run(self, key: str) -> datetime | None:
-        """When a mirror runs next, as far as is known; ``None`` for never."""
+        """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""
         row = self.rows.get(key)
         if self._stopping or row is None or row.settings is None:
             return None
         if row.owner is not None:
             mirror = self._mirrors.get(key)
             return self._next_tick([mirror.interval], self._workload) if mirror else None
-        return max(row.next_due, self._clock.now())
+        return row.next_due if row.next_due > self._queue.now() else None
 
     def is_queued(self, key: str) -> bool:
         """Whether a run of this mirror is requested and will begin; none is in progress."""

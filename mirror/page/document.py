@@ -60,7 +60,10 @@ class Document:
 
 
 def _tag(data: Mapping[str, Any]) -> str:
-    """Lags and heartbeats count in whole minutes: they change all the time."""
+    """Lags and heartbeats count in whole minutes, and a worker's speed only while it works.
+
+    They change all the time.
+    """
     content = {
         **data,
         "generated_at": data["generated_at"][:_TO_THE_MINUTE],
@@ -70,7 +73,11 @@ def _tag(data: Mapping[str, Any]) -> str:
             for mirror in data["mirrors"]
         ],
         "workers": [
-            {**worker, "last_heartbeat": worker["last_heartbeat"][:_TO_THE_MINUTE]}
+            {
+                **worker,
+                "last_heartbeat": worker["last_heartbeat"][:_TO_THE_MINUTE],
+                "bytes_per_second": worker["bytes_per_second"] if worker["mirrors"] else 0,
+            }
             for worker in data["workers"]
         ],
     }

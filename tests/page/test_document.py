@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mirror.core.reporting.workers import Worker
 from mirror.page import Document
 from support.pages import a_page, a_status, busy, failed
 from support.values import NOW
@@ -19,7 +20,11 @@ def test_the_tag_tells_whether_anything_changed() -> None:
     """Seconds do not count, the minute does, since ages are told; so does everything else."""
 
     def page(status: MirrorStatus, **facts: Any) -> dict[str, Any]:
-        return a_page([status, failed()], passes=(), **facts)  # a lag that grows
+        """With a lag that grows, heartbeats, and a speed that fades."""
+        now = facts.get("now", NOW)
+        speed = 1000 / (1 + (now - NOW).total_seconds())
+        worker = Worker("host:7", "1.0.0", NOW, now, bytes_per_second=speed)
+        return a_page([status, failed()], passes=(), workers=[worker], **facts)
 
     tag = Document.of(page(a_status())).tag
     assert Document.of(page(a_status(), now=NOW + timedelta(seconds=59))).tag == tag

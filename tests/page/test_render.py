@@ -296,7 +296,7 @@ def test_workers_tell_what_they_do_and_what_is_wrong() -> None:
     text = " ".join(read(a_page([], workers=workers)).text.split())
     for words in (
         "Worker c:3 has sent no heartbeat for a minute; others take over its mirrors",
-        "Worker b:2 has older settings and takes no work until it is reloaded",
+        "Worker b:2 has older settings of some mirrors, and leaves these alone until it is reloaded",
         "a:1 Working 2 mirrors at 48.0 MB/s · started 1 d ago · version 1.0.0",
         "b:2 Outdated 0 mirrors",
         "c:3 No heartbeat last seen 1 min ago",
