@@ -8,6 +8,7 @@ import time
 from rich.table import Table
 
 from benchmarks import (
+    bundle,
     idle,
     ledger,
     link,
@@ -39,8 +40,9 @@ ROWS: tuple[Row, ...] = (
     mixed.ROW,
     startup.ROW,
     wan.ROW,
+    bundle.ROW,
 )
-LONG: tuple[Row, ...] = (memory.LONG,)
+LONG: tuple[Row, ...] = (memory.LONG, bundle.MANY, bundle.MEMORY)
 
 
 def main() -> int:

@@ -20,6 +20,8 @@ PACKAGES = {
     "xargs": "findutils",
     "bash": "bash",
     "ip": "iproute2",
+    "openssl": "openssl",
+    "tar": "tar",
 }
 """Debian package of each program."""
 

@@ -88,28 +88,41 @@ class Scene:
         made.mkdir()
         return made
 
-    def config(self, ledger: Path, mirrors: int | None = None, extra: str = "") -> Path:
-        """Write a configuration with one mirror per repository."""
+    def config(
+        self,
+        ledger: Path,
+        mirrors: int | None = None,
+        extra: str = "",
+        *,
+        source: str = "",
+        target: str = "",
+    ) -> Path:
+        """Write a configuration with one mirror per repository.
+
+        Args:
+            ledger: The ledger's directory.
+            mirrors: Number of mirrors; by default, that of repositories.
+            extra: More tables.
+            source: Keys of the source's table, instead of those of this scene's.
+            target: The same for the target.
+        """
         trust = f'ca_file = "{self.authority}"' if self.authority else ""
         trust += "\nallow_plaintext = true" if self.net and not self.authority else ""
-        source, target = self.api["source"], self.api["target"]
-        text = []
-        text.append(
-            f'[target]\nurl = "{target}"\napi_url = "{target}/api/v3"\n'
-            f'token = "env:BENCH_TARGET_TOKEN"\n{trust}'
-        )
-        if self.sink_url:
-            text.append(f'upload_origin = "{self.sink_url}"')
-        text.append(
-            f'[sources.github]\nurl = "{source}"\napi_url = "{source}/api/v3"\n'
-            f'token = "env:BENCH_SOURCE_TOKEN"\n{trust}'
-        )
+        owner = "mirrors" if source else "octo"
+        origin = f'upload_origin = "{self.sink_url}"' if self.sink_url else ""
+        target = target or f"{self._host('target')}{trust}\n{origin}"
+        source = source or f"{self._host('source')}{trust}"
+        text = [f"[target]\n{target}", f"[sources.github]\n{source}"]
         text.append(f'[ledger]\ndirectory = "{ledger}"\n{extra}')
         names = [f"r{n:05d}" for n in range(self.repositories if mirrors is None else mirrors)]
-        text += [f'[[mirrors]]\nsource = "octo/{n}"\ntarget = "mirrors/{n}"' for n in names]
+        text += [f'[[mirrors]]\nsource = "{owner}/{n}"\ntarget = "mirrors/{n}"' for n in names]
         path = ledger.parent / f"{ledger.name}.toml"
         path.write_text("\n".join(text) + "\n", encoding="ascii")
         return path
+
+    def _host(self, name: str) -> str:
+        url, secret = self.api[name], f"env:BENCH_{name.upper()}_TOKEN"
+        return f'url = "{url}"\napi_url = "{url}/api/v3"\ntoken = "{secret}"\n'
 
     def sync(self, *, fast: bool, extra: str = "", profile: str = "", thread: str = "") -> Sample:
         """One complete ``sync`` to an empty target."""

@@ -27,6 +27,7 @@ from mirror.bundle import layout, tar
 from mirror.bundle.directory import discard, on_disk, open_file, read_file
 from mirror.bundle.layout import Sha256
 from mirror.core.json_types import Count, WholeNumber
+from mirror.core.text.wording import size as size_text
 from mirror.errors import BundleError, BundleTooNew, VolumeError
 
 if TYPE_CHECKING:
@@ -328,6 +329,10 @@ class Packer:
         if not output.parent.is_dir():
             raise BundleError(f"{output.parent} is not a directory", kind="disk")
         volumes = plan(wanted.blobs, self._fixed(wanted), largest)
+        needed, free = sum(wanted.blobs.values()), self._files.free(output.parent)
+        if needed > free:
+            text = f"the volumes need {size_text(needed)} in {output.parent}, and {size_text(free)} are free"
+            raise BundleError(text, kind="disk")
         paths = [output.with_name(f"{output.name}.{n:03}") for n in range(1, len(volumes) + 1)]
         parts = [path.with_name(f".{path.name}.part") for path in paths]
         starts = [(v[0].sha256, v[0].offset) if v else ("", 0) for v in volumes]

@@ -69,6 +69,11 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def free(self, path: Path) -> int:
+        """Bytes that the disk of a directory can still take."""
+        facts = os.statvfs(path)
+        return facts.f_bavail * facts.f_frsize
+
     def read(self, path: Path) -> bytes:
         """All bytes of a file."""
         return path.read_bytes()

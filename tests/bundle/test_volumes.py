@@ -334,6 +334,23 @@ async def test_killed_when_the_last_piece_is_recorded(
     assert tree(place) == tree(connected)
 
 
+class AlmostFull(Files):
+    def free(self, path: Path) -> int:
+        return super().free(path) and 900_000
+
+
+async def test_a_disk_without_room_for_the_volumes(connected: Path, tmp_path: Path) -> None:
+    """It is told before anything is written, not after an hour of writing."""
+    bundle = BundleDirectory(connected)
+    contents = await bundle.contents()
+    assert contents is not None
+    packer = Packer(bundle, contents, AlmostFull())
+    with pytest.raises(BundleError, match=r"need 970.0 kB in .*, and 900.0 kB are free") as caught:
+        packer.pack(tmp_path / "usb", *packer.prepare(), LARGE)
+    assert caught.value.kind == "disk"
+    assert not any("usb" in name for name in tree(tmp_path))
+
+
 @pytest.mark.parametrize("at", [0, 3, 7, 20, 30])
 async def test_a_full_disk(connected: Path, tmp_path: Path, at: int) -> None:
     """One sentence names the disk; with room again, the same command completes it."""
