@@ -20,7 +20,7 @@ from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
     from datetime import datetime
 
     from mirror.core.clock import Clock
@@ -58,7 +58,8 @@ class DatabaseClaim(Claim):
         entry: IndexEntry | None,
         *,
         clock: Clock,
-        margin: float = TIMES.margin,
+        save: Callable[[DatabaseClaim, RepositoryReport], Awaitable[None]],
+        margin: float,
         overlapped: bool = False,
         requested: bool = False,
         full: bool = False,
@@ -72,6 +73,7 @@ class DatabaseClaim(Claim):
         self.full = full
         self.lost = False
         self._clock = clock
+        self._save = save
         self._margin = margin
         self._holder: asyncio.Task[object] | None = None
 
@@ -83,6 +85,10 @@ class DatabaseClaim(Claim):
         """
         if self.lost or self._clock.monotonic() >= self.until - self._margin:
             raise ClaimLost(f"the claim of {self.key} was not renewed in time")
+
+    async def tell(self, report: RepositoryReport) -> None:
+        """Save what the run has done so far, for those who wait for it: it may be killed."""
+        await self._save(self, report)
 
     def expire(self) -> None:
         """Stop the work, if too little time is left."""
@@ -184,7 +190,8 @@ class DatabaseClaims(Claims):
             WHERE (m.owner IS NULL OR m.claimed_until < now() OR m.owner = %(owner)s)
             AND (%(since)s::timestamptz IS NULL OR m.owner IS NOT NULL
                  OR (m.began_at > %(since)s AND m.ended_at >= m.began_at) IS NOT TRUE)
-            RETURNING number, entry, told, coalesce(ended_at > %(since)s::timestamptz, false),
+            RETURNING number, entry, told,
+                EXISTS (SELECT FROM reports r WHERE r.key = m.key AND r.ended_at > %(since)s),
                 requested_at IS NOT NULL, requested_full
             """,
             {"key": key, "owner": self.owner, "lease": self.times.lease, "since": since},
@@ -192,26 +199,69 @@ class DatabaseClaims(Claims):
         )
         if rows:
             number, body, told, overlapped, requested, full = rows[0]
-            claim = DatabaseClaim(
+            return self.hold(
                 key,
                 number,
-                sent_at + self.times.lease,
+                sent_at,
                 read_entry(key, body, told=told),
-                clock=self._clock,
-                margin=self.times.margin,
                 overlapped=overlapped,
                 requested=requested,
                 full=full,
             )
-            self.hold(claim)
-            return claim
         if since is None:
             return None
         return await self._finished(key, since)
 
-    def hold(self, claim: DatabaseClaim) -> None:
-        """Renew a claim from now on, until it is given back."""
-        self._claimed[claim.key], self._held[claim.key] = claim.number, claim
+    def hold(
+        self,
+        key: str,
+        number: int,
+        sent_at: float,
+        entry: IndexEntry | None,
+        *,
+        overlapped: bool = False,
+        requested: bool = False,
+        full: bool = False,
+    ) -> DatabaseClaim:
+        """Renew a claim from now on, until it is given back.
+
+        Args:
+            key: The mirror's.
+            number: The claim's.
+            sent_at: When the request for it was sent, monotonic.
+            entry: The mirror's entry of the index.
+            overlapped: Other runs did something before it that counts.
+            requested: Somebody asked for this run.
+            full: Somebody asked for a run that trusts nothing stored.
+        """
+        claim = DatabaseClaim(
+            key,
+            number,
+            sent_at + self.times.lease,
+            entry,
+            clock=self._clock,
+            save=self._save_report,
+            margin=self.times.margin,
+            overlapped=overlapped,
+            requested=requested,
+            full=full,
+        )
+        self._claimed[key], self._held[key] = number, claim
+        return claim
+
+    async def _save_report(self, claim: DatabaseClaim, report: RepositoryReport) -> None:
+        with suppress(DatabaseUnavailable):  # the next one tells more
+            await self._database.query(
+                """
+                INSERT INTO reports (key, number, body, began_at, ended_at)
+                SELECT key, number, %s, began_at, clock_timestamp() FROM mirrors
+                WHERE key = %s AND number = %s AND owner = %s
+                ON CONFLICT (key, number) DO UPDATE
+                SET body = excluded.body, ended_at = excluded.ended_at
+                """,
+                (msgspec.json.encode(report), claim.key, claim.number, self.owner),
+                patience=0,
+            )
 
     def forget(self, claim: DatabaseClaim) -> None:
         """Renew a claim no longer; it ends by itself."""
@@ -266,7 +316,8 @@ class DatabaseClaims(Claims):
                     INSERT INTO reports (key, number, body, began_at)
                     SELECT key, number, %(report)s, began_at FROM ended
                     WHERE %(report)s::bytea IS NOT NULL
-                    ON CONFLICT DO NOTHING
+                    ON CONFLICT (key, number) DO UPDATE
+                    SET body = excluded.body, ended_at = excluded.ended_at
                 )
                 SELECT 1 FROM ended
                 """,
@@ -288,7 +339,7 @@ class DatabaseClaims(Claims):
         return bool(rows)
 
     async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
-        """What runs of a mirror that ended since then did, the oldest first."""
+        """What runs of a mirror did that ended since then, or were cut short; the oldest first."""
         rows = await self._database.query(
             "SELECT body FROM reports WHERE key = %s AND ended_at > %s ORDER BY number",
             (key, since),

@@ -189,7 +189,7 @@ class SharedQueue:
             sources: The names of the hosts that accept work.
             excluded: Keys of what this process knows other settings of.
         """
-        sent_at, times = self._clock.monotonic(), self.claims.times
+        sent_at = self._clock.monotonic()
         # What this process has without knowing it was claimed by a statement whose response was
         # lost. A listing goes before the mirrors that it found. Of mirrors that are due at the same
         # time, such as all of a schedule, those of dead processes go first.
@@ -218,7 +218,7 @@ class SharedQueue:
             {
                 "owner": self.claims.owner,
                 "ahead": URGENT,
-                "lease": times.lease,
+                "lease": self.claims.times.lease,
                 "limit": limit,
                 "sources": list(sources),
                 "held": list(self.claims.held),
@@ -229,17 +229,8 @@ class SharedQueue:
         claimed = []
         for key, number, body, told, requested, full, due_at, settings, urgent, now in rows:
             self._skew = now - self._clock.now()
-            claim = DatabaseClaim(
-                key,
-                number,
-                sent_at + times.lease,
-                read_entry(key, body, told=told),
-                clock=self._clock,
-                margin=times.margin,
-                requested=requested,
-                full=full,
-            )
-            self.claims.hold(claim)
+            entry = read_entry(key, body, told=told)
+            claim = self.claims.hold(key, number, sent_at, entry, requested=requested, full=full)
             claimed.append(Due(claim, due_at, settings, requested and urgent))
         return sorted(claimed, key=lambda due: due.due_at)
 

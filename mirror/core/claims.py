@@ -39,7 +39,7 @@ class Claim(Protocol):
         key: The mirror's.
         entry: The mirror's entry of the index when the claim was taken; ``None`` for none.
         lost: Another process may work on the mirror now.
-        overlapped: A run of another process ended between ``since`` and this claim.
+        overlapped: Other runs did something between ``since`` and this claim.
         requested: Somebody asked for this run: what failed is tried again at once.
         full: Somebody asked for a run that trusts no stored ETag and no quarantine.
     """
@@ -57,6 +57,10 @@ class Claim(Protocol):
         Raises:
             ClaimLost: Another process may work on the mirror now, or soon.
         """
+        ...
+
+    async def tell(self, report: RepositoryReport) -> None:
+        """Save what the run has done so far, for those who wait for it: it may be killed."""
         ...
 
     def held(self) -> AbstractAsyncContextManager[None]:
@@ -148,5 +152,5 @@ class Claims(Protocol):
         ...
 
     async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
-        """What runs of a mirror that ended since then did, the oldest first."""
+        """What runs of a mirror did that ended since then, or were cut short; the oldest first."""
         ...

@@ -335,6 +335,11 @@ class Session:
             self._context.interrupted[self._mirror.key] = report
             raise
 
+    async def _save_progress(self, ledger: Ledger, results: Results) -> None:
+        await self._context.ledgers.save(self._mirror.key, ledger)
+        if self._context.claim:
+            await self._context.claim.tell(results.report(ledger))
+
     async def _execute(
         self,
         work: Plan,
@@ -345,8 +350,7 @@ class Session:
     ) -> None:
         learn(ledger, work.learned)
         context = self._context
-        save = partial(context.ledgers.save, self._mirror.key, ledger)
-        journal = Journal(ledger, save, context.clock)
+        journal = Journal(ledger, partial(self._save_progress, ledger, results), context.clock)
 
         async def note(outcome: Outcome) -> None:
             results.add(outcome)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from mirror.app import open_app
+from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
 from mirror.config import load_config, resolve_secrets
+from mirror.core.reporting.report import ActionReport, RepositoryReport
 from mirror.overview import read_overview
 from mirror.system_clock import SystemClock
+from support.postgres import opened
 from support.world import World
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from mirror.config import Config, Secrets
     from mirror.core.reporting.report import Report
+    from mirror.emulator import RequestRecord
 
 MIRRORS = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
 NAMES = [f"tool-{number}" for number in range(6)]
@@ -61,6 +65,38 @@ async def test_two_at_once(tmp_path: Path, postgres_url: str) -> None:
         assert {repo.status for repo in again.repositories} == {"unchanged"}
         statuses = (await read_overview(config, secrets)).statuses
         assert [status.state for status in statuses] == ["ok"] * len(NAMES)
+
+
+async def test_what_a_killed_process_did_is_in_the_report(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """What it told before it died, together with what was done after it."""
+    done = ActionReport("create-release", "done", "v0")
+    async with World(tmp_path, MIRRORS) as world, opened(postgres_url, SystemClock()) as database:
+        releases(world)
+        config, secrets = settings(world, postgres_url)
+        dead = await DatabaseClaims(database, SystemClock(), "dead", {}).take(
+            "mirrors/tool-3", None
+        )
+        assert isinstance(dead, DatabaseClaim)
+        others_run = asyncio.Event()
+
+        def look(record: RequestRecord) -> None:
+            if "tool-2" in record.path:
+                others_run.set()
+
+        world.target.on_request(look)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run(config, secrets))
+            await others_run.wait()
+            await dead.tell(
+                RepositoryReport("github:octo/tool-3", "mirrors/tool-3", "interrupted", (done,))
+            )
+            await database.query("UPDATE mirrors SET claimed_until = now() WHERE owner = 'dead'")
+        (found,) = [repo for repo in task.result().repositories if repo.target == "mirrors/tool-3"]
+        assert found.status == "ok"
+        assert found.actions[0] == done
+        assert "publish-release" in {action.action for action in found.actions[1:]}
 
 
 async def test_a_dead_claim_is_waited_for(tmp_path: Path, postgres_url: str) -> None:
