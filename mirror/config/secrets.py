@@ -67,7 +67,8 @@ class SecretResolver:
         if not directory:
             raise _Unusable(
                 f"the credential {ref.name} cannot be read: $CREDENTIALS_DIRECTORY is not set"
-                " (systemd sets it, with LoadCredential= in the unit)"
+                " (systemd sets it for the service; in a shell: export"
+                " CREDENTIALS_DIRECTORY=/etc/credstore)"
             )
         return self._read_file(Path(directory, ref.name), managed=True)
 
