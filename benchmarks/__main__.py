@@ -21,6 +21,8 @@ from benchmarks import (
     small,
     startup,
     wan,
+    wan_large,
+    webhook,
 )
 from benchmarks.command import Options, Row, end_by_signal, parse
 from benchmarks.machine import Missing
@@ -39,8 +41,11 @@ ROWS: tuple[Row, ...] = (
     ledger.ROW,
     mixed.ROW,
     startup.ROW,
-    wan.ROW,
     bundle.ROW,
+    wan.ROW,
+    wan_large.ROW,
+    webhook.ROW,
+    wan.IDLE,
 )
 LONG: tuple[Row, ...] = (memory.LONG, bundle.MANY, bundle.MEMORY)
 

@@ -35,7 +35,7 @@ class Idle:
         self._index: dict[str, Any] = json.loads((first / "index.json").read_bytes())
         self._document = next(first.glob("*/*.json"))
 
-    def ledger(self, mirrors: int) -> Path:
+    def ledger(self, mirrors: int, extra: str = "") -> Path:
         """A configuration and its ledger, as if every mirror had been synced."""
         directory = self._here.new_directory()
         ((key, entry),) = self._index["mirrors"].items()
@@ -50,7 +50,7 @@ class Idle:
             index["mirrors"][key.replace("r00000", name)] = json.loads(mine)
             shutil.copyfile(self._document, documents / f"{name}.json")
         (directory / "index.json").write_text(json.dumps(index), encoding="ascii")
-        return self._here.config(directory, mirrors=mirrors)
+        return self._here.config(directory, mirrors=mirrors, extra=extra)
 
     def sync(self, config: Path, mirrors: int, *, fast: bool, profile: str = "") -> Sample:
         """One idle pass."""

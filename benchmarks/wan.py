@@ -1,4 +1,4 @@
-"""Row 13: a first sync over a WAN."""
+"""Rows 13 and 16: a first sync, and an idle pass, over a WAN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.command import Options, Plan, Row, both, main
-from benchmarks.measure import Line, Round, at_most, plain
+from benchmarks.idle import RELEASES as IDLE_RELEASES
+from benchmarks.idle import Idle
+from benchmarks.measure import Contender, Line, Round, at_most, plain
 from benchmarks.network import GIGABIT, PAYLOAD, Link, network
 from benchmarks.stage.scene import MIB, scene
 
@@ -21,6 +23,9 @@ REPOSITORIES = 5
 RELEASES = 10
 ASSETS = 6
 SIZE = 2 * MIB
+
+CONNECTIONS = 16
+"""To one host, by default."""
 
 FAR = ("connection", "listing", "asset's address", "connection to its storage", "first byte")
 """Round trips to the source that must follow one another before the first byte arrives."""
@@ -59,7 +64,27 @@ def stage(options: Options) -> Iterator[Plan]:
         yield Plan(list(contenders), lines, lambda: [f"lower bound: {bound:.2f} s"])
 
 
+@contextmanager
+def stage_idle(options: Options) -> Iterator[Plan]:
+    """1,000 unchanged mirrors, whose source is 80 ms away."""
+    mirrors = 100 if options.quick else 1000
+    bound = mirrors / CONNECTIONS * SOURCE.round_trip
+    with network(NODES) as net, scene(IDLE_RELEASES, repositories=mirrors, net=net) as here:
+        idle = Idle(here)
+        config = idle.ledger(mirrors)
+        name = "idle pass / a round trip for each 16 mirrors"
+        lines = [
+            Line(name, lambda samples: samples["idle"]["seconds"] / bound, at_most(1.1)),
+            Line("idle pass", plain("idle"), unit="s"),
+            Line("CPU of it", plain("idle", "cpu"), unit="s"),
+            Line("requests to the source", plain("idle", "requests_source")),
+        ]
+        contenders = [Contender("idle", lambda: idle.sync(config, mirrors, fast=True))]
+        yield Plan(contenders, lines, lambda: [f"{CONNECTIONS} connections: {bound:.2f} s"])
+
+
 ROW = Row("13", "first sync over a WAN, 300 assets of 2 MiB", "wan", stage, ("nginx",))
+IDLE = Row("16", "idle pass over 1,000 mirrors over a WAN", "wan_idle", stage_idle, ("nginx",))
 
 if __name__ == "__main__":
     main(ROW)

@@ -22,6 +22,7 @@ import json
 import re
 import ssl
 import time
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 DATE = "2026-01-01T00:00:00Z"
 COMMIT = "c0ffee" + "0" * 34
+NEWEST = date(2026, 1, 28)
 PREFIX = "/api/v3"
+NEW = 999
+"""Number of the first release that is published later; each further one is one less."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _ETAG = re.compile(rb"\r\nif-none-match:\s*([^\r]+)", re.IGNORECASE)
@@ -65,6 +69,7 @@ def ok(document: object, status: str = "200 OK", more: str = "") -> bytes:
     return answer(status, json.dumps(document, separators=(",", ":")).encode(), more)
 
 
+META = ok({"installed_version": "3.17.0"})
 NOT_FOUND = answer("404 Not Found", b'{"message":"Not Found"}')
 
 
@@ -118,6 +123,7 @@ class Source(Host):
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
         self._bytes_url: str = spec.get("bytes_url", "")
+        self._new: dict[int, list[int]] = {}
         self._pages: dict[str, bytes] = {}
         self._unchanged = {}
         for number in range(spec["repositories"]):
@@ -132,6 +138,8 @@ class Source(Host):
         self.requests += 1
         if etag and (unchanged := self._unchanged.get(etag)):
             return unchanged
+        if path == f"{PREFIX}/meta":
+            return META
         _, _, _, _, owner, repo, *more = f"{path.partition('?')[0]}/".split("/")
         name, rest = f"{owner}/{repo}", "/".join(more).rstrip("/")
         if (known := self.shared(name, rest)) is not None:
@@ -143,11 +151,21 @@ class Source(Host):
             return answer("302 Found", more=f"Location: {there}\r\n")
         return self._releases(name, rest)
 
+    def publish(self, sizes: list[int]) -> None:
+        """Publish one more release of the first repository, with assets of these sizes."""
+        self._new = {NEW - len(self._new): sizes, **self._new}
+        self._pages.clear()
+        self._unchanged.pop(f'W/"{0:064x}"'.encode(), None)
+
+    def _numbers(self, name: str) -> list[int]:
+        new = self._new if not _number(name) else ()
+        return [*new, *range(len(self.releases))]
+
     def _releases(self, name: str, rest: str) -> bytes:
         if rest == "releases":
             return self._listing(name)
         if rest == "releases/latest":
-            return ok(self._release(name, 0))
+            return ok(self._release(name, self._numbers(name)[0]))
         if rest.endswith("/assets"):
             number = int(rest.split("/")[1]) % 1000 - 1
             return ok(self._release(name, number)["assets"])
@@ -155,22 +173,27 @@ class Source(Host):
 
     def _size(self, number: int) -> int:
         release, index = divmod(number % 10_000_000, 10_000)
-        return self.releases[release][index - 1]
+        return self._sizes(release)[index - 1]
+
+    def _sizes(self, release: int) -> list[int]:
+        return self._new.get(release) or self.releases[release]
 
     def _listing(self, name: str) -> bytes:
         if name not in self._pages:
-            documents = [self._release(name, number) for number in range(len(self.releases))]
-            etag = f'ETag: W/"{_number(name):064x}"\r\n'
+            numbers = self._numbers(name)
+            documents = [self._release(name, number) for number in numbers]
+            version = _number(name) if len(numbers) == len(self.releases) else (len(numbers) << 64)
+            etag = f'ETag: W/"{version:064x}"\r\n'
             self._pages[name] = ok(documents, more=etag)
         return self._pages[name]
 
     def _release(self, name: str, number: int) -> dict[str, Any]:
         first = _number(name) * 10_000_000 + number * 10_000 + 1
         assets = [
-            self._asset(name, first + index, size)
-            for index, size in enumerate(self.releases[number])
+            self._asset(name, first + index, size) for index, size in enumerate(self._sizes(number))
         ]
-        day = f"2026-01-{28 - number:02d}T00:00:00Z"
+        days = NEW + 1 - number if number in self._new else -number
+        day = f"{NEWEST + timedelta(days=days)}T00:00:00Z"
         return {
             "id": _number(name) * 1000 + number + 1,
             "tag_name": tag(number),
@@ -227,7 +250,7 @@ class Target(Host):
         del etag
         self.requests += 1
         if path == f"{PREFIX}/meta":
-            return ok({"installed_version": "3.17.0"})
+            return META
         if path.startswith(f"{PREFIX}/users/"):
             return ok({"login": path.rpartition("/")[2], "id": 1, "type": "Organization"})
         if path.startswith("/api/uploads/"):
@@ -290,8 +313,8 @@ class Target(Host):
 
 
 def tag(number: int) -> str:
-    """The tag of the n-th newest release."""
-    return f"v1.{1000 - number}.0"
+    """The tag of the n-th newest release, or of one that is published later."""
+    return f"v2.{NEW - number}.0" if number > NEW // 2 else f"v1.{1000 - number}.0"
 
 
 def asset_name(number: int) -> str:
@@ -367,6 +390,9 @@ def _control(source: Source, target: Target, log: list[tuple[float, str, str, st
             return ok({"source": source.requests, "target": target.requests})
         if path == "/_log":
             return ok(log)
+        if path == "/_publish":
+            source.publish(json.loads(body))
+            return ok({})
         if path == "/_arrived":
             asset = json.loads(body)
             return ok(target.take(asset["release"], asset["name"], asset["size"], asset["digest"]))

@@ -77,6 +77,14 @@ class Scene:
         with urlopen(f"{self.api['control']}/_log", timeout=10) as answer:  # noqa: S310
             return [tuple(entry) for entry in json.load(answer)]
 
+    def publish(self, sizes: Sequence[int]) -> None:
+        """Publish a further release in the source's first repository."""
+        request = Request(  # noqa: S310 - loopback
+            f"{self.api['control']}/_publish", json.dumps(list(sizes)).encode(), method="POST"
+        )
+        with urlopen(request, timeout=10):  # noqa: S310
+            pass
+
     def inside(self) -> AbstractContextManager[None]:
         """What is started in this block is where the measured program runs."""
         return self.net.inside("worker") if self.net else nullcontext()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from mirror.concurrency import together
 from mirror.core.domain.selection import select
 from mirror.core.execution.ledger_updates import learn, note_commits, quarantine
 from mirror.core.failure import Failure
@@ -33,7 +34,7 @@ from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
 from mirror.sync.permission_gate import PermissionGate
 from mirror.sync.results import Results, planned_report
-from mirror.sync.snapshots import Snapshots
+from mirror.sync.snapshots import Begun, Snapshots
 from mirror.sync.write_guard import guarded_writes
 
 if TYPE_CHECKING:
@@ -72,17 +73,18 @@ class Session:
         self._audit = self._audit_due()
         self._waiting = self._not_due()
         self._whole = circumstances(mirror, source, target)
+        self._snapshots = Snapshots(mirror, source, target)
         self._commits: Mapping[str, str] = {}
         self.checked = self._entry.checked
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
-        listing = await self._list_source()
+        listing, begun = await self._look()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
         if self._audit:
             self._entry.audited_at = 0.0  # until it is done, it is due
-        source, target, ledger = await self._read_state(listing, write=True)
+        source, target, ledger = await self._read_state(listing, begun, write=True)
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
@@ -98,7 +100,7 @@ class Session:
         listing = await self._list_source()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
-        source, target, ledger = await self._read_state(listing, write=False)
+        source, target, ledger = await self._read_state(listing, None, write=False)
         work = await self._plan_pass(source, target, ledger)
         if failure := await self._missing_owner(work):
             name, repo = self._mirror.name, str(self._mirror.target)
@@ -129,7 +131,7 @@ class Session:
             write: Set a document aside that does not describe this mirror; otherwise ignore it.
         """
         listing = await self._source.store.list_releases(self._mirror.source)
-        return await self._read_state(listing, write=write)
+        return await self._read_state(listing, None, write=write)
 
     async def plan(
         self,
@@ -180,6 +182,17 @@ class Session:
         ]
 
     # -- what is there ------------------------------------------------------------------------
+
+    async def _look(self) -> tuple[Listing | None, Begun | None]:
+        """The source's releases, and what else is needed where they are certain to be compared.
+
+        Only in a mirror that is well: of one that is not, as little as possible is requested.
+        """
+        entry = self._entry
+        well = entry.settled_at and not (entry.failure or entry.failed)
+        if not (well and self._audit):
+            return await self._list_source(), None
+        return await together(self._list_source(), self._snapshots.begin())
 
     async def _list_source(self) -> Listing | None:
         """The source's releases; its pages answer 304 where nothing changed.
@@ -248,7 +261,7 @@ class Session:
         )
 
     async def _read_state(
-        self, listing: Listing, *, write: bool
+        self, listing: Listing, begun: Begun | None, *, write: bool
     ) -> tuple[Snapshot, Snapshot | None, Ledger]:
         """Both sides as they are now, and the ledger.
 
@@ -260,9 +273,11 @@ class Session:
         """
         fresh = Ledger(self._mirror.name, str(self._mirror.target), self._target.api_url)
         ledger = await self._context.ledgers.load(self._mirror.key) or fresh
-        snapshots = Snapshots(self._mirror, self._source, self._target)
+        snapshots = self._snapshots
         if ledger.target_url == self._target.api_url:
-            source, target = await snapshots.take(listing, ledger, self._started, audit=self._audit)
+            source, target = await snapshots.take(
+                listing, begun, ledger, self._started, audit=self._audit
+            )
             here = target.repository if target else None
             reason = mismatch(ledger, self._mirror, source.repository, here)
             if isinstance(reason, Unmirrorable):
@@ -274,7 +289,7 @@ class Session:
             if write:
                 await self._context.ledgers.set_aside(self._mirror.key, reason)
             ledger = fresh
-            source, target = await snapshots.take(listing, fresh, self._started, audit=False)
+            source, target = await snapshots.take(listing, None, fresh, self._started, audit=False)
         self.checked = self._started
         ledger.source = self._mirror.name
         ledger.source_id = source.repository.id

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.concurrency import together
 from mirror.core.domain.release import Snapshot
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mirror.core.domain.mirror import Mirror
-    from mirror.core.domain.release import Release
+    from mirror.core.domain.release import Release, Repository
     from mirror.core.host import Listing
     from mirror.core.ledger.document import Ledger, ReleaseEntry
     from mirror.sync.context import Endpoint, TargetEndpoint
@@ -30,6 +30,18 @@ _LOOK_AGAIN = RetryPolicy(attempts=4)
 """How often a source that has full releases is asked for the latest one."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Begun(NamedTuple):
+    """What both hosts say whatever the source's releases are.
+
+    Attributes:
+        source: The source's repository.
+        target: The target; ``None`` where its repository does not exist.
+    """
+
+    source: Repository
+    target: Snapshot | None
 
 
 class Snapshots:
@@ -44,20 +56,46 @@ class Snapshots:
         self._source = source
         self._target = target
 
+    async def begin(self) -> Begun:
+        """Read what does not depend on the source's releases, which may be read meanwhile."""
+        repository = self._source.store.repository(self._mirror.source)
+        return Begun(*await together(repository, self._take_target()))
+
     async def take(
-        self, listing: Listing, ledger: Ledger, now: datetime, *, audit: bool
+        self, listing: Listing, begun: Begun | None, ledger: Ledger, now: datetime, *, audit: bool
     ) -> tuple[Snapshot, Snapshot | None]:
         """Both snapshots; ``None`` for a target repository that does not exist.
 
         Args:
             listing: The source's releases, read already.
+            begun: The result of :meth:`begin`, if it was read with the listing.
             ledger: What was recorded: whether this program made the target repository.
             now: The time.
             audit: Look also at the commits of tags that were mirrored before.
         """
-        source, target = await together(
-            self._take_source(listing), self._take_target(listing.releases, ledger)
+        finding = self._latest_of_source(listing)
+        if begun is None:
+            found, latest = await together(self.begin(), finding)
+            finding = _known(latest)
+        else:
+            found = begun
+        source = Snapshot(found.source, listing.releases, complete=listing.complete)
+        latest, (source, target) = await together(
+            finding, self._complete(source, found.target, ledger, now, audit=audit)
         )
+        return replace(source, latest=latest), target
+
+    async def _complete(
+        self,
+        source: Snapshot,
+        target: Snapshot | None,
+        ledger: Ledger,
+        now: datetime,
+        *,
+        audit: bool,
+    ) -> tuple[Snapshot, Snapshot | None]:
+        """Look for what a list does not show, and for tags."""
+        target = await self._with_recorded(target, source.releases, ledger)
         source = await self._confirm_gone(source, ledger)
         policy = self._mirror.policy
         needed = tags_needed(source, target, ledger, policy, self._source.url, now)
@@ -72,12 +110,6 @@ class Snapshots:
         source_tags, target_tags = await together(tags, here)
         source, target = replace(source, tags=source_tags), replace(target, tags=target_tags)
         return source, await self._with_tags(target, ledger, source, needed)
-
-    async def _take_source(self, listing: Listing) -> Snapshot:
-        repository, latest = await together(
-            self._source.store.repository(self._mirror.source), self._latest_of_source(listing)
-        )
-        return Snapshot(repository, listing.releases, latest=latest, complete=listing.complete)
 
     async def _latest_of_source(self, listing: Listing) -> int | None:
         """The release that the source calls latest.
@@ -125,25 +157,34 @@ class Snapshots:
             gone_assets=frozenset(gone_assets),
         )
 
-    async def _take_target(self, source: Collection[Release], ledger: Ledger) -> Snapshot | None:
+    async def _take_target(self) -> Snapshot | None:
         store, repo = self._target.store, self._mirror.target
         try:
             repository = await store.repository(repo)
         except NotFound:
             return None
         listing = await store.list_releases(repo)
-        releases = listing.releases
-        if ledger.target_id == repository.id:
-            releases += await self._unlisted(source, releases, ledger)
-            known = {entry.target_id: entry for entry in ledger.releases.values()}
-            releases = tuple([await self._with_unlisted(r, known.get(r.id)) for r in releases])
-        published = any(not release.draft for release in releases)
+        published = _published(listing.releases)
         return Snapshot(
             repository=repository,
-            releases=releases,
+            releases=listing.releases,
             latest=await store.latest(repo) if published else None,
             complete=listing.complete,
         )
+
+    async def _with_recorded(
+        self, target: Snapshot | None, source: Collection[Release], ledger: Ledger
+    ) -> Snapshot | None:
+        """The target with what was recorded and is there, although its lists do not show it (yet)."""
+        if target is None or ledger.target_id != target.repository.id:
+            return target
+        releases = target.releases + await self._unlisted(source, target.releases, ledger)
+        known = {entry.target_id: entry for entry in ledger.releases.values()}
+        releases = tuple([await self._with_unlisted(r, known.get(r.id)) for r in releases])
+        latest = target.latest
+        if _published(releases) and not _published(target.releases):
+            latest = await self._target.store.latest(self._mirror.target)
+        return replace(target, releases=releases, latest=latest)
 
     async def _unlisted(
         self, source: Collection[Release], listed: Collection[Release], ledger: Ledger
@@ -210,6 +251,14 @@ class Snapshots:
             ours = await git.is_empty(repository)
             repository = replace(repository, empty=ours)
         return replace(target, repository=repository, actions=actions, created_by_mirror=ours)
+
+
+def _published(releases: Collection[Release]) -> bool:
+    return any(not release.draft for release in releases)
+
+
+async def _known(latest: int | None) -> int | None:
+    return latest
 
 
 def _is_begun(target: Snapshot, ledger: Ledger) -> bool:
