@@ -11,6 +11,7 @@ from benchmarks import (
     bundle,
     idle,
     ledger,
+    ledger_copy,
     link,
     memory,
     mixed,
@@ -47,7 +48,7 @@ ROWS: tuple[Row, ...] = (
     webhook.ROW,
     wan.IDLE,
 )
-LONG: tuple[Row, ...] = (memory.LONG, bundle.MANY, bundle.MEMORY)
+LONG: tuple[Row, ...] = (memory.LONG, bundle.MANY, bundle.MEMORY, ledger_copy.ROW)
 
 
 def main() -> int:
