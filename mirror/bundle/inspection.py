@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirror.bundle import layout, mirrored
+from mirror.bundle import documents, layout, mirrored
 from mirror.bundle.directory import sha256_of
-from mirror.bundle.layout import RepositoryDocument
-from mirror.bundle.volumes import own, size_of
+from mirror.bundle.documents import RepositoryDocument
+from mirror.bundle.references import own, size_of
 from mirror.errors import BundleError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Verification:
                 continue
             self._check(name, "its description", manifest.config)
             for layer in manifest.layers:
-                pruned = layout.asset_key(descriptor, layer) in self._pruned
+                pruned = documents.asset_key(descriptor, layer) in self._pruned
                 self._check(name, title(layer), layer, pruned=pruned)
         return self._result
 
@@ -155,7 +155,7 @@ def repositories(directory: BundleDirectory, index: Index) -> Iterator[Shown]:
         releases.sort(key=lambda pair: pair[0].number(layout.RELEASE_ID))
         pairs = [(release, layer) for release, m in releases for layer in m.contents]
         gone = [pair for pair in pairs if size_of(directory.place(pair[1])) != pair[1].size]
-        needless = sum(layout.asset_key(*pair) in pruned for pair in gone)
+        needless = sum(documents.asset_key(*pair) in pruned for pair in gone)
         yield Shown(
             repository=name,
             source=f"{about.source}/{about.full_name}" if about else "",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from mirror.bundle import layout
+from mirror.bundle import documents, layout
 from mirror.bundle.directory import read_file
-from mirror.bundle.volumes import own, size_of
+from mirror.bundle.references import own, size_of
 from mirror.core.domain.release import RepoRef
 from mirror.core.json_types import WholeNumber
 from mirror.errors import BundleError
@@ -52,7 +52,7 @@ def proven(ledgers: Iterable[Ledger | None]) -> frozenset[str]:
 def _proven(ledger: Ledger) -> frozenset[str]:
     repo = RepoRef.parse(ledger.source.partition(":")[2])
     return frozenset(
-        layout.asset_key_of(repo, release.source_id, asset.source_id, asset.sha256)
+        documents.asset_key_of(repo, release.source_id, asset.source_id, asset.sha256)
         for release in ledger.releases.values()
         if release.published
         for asset in release.assets.values()
@@ -124,14 +124,14 @@ def users_of(
     """
     users: dict[str, set[str]] = {}
     for descriptor in own(index):
-        users.setdefault(descriptor.sha256, set()).add(layout.NO_ASSET)
+        users.setdefault(descriptor.sha256, set()).add(documents.NO_ASSET)
         try:
             manifest = directory.manifest(descriptor)
         except BundleError:
             if damaged:
                 continue
             raise
-        users.setdefault(manifest.config.sha256, set()).add(layout.NO_ASSET)
+        users.setdefault(manifest.config.sha256, set()).add(documents.NO_ASSET)
         for layer in manifest.layers:
-            users.setdefault(layer.sha256, set()).add(layout.asset_key(descriptor, layer))
+            users.setdefault(layer.sha256, set()).add(documents.asset_key(descriptor, layer))
     return users

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.bundle import layout, mirrored
 from mirror.bundle.directory import on_disk, read_file
-from mirror.bundle.volumes import blob_name
+from mirror.bundle.references import blob_name
 from mirror.errors import BundleError
 from mirror.storage.threads import unbroken
 

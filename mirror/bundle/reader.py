@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mirror.bundle import layout
+from mirror.bundle import documents, layout
 from mirror.bundle.bundle_client import BundleClient
 from mirror.bundle.directory import on_disk, open_file, sha256_of
-from mirror.bundle.layout import ReleaseDocument, RepositoryDocument
+from mirror.bundle.documents import ReleaseDocument, RepositoryDocument
 from mirror.core.domain.release import ABSENT
 from mirror.core.host import Listing, OwnerListing
 from mirror.core.ledger.index import PageProof
@@ -141,7 +141,7 @@ class BundleReader:
         proof = _proof(prefix, found)
         if tuple(proofs) == (proof,):
             return OwnerListing((), (proof,), unchanged=True)
-        listed = (layout.listed_repository(descriptor) for descriptor in found)
+        listed = (documents.listed_repository(descriptor) for descriptor in found)
         return OwnerListing(tuple(item for item in listed if item), (proof,))
 
     async def tags(self, repo: RepoRef, names: Collection[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from mirror.bundle import layout
 from mirror.bundle.layout import Sha256
 from mirror.bundle.mirrored import unneeded
-from mirror.bundle.volumes import References, size_of
+from mirror.bundle.references import References, size_of
 from mirror.core.json_types import WholeNumber
 from mirror.errors import BundleError, BundleTooNew
 

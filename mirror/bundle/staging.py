@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct, field
 
-from mirror.bundle import layout
+from mirror.bundle import documents, layout
 from mirror.bundle.directory import on_disk, read_file
-from mirror.bundle.layout import (
+from mirror.bundle.documents import (
     AssetDocument,
-    Descriptor,
     HistoryDocument,
-    Manifest,
     ReleaseDocument,
     RepositoryDocument,
     TagDocument,
 )
+from mirror.bundle.layout import Descriptor, Manifest
 from mirror.core.domain.asset_names import is_temporary
 from mirror.core.domain.release import ABSENT, Asset, Digest, Release
 from mirror.core.text.body import with_marker
@@ -264,7 +263,7 @@ class Staging:
         for number, asset in sorted(staged.assets.items()):
             if not is_temporary(asset.name):
                 of_source = replace(_asset(asset), id=stored_id(sources.get(number, asset.id)))
-                layers.append(layout.asset_layer(of_source, number))
+                layers.append(documents.asset_layer(of_source, number))
         notes = {layout.RELEASE_COPY: str(staged.copy)}
         if staged.draft:
             notes[layout.RELEASE_MARKER] = staged.marker
@@ -317,13 +316,13 @@ class Staging:
             self._directory.store(layout.EMPTY)
         self._directory.store(content)
         if isinstance(document, ReleaseDocument):
-            return layout.release_descriptor(self.repo, document, content)
-        return layout.repository_descriptor(self.repo, document, content)
+            return documents.release_descriptor(self.repo, document, content)
+        return documents.repository_descriptor(self.repo, document, content)
 
 
 def stored_id(number: int) -> int:
     """The id of an asset in a bundle; source archives have one below 0 at their source."""
-    return number if number >= 0 else layout.FIRST_ARCHIVE - number
+    return number if number >= 0 else documents.FIRST_ARCHIVE - number
 
 
 def _is_mid_exchange(staged: StagedRelease) -> bool:

@@ -21,19 +21,8 @@ from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_
 from mirror.bundle.layout import Manifest
 from mirror.bundle.mirrored import pruned_assets
 from mirror.bundle.new_blobs import NewBlobs
-from mirror.bundle.volumes import (
-    CHUNK,
-    PIECES,
-    SUMS_FILE,
-    References,
-    absent,
-    blob_name,
-    open_volume,
-    own,
-    read_head,
-    read_head_of,
-    size_of,
-)
+from mirror.bundle.references import References, absent, blob_name, own, size_of
+from mirror.bundle.volumes import CHUNK, PIECES, SUMS_FILE, open_volume, read_head, read_head_of
 from mirror.errors import BundleError, MirrorError, VolumeError, truncate
 
 if TYPE_CHECKING:
@@ -194,7 +183,7 @@ class Unpacker:
             )
             return current
         try:
-            with open_volume(head.path) as (reader, _):
+            with open_volume(head.path) as reader:
                 read_head_of(reader, head.path)
                 try:
                     references = self._documents(reader, head)

@@ -15,7 +15,7 @@ import structlog
 
 from mirror.bundle import layout
 from mirror.bundle.directory import discard, on_disk, sha256_of
-from mirror.bundle.layout import HistoryDocument
+from mirror.bundle.documents import HistoryDocument
 from mirror.bundle.reader import BlobReader, BundleReader
 from mirror.bundle.staging import Staging, as_copy, stored_id
 from mirror.core.domain.release import Repository

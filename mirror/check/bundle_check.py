@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from mirror.bundle import layout, mirrored
+from mirror.bundle import documents, layout, mirrored
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.writer import BundleWriter
 from mirror.check.check_results import CheckResult, failure
@@ -131,7 +131,7 @@ class BundleCheck:
 
 
 def _key(mirror: Mirror, release: Release, asset: Asset) -> str:
-    return layout.asset_key_of(mirror.source, release.id, asset.id, str(asset.sha256))
+    return documents.asset_key_of(mirror.source, release.id, asset.id, str(asset.sha256))
 
 
 def _nearest(path: Path) -> Path:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.bundle import layout
-from mirror.bundle.layout import Descriptor, Index, Manifest, ReleaseDocument
+from mirror.bundle import documents, layout
+from mirror.bundle.documents import ReleaseDocument
+from mirror.bundle.layout import Descriptor, Index, Manifest
 from mirror.core.domain.release import Asset, Release, RepoRef
 from mirror.errors import BundleError, BundleTooNew
 
@@ -81,7 +82,7 @@ def test_release_round_trip() -> None:
     )
     document = ReleaseDocument.of(release)
     read = layout.decode(layout.encode(document), ReleaseDocument, "a release")
-    stored = read.release([layout.asset_layer(assets[0])])
+    stored = read.release([documents.asset_layer(assets[0])])
     assert stored == replace(release, assets=assets[:1])
     assert json.loads(layout.encode(document))["tag_name"] == "v1"
 
@@ -97,7 +98,7 @@ def test_a_manifest_has_a_layer() -> None:
 def test_content_type_of_a_layer() -> None:
     """A content type that OCI does not take stays in the config; the layer is plain bytes."""
     asset = Asset(1, "a", 1, "text/plain; charset=utf-8", sha256="a" * 64)
-    assert layout.asset_layer(asset).media_type == layout.BYTES_TYPE
+    assert documents.asset_layer(asset).media_type == layout.BYTES_TYPE
 
 
 @pytest.mark.parametrize(
@@ -113,14 +114,14 @@ def test_content_type_of_a_layer() -> None:
 )
 def test_reference(name: str, exact: bool, expected: str) -> None:
     """A reference is the name itself where OCI takes that, else a plain form with the number."""
-    assert layout.reference(name, 7, exact=exact) == expected
+    assert documents.reference(name, 7, exact=exact) == expected
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8), st.integers(1, 50), min_size=2))
 def test_references_differ(tags: dict[str, int]) -> None:
     """Every reference is in OCI's grammar, and those of different releases differ."""
     numbers = {number: tag for tag, number in tags.items()}  # one tag each
-    found = [layout.reference(f"{CLI}:{tag}", number) for number, tag in numbers.items()]
+    found = [documents.reference(f"{CLI}:{tag}", number) for number, tag in numbers.items()]
     assert len(set(found)) == len(found)
     assert all(_GRAMMAR.fullmatch(name) for name in found)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.volumes import References
+from mirror.bundle.references import References
 from support.air_gap import MIRRORS, AirGap, opened
 from support.world import only
 

@@ -19,9 +19,9 @@ import pytest
 from mirror.bundle import layout, tar
 from mirror.bundle.directory import BundleDirectory, WritableDirectory
 from mirror.bundle.inspection import Verification
+from mirror.bundle.pack import Packer
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.unpack import Unpacked, Unpacker
-from mirror.bundle.volumes import Packer
 from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.bundles import RELEASES, write

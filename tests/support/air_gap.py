@@ -17,9 +17,9 @@ from yarl import URL
 
 from mirror.app import App, open_app
 from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.pack import Packer
 from mirror.bundle.receipt import decode, encode, receipt_of
 from mirror.bundle.unpack import Unpacker
-from mirror.bundle.volumes import Packer
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Emulator, GitHubState
 from mirror.storage.files import Files

@@ -6,15 +6,10 @@ import hashlib
 import random
 from typing import TYPE_CHECKING
 
-from mirror.bundle import layout
+from mirror.bundle import documents, layout
 from mirror.bundle.directory import WritableDirectory
-from mirror.bundle.layout import (
-    AssetDocument,
-    Descriptor,
-    Manifest,
-    ReleaseDocument,
-    RepositoryDocument,
-)
+from mirror.bundle.documents import AssetDocument, ReleaseDocument, RepositoryDocument
+from mirror.bundle.layout import Descriptor, Manifest
 from mirror.core.domain.release import Asset, RepoRef
 from mirror.storage.files import Files
 from support.clock import VirtualClock
@@ -63,10 +58,10 @@ async def write(
         store(config)
         described = Descriptor.of(config, layout.RELEASE_CONFIG_TYPE)
         manifest = Manifest.of(
-            layout.RELEASE_TYPE, described, [layout.asset_layer(a) for a in assets]
+            layout.RELEASE_TYPE, described, [documents.asset_layer(a) for a in assets]
         )
         store(layout.encode(manifest))
-        descriptors.append(layout.release_descriptor(REPO, document, layout.encode(manifest)))
+        descriptors.append(documents.release_descriptor(REPO, document, layout.encode(manifest)))
     about = RepositoryDocument(1, "octo/tool", "https://github.com", complete=True)
     store(layout.EMPTY)
     store(layout.encode(about))
@@ -74,7 +69,7 @@ async def write(
         layout.REPOSITORY_TYPE, Descriptor.of(layout.encode(about), layout.REPOSITORY_CONFIG_TYPE)
     )
     store(layout.encode(manifest))
-    descriptors.append(layout.repository_descriptor(REPO, about, layout.encode(manifest)))
+    descriptors.append(documents.repository_descriptor(REPO, about, layout.encode(manifest)))
     await bundle.commit(REPO, descriptors)
     bundle.end("test")
     return bundle

@@ -11,9 +11,9 @@ import typer
 
 from mirror.bundle import layout
 from mirror.bundle.directory import read_file
+from mirror.bundle.pack import Packer
 from mirror.bundle.receipt import decode
 from mirror.bundle.signature import AllowedSigners
-from mirror.bundle.volumes import Packer
 from mirror.cli import bundle_settings, exit_status
 from mirror.cli.bundle_settings import Since, VolumeSize
 from mirror.cli.options import Json, NoProgress

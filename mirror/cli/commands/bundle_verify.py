@@ -10,7 +10,7 @@ import typer
 
 from mirror.bundle.inspection import Verification
 from mirror.bundle.mirrored import pruned_assets
-from mirror.bundle.volumes import References
+from mirror.bundle.references import References
 from mirror.cli import bundle_settings, exit_status
 from mirror.cli.options import Json, NoProgress
 from mirror.cli.output import print_text
