@@ -7,20 +7,17 @@ are kept in ``staging/pieces`` until all have come. One bad volume does not stop
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
 from mirror.bundle import layout
-from mirror.bundle.directory import BundleDirectory, on_disk, read_file, sha256_of
+from mirror.bundle.directory import BundleDirectory, read_file, sha256_of
 from mirror.bundle.layout import Manifest
 from mirror.bundle.mirrored import pruned_assets
 from mirror.bundle.new_blobs import NewBlobs
+from mirror.bundle.pieces import Pieces
 from mirror.bundle.references import References, absent, blob_name, own, size_of
 from mirror.bundle.volumes import CHUNK, PIECES, SUMS_FILE, open_volume, read_head, read_head_of
 from mirror.errors import BundleError, MirrorError, VolumeError, truncate
@@ -37,12 +34,6 @@ if TYPE_CHECKING:
 
 _BLOB = re.compile(rf"{layout.BLOBS}/([0-9a-f]{{64}})")
 _PIECE = re.compile(rf"{PIECES}/([0-9a-f]{{64}})/(\d{{1,19}})", re.ASCII)
-
-
-class _Ranges(Struct):
-    """The parts of a blob that are in its file, and synced: from, to."""
-
-    ranges: list[tuple[int, int]] = []
 
 
 @dataclass(slots=True)
@@ -97,10 +88,7 @@ class Unpacker:
         self._moved = moved
         self._result = Unpacked()
         self._new = NewBlobs(directory, files)
-
-    @property
-    def _pieces(self) -> Path:
-        return self._directory.staging / "pieces"
+        self._pieces = Pieces(directory, files)
 
     async def unpack(self, paths: Sequence[Path]) -> Unpacked:
         """Unpack volumes. Only problems of the bundle itself are errors.
@@ -284,8 +272,13 @@ class Unpacker:
         finally:
             self._new.keep()
         for sha256, offset, size in pieces:
-            self._record_piece(sha256, offset, size)
-        self._join_pieces(head, references.blobs)
+            self._pieces.record(sha256, offset, size)
+        for sha256, good in self._pieces.join(references.blobs):
+            self._result.stored += good
+            if not good:
+                self._result.problems.append(
+                    f"{head.path}: the pieces of {sha256} do not make it; unpack all its volumes again"
+                )
 
     def _new_pieces(
         self, reader: TarReader, head: Head, wanted: Mapping[str, int]
@@ -308,13 +301,13 @@ class Unpacker:
                     f"{head.path} holds {truncate(entry.name, 200)!r} of {entry.size} bytes, which"
                     " its index does not refer to"
                 )
-            if self._is_good(sha256, size) or self._has_piece(sha256, offset, entry.size):
+            if self._is_good(sha256, size) or self._pieces.has(sha256, offset, entry.size):
                 skipped.add(entry.name)
                 self._moved(entry.size)
             elif blob:
                 self._store(reader, head, sha256)
             else:
-                self._write_piece(reader, sha256, offset)
+                self._pieces.write(sha256, offset, self._chunks(reader))
                 pieces.append((entry.name, sha256, offset, entry.size))
         if sums is None:
             raise VolumeError(f"{head.path} has no {SUMS_FILE}")
@@ -359,77 +352,6 @@ class Unpacker:
             yield chunk
             self._moved(len(chunk))
 
-    def _has_piece(self, sha256: str, offset: int, size: int) -> bool:
-        return any(a <= offset and offset + size <= b for a, b in self._ranges(sha256))
-
-    def _write_piece(self, reader: TarReader, sha256: str, offset: int) -> None:
-        """Put a piece in its place; it counts once it is recorded."""
-        path = self._pieces / sha256
-        with on_disk(path):
-            path.parent.mkdir(exist_ok=True)
-            if not self._files.exists(path):
-                self._record(sha256).unlink(missing_ok=True)  # of the file that became the blob
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(path, flags, 0o666)
-        try:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            for chunk in self._chunks(reader):
-                with on_disk(path):
-                    self._files.write(descriptor, chunk)
-            with on_disk(path):
-                self._files.sync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _record(self, sha256: str) -> Path:
-        """Where the ranges of a blob's pieces are recorded."""
-        return self._pieces / f"{sha256}.json"
-
-    def _ranges(self, sha256: str) -> list[tuple[int, int]]:
-        if not self._files.exists(self._pieces / sha256):
-            return []  # it became the blob just before a kill
-        with suppress(BundleError):
-            content = read_file(self._record(sha256), layout.LARGEST_DOCUMENT)
-            return layout.decode(content, _Ranges, "the record of pieces").ranges
-        return []
-
-    def _record_piece(self, sha256: str, offset: int, size: int) -> None:
-        """Have a piece count, whose bytes are synced."""
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted([*self._ranges(sha256), (offset, offset + size)]):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        name = str(self._record(sha256).relative_to(self._directory.path))
-        self._directory.save(name, msgspec.json.encode(_Ranges(merged)))
-
-    def _join_pieces(self, head: Head, wanted: Mapping[str, int]) -> None:
-        """Make blobs of the pieces that are all there, also of a run that was killed before it could."""
-        for record in sorted(self._pieces.glob("*.json")):
-            sha256 = record.stem
-            if self._ranges(sha256) != [(0, wanted.get(sha256))]:
-                continue
-            path = self._pieces / sha256
-            with on_disk(path):
-                if sha256_of(path) == sha256:
-                    self._keep(path, sha256)
-                else:
-                    self._result.problems.append(
-                        f"{head.path}: the pieces of {sha256} do not make it; unpack all its volumes"
-                        " again"
-                    )
-                    path.unlink(missing_ok=True)
-                record.unlink()
-
-    def _keep(self, path: Path, sha256: str) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            self._directory.keep(descriptor, path, sha256)
-        finally:
-            os.close(descriptor)
-        self._result.stored += 1
-
     # ---------------------------------------------------------------------------------------------
 
     def _finish(self, heads: Sequence[Head], current: Contents | None) -> None:
@@ -445,28 +367,13 @@ class Unpacker:
         waiting = absent(self._directory, index, pruned_assets(self._directory.path))
         result.absent = {release: [name for name, _ in found] for release, found in waiting.items()}
         wanted = {sha256 for found in waiting.values() for _, sha256 in found}
-        with on_disk(self._pieces):
-            if self._pieces.is_dir():
-                for path in self._pieces.iterdir():
-                    if path.name.removesuffix(".json") not in lost:
-                        path.unlink()
-                if not any(self._pieces.iterdir()):
-                    self._pieces.rmdir()
+        self._pieces.drop(lost)
         newest = [head for head in heads if head.about.index == current.digest]
         if newest:
             result.count = newest[0].about.count
             sizes = References.of(index, self._directory.manifest).blobs
-            gaps = {sha256: self._gaps(sha256, sizes[sha256]) for sha256 in wanted}
+            gaps = {sha256: self._pieces.gaps(sha256, sizes[sha256]) for sha256 in wanted}
             result.volumes = holders(list(sizes), newest[0].about.starts, gaps)
-
-    def _gaps(self, sha256: str, size: int) -> list[tuple[int, int]]:
-        """The parts of a blob that are not there: from, to."""
-        gaps, at = [], 0
-        for start, end in self._ranges(sha256):
-            if at < start:
-                gaps.append((at, start))
-            at = end
-        return [*gaps, (at, max(size, 1))] if at < max(size, 1) else gaps
 
 
 def holders(
