@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.reader import BundleReader
 from mirror.bundle.signature import AllowedSigners, SigningKey
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.bundle.writer import BundleWriter
 from mirror.check.checker import Checker
 from mirror.check.database_check import check_database

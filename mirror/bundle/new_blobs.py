@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from mirror.bundle.directory import WritableDirectory
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.storage.files import Files
 
 _MOST = 64

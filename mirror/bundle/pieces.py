@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from mirror.bundle.directory import WritableDirectory
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.storage.files import Files
 
 

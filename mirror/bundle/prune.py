@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
-    from mirror.bundle.directory import BundleDirectory, WritableDirectory
+    from mirror.bundle.directory import BundleDirectory
     from mirror.bundle.layout import Index
+    from mirror.bundle.writable_directory import WritableDirectory
 
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 _HEX = re.compile(r"[0-9a-f]{64}")

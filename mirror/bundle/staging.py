@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from mirror.bundle.directory import WritableDirectory
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.core.domain.release import RepoRef
     from mirror.core.host import Received
 

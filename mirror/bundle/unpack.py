@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from mirror.bundle.directory import Contents, WritableDirectory
+    from mirror.bundle.directory import Contents
     from mirror.bundle.signature import AllowedSigners
     from mirror.bundle.tar import Entry, TarReader
     from mirror.bundle.volumes import Head
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.storage.files import Files
 
 _BLOB = re.compile(rf"{layout.BLOBS}/([0-9a-f]{{64}})")

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from mirror.bundle.directory import Contents, WritableDirectory
+    from mirror.bundle.directory import Contents
     from mirror.bundle.layout import Descriptor
     from mirror.bundle.signature import SigningKey
     from mirror.bundle.staging import StagedRelease
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.core.clock import Clock
     from mirror.core.domain.release import Asset, Release, RepoRef
     from mirror.core.host import Received, RepositoryWriter

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.pack import Packer
 from mirror.bundle.signature import AllowedSigners
 from mirror.bundle.unpack import Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.cli.bundle_settings import names
 from mirror.cli.demo_text import heading, show_file
 from mirror.cli.output import print_text

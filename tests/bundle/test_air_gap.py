@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.directory import WritableDirectory
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.bundle.writer import BundleWriter
 from mirror.core.domain.release import RepoRef
 from mirror.emulator import AssetSpec, Fault

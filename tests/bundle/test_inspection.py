@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.inspection import Verification, Verified, repositories
 from mirror.bundle.pack import Packer
 from mirror.bundle.receipt import receipt_of
 from mirror.bundle.unpack import Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.storage.files import Files
 from support.bundles import RELEASES, write
 from support.clock import VirtualClock

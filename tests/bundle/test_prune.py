@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.prune import Pruned, prune
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.bundles import RELEASES, write

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.pack import Packer
 from mirror.bundle.receipt import decode, encode, receipt_of
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.unpack import Unpacked, Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.bundles import RELEASES, noise, write

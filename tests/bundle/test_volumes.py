@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mirror.bundle import layout, tar
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.inspection import Verification
 from mirror.bundle.pack import Packer
 from mirror.bundle.signature import AllowedSigners, SigningKey
 from mirror.bundle.unpack import Unpacked, Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.bundles import RELEASES, write

@@ -16,10 +16,11 @@ import aiohttp
 from yarl import URL
 
 from mirror.app import App, open_app
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.pack import Packer
 from mirror.bundle.receipt import decode, encode, receipt_of
 from mirror.bundle.unpack import Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.config import load_config, resolve_secrets
 from mirror.emulator import Emulator, GitHubState
 from mirror.storage.files import Files

@@ -7,9 +7,9 @@ import random
 from typing import TYPE_CHECKING
 
 from mirror.bundle import documents, layout
-from mirror.bundle.directory import WritableDirectory
 from mirror.bundle.documents import AssetDocument, ReleaseDocument, RepositoryDocument
 from mirror.bundle.layout import Descriptor, Manifest
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.core.domain.release import Asset, RepoRef
 from mirror.storage.files import Files
 from support.clock import VirtualClock

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirror.bundle.directory import BundleDirectory, WritableDirectory
+from mirror.bundle.directory import BundleDirectory
 from mirror.bundle.mirrored import proven
 from mirror.bundle.prune import prune
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.cli import bundle_settings, exit_status, startup
 from mirror.cli.options import Json
 from mirror.cli.output import print_text

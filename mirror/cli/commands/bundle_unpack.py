@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirror.bundle.directory import WritableDirectory
 from mirror.bundle.unpack import Unpacker
+from mirror.bundle.writable_directory import WritableDirectory
 from mirror.cli import bundle_settings, exit_status
 from mirror.cli.options import Json, NoProgress
 from mirror.cli.output import print_error_line, print_text
