@@ -198,6 +198,36 @@ AS_SERVICE = (
 )
 
 
+SYSTEMCTL = """#!/bin/sh
+# As systemctl on a machine with one unit, the service; keeps the statuses it ended with in /run/ended.
+for word; do
+  case $word in
+    is-active | is-enabled | start | stop | daemon-reload) verb=$word ;;
+    release-mirror*) unit=$word ;;
+  esac
+done
+[ "$verb" != daemon-reload ] || exit 0
+[ "$unit" = release-mirror.service ] || exit 3
+active() { [ -e "/proc/$(cat /run/daemon)/exe" ]; }
+case $verb in
+  is-enabled) echo enabled ;;
+  is-active) active ;;
+  stop)
+    kill "$(cat /run/daemon)"
+    while active; do sleep 0.1; done
+    ;;
+  start)
+    rm -f /var/lib/release-mirror/control.sock
+    (
+      sh -c 'echo $$ >/run/daemon; cd /; exec SERVICE MIRROR_TARGET_TOKEN=x /usr/bin/release-mirror daemon' || status=$?
+      echo ${status:-0} >>/run/ended
+    ) >/run/daemon.log 2>&1 &
+    until [ -e /var/lib/release-mirror/control.sock ]; do sleep 0.1; done
+    ;;
+esac
+"""
+
+
 async def check_deb(root: Path) -> None:
     """Installs, runs, verifies its units; an upgrade and a purge do what the guide says."""
     (package,) = DIST.glob("*.deb")
@@ -226,18 +256,36 @@ async def check_deb(root: Path) -> None:
         file.write("# A newer version ships another file.\n")
     await call("dpkg-deb", "--root-owner-group", "-Znone", "--build", newer, root / "tmp/two.deb")
     shutil.rmtree(newer)
-    keep = f"find {edited} /var/lib/release-mirror -type f -exec sha256sum {{}} +"
+    keep = f"sha256sum {edited}"
     before = await inside(root, keep)
-    told = await inside(root, f"{APT} install /tmp/two.deb 2>&1")
+    systemctl = root / "tmp" / "systemctl"
+    systemctl.write_text(SYSTEMCTL.replace("SERVICE", AS_SERVICE))
+    systemctl.chmod(0o755)
+    told = await inside(root, f"""
+        mount --bind /tmp/systemctl /usr/bin/systemctl
+        mkdir -p /run/systemd/system; systemctl start release-mirror.service
+        {APT} install /tmp/two.deb 2>&1
+        systemctl is-active release-mirror.service
+        rm /usr/local/bin/release-mirror
+        {APT} remove release-mirror
+        ! systemctl is-active release-mirror.service
+        rm -r /run/systemd/system; cat /run/ended; rm /run/ended /run/daemon""")  # fmt: skip
     precedes = "/usr/local/bin/release-mirror takes precedence"
     require(precedes in told, f"deb: says nothing of /opt:\n{told}")
-    require(await inside(root, keep) == before, "deb: an upgrade changed configuration or ledger")
-    await inside(root, f"cd /; {AS_SERVICE} MIRROR_TARGET_TOKEN=x /usr/bin/release-mirror status")
-    await inside(root, "rm -r /opt/release-mirror /usr/local/bin/release-mirror")
-    await inside(root, f"{APT} remove release-mirror")
-    require(await inside(root, keep) == before, "deb: a removal changed configuration or ledger")
-    passed("deb: an upgrade says that /opt takes precedence; it and a removal keep what was edited")
+    require(told.endswith("\n0\n0\n"), f"deb: does not stop the service twice and well:\n{told}")
+    require(await inside(root, keep) == before, "deb: upgrade or removal changed the configuration")
+    status = await inside(
+        root,
+        f"cd /; {AS_SERVICE} MIRROR_TARGET_TOKEN=x /opt/release-mirror/bin/release-mirror status || true",
+    )
+    require("2 assets, 5.0 MB" in status, f"deb: upgrade or removal harmed the ledger:\n{status}")
+    passed(
+        "deb: an upgrade under a running service restarts it, a removal stops it; both keep"
+        " configuration and ledger"
+    )
 
+    systemctl.unlink()
+    await inside(root, "rm -r /opt/release-mirror")
     await inside(root, f"{APT} purge release-mirror; rm -f /tmp/*.deb /usr/local/bin/first_sync")
     left = await inside(
         root, "find / -xdev -name '*release*mirror*'; getent passwd release-mirror || true"
