@@ -126,7 +126,9 @@ class Shared:
         if before and before.git_directory == git_directory:
             pusher = before.pusher
         else:
-            pusher = TagPusher(git_directory, clock, RetryPolicy(attempts=sync.attempts))
+            retry = RetryPolicy(attempts=sync.attempts)
+            shared = config.ledger.url is not None  # no lock keeps other processes out
+            pusher = TagPusher(git_directory, clock, retry, shared=shared)
         if before and before.spool_directory == spool_directory:
             spool = before.spool
         else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mirror.database.connection import Database
 
 CHANNEL = "release_mirror_requests"
-"""Notices of requests; the payload is empty."""
+"""Notices of requests and of new settings; the payload is empty."""
 
 URGENT = 3600.0
 """Seconds by which an urgent request goes before what is merely due: no mirror waits for ever."""
@@ -150,8 +150,10 @@ class SharedQueue:
                 WHERE settings IS NOT NULL AND generation <= %(generation)s
                 AND (%(listing)s::text IS NULL OR listing = %(listing)s)
                 AND NOT EXISTS (SELECT FROM given WHERE given.key = m.key)
+                RETURNING key
             )
-            SELECT count(*) FROM published
+            SELECT pg_notify(%(channel)s, '')::text WHERE EXISTS (SELECT FROM published)
+            OR EXISTS (SELECT FROM removed)
             """,
             {
                 "generation": generation,
@@ -160,6 +162,7 @@ class SharedQueue:
                 "sources": [job.source for job in jobs],
                 "listings": [job.listing for job in jobs],
                 "listing": listing,
+                "channel": CHANNEL,
             },
             patience=0,
         )
@@ -349,5 +352,5 @@ class SharedQueue:
         )
 
     async def listen(self, on_notice: Callable[[], object]) -> None:
-        """Tell of requests that any process made, until cancelled; some may be missed."""
+        """Tell of notices that any process sent, until cancelled; some may be missed."""
         await self._database.listen({CHANNEL: lambda _: on_notice()})

@@ -117,6 +117,7 @@ class SharedScheduler:
         self._on_pass = on_pass
         self._zone = zone or LocalZone()
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self._stopping = False
         self._published = False
         self._jobs: Mapping[str, JobSettings] = {}
@@ -337,7 +338,7 @@ class SharedScheduler:
                 await self._store.prepare(patience=0)
             except DatabaseUnavailable as error:
                 self.trouble = str(error)
-                await self._nap(AGAIN)
+                await self._nap(AGAIN, self._wake)
             else:
                 return True
         return False
@@ -352,7 +353,7 @@ class SharedScheduler:
             beside = [tasks.create_task(work) for work in works]
             try:
                 while await self._turn(tasks):
-                    await self._nap(AGAIN if self.trouble else POLL_EVERY)
+                    await self._nap(AGAIN if self.trouble else POLL_EVERY, self._wake)
             finally:
                 for task in beside:
                     task.cancel()
@@ -388,23 +389,24 @@ class SharedScheduler:
             log.error("queue.failed", error=str(error))
         self.trouble = str(error)
 
-    async def _nap(self, seconds: float) -> None:
+    async def _nap(self, seconds: float, news: asyncio.Event) -> None:
         """Wait for so long, or for news."""
 
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
-                self._wake.set()
+                news.set()
 
         async with asyncio.TaskGroup() as nap:
             sleeper = nap.create_task(self._clock.sleep(seconds))
             sleeper.add_done_callback(over)
-            await self._wake.wait()
+            await news.wait()
             sleeper.cancel()
 
     def _on_notice(self) -> None:
-        """Somebody requested something, perhaps here."""
+        """Somebody requested something, or has new settings; perhaps this process."""
         self._revive()
         self._wake.set()
+        self._news.set()
 
     async def _leave(self) -> None:
         try:
@@ -421,16 +423,17 @@ class SharedScheduler:
                     await self._look()
                 except LedgerError as error:
                     self._note_trouble(error)
-            await self._clock.sleep(LOOK_EVERY)
+            self._news.clear()
+            await self._nap(LOOK_EVERY, self._news)
 
     async def _look(self) -> None:
         """Tell that this process is alive, and learn what others did."""
-        await self._queue.heartbeat(self._speed(), outdated=self.outdated)
-        self.workers = await self._queue.workers()
         await self._refresh()
         for row in await self._queue.look():
             self.rows[row.key] = row
             self._judge(row)
+        await self._queue.heartbeat(self._speed(), outdated=self.outdated)
+        self.workers = await self._queue.workers()
 
     async def _refresh(self) -> None:
         if await self._store.refresh(self._workload.index):

@@ -7,6 +7,9 @@ the history of the wanted tags and nothing else: no branch, no submodule, no fil
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import itertools
+import os
 import random
 import re
 import shutil
@@ -72,6 +75,8 @@ class TagPusher:
         clock: For the waits between two tries.
         retry: How often git is run for one operation, and after which waits.
         jitter: A random number from 0 to 1.
+        shared: Other processes may want the directory: the first one has it, the next one
+            ``DIRECTORY-2`` beside it, and so on.
     """
 
     def __init__(
@@ -80,14 +85,22 @@ class TagPusher:
         clock: Clock,
         retry: RetryPolicy,
         jitter: Callable[[], float] = random.random,
+        *,
+        shared: bool = False,
     ) -> None:
         self._directory = directory.absolute()
+        self._shared = shared
         self._clock = clock
         self._retry = replace(retry, attempts=min(ATTEMPTS, retry.attempts))
         self._jitter = jitter
         self._git = GitProgram(directory)
         self._locks: dict[Path, asyncio.Lock] = {}
         self._swept = False
+
+    @property
+    def directory(self) -> Path:
+        """Where the copies are kept."""
+        return self._directory
 
     @property
     def at_work(self) -> bool:
@@ -131,7 +144,7 @@ class TagPusher:
             GitHubError: One of the hosts cannot be reached, or refuses.
             Stalled: Nothing moved any more.
         """
-        with _told(self._directory):
+        with self._told():
             return await self._bring(source, target, tags)
 
     async def _bring(
@@ -188,7 +201,7 @@ class TagPusher:
             await self._push(copy, target, [f"refs/tags/{tag}^{{commit}}:refs/heads/{branch}"])
             return {}
 
-        with _told(self._directory):
+        with self._told():
             await self._with_copy(source, bring)
 
     async def pack(
@@ -210,7 +223,7 @@ class TagPusher:
             GitError: git failed, or there is none.
             GitHubError: The source cannot be reached, or refuses.
         """
-        with _told(self._directory):
+        with self._told():
             theirs = await self._tags(source, "read")
             wanted = [*tags, *(tag for tag, at in known.items() if not at)]
             there = {tag: theirs[tag] for tag in wanted if tag in theirs and valid_name(tag)}
@@ -237,6 +250,29 @@ class TagPusher:
         return done
 
     # -- the copy on disk -------------------------------------------------------------------------
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        with _told(self._directory):
+            if self._shared:
+                self._claim_directory()
+            yield
+
+    def _claim_directory(self) -> None:
+        """Take a directory that no other process has, until this one ends."""
+        wanted, self._shared = self._directory, False
+        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            name = wanted.name if number == 1 else f"{wanted.name}-{number}"
+            lock = os.open(wanted.with_name(f"{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                continue
+            self._directory = wanted.with_name(name)
+            self._git = GitProgram(self._directory)
+            return
 
     async def _with_copy(
         self, source: Place, use: Callable[[Path], Awaitable[dict[str, MirrorError]]]

@@ -90,6 +90,16 @@ async def published(running: Sequence[Daemon], tag: str, names: Sequence[str] = 
         await first(running, "release.published", release=tag, target=f"mirrors/{name}")
 
 
+async def outdated(running: Daemon, expected: list[bool]) -> None:
+    """Wait until the page of a daemon tells which workers are outdated, in order of their start."""
+    async with asyncio.timeout(60):
+        while True:
+            workers = (await running.status())["workers"]
+            workers.sort(key=lambda worker: int(worker["name"].rpartition(":")[2]))
+            if [worker["outdated"] for worker in workers] == expected:
+                return
+
+
 def differing(world: World) -> list[str]:
     return [name for name in NAMES if world.same(f"octo/{name}", f"mirrors/{name}")]
 
@@ -122,10 +132,19 @@ async def test_daemons_share_the_work(tmp_path: Path, postgres_url: str) -> None
         status = (await run(world, "status", "--json", environ=machine(world, 0))).json()
         assert [worker["outdated"] for worker in status["workers"]] == [False, False]
         for daemon_ in running:
-            shown = await daemon_.status()
-            names = [worker["name"] for worker in shown["workers"]]
-            assert names == [worker["name"] for worker in status["workers"]]
-            assert shown["summary"]["ok"] == len(NAMES)
+            await outdated(daemon_, [False, False])
+            assert (await daemon_.status())["summary"]["ok"] == len(NAMES)
+
+        # New settings: only the daemon that has them works, until the other one has them, too.
+        world.write_config(MIRRORS.replace("octo/*", "octo/*[0-5]") + 'assets.exclude = ["b"]\n')
+        one.signal(signal.SIGHUP)
+        await outdated(one, [False, True])
+        publish(world, "v5")
+        other.signal(signal.SIGUSR1)
+        for name in NAMES:
+            await one.event("release.published", release="v5", target=f"mirrors/{name}")
+        other.signal(signal.SIGHUP)
+        await outdated(one, [False, False])
 
         second = await run(world, "daemon", environ=environ)
         assert second.status == 2

@@ -136,6 +136,17 @@ async def test_what_is_there_is_not_pushed_again_and_what_is_new_costs_what_is_n
     assert scene.target_refs() == scene.source_refs("v1", "v2")
 
 
+async def test_processes_that_share_a_directory_get_one_each(scene: Scene) -> None:
+    """The second one works beside the first, which has the directory."""
+    first, second = (
+        TagPusher(scene.copies, scene.clock, RetryPolicy(attempts=1), shared=True) for _ in range(2)
+    )
+    for pusher in (first, second):
+        assert await pusher.push(scene.at_source, scene.at_target, ["v1"]) == {}
+    assert first.directory == scene.copies
+    assert second.directory == scene.copies.with_name("git-2")
+
+
 async def test_a_moved_tag_waits_and_is_never_moved(scene: Scene) -> None:
     """Where the target has another commit, the tag stays, and both commits are told."""
     await scene.push("v1")
