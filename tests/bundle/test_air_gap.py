@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ from mirror.emulator import AssetSpec, Fault
 from mirror.errors import BundleError
 from mirror.storage.files import Files
 from support.air_gap import MIRRORS, AirGap
+from support.clock import MachineClock
+from support.daemon import daemon, service
 from support.world import only, sha256
 
 if TYPE_CHECKING:
@@ -470,6 +473,26 @@ async def test_a_bundle_that_cannot_be_made(tmp_path: Path) -> None:
             failures = only(await gap.write(full=True)).failures
             assert {failure.kind for failure in failures} == {"disk"}
         assert gap.bundle.read_text() == "a file"
+
+
+async def test_a_running_daemon_notices_a_new_index(tmp_path: Path) -> None:
+    """Volumes may be unpacked beside it; what they brought is mirrored at its next interval."""
+    async with AirGap(tmp_path) as gap:
+        gap.clock, gap.brought = MachineClock(), tmp_path / "brought"
+        gap.carried += service("1s")
+        seed(gap, count=1)
+        await gap.write()
+        await gap.deliver()
+        async with daemon(gap) as running:
+            await running.event("release.published", release="v0")
+            gap.source.add_release("octo/tool", "v1", assets={"a": b"a"})
+            await gap.write()
+            assert (await gap.deliver(since_receipt=True))[1].complete
+            await running.event("release.published", release="v1")
+            running.signal(signal.SIGTERM)
+            assert await running.stopped() == 0
+        await gap.run("direct")
+        await gap.same()
 
 
 async def test_a_plan_writes_nothing(tmp_path: Path) -> None:

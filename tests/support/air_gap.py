@@ -105,6 +105,11 @@ class AirGap:
         path.write_text(f'{parts[side]}\n[ledger]\ndirectory = "{self.directory / side}"\n')
         return path
 
+    @property
+    def config_file(self) -> Path:
+        """The configuration of the isolated side."""
+        return self.configure("isolated")
+
     def _host(self, table: str, name: str) -> str:
         host = self.hosts[name]
         api = f'api_url = "{host.api_url}"\n' if name == "source" else ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from support.air_gap import AirGap
     from support.world import World
 
 WEBHOOK_SECRET = "webhook-secret-of-the-test"
@@ -116,7 +117,7 @@ class Daemon:
 
 @asynccontextmanager
 async def daemon(
-    world: World,
+    world: World | AirGap,
     *,
     environ: dict[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "mirror"),

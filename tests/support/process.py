@@ -14,6 +14,7 @@ from support.clock import MachineClock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from support.air_gap import AirGap
     from support.world import World
 
 
@@ -33,7 +34,7 @@ class Finished:
         return json.loads(self.out)
 
 
-def shares_its_clock(world: World) -> None:
+def shares_its_clock(world: World | AirGap) -> None:
     """Refuse hosts whose clock differs from that of the process."""
     assert isinstance(world.clock, MachineClock), "World(…, clock=MachineClock())"
 
