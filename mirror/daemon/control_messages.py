@@ -27,6 +27,9 @@ PROTOCOL = 1
 SOCKET = "control.sock"
 """The socket's name in its directory."""
 
+_SERVICE = Path("/run/release-mirror")
+"""The runtime directory of the service as systemd runs it."""
+
 _LONGEST_ADDRESS = 107
 """Bytes of a socket's address without the final zero: see unix(7)."""
 
@@ -117,21 +120,24 @@ class Ended(Event):
     report: Report
 
 
-def control_directory(config: Config, environ: Mapping[str, str]) -> Path:
-    """Where the control socket is: in the ledger's directory, or in a runtime directory.
+def control_directories(config: Config, environ: Mapping[str, str]) -> list[Path]:
+    """Where the control socket may be; a daemon makes it in the first of them.
 
-    A ledger in a database has no directory of its own; every machine has a daemon then.
+    It is in the ledger's directory. A ledger in a database has none, and every machine has a daemon
+    then: it is in a runtime directory, and that of the service is looked at as well.
 
     Args:
         config: The settings.
         environ: ``RUNTIME_DIRECTORY`` and ``XDG_RUNTIME_DIR`` are used.
     """
     if config.ledger.url is None:
-        return config.ledger.directory
+        return [config.ledger.directory]
     # systemd separates several directories by colons; the first belongs to the unit's first name.
     given = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    directory = given or environ.get("XDG_RUNTIME_DIR", "")
-    return Path(directory) if directory.startswith("/") else config.ledger.directory
+    found = [
+        Path(one) for one in (given, environ.get("XDG_RUNTIME_DIR", "")) if one.startswith("/")
+    ]
+    return [*found, config.ledger.directory, _SERVICE]
 
 
 @contextmanager

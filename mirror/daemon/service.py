@@ -19,7 +19,7 @@ from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Observers, Report, RequestCount
 from mirror.core.text.wording import duration
 from mirror.daemon.control import Stopping, only_daemon, serve_control
-from mirror.daemon.control_messages import control_directory
+from mirror.daemon.control_messages import control_directories
 from mirror.daemon.metrics import Metrics
 from mirror.daemon.runtime import Runtime
 from mirror.daemon.scheduler import Scheduler
@@ -162,7 +162,7 @@ class Service:
             self._clock,
             self._started,
         )
-        directory = control_directory(config, os.environ)
+        directory = control_directories(config, os.environ)[0]
         async with AsyncExitStack() as stack:
             if self._ledger.cluster:
                 stack.enter_context(only_daemon(directory))
@@ -182,13 +182,18 @@ class Service:
             )
             await self._run(scheduler)
 
+    def _speed(self) -> float:
+        """Bytes a second; the average of the last seconds says little once nothing moves."""
+        moving = self._progress.transfers
+        return self._progress.speed.at(self._clock.monotonic()) if moving else 0.0
+
     def _make_scheduler(self, runtime: Runtime) -> Scheduler | SharedScheduler:
         if self._ledger.cluster:
             return SharedScheduler(
                 runtime,
                 self._ledger.cluster,
                 self._clock,
-                speed=lambda: self._progress.speed.at(self._clock.monotonic()),
+                speed=self._speed,
                 on_session=self._on_session,
                 on_pass=self._on_pass,
             )
@@ -425,7 +430,8 @@ class Service:
         )
         if waiting:
             waiting.report.set_result(report)
-        self._index.remember(report.pass_record())
+        if ended.asked or not self._ledger.cluster:  # else other processes run what it listed
+            self._index.remember(report.pass_record())
         self._metrics.on_pass(reports, ended.seconds)
         totals = report.totals()
         done = sum(action.status == "done" for repo in reports for action in repo.actions)

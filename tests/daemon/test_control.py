@@ -9,11 +9,13 @@ import socket
 import stat
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog.testing
 
+from mirror.config import load_config
 from mirror.core.failure import Failure
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import (
@@ -25,13 +27,12 @@ from mirror.core.reporting.report import (
 )
 from mirror.daemon.control import ControlLimits, Stopping, serve_control
 from mirror.daemon.control_client import call_daemon
-from mirror.daemon.control_messages import PROTOCOL, Call, socket_address
+from mirror.daemon.control_messages import PROTOCOL, Call, control_directories, socket_address
 from mirror.daemon.passes import Client, Pass, Request
 from mirror.errors import MirrorError, NoDaemon, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 REPOSITORY = RepositoryReport(
@@ -263,3 +264,28 @@ async def test_an_answer_of_another_version_is_one_sentence(tmp_path: Path) -> N
             with pytest.raises(MirrorError, match="another version"):
                 await call_daemon(tmp_path, Call(PROTOCOL), Observers())
         path.unlink(missing_ok=True)
+
+
+def test_where_the_socket_is(tmp_path: Path) -> None:
+    """In the ledger's directory; with a database in a runtime directory, also that of the service."""
+    file = tmp_path / "config.toml"
+    text = """
+[target]
+url = "https://ghe.example.com"
+token = "env:TOKEN"
+[sources.github]
+url = "https://github.com"
+[[mirrors]]
+source = "cli/cli"
+[ledger]
+"""
+    environ = {"STATE_DIRECTORY": "/state", "XDG_RUNTIME_DIR": "/run/user/7"}
+    file.write_text(text)
+    assert control_directories(load_config(file, environ), environ) == [Path("/state")]
+    file.write_text(text + 'url = "env:LEDGER"')
+    config = load_config(file, environ)
+    found = ["/run/user/7", "/state", "/run/release-mirror"]
+    assert control_directories(config, environ) == [Path(one) for one in found]
+    environ["RUNTIME_DIRECTORY"] = "/run/mine:/run/other"
+    found = ["/run/mine", *found]
+    assert control_directories(config, environ) == [Path(one) for one in found]

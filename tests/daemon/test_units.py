@@ -132,6 +132,7 @@ def test_one_sandbox() -> None:
         *("Description", "Type", "NotifyAccess", "ExecStart", "ExecReload", "WatchdogSec"),
         *("Environment", "Restart", "RestartSec", "RestartPreventExitStatus", "WantedBy"),
         *("SuccessExitStatus", "TimeoutStartSec", "StartLimitIntervalSec"),
+        *("RuntimeDirectory", "RuntimeDirectoryMode"),  # of the daemon's control socket
     }
     service, sync = (
         {key: value for key, value in settings(name).items() if key not in own} for name in SERVICES

@@ -18,7 +18,7 @@ from mirror.cli.pass_runner import PassResult, RunOptions, conclude
 from mirror.cli.render.progress_bars import live_display
 from mirror.core.reporting.progress import Progress
 from mirror.daemon.control_client import call_daemon
-from mirror.daemon.control_messages import PROTOCOL, Call, control_directory
+from mirror.daemon.control_messages import PROTOCOL, SOCKET, Call, control_directories
 from mirror.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,11 +68,19 @@ def trigger(
     draws = options.draws_progress and not no_wait
     display = live_display(progress) if draws else nullcontext()
     call = Call(PROTOCOL, "sync", options.patterns, full, progress=draws, wait=not no_wait)
-    directory = control_directory(config, os.environ)
+    places = control_directories(config, os.environ)
+    directory = next((one for one in places if _has_socket(one)), places[0])
     result = event_loop.run(_call(directory, call, progress, display, quiet=quiet))
     if no_wait and result.error is None and result.signal is None:
         return exit_status.OK
     return conclude(result, options, started)
+
+
+def _has_socket(directory: Path) -> bool:
+    try:
+        return (directory / SOCKET).exists()
+    except OSError:  # no permission to look
+        return False
 
 
 async def _call(
