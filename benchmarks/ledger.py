@@ -27,21 +27,39 @@ def document() -> Ledger:
     """A repository's document: 100 releases of 10 assets."""
     ledger = Ledger("github:octo/r00000", "mirrors/r00000", "https://ghe.example.com/api/v3", 1, 1)
     for release in range(1, RELEASES + 1):
-        entry = ReleaseEntry(release, 10_000 + release, f"v1.{release}.0", published=DATE)
+        made = ReleaseEntry(release, 10_000 + release, f"v1.{release}.0", published=DATE)
         for number in range(release * ASSETS, (release + 1) * ASSETS):
             name, digest = f"tool-{number}-linux_amd64.tar.gz", f"{number:064x}"
-            entry.assets[number] = AssetEntry(
+            made.assets[number] = AssetEntry(
                 number, name, number, name, 12_345_678, digest, digest, DATE
             )
-        ledger.releases[release] = entry
+        ledger.releases[release] = made
     return ledger
+
+
+def entry(name: str, number: int = 0, ledger: Ledger | None = None) -> IndexEntry:
+    """The entry of the index for such a repository."""
+    releases, assets, size = (ledger or document()).totals()
+    page = PageProof(
+        f"https://api.github.com/repos/octo/{name}/releases?per_page=100",
+        f'W/"{number:064x}"',
+        f"{number:032x}",
+        RELEASES,
+    )
+    return IndexEntry(
+        f"github:octo/{name}",
+        f"mirrors/{name}",
+        pages=(page,),
+        releases=releases,
+        assets=assets,
+        bytes=size,
+    )
 
 
 def write(directory: Path, repositories: int) -> None:
     """Fill a directory with documents and their index."""
     ledger = document()
     text = ledger.encode().decode()
-    releases, assets, size = ledger.totals()
     index = Index()
     (directory / "mirrors").mkdir(parents=True)
     for number in range(repositories):
@@ -49,20 +67,7 @@ def write(directory: Path, repositories: int) -> None:
         (directory / "mirrors" / f"{name}.json").write_text(
             text.replace("r00000", name), encoding="ascii"
         )
-        page = PageProof(
-            f"https://api.github.com/repos/octo/{name}/releases?per_page=100",
-            f'W/"{number:064x}"',
-            f"{number:032x}",
-            RELEASES,
-        )
-        index.mirrors[f"mirrors/{name}"] = IndexEntry(
-            f"github:octo/{name}",
-            f"mirrors/{name}",
-            pages=(page,),
-            releases=releases,
-            assets=assets,
-            bytes=size,
-        )
+        index.mirrors[f"mirrors/{name}"] = entry(name, number, ledger)
     (directory / "index.json").write_bytes(index.encode())
 
 
