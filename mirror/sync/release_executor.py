@@ -40,6 +40,8 @@ from mirror.core.execution.settlement import (
     NameTaken,
     are_complete,
     fault,
+    has_wanted_name,
+    is_name_taken,
     replaces_in_place,
     settle_rename,
 )
@@ -49,7 +51,7 @@ from mirror.errors import MirrorError, ValidationFailed
 from mirror.sync.concurrency import run_each
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.action import ReleaseWork
@@ -349,7 +351,15 @@ class ReleaseExecutor:
                 self._renamed[copy.id] = answer
         except ValidationFailed as error:
             answer = error
-        verdict = settle_rename(action, copy, answer)
+        others: Collection[Asset] = ()
+        if isinstance(answer, ValidationFailed) and is_name_taken(answer):
+            others = await polling(
+                lambda: self._context.target.assets(self._context.repo, self._release.id),
+                lambda assets: has_wanted_name(action, copy, assets),
+                LAG,
+                self._session.clock,
+            )
+        verdict = settle_rename(action, copy, answer, others)
         if isinstance(verdict, Accept):
             return verdict.asset
         for asset in verdict.remove:

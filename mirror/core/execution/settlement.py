@@ -10,9 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
-from mirror.core.domain.asset_names import forms, is_temporary, may_become, temporary_id
+from mirror.core.domain.asset_names import (
+    folded,
+    forms,
+    is_temporary,
+    may_become,
+    temporary_id,
+)
 from mirror.core.domain.release import UNREADABLE, UPLOADED
-from mirror.core.execution.action import RenameAsset, ReplaceAsset
+from mirror.core.execution.action import RenameAsset, ReplaceAsset, UploadAsset
 from mirror.errors import (
     AuthError,
     ConnectionLost,
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.domain.release import Asset, Release, RepoRef
-    from mirror.core.execution.action import UploadAsset
+    from mirror.errors import FailureKind
 
 
 class NameTaken(Unmirrorable):
@@ -40,6 +46,23 @@ class NameTaken(Unmirrorable):
 
     def __init__(self, message: str) -> None:
         super().__init__("name-taken", message)
+
+
+class NameBlocked(MirrorError):
+    """The target refuses a name, and shows no asset that has it.
+
+    Somebody's upload under that name may be under way: that of a process which was cut off lasts
+    until the server gives it up.
+    """
+
+    kind: FailureKind = "rejected"
+    retryable = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the target refuses the name {name}, but lists no asset that has it: another upload of"
+            " it may be under way"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +134,10 @@ class Destination:
         named = [copy for copy in observed if self.may_be(copy)]
         return named, [copy for copy in named if copy.id not in self.claimed]
 
+    def has_name(self, observed: Iterable[Asset]) -> Asset | None:
+        """An asset that has the name as servers compare them, whosever it is."""
+        return next((copy for copy in observed if _is_same_name(self.name, copy.name)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -178,6 +205,8 @@ def is_conclusive(
     named, free = destination.candidates(observed)
     if any(copy.uploaded for copy in free):
         return True
+    if failure.name_taken and destination.has_name(observed):
+        return True
     return bool(named) and not (free and failure.response_lost)
 
 
@@ -195,6 +224,8 @@ def settle_upload(
         if named and not free and failure.name_taken:
             text = f"the target would name it {named[0].name}, like another asset of this release"
             return Fail(NameTaken(text))
+        if not named and failure.name_taken:
+            return Fail(_refused_name(destination.name, destination.has_name(observed)))
         return Retry(tuple(free))
     if _is_what_was_sent(copy, sent, failure.sha256):
         return Accept(copy, failure.sha256 or sent.sha256)
@@ -202,6 +233,17 @@ def settle_upload(
         text = f"the target's release has an asset {copy.name} that this mirror did not create"
         return Fail(NameTaken(text))
     return Retry((copy,))
+
+
+def _refused_name(name: str, other: Asset | None) -> NameTaken | NameBlocked:
+    """Why a name was refused: final only if the asset that has it is there for all to see."""
+    if other is None:
+        return NameBlocked(name)
+    return NameTaken(f"the target would give {name} the name that another asset has: {other.name}")
+
+
+def _is_same_name(name: str, other: str) -> bool:
+    return folded(name) == folded(other) or may_become(name, other)
 
 
 def _is_what_was_sent(copy: Asset, sent: Sent, sha256: str | None) -> bool:
@@ -275,7 +317,10 @@ def fault(item: Expected, observed: Mapping[int, Asset]) -> MirrorError | None:
 
 
 def settle_rename(
-    action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset, answer: Asset | ValidationFailed
+    action: RenameAsset | ReplaceAsset | UploadAsset,
+    copy: Asset,
+    answer: Asset | ValidationFailed,
+    others: Iterable[Asset] = (),
 ) -> Verdict:
     """Decide what follows from the target's answer to a rename.
 
@@ -283,9 +328,10 @@ def settle_rename(
         action: Gives the copy its name; an upload has its copy under a temporary name until then.
         copy: The copy before the rename.
         answer: The copy after it, or why the target refused.
+        others: The release's assets, read after a refusal because of the name.
     """
     if isinstance(answer, ValidationFailed):
-        return _settle_refused_rename(action, copy, answer)
+        return _settle_refused_rename(action, copy, answer, others)
     if answer.id != copy.id:
         text = f"the target answered the renaming of {copy.name} ({copy.id}) with asset {answer.id}"
         return Fail(Waiting("invalid-answer", text))
@@ -297,10 +343,15 @@ def settle_rename(
 
 
 def _settle_refused_rename(
-    action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset, error: ValidationFailed
+    action: RenameAsset | ReplaceAsset | UploadAsset,
+    copy: Asset,
+    error: ValidationFailed,
+    others: Iterable[Asset],
 ) -> Retry | Fail:
     name = action.asset.name
     if is_name_taken(error):
+        if not has_wanted_name(action, copy, others):
+            return Fail(NameBlocked(name))
         text = f"the target has another asset under the name that it would give to {name}"
         # A temporary name is not for people, and the source has the bytes.
         return Fail(NameTaken(text), (copy,) if is_temporary(copy.name) else ())
@@ -310,6 +361,14 @@ def _settle_refused_rename(
         return Retry((copy,))
     # The old asset may be deleted already: a quarantine would leave it missing for a day.
     return Fail(Waiting("rejected", f"{name} could not be renamed ({error})"))
+
+
+def has_wanted_name(
+    action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset, others: Iterable[Asset]
+) -> bool:
+    """Whether another asset has the name that a copy was to get."""
+    name = action.asset.name if isinstance(action, UploadAsset) else action.target_name
+    return any(_is_same_name(name, other.name) for other in others if other.id != copy.id)
 
 
 def _has_name(action: RenameAsset | ReplaceAsset | UploadAsset, copy: Asset) -> bool:

@@ -19,6 +19,7 @@ from mirror.core.execution.settlement import (
     Destination,
     Expected,
     Fail,
+    NameBlocked,
     NameTaken,
     Retry,
     Sent,
@@ -175,7 +176,6 @@ ACCEPTED, REMOVED, NOTHING = Accept(FULL, A), Retry((OTHER,)), Retry()
     [
         (BROKEN, [], NOTHING),
         (LOST, [], NOTHING),
-        (TAKEN, [], NOTHING),
         (BROKEN, [an_asset(51, "else.zip")], NOTHING),
         (BROKEN, [HALF], Retry((HALF,))),
         (TAKEN, [HALF], Retry((HALF,))),
@@ -215,6 +215,27 @@ def test_other_bytes_are_removed_from_a_draft_and_left_alone_in_public(
     assert isinstance(verdict, Fail)
     assert isinstance(verdict.error, NameTaken)
     assert verdict.remove == ()
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected"),
+    [
+        ([], NameBlocked),
+        ([an_asset(51, "else.zip")], NameBlocked),
+        ([an_asset(51, "AB.ZIP")], NameTaken),
+    ],
+)
+def test_a_name_is_only_taken_for_good_if_an_asset_that_has_it_is_seen(
+    observed: list[Asset], expected: type
+) -> None:
+    """Else the upload of another process may be under way: this one is tried again, and holds its release."""
+    for public in (False, True):
+        destination = Destination("ab.zip", public, set())
+        verdict = settle_upload(destination, SENT, TAKEN, observed)
+        assert isinstance(verdict, Fail)
+        assert type(verdict.error) is expected
+        assert verdict.error.final is (expected is NameTaken)
+        assert verdict.remove == ()
 
 
 def test_an_asset_of_another_name_is_never_removed() -> None:
@@ -347,9 +368,6 @@ def test_a_rename_that_another_asset_answers_proves_nothing() -> None:
 @pytest.mark.parametrize(
     ("action", "copy", "reason", "expected", "removed"),
     [
-        (UPLOAD, STAGED, "already-exists", NameTaken, True),
-        (RENAME, STAGED, "already-exists", NameTaken, True),
-        (RENAME, FULL, "already-exists", NameTaken, False),
         (RENAME, FULL, "invalid-name", ValidationFailed, False),
         (RENAME, FULL, None, ValidationFailed, False),
         (UPLOAD, STAGED, "invalid-name", Retry, True),
@@ -366,6 +384,24 @@ def test_a_refused_rename_keeps_whatever_has_a_public_name(
     assert not isinstance(verdict, Accept)
     assert type(verdict.error if isinstance(verdict, Fail) else verdict) is expected
     assert verdict.remove == ((copy,) if removed else ())
+
+
+@pytest.mark.parametrize(
+    ("action", "copy", "removed"),
+    [(UPLOAD, STAGED, True), (RENAME, STAGED, True), (RENAME, FULL, False)],
+)
+def test_a_rename_to_a_taken_name_fails_for_good_if_an_asset_that_has_it_is_seen(
+    action: Any, copy: Asset, removed: bool
+) -> None:
+    """Else everything is left as it is, for the next pass."""
+    taken = settle_rename(action, copy, refused("already-exists"), [copy, an_asset(51, "a.b.zip")])
+    assert isinstance(taken, Fail)
+    assert type(taken.error) is NameTaken
+    assert taken.remove == ((copy,) if removed else ())
+    blocked = settle_rename(action, copy, refused("already-exists"), [copy])
+    assert isinstance(blocked, Fail)
+    assert type(blocked.error) is NameBlocked
+    assert blocked.remove == ()
 
 
 # -- before something is deleted or changed ---------------------------------------------------
