@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -259,7 +260,12 @@ class DatabaseClaims(Claims):
                 ON CONFLICT (key, number) DO UPDATE
                 SET body = excluded.body, ended_at = excluded.ended_at
                 """,
-                (msgspec.json.encode(report), claim.key, claim.number, self.owner),
+                (
+                    msgspec.json.encode(replace(report, claim=claim.number)),
+                    claim.key,
+                    claim.number,
+                    self.owner,
+                ),
                 patience=0,
             )
 

@@ -37,6 +37,7 @@ class Claim(Protocol):
 
     Attributes:
         key: The mirror's.
+        number: Greater than that of every earlier claim of the mirror.
         entry: The mirror's entry of the index when the claim was taken; ``None`` for none.
         lost: Another process may work on the mirror now.
         overlapped: Other runs did something between ``since`` and this claim.
@@ -45,6 +46,7 @@ class Claim(Protocol):
     """
 
     key: str
+    number: int
     entry: IndexEntry | None
     lost: bool
     overlapped: bool

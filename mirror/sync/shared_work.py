@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,8 @@ async def run_claimed(
         pass
     finally:
         done = report or context.interrupted.get(claim.key)
+        if done:
+            done = replace(done, claim=claim.number)
         counts = report is not None and finished(report)
         saved = await claims.release(
             claim,
@@ -140,7 +143,7 @@ async def run_claimed(
             finished=counts,
             next_due=next_due() if counts else None,
         )
-    return (report if saved and not claim.lost else None), done
+    return (done if report and saved and not claim.lost else None), done
 
 
 def _is_finished(report: RepositoryReport) -> bool:

@@ -113,6 +113,7 @@ class RepositoryReport:
         target_checked_at: When the target was last looked at; ``None`` for never.
         stopped: Why its host was given up meanwhile; empty where it was not. No part of the JSON:
             the failure itself is reported once.
+        claim: The number of the claim under which it ran; 0 for none. No part of the JSON.
     """
 
     source: str
@@ -128,6 +129,7 @@ class RepositoryReport:
     notes: tuple[str, ...] = ()
     target_checked_at: datetime | None = None
     requests: Mapping[str, RequestCount] = field(default_factory=dict)
+    claim: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
@@ -161,10 +163,16 @@ def with_earlier(report: RepositoryReport, earlier: Sequence[RepositoryReport]) 
 
     Args:
         report: Of the last run: what failed before it is over, or in it.
-        earlier: The reports of earlier runs, the oldest first.
+        earlier: The reports of earlier runs, the oldest first. Of one claim, the last one counts: it
+            tells what the others do, and more.
     """
+    last = {before.claim: before for before in earlier}
     done = tuple(
-        action for before in earlier for action in before.actions if action.status == "done"
+        action
+        for before in earlier
+        if not before.claim or (last[before.claim] is before and before.claim != report.claim)
+        for action in before.actions
+        if action.status == "done"
     )
     if not done:
         return report

@@ -14,6 +14,7 @@ from mirror.core.reporting.report import (
     Report,
     RepositoryReport,
     RequestCount,
+    with_earlier,
 )
 from mirror.core.text.timestamps import iso
 
@@ -122,6 +123,18 @@ def test_the_document_is_the_contract_s() -> None:
             }
         ],
     }  # fmt: skip
+
+
+def test_no_action_is_told_twice() -> None:
+    """What a run told while it went on, and what it told at its end, are the same actions."""
+    first, second, third = (ActionReport("upload-asset", "done", "v1", name) for name in "abc")
+    told = a_repository("interrupted", actions=(first,), claim=7)
+    whole = a_repository("interrupted", actions=(first, second), claim=7)
+    other = a_repository(actions=(third,), claim=8)
+    last = a_repository("unchanged", claim=9)
+    assert with_earlier(last, [told, other, whole]).actions == (third, first, second)
+    assert with_earlier(whole, [told, other]).actions == (third, first, second)
+    assert with_earlier(last, [told, other]).status == "ok"
 
 
 def test_what_does_not_apply_is_null_in_failures() -> None:
