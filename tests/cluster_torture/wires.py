@@ -21,6 +21,7 @@ How = Literal["reset", "hang"]
 what was sent meanwhile arrives afterwards, as TCP has it."""
 
 _AT_ONCE = 1 << 16
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 4}
 _RST = struct.pack("ii", 1, 0)
 
 
@@ -47,6 +48,7 @@ class Wires:
         """
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            _notice_its_end(writer)
             peer = writer.get_extra_info("peername")
             name = owner if owner is not None else self._who(peer[0], peer[1])
             await self._carry(_Wire(name), (reader, writer), connect)
@@ -122,6 +124,14 @@ class _Wire:
                 if found is not None:
                     found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
             end.transport.abort()
+
+
+def _notice_its_end(writer: asyncio.StreamWriter) -> None:
+    """As servers do: a connection whose other end vanished is ended after half a minute."""
+    found: socket.socket = writer.get_extra_info("socket")
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wire: _Wire) -> None:
