@@ -201,7 +201,10 @@ async def claimed(url: str, seconds: float) -> float:
             later = datetime(2100, 1, 1, tzinfo=UTC)
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                for due in await machine.queue.claim(8, ["github"], []):
+                some = await machine.queue.claim(8, ["github"], [])
+                if not some:
+                    return
+                for due in some:
                     await machine.queue.claims.release(
                         due.claim, None, None, finished=True, next_due=later
                     )
