@@ -9,6 +9,8 @@ from rich.table import Table
 
 from benchmarks import (
     bundle,
+    cluster,
+    cluster_scale,
     idle,
     ledger,
     ledger_copy,
@@ -48,7 +50,15 @@ ROWS: tuple[Row, ...] = (
     webhook.ROW,
     wan.IDLE,
 )
-LONG: tuple[Row, ...] = (memory.LONG, bundle.MANY, bundle.MEMORY, ledger_copy.ROW)
+LONG: tuple[Row, ...] = (
+    memory.LONG,
+    bundle.MANY,
+    bundle.MEMORY,
+    ledger_copy.ROW,
+    cluster_scale.ROW,
+    cluster.ROW,
+    cluster.IDLE,
+)
 
 
 def main() -> int:
