@@ -49,6 +49,7 @@ class DatabaseClaim(Claim):
     Attributes:
         number: Greater than that of every earlier claim of the mirror.
         until: When it ends unless it is renewed, by this machine's monotonic clock.
+        ending: It is being given back, and cannot be lost any more.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class DatabaseClaim(Claim):
         self.requested = requested
         self.full = full
         self.lost = False
+        self.ending = False
         self._clock = clock
         self._save = save
         self._margin = margin
@@ -93,12 +95,12 @@ class DatabaseClaim(Claim):
 
     def expire(self) -> None:
         """Stop the work, if too little time is left."""
-        if not self.lost and self._clock.monotonic() >= self.until - self._margin:
+        if not self.ending and self._clock.monotonic() >= self.until - self._margin:
             self.lose()
 
     def lose(self) -> None:
         """Stop the work: another process may have the mirror."""
-        self.lost = True
+        self.lost = self.ending = True
         log.warning("claim.lost", target=self.key)
         if self._holder:
             self._holder.cancel()
@@ -271,6 +273,7 @@ class DatabaseClaims(Claims):
 
     def forget(self, claim: DatabaseClaim) -> None:
         """Renew a claim no longer; it ends by itself."""
+        claim.ending = True
         self._held.pop(claim.key, None)
         self._claimed.pop(claim.key, None)
 
@@ -302,6 +305,7 @@ class DatabaseClaims(Claims):
             ``False`` if the claim had been lost: nothing was saved.
         """
         assert isinstance(claim, DatabaseClaim)  # noqa: S101 - as taken here
+        claim.ending = True
         try:
             rows = await self._database.query(
                 """
@@ -370,7 +374,7 @@ class DatabaseClaims(Claims):
 
     async def renew(self) -> None:
         """Renew every claim of this process once; those that others took over are lost."""
-        claims = [claim for claim in self._held.values() if not claim.lost]
+        claims = [claim for claim in self._held.values() if not claim.ending]
         if not claims:
             return
         sent_at = self._clock.monotonic()
@@ -397,7 +401,7 @@ class DatabaseClaims(Claims):
         for claim in claims:
             if claim.key in renewed:
                 claim.until = sent_at + self.times.lease
-            elif self._held.get(claim.key) is claim:  # else it was given back meanwhile
+            elif not claim.ending and self._held.get(claim.key) is claim:  # else given back
                 claim.lose()
 
     async def _renew(self) -> None:

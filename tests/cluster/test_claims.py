@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,7 @@ from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
 from mirror.core.claims import TIMES, FinishedElsewhere
 from mirror.core.ledger.index import IndexEntry
 from mirror.core.reporting.report import ActionReport, RepositoryReport
+from mirror.database.connection import Database
 from mirror.errors import ClaimLost
 from support.clock import VirtualClock
 from support.postgres import opened
@@ -134,6 +135,36 @@ async def test_losing_a_claim_stops_the_work(postgres_url: str) -> None:
             await asyncio.sleep(0)
             task.cancel()
         assert task.cancelled()
+
+
+class LateDatabase(Database):
+    """A database whose response to the giving back of a claim comes late."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(lambda: url, VirtualClock())
+        self.carried_out, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def query(self, statement: Any, *about: Any, **more: Any) -> Any:
+        rows = await super().query(statement, *about, **more)
+        if "WITH ended" in statement:
+            self.carried_out.set()
+            await self.answer.wait()
+        return rows
+
+
+async def test_what_is_given_back_cannot_be_lost(postgres_url: str) -> None:
+    """A renewal that finds it given back already does not take it for taken over."""
+    async with opened(postgres_url), LateDatabase(postgres_url) as database:
+        claims = DatabaseClaims(database, VirtualClock(), "a", {})
+        claim = await claims.take(KEY, None)
+        assert isinstance(claim, DatabaseClaim)
+        async with asyncio.TaskGroup() as group:
+            given_back = group.create_task(claims.release(claim, ENTRY, REPORT, finished=True))
+            await database.carried_out.wait()
+            await claims.renew()
+            database.answer.set()
+        assert given_back.result()
+        assert not claim.lost
 
 
 async def test_renewal(postgres_url: str) -> None:
