@@ -127,9 +127,9 @@ class Timetable:
             number = math.floor((now.timestamp() - origin) / self.interval)
             while True:
                 delay = self.delay(self.interval, _chance(f"{seed} {number}"))
-                tick = origin + number * self.interval + delay
-                if tick > now.timestamp():
-                    return datetime.fromtimestamp(tick, UTC)
+                tick = datetime.fromtimestamp(origin + number * self.interval + delay, UTC)
+                if tick > now:
+                    return tick
                 number += 1
         moment = now - timedelta(seconds=self.jitter)
         while found := self.occurrence(moment):

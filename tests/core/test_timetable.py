@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -299,3 +300,36 @@ def test_a_timetable_is_one_thing(interval: float | None, schedule: str | None) 
 def test_the_time_between_two_ticks(table: Timetable, gap: float) -> None:
     """Whatever says when it ticks."""
     assert table.gap(datetime(2026, 11, 21, 9, 0, tzinfo=UTC)) == gap
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        Timetable(900.0, None, 30.0),
+        Timetable(60.0, None, 600.0),
+        Timetable(None, "*/5 * * * *", 90.0),
+    ],
+)
+def test_shared_ticks_are_the_same_everywhere(table: Timetable) -> None:
+    """Whoever asks, and whenever within a gap: the next tick is after now, one a gap, delayed."""
+    now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    gap = table.gap(now)
+    ticks = []
+    for _ in range(50):
+        tick = table.shared_tick(now, "seed")
+        assert tick
+        assert tick > now
+        assert table.shared_tick(now + (tick - now) / 2, "seed") == tick
+        ticks.append(tick)
+        now = tick
+    between = [(later - tick).total_seconds() for tick, later in pairwise(ticks)]
+    assert all(0 < seconds <= 1.5 * gap for seconds in between)
+    assert len(set(between)) > 1
+    assert sum(between) / len(between) == pytest.approx(gap, rel=0.05)
+
+
+def test_shared_ticks_depend_on_the_seed() -> None:
+    """Two clusters do not begin at the same moment."""
+    now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    table = Timetable(900.0, None, 30.0)
+    assert table.shared_tick(now, "one") != table.shared_tick(now, "other")
