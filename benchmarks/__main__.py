@@ -16,6 +16,7 @@ from benchmarks import (
     ledger_copy,
     link,
     memory,
+    memory_ledger,
     mixed,
     page,
     parallel,
@@ -49,6 +50,7 @@ ROWS: tuple[Row, ...] = (
     wan_large.ROW,
     webhook.ROW,
     wan.IDLE,
+    memory_ledger.ROW,
 )
 LONG: tuple[Row, ...] = (
     memory.LONG,

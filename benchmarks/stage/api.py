@@ -241,6 +241,7 @@ class Target(Host):
         """Delete everything."""
         self.requests = 0
         self._written: dict[str, list[int]] = {}
+        self._latest: dict[str, int] = {}
         self._documents: dict[int, dict[str, Any]] = {}
         self._assets: dict[int, list[dict[str, Any]]] = {}
         self._last = 0
@@ -269,9 +270,13 @@ class Target(Host):
             return ok([self._shown(number) for number in self._written.get(name, ())])
         if rest.endswith("/assets"):
             return ok(self._assets.get(int(rest.split("/")[1]), []))
+        if rest == "releases/latest":
+            return ok(self._shown(self._latest[name])) if name in self._latest else NOT_FOUND
         if method == "PATCH" and rest.startswith("releases/"):
-            number = int(rest.split("/")[1])
-            self._documents[number] |= json.loads(body)
+            number, fields = int(rest.split("/")[1]), json.loads(body)
+            self._documents[number] |= fields
+            if fields.get("make_latest") == "true":
+                self._latest[name] = number
             return ok(self._shown(number))
         return NOT_FOUND
 
