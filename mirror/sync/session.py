@@ -79,11 +79,20 @@ class Session:
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
-        listing, begun = await self._look()
+        if self._audit:
+            async with self._context.comparing:
+                listing, begun = await self._look()
+                if listing is None:
+                    return await self._unchanged(None)
+                self._entry.audited_at = 0.0  # until it is done, it is due
+                return await self._bring_up(listing, begun)
+        listing = await self._list_source()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
-        if self._audit:
-            self._entry.audited_at = 0.0  # until it is done, it is due
+        async with self._context.comparing:
+            return await self._bring_up(listing, None)
+
+    async def _bring_up(self, listing: Listing, begun: Begun | None) -> RepositoryReport:
         source, target, ledger = await self._read_state(listing, begun, write=True)
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
@@ -184,13 +193,13 @@ class Session:
     # -- what is there ------------------------------------------------------------------------
 
     async def _look(self) -> tuple[Listing | None, Begun | None]:
-        """The source's releases, and what else is needed where they are certain to be compared.
+        """For an audit, the source's releases, and what else is needed to compare them.
 
-        Only in a mirror that is well: of one that is not, as little as possible is requested.
+        The latter only in a mirror that is well: of one that is not, as little as possible is
+        requested.
         """
         entry = self._entry
-        well = entry.settled_at and not (entry.failure or entry.failed)
-        if not (well and self._audit):
+        if not entry.settled_at or entry.failure or entry.failed:
             return await self._list_source(), None
         return await together(self._list_source(), self._snapshots.begin())
 
