@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mirror.bundle import layout
 from mirror.bundle.directory import discard, on_disk, read_file
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.bundle.writable_directory import WritableDirectory
-    from mirror.storage.files import Files
 
 _MOST = 64
 _MOST_BYTES = 64 * 2**20
@@ -28,16 +27,22 @@ _SYNCED_AT_ONCE = 8
 class NewBlobs:
     """Blobs without a name yet. Syncs of several files at once share the disk's flushes. It blocks.
 
+    Use as a context manager: at its end each blob has its name.
+
     Args:
         directory: The bundle.
-        files: The operations on the disk.
     """
 
-    def __init__(self, directory: WritableDirectory, files: Files) -> None:
+    def __init__(self, directory: WritableDirectory) -> None:
         self._directory = directory
-        self._files = files
         self._waiting: list[tuple[int, Path, str]] = []
         self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep()
 
     def write(self, chunks: Iterable[bytes]) -> tuple[int, Path]:
         """A new file with these bytes: :meth:`add` takes it, or :meth:`drop`.
@@ -49,7 +54,7 @@ class NewBlobs:
         try:
             for chunk in chunks:
                 with on_disk(part):
-                    self._files.write(descriptor, chunk)
+                    self._directory.files.write(descriptor, chunk)
         except BaseException:
             self.drop(descriptor, part)
             raise

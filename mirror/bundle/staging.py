@@ -24,6 +24,7 @@ from mirror.bundle.documents import (
     TagDocument,
 )
 from mirror.bundle.layout import Descriptor, Manifest
+from mirror.bundle.new_blobs import NewBlobs
 from mirror.core.domain.asset_names import is_temporary
 from mirror.core.domain.release import ABSENT, Asset, Digest, Release
 from mirror.core.text.body import with_marker
@@ -93,6 +94,7 @@ class Staging:
         self.history: dict[str, HistoryDocument] = {}
         self.git_bundles: list[Descriptor] = []
         self._directory = directory
+        self._new = NewBlobs(directory)
         self.descriptors = descriptors
         self._changed: set[int] = set()
         self._lost: set[int] = set()  # assets without all of their bytes, by the writer's ids
@@ -221,6 +223,12 @@ class Staging:
         Returns:
             The descriptors; ``None`` where the index says so already.
         """
+        with self._new:
+            descriptors = self._settled(received)
+        digests = sorted(d.digest for d in descriptors)
+        return None if digests == sorted(d.digest for d in self.descriptors) else descriptors
+
+    def _settled(self, received: Received) -> Sequence[Descriptor]:
         originals = {release.id: release for release in received.source.releases}
         sources = {copy.id: number for number, copy in received.copies.items()}
         descriptors: list[Descriptor] = []
@@ -239,9 +247,7 @@ class Staging:
             descriptors.append(self._store(staged, document, known.assets if known else {}))
             visible[document.id] = staged
         complete = received.source.complete and visible.keys() >= set(received.selected)
-        descriptors.append(self._describe(received, visible, complete=complete))
-        digests = sorted(d.digest for d in descriptors)
-        return None if digests == sorted(d.digest for d in self.descriptors) else descriptors
+        return [*descriptors, self._describe(received, visible, complete=complete)]
 
     def forget(self, received: Received) -> None:
         """After a commit, drop what nobody continues: it is in the index, or nobody's draft."""
@@ -311,10 +317,10 @@ class Staging:
         described = Descriptor.of(config, f"{artifact_type}+json")
         manifest = Manifest.of(artifact_type, described, layers, notes)
         content = layout.encode(manifest)
-        self._directory.store(config)
+        self._new.add_document(config)
         if not manifest.contents:
-            self._directory.store(layout.EMPTY)
-        self._directory.store(content)
+            self._new.add_document(layout.EMPTY)
+        self._new.add_document(content)
         if isinstance(document, ReleaseDocument):
             return documents.release_descriptor(self.repo, document, content)
         return documents.repository_descriptor(self.repo, document, content)

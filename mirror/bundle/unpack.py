@@ -88,7 +88,7 @@ class Unpacker:
         self._files = files
         self._moved = moved
         self._result = Unpacked()
-        self._new = NewBlobs(directory, files)
+        self._new = NewBlobs(directory)
         self._pieces = Pieces(directory, files)
 
     async def unpack(self, paths: Sequence[Path]) -> Unpacked:
@@ -174,10 +174,8 @@ class Unpacker:
         try:
             with open_volume(head.path) as reader:
                 read_head_of(reader, head.path)
-                try:
+                with self._new:
                     references = self._documents(reader, head)
-                finally:
-                    self._new.keep()
                 complete = self._have_documents(head, references)
                 if complete and (current is None or head.about.index != current.digest):
                     digest = current.digest if current else ""
@@ -254,8 +252,8 @@ class Unpacker:
                 lost += 1
         empty = layout.digest_of(layout.EMPTY).partition(":")[2]
         if lost and not self._files.exists(self._directory.path / blob_name(empty)):
-            self._new.add_document(layout.EMPTY)
-            self._new.keep()
+            with self._new:
+                self._new.add_document(layout.EMPTY)
             lost -= 1
         if lost:
             self._result.problems.append(
@@ -268,10 +266,8 @@ class Unpacker:
 
     def _blobs(self, reader: TarReader, head: Head, references: References) -> None:
         """Store the bytes of a volume, and keep its pieces."""
-        try:
+        with self._new:
             pieces = self._new_pieces(reader, head, references.blobs)
-        finally:
-            self._new.keep()
         for sha256, offset, size in pieces:
             self._pieces.record(sha256, offset, size)
         for sha256, good in self._pieces.join(references.blobs):

@@ -45,6 +45,7 @@ class WritableDirectory(BundleDirectory):
         key: Signs the index; ``None`` for no signature.
 
     Attributes:
+        files: The same.
         key: The same; it may be replaced.
         identity: The bundle's UUID, also where it has no index yet.
     """
@@ -55,7 +56,7 @@ class WritableDirectory(BundleDirectory):
         super().__init__(path)
         self.key = key
         self.identity = self._read_identity()
-        self._files = files
+        self.files = files
         self._clock = clock
         self._lock: int | None = None
         self._writing: set[object] = set()
@@ -144,7 +145,7 @@ class WritableDirectory(BundleDirectory):
                     leftover.unlink()
                 if not self.is_marked():
                     self.save(layout.MARKER_FILE, layout.MARKER)
-                if not self._files.exists(self.path / layout.INDEX_FILE):
+                if not self.files.exists(self.path / layout.INDEX_FILE):
                     self.save(layout.IDENTITY_FILE, self.identity.encode())
             except BaseException:
                 os.close(lock)
@@ -163,8 +164,8 @@ class WritableDirectory(BundleDirectory):
         One that is there already is replaced: it may be damaged.
         """
         with on_disk(part):
-            self._files.sync(descriptor)
-            self._files.rename(part, self.path / layout.BLOBS / sha256)
+            self.files.sync(descriptor)
+            self.files.rename(part, self.path / layout.BLOBS / sha256)
 
     def keep_git_bundle(self, part: Path) -> Descriptor:
         """Make a blob of a file in the staging area; what describes it. It blocks."""
@@ -177,20 +178,6 @@ class WritableDirectory(BundleDirectory):
             finally:
                 os.close(descriptor)
         return Descriptor(layout.GIT_BUNDLE_TYPE, f"sha256:{sha256}", size)
-
-    def store(self, content: bytes) -> None:
-        """Store a document as a blob, unless it is there. It blocks."""
-        digest = layout.digest_of(content).partition(":")[2]
-        with suppress(BundleError):
-            if read_file(self.path / layout.BLOBS / digest, len(content)) == content:
-                return
-        descriptor, part = self.create()
-        try:
-            with on_disk(part):
-                self._files.write(descriptor, content)
-            self.keep(descriptor, part, digest)
-        finally:
-            self._files.close(descriptor)
 
     async def commit(self, repo: RepoRef, descriptors: Sequence[Descriptor]) -> None:
         """Have the index say this of a repository; what others commit meanwhile goes along.
@@ -241,7 +228,7 @@ class WritableDirectory(BundleDirectory):
         self, content: bytes, digest: str, signature: bytes | None, predecessor: str
     ) -> None:
         with on_disk(self.path):
-            self._files.sync_directory(self.path / layout.BLOBS)
+            self.files.sync_directory(self.path / layout.BLOBS)
             if signature is not None:
                 self.save(str(self.signature(digest).relative_to(self.path)), signature)
             self.save(layout.INDEX_FILE, content)
@@ -271,12 +258,12 @@ class WritableDirectory(BundleDirectory):
         with on_disk(path):
             descriptor = os.open(part, _NEW, 0o666)
             try:
-                self._files.write(descriptor, content)
-                self._files.sync(descriptor)
+                self.files.write(descriptor, content)
+                self.files.sync(descriptor)
             finally:
-                self._files.close(descriptor)
-            self._files.rename(part, path)
-            self._files.sync_directory(path.parent)
+                self.files.close(descriptor)
+            self.files.rename(part, path)
+            self.files.sync_directory(path.parent)
 
 
 def _order(descriptor: Descriptor) -> tuple[int, int]:

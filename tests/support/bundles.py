@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mirror.bundle import documents, layout
 from mirror.bundle.documents import AssetDocument, ReleaseDocument, RepositoryDocument
 from mirror.bundle.layout import Descriptor, Manifest
+from mirror.bundle.new_blobs import NewBlobs
 from mirror.bundle.writable_directory import WritableDirectory
 from mirror.core.domain.release import Asset, RepoRef
 from mirror.storage.files import Files
@@ -42,7 +43,8 @@ async def write(
     await bundle.begin("test")
 
     def store(content: bytes) -> None:
-        bundle.store(content)
+        with NewBlobs(bundle) as new:
+            new.add_document(content)
 
     descriptors = []
     for number, (tag, files) in enumerate(releases.items(), 1):
