@@ -1,4 +1,4 @@
-"""Whether a write that is cancelled was sent to the host, or still waited for its turn."""
+"""Whether a write may be sent to the host, and whether one that is cancelled was sent already."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(slots=True)
@@ -16,10 +16,12 @@ class Dispatch:
     """What became of the requests of one write, which may be several.
 
     Attributes:
+        permit: Raises if no request that changes something may be sent any more.
         waiting: A request waits for a limit, a pause or a connection.
         sent: A request that changes something was sent, in whole or in part.
     """
 
+    permit: Callable[[], None]
     waiting: bool = False
     sent: bool = False
 
@@ -33,9 +35,13 @@ _current: ContextVar[Dispatch | None] = ContextVar("dispatch", default=None)
 
 
 @contextmanager
-def watched() -> Iterator[Dispatch]:
-    """Watch the requests of the block, and of the tasks that are created in it."""
-    dispatch = Dispatch()
+def watched(permit: Callable[[], None] = lambda: None) -> Iterator[Dispatch]:
+    """Watch the requests of the block, and of the tasks that are created in it.
+
+    Args:
+        permit: Called before each that changes something, when nothing is waited for any more.
+    """
+    dispatch = Dispatch(permit)
     token = _current.set(dispatch)
     try:
         yield dispatch
@@ -59,6 +65,11 @@ class request_waits:  # noqa: N801 - a context manager; a class for speed: every
 
 
 def write_is_sent() -> None:
-    """A request of the current write that changes something is sent now."""
+    """A request of the current write that changes something is sent now.
+
+    Raises:
+        ClaimLost: It must not be.
+    """
     if dispatch := _current.get():
+        dispatch.permit()
         dispatch.sent = True

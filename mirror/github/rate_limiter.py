@@ -320,7 +320,11 @@ class _Points:
         if self._rate_limiter.allowance.points.limited:
             await self._rate_limiter.pay(self._cost)
         if not self._reads:
-            write_is_sent()
+            try:
+                write_is_sent()
+            except BaseException:
+                await self.__aexit__()
+                raise
 
     async def __aexit__(self, *_: object) -> None:
         if self._rate_limiter.allowance.points.limited:

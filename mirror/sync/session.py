@@ -389,7 +389,7 @@ class Session:
             if work.actions():
                 now = self._target.store.client.host_time()
                 await journal.begin(now, creating_repository=work.repository is not None)
-            async with guarded_writes() as guard:
+            async with guarded_writes(permit=context.check_claim) as guard:
                 execution = ExecutionContext(
                     target=self._target.store,
                     repo=self._mirror.target,

@@ -28,11 +28,13 @@ class WriteGuard:
     Args:
         group: Holds the writes; it outlives whoever waits for them.
         grace: Seconds that a write has to end after a cancellation.
+        permit: Called before each request that changes something; raises if it must not be sent.
     """
 
-    def __init__(self, group: asyncio.TaskGroup, grace: float) -> None:
+    def __init__(self, group: asyncio.TaskGroup, grace: float, permit: Callable[[], None]) -> None:
         self._group = group
         self._grace = grace
+        self._permit = permit
 
     async def finish(
         self,
@@ -53,7 +55,7 @@ class WriteGuard:
             asyncio.CancelledError: The caller was cancelled. The write has ended.
             Exception: As the write raised it.
         """
-        with watched() as dispatch:
+        with watched(self._permit) as dispatch:
             task = self._group.create_task(_caught(write))
         try:
             result = await asyncio.shield(task)
@@ -101,14 +103,20 @@ async def _caught(write: Coroutine[Any, Any, T]) -> T | _Raised:
 
 
 @asynccontextmanager
-async def guarded_writes(grace: float = GRACE) -> AsyncIterator[WriteGuard]:
+async def guarded_writes(
+    grace: float = GRACE, permit: Callable[[], None] = lambda: None
+) -> AsyncIterator[WriteGuard]:
     """Guard the writes that the block makes; all of them have ended when it is left.
+
+    Args:
+        grace: Seconds that a write has to end after a cancellation.
+        permit: Called before each request that changes something; raises if it must not be sent.
 
     Raises:
         MirrorError: As the block raised it.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            yield WriteGuard(group, grace)
+            yield WriteGuard(group, grace, permit)
     except* MirrorError as failed:
         raise first_error(failed) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.core.dispatch import request_waits, write_is_sent
-from mirror.errors import NotFound
+from mirror.errors import ClaimLost, NotFound
 from mirror.sync.write_guard import guarded_writes
 
 if TYPE_CHECKING:
@@ -51,6 +51,29 @@ class Host:
             with suppress(asyncio.CancelledError):
                 await running
         assert running.cancelled()
+
+
+async def test_no_further_request_is_sent_once_it_is_not_permitted() -> None:
+    """A write of several requests ends before the next one, whatever it waited for meanwhile."""
+    sent, lost = [], False
+
+    def permit() -> None:
+        if lost:
+            raise ClaimLost("another process has it")
+
+    async def write() -> None:
+        nonlocal lost
+        write_is_sent()
+        sent.append("first")
+        lost = True
+        await asyncio.sleep(0)
+        write_is_sent()
+        sent.append("second")
+
+    with pytest.raises(ClaimLost):
+        async with guarded_writes(permit=permit) as guard:
+            await guard.finish(write())
+    assert sent == ["first"]
 
 
 async def test_a_write_that_is_answered_soon_is_finished() -> None:
