@@ -58,9 +58,9 @@ class Daemon:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def logged(self, event: str, count: int = 1) -> bool:
-        """Whether it logged an event so often."""
-        return self.log.read_bytes().count(f'"event": "{event}"'.encode()) >= count
+    def logged(self, event: str) -> bool:
+        """Whether it logged an event."""
+        return f'"event": "{event}"'.encode() in self.log.read_bytes()
 
     def cpu(self) -> float:
         """Seconds of CPU time so far."""
@@ -243,15 +243,17 @@ def _transactions(daemons: Cluster) -> float:
     return float(daemons.query(_TRANSACTIONS)[0][0])
 
 
-def idle_alone(daemons: Cluster, config: Path, mirrors: int) -> Sample:
+def idle_alone(here: Scene, daemons: Cluster, config: Path, mirrors: int) -> Sample:
     """The same pass of one daemon with a ledger of files."""
     with daemons.daemons(config, 1) as (one,):
-        until(lambda: one.logged("pass.finished"), [one])
-        time.sleep(1)
+        until(lambda: one.logged("service.started"), [one])
+        time.sleep(3)
+        here.reset()
         cpu, began = one.cpu(), time.monotonic()
         one.process.send_signal(signal.SIGUSR1)
-        until(lambda: one.logged("pass.finished", 2), [one])
-        return {"seconds": time.monotonic() - began, "cpu": (one.cpu() - cpu) / mirrors}
+        until(lambda: here.counts()["source"] >= mirrors, [one])
+        time.sleep(1)
+        return {"seconds": time.monotonic() - began - 1, "cpu": (one.cpu() - cpu) / mirrors}
 
 
 @contextmanager
@@ -273,7 +275,7 @@ def stage_idle(options: Options) -> Iterator[Plan]:
                 Contender(str(n), lambda n=n: idle_pass(daemons, shared, n, mirrors))  # type: ignore[misc]
                 for n in WORKERS
             ),
-            Contender("files", lambda: idle_alone(daemons, alone, mirrors)),
+            Contender("files", lambda: idle_alone(here, daemons, alone, mirrors)),
         ]
 
         def times(number: int) -> Callable[[Round], float]:
