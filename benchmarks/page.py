@@ -7,6 +7,7 @@ the current results.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,17 @@ def fragment(results: Sequence[Mapping[str, Any]], before: Mapping[str, float]) 
 
 
 def _in_order(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(results, key=lambda found: (float(found["row"].partition("-")[0]), found["row"]))
+    return sorted(results, key=lambda found: _place(found["row"]))
+
+
+def _place(row: str) -> tuple[float, str]:
+    return float(row.partition("-")[0]), row
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The rows of the page, by their number."""
+    rows = re.split("^### ", text, flags=re.MULTILINE)[1:]
+    return {row.partition(". ")[0]: f"### {row.rstrip()}\n" for row in rows}
 
 
 def _row(found: Mapping[str, Any], before: Mapping[str, float]) -> str:
@@ -84,12 +95,14 @@ def write() -> Path:
 
 
 def publish() -> Path:
-    """Insert the machine and all results into the page and return its path."""
+    """Insert the machine and all results into the page, keep its other rows, and return its path."""
     results = load()
     text = PAGE.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    made = f"{head}{BEGIN}\n{machine(results)}\n{fragment(results, kept())}{END}{tail}"
+    before, _, tail = rest.partition(END)
+    rows = _sections(before) | _sections(fragment(results, kept()))
+    shown = "\n".join(rows[key] for key in sorted(rows, key=_place))
+    made = f"{head}{BEGIN}\n{machine(results)}\n{shown}{END}{tail}"
     PAGE.write_text(made, encoding="utf-8")
     return PAGE
 
