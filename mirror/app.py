@@ -333,10 +333,6 @@ class App:
             await self._limits.look()
         runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
-        if command == "sync" and not claims:
-            # Most mirrors are unchanged, and take one request each.
-            sources = self._config.sources.values()
-            at_once = max([at_once, *(source.max_connections for source in sources if source.url)])
         self._batch = Batch(
             command,
             self.rules,
@@ -364,7 +360,6 @@ class App:
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
             workers=self._workers,
-            comparing=asyncio.Semaphore(sync.repositories),
             full=full,
             git=self.shared.pusher,
         )

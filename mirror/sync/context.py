@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,8 +83,6 @@ class SessionContext:
         bandwidth: The limit for all transfers together.
         workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
-        comparing: Permissions to compare a mirror that may have changed, and to carry out its plan;
-            more may be asked at the same time whether they changed.
         full: Trust no stored ETag and no quarantine.
         since: When the pass began, monotonic.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
@@ -107,7 +104,6 @@ class SessionContext:
     bandwidth: Bandwidth
     workers: Workers[Mapping[str, Any]]
     spooled: bool = False
-    comparing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     full: bool = False
     since: float = 0.0
     explicit: bool = False

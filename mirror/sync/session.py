@@ -79,20 +79,11 @@ class Session:
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
-        if self._audit:
-            async with self._context.comparing:
-                listing, begun = await self._look()
-                if listing is None:
-                    return await self._unchanged(None)
-                self._entry.audited_at = 0.0  # until it is done, it is due
-                return await self._bring_up(listing, begun)
-        listing = await self._list_source()
+        listing, begun = await self._look()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
-        async with self._context.comparing:
-            return await self._bring_up(listing, None)
-
-    async def _bring_up(self, listing: Listing, begun: Begun | None) -> RepositoryReport:
+        if self._audit:
+            self._entry.audited_at = 0.0  # until it is done, it is due
         source, target, ledger = await self._read_state(listing, begun, write=True)
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
@@ -193,13 +184,13 @@ class Session:
     # -- what is there ------------------------------------------------------------------------
 
     async def _look(self) -> tuple[Listing | None, Begun | None]:
-        """For an audit, the source's releases, and what else is needed to compare them.
+        """The source's releases, and what else is needed where they are certain to be compared.
 
-        The latter only in a mirror that is well: of one that is not, as little as possible is
-        requested.
+        Only in a mirror that is well: of one that is not, as little as possible is requested.
         """
         entry = self._entry
-        if not entry.settled_at or entry.failure or entry.failed:
+        well = entry.settled_at and not (entry.failure or entry.failed)
+        if not (well and self._audit):
             return await self._list_source(), None
         return await together(self._list_source(), self._snapshots.begin())
 
