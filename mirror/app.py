@@ -108,17 +108,13 @@ class Shared:
         sync = config.sync
         # A transfer holds a connection of both of its hosts to its end.
         servers = (host for host in config.hosts.values() if host.url)
-        connections = [host.max_connections for host in servers]
+        connections = (host.max_connections for host in servers)
         transfers = min([sync.transfers, *connections])
         git_directory = config.ledger.directory / "git"
         spool_directory = sync.spool_directory or config.ledger.directory / "spool"
-        # Those that are next hold a connection of their source, too; half of the others are left
-        # for its API.
-        ahead = 6
-        if before and (before.transfers, before.slots.ahead) == (transfers, ahead):
-            slots = before.slots
-        else:
-            slots = TransferSlots(transfers, ahead)
+        slots = (
+            before.slots if before and before.transfers == transfers else TransferSlots(transfers)
+        )
         if before and before.rate == sync.bandwidth:
             bandwidth = before.bandwidth
         else:

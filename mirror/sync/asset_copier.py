@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,12 +24,8 @@ from mirror.core.retry import LONGEST_WAIT, retrying
 from mirror.errors import MirrorError, RateLimited
 from mirror.storage.spool import SpoolFile
 from mirror.sync.asset_upload import AssetUpload, Copied
-from mirror.transfer.opened_ahead import OpenedAhead
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator
-
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
@@ -73,13 +68,10 @@ class AssetCopier:
         asset: Asset,
         destination: Destination,
         rank: int,
-        room: asyncio.Semaphore,
         *,
         despite_stop: bool = False,
     ) -> Copied | None:
         """Copy an asset into a release of the target when a transfer slot is free.
-
-        A small asset that is next is opened at the source before that.
 
         A rate limit, or a host that says when to come back, gives the slot back, so that assets of
         other hosts can be transferred.
@@ -89,7 +81,6 @@ class AssetCopier:
             asset: The source's asset.
             destination: The name to request, and what else the release has.
             rank: The release's place, the newest first; then the largest asset is first.
-            room: As many transfers as the release may have at the same time.
             despite_stop: Start the copy although a stop was requested.
 
         Returns:
@@ -109,19 +100,13 @@ class AssetCopier:
             while True:
                 while (seconds := self._paused_for()) and not session.stop.requested:
                     await session.clock.sleep(min(seconds, POLL_INTERVAL))
-                place, limited = (rank, -asset.size), limits[-1] if limits else None
-                async with (
-                    session.slots.prepare(place),
-                    self._opened(asset, limited) as ahead,
-                    room,
-                    session.slots.take(place),
-                ):
+                async with session.slots.take((rank, -asset.size)):
                     if session.stop.requested and not despite_stop:
                         return None
-                    failed = ahead and ahead.failure
-                    if self._paused_for() and not (session.stop.requested or failed):
+                    if self._paused_for() and not session.stop.requested:
                         continue  # paused while this waited for the slot
-                    return await self._copy_now(release, asset, destination, limited, ahead)
+                    limited = limits[-1] if limits else None
+                    return await self._copy_now(release, asset, destination, limited)
 
         def comes_back(error: MirrorError) -> bool:
             if not gives_slot_back(error, session.clock.now()):
@@ -135,40 +120,8 @@ class AssetCopier:
         copied = await retrying(with_slot, session.retry, session.clock, comes_back, on_retry=note)
         return copied and replace(copied, attempts=copied.attempts + len(limits))
 
-    @asynccontextmanager
-    async def _opened(
-        self, asset: Asset, limited: MirrorError | None
-    ) -> AsyncIterator[OpenedAhead | None]:
-        """Open an asset at the source before its turn; ``None`` where that is of no use.
-
-        A large asset takes much longer than its opening, and is opened in another thread. Where
-        something is wrong, as little as possible is requested.
-        """
-        session, source = self._session, self._source
-        useful = (
-            session.slots.ahead
-            and self._context.source.counted
-            and 0 < asset.size < session.workers.large
-        )
-        plain = not (isinstance(asset, SourceArchive) or session.spooled or session.bandwidth.piece)
-        stopped = session.stop.requested or source.client.stopped or self._target.client.stopped
-        lanes: tuple[Lane, ...] = (download_lane(asset), "upload")
-        suspect = any(self._breaker(lane).suspect for lane in lanes)
-        healthy = not (suspect or self._paused_for())
-        if useful and plain and healthy and not stopped:
-            reader = source.read_asset(self._mirror.source, asset, repeated=limited is not None)
-            async with OpenedAhead(reader, session.clock) as ahead:
-                yield ahead
-        else:
-            yield None
-
     async def _copy_now(
-        self,
-        release: Release,
-        asset: Asset,
-        destination: Destination,
-        limited: MirrorError | None,
-        ahead: OpenedAhead | None,
+        self, release: Release, asset: Asset, destination: Destination, limited: MirrorError | None
     ) -> Copied:
         """Copy an asset, unless its lanes are suspended; their circuit breakers learn the result.
 
@@ -177,7 +130,6 @@ class AssetCopier:
             asset: The source's asset.
             destination: The name to request, and what else the release has.
             limited: The rate limit, or the like, that ended an earlier call for the same asset.
-            ahead: The asset, opened at the source.
         """
         clock = self._session.clock
         breakers = (self._breaker(download_lane(asset)), self._breaker("upload"))
@@ -186,8 +138,7 @@ class AssetCopier:
                 raise not_tried(breaker)
         try:
             async with self._downloader.reserve(asset) as spooled:
-                origin = spooled or ahead
-                copied = await self._copy(release, asset, destination, origin, limited)
+                copied = await self._copy(release, asset, destination, spooled, limited)
         except MirrorError as error:
             if lane := lane_at_fault(error, asset, self._source_name):
                 subject = (self._mirror.source.key, asset.id)
@@ -233,12 +184,11 @@ class AssetCopier:
         release: Release,
         asset: Asset,
         destination: Destination,
-        origin: SpoolFile | OpenedAhead | None,
+        spooled: SpoolFile | None,
         limited: MirrorError | None,
     ) -> Copied:
         attempts = 0
-        spooled = origin if isinstance(origin, SpoolFile) else None
-        reader = origin or self._source.read_asset(
+        origin = spooled or self._source.read_asset(
             self._mirror.source, asset, repeated=limited is not None
         )
         may_end = partial(self._hand_over, asset.id)
@@ -249,7 +199,7 @@ class AssetCopier:
             attempts += 1
             again = limited is not None or attempts > 1
             try:
-                return await self._transfer(release.tag, asset, reader, upload, repeated=again)
+                return await self._transfer(release.tag, asset, origin, upload, repeated=again)
             except MirrorError as failure:
                 error = await self._check_source(failure, asset)
                 known = _as_fetched(asset, spooled)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -93,7 +92,6 @@ class ReleaseExecutor:
         # What was done of actions that have not ended, by the action's identity: for the report.
         self._steps: dict[int, list[Outcome]] = {}
         self._completeness = Completeness()
-        self._room = asyncio.Semaphore(context.session.transfers_per_release)
 
     async def run(self) -> None:
         """Upload and verify the assets, name them, and publish or update the release.
@@ -104,9 +102,7 @@ class ReleaseExecutor:
         order = AssetOrder.of(self._work.assets)
         try:
             await self._change_all(order.before)
-            # The next ones are opened at the source meanwhile.
-            ahead = self._session.slots.ahead_of(self._session.transfers_per_release)
-            await self._run(order.uploads, self._transfer, ahead=ahead)
+            await self._run(order.uploads, self._transfer)
             for action in order.colliding:
                 await self._run([action], self._transfer)
             if self._arrived:
@@ -125,11 +121,7 @@ class ReleaseExecutor:
         return copied is not None and is_temporary(copied.asset.name)
 
     async def _run(
-        self,
-        actions: Iterable[AssetAction],
-        do: Callable[[AssetAction], Awaitable[None]],
-        *,
-        ahead: int = 0,
+        self, actions: Iterable[AssetAction], do: Callable[[AssetAction], Awaitable[None]]
     ) -> None:
         """Carry out actions, as many at a time as one release may have; record what fails."""
 
@@ -139,7 +131,7 @@ class ReleaseExecutor:
             except MirrorError as error:
                 await self._fail(action, error)
 
-        await run_each(actions, self._session.transfers_per_release + ahead, run)
+        await run_each(actions, self._session.transfers_per_release, run)
 
     # -- assets arrive --------------------------------------------------------------------------
 
@@ -190,12 +182,7 @@ class ReleaseExecutor:
     ) -> Copied | None:
         asset, source, context = action.asset, self._work.source, self._context
         copied = await context.copier.copy(
-            self._release,
-            asset,
-            destination,
-            self._work.rank,
-            self._room,
-            despite_stop=despite_stop,
+            self._release, asset, destination, self._work.rank, despite_stop=despite_stop
         )
         if copied is None:
             return None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
 
 
 class TransferSlots:
@@ -19,21 +18,11 @@ class TransferSlots:
     Whoever waits with the smallest rank is served next, among equals whoever came first. A slot
     that is given back passes straight to its next holder, so that nobody who comes later can
     overtake, and nobody waits while a slot is free.
-
-    Args:
-        total: Slots.
-        ahead: How many more than that may get ready at the same time, see :meth:`prepare`.
-
-    Attributes:
-        ahead: As given.
     """
 
-    def __init__(self, total: int, ahead: int = 0) -> None:
+    def __init__(self, total: int) -> None:
         if total < 1:
             raise ValueError(f"at least one slot is needed, not {total}")
-        self.ahead = ahead
-        self._total = total
-        self._prepared = TransferSlots(total + ahead) if ahead else None
         self._free = total
         self._arrivals = itertools.count()
         self._queue: list[tuple[tuple[int, int], int, asyncio.Future[None]]] = []
@@ -61,18 +50,6 @@ class TransferSlots:
             yield
         finally:
             self._release()
-
-    def ahead_of(self, part: int) -> int:
-        """How many of ``ahead`` go with a part of the slots, so that every slot is used."""
-        return self.ahead * part // self._total
-
-    def prepare(self, rank: tuple[int, int]) -> AbstractAsyncContextManager[None]:
-        """Get ready, take a slot and use it in the block: those who are next may do so ahead.
-
-        Args:
-            rank: As for :meth:`take`.
-        """
-        return self._prepared.take(rank) if self._prepared else nullcontext()
 
     async def _acquire(self, rank: tuple[int, int]) -> None:
         if self._free:

@@ -553,7 +553,7 @@ def _context(
     return SessionContext(
         ledgers=ledgers,
         index=index,
-        slots=TransferSlots(4, ahead=2),
+        slots=TransferSlots(4),
         clock=clock,
         observer=Observers(),
         stop=process.stop,

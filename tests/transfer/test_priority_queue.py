@@ -188,25 +188,3 @@ def test_total_is_positive() -> None:
     """A bound of nothing would let everyone wait for ever: it is refused."""
     with pytest.raises(ValueError, match="at least one"):
         TransferSlots(0)
-
-
-async def test_as_many_get_ready_as_have_slots_and_so_many_ahead() -> None:
-    """The best ranks first; each part of the slots has its share, so that every slot is used."""
-    slots, ready = TransferSlots(2, ahead=1), []
-    done = asyncio.Event()
-
-    async def use(rank: int) -> None:
-        async with slots.prepare((rank, 0)):
-            ready.append(rank)
-            async with slots.take((rank, 0)):
-                await done.wait()
-
-    async with asyncio.TaskGroup() as group:
-        for rank in (2, 3, 1, 5, 4):
-            group.create_task(use(rank))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert (ready, slots.waiting) == ([2, 3, 1], 1)
-        done.set()
-    assert ready == [2, 3, 1, 4, 5]
-    assert [TransferSlots(8, ahead=4).ahead_of(part) for part in (1, 4, 8)] == [0, 2, 4]
