@@ -21,6 +21,9 @@ SHORT = ClaimTimes(lease=12.0, renew_every=2.0, margin=7.0)
 """Claims for a sample; the complete torture has those of users."""
 
 ROUNDS = 200
+PAUSE = (0.3, 3.0) if EVERYTHING else (0.0, 0.4)
+"""Seconds between two rounds."""
+
 SAMPLE = (
     "kill -9",
     "SIGSTOP past the claim",
@@ -43,7 +46,7 @@ async def test_tortured_cluster(
     cluster = Cluster(tmp_path, short, workers=workers, times=times, upload_rate=UPLOAD_RATE)
     async with cluster:
         await cluster.start_all()
-        torture = Torture(cluster, dice)
+        torture = Torture(cluster, dice, pause=PAUSE)
         await torture.run(kinds, lambda *_: None)
         outcome = await judge(torture)
     record_property(PROPERTY, outcome.lines())
