@@ -20,12 +20,18 @@ CLAIMS = [
 ]
 
 
-def write(worker: str, received: float, carried_out: float | None, status: int = 201) -> Write:
-    return Write(worker, KEY, "upload-asset", received, carried_out, status)
+def write(
+    worker: str,
+    received: float,
+    carried_out: float | None,
+    status: int = 201,
+    route: str = "update-release",
+) -> Write:
+    return Write(worker, KEY, route, received, carried_out, status)
 
 
 def test_writes_under_a_claim_are_right() -> None:
-    """Each wrote while it had the claim, and a refused write changes nothing."""
+    """Each wrote while it had the claim; a refused write changes nothing, and an upload may end late."""
     good = [
         write("a", 1.0, 2.0),
         write("a", 4.0, 5.5),
@@ -33,6 +39,7 @@ def test_writes_under_a_claim_are_right() -> None:
         write("a", 9.5, 10.0),
         write("a", 7.0, 7.5, 422),
         write("b", 8.0, None, 0),
+        write("b", 8.5, 9.5, route="upload-asset"),
     ]
     assert second_writers(good, CLAIMS) == []
 
