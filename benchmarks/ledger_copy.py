@@ -1,4 +1,4 @@
-"""Row 20: a ledger of a million assets is copied into PostgreSQL, and back."""
+"""Row 24: a ledger of a million assets is copied into PostgreSQL, and back."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def stage(options: Options) -> Iterator[Plan]:
 
 
 ROW = Row(
-    "20",
+    "24",
     "1,000 repositories of 1,000 assets copied to PostgreSQL and back",
     "ledger_copy",
     stage,
