@@ -272,7 +272,7 @@ class DatabaseClaims(Claims):
             )
 
     def forget(self, claim: DatabaseClaim) -> None:
-        """Renew a claim no longer; it ends by itself."""
+        """Stop renewing a claim; it expires."""
         claim.ending = True
         self._held.pop(claim.key, None)
         self._claimed.pop(claim.key, None)
@@ -312,7 +312,9 @@ class DatabaseClaims(Claims):
                 WITH ended AS (
                     UPDATE mirrors SET entry = coalesce(%(entry)s, entry), owner = NULL,
                         claimed_until = NULL, changed_at = clock_timestamp(),
-                        failures = failures + %(failures)s,
+                        failures = failures
+                            -- Given back already: the response to this very statement was lost.
+                            + CASE WHEN owner IS NULL THEN 0 ELSE %(failures)s END,
                         ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END,
                         next_due = CASE WHEN requested_at > began_at THEN next_due
                             ELSE coalesce(%(next_due)s, next_due) END,
@@ -343,7 +345,7 @@ class DatabaseClaims(Claims):
                 patience=HAND_BACK,
             )
         except DatabaseUnavailable:
-            return False  # the claim ends by itself
+            return False  # the claim expires
         finally:
             self.forget(claim)
         return bool(rows)

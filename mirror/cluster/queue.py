@@ -27,7 +27,7 @@ CHANNEL = "release_mirror_requests"
 """Notices of requests and of new settings; the payload is empty."""
 
 URGENT = 3600.0
-"""Seconds by which an urgent request goes before what is merely due: no mirror waits for ever."""
+"""Seconds by which an urgent request precedes what is merely due; limited, so that no mirror starves."""
 
 OVERLAP = 15.0
 """Seconds by which two looks at what changed overlap: a statement may be seen later than it began."""

@@ -204,7 +204,7 @@ class CredentialShare(Share):
         """Read the record soon if that is due; called each :data:`POLL` seconds.
 
         Args:
-            notices: Whether news are told by notices.
+            notices: Whether notices announce news.
         """
         if notices and not self._used:
             return

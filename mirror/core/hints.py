@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from mirror.errors import FailureKind, Hint
 
-_RETRIED = "nothing to do: it is tried again by itself; if it stays, run release-mirror check"
+_RETRIED = "nothing to do: it is retried automatically; if it stays, run release-mirror check"
 _EXCLUDE = "exclude it with assets.exclude"
 
 AT_ONCE = "release-mirror trigger (without a daemon: release-mirror sync --full)"
@@ -22,7 +22,7 @@ _BY_KIND: dict[FailureKind, str] = {
     "unavailable": _RETRIED,
     "invalid-answer": _RETRIED,
     "corrupt": (
-        "nothing to do: it is tried again by itself; if it stays, the file is damaged at its source"
+        "nothing to do: it is retried automatically; if it stays, the file is damaged at its source"
     ),
     "rejected": f"correct what the host names, or exclude it by a filter; to try at once: {AT_ONCE}",
     "too-large": (

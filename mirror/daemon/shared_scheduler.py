@@ -580,9 +580,10 @@ class SharedScheduler:
 
     async def _earlier(self, clients: Iterable[Pass], key: str) -> list[RepositoryReport]:
         """What runs that were cut short did for clients before this one."""
-        waiting = (one for one in self._clients if one.opened in clients)
+        waiting = [one for one in self._clients if one.opened in clients]
         since = min((one.since for one in waiting if one.since), default=None)
-        return await self._queue.claims.reports(key, since) if since else []
+        told = await self._queue.claims.reports(key, since) if since else []
+        return [*told, *(report for one in waiting for report in one.earlier[key])]
 
     def _is_finished(self, run: Run, workload: SharedWorkload, report: RepositoryReport) -> bool:
         """Whether a run answers what it was begun for; else it is due again at once."""
