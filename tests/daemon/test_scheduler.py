@@ -686,57 +686,13 @@ async def test_a_host_that_stops_everybody_though_it_is_open_is_not_hammered() -
     assert len(it.told.passes) == 2
 
 
-# --- clients -------------------------------------------------------------------------------------
+# --- clients: their laws are in test_client_passes.py ----------------------------------------------
 
 
 def trigger(it: Stage, *patterns: str, full: bool = False) -> Pass:
     opened = it.scheduler.trigger(Client(patterns, Observers()), full=full)
     assert opened is not None
     return opened
-
-
-def outcome(of: Pass) -> dict[str, str]:
-    """The status of each mirror in a pass, by its name."""
-    return {report.source: report.status for report in of.reports}
-
-
-async def test_a_client_gets_a_run_of_each_mirror_that_began_after_its_request() -> None:
-    """Also of those that run already or that others wait for; nothing runs twice at a time."""
-    clock = SteppedClock()
-    names = "abc"
-    workload = FakeWorkload(clock, [a_mirror(name) for name in names], lasting(clock, {}, 10.0))
-    async with stage(workload, a_group(1000.0), at_once=2) as it:
-        await it.pass_by(5)  # a and b run, c waits
-        first, second = trigger(it), trigger(it, "owner/[bc]", full=True)
-        await it.pass_by(100)
-        assert outcome(first) == {f"github:owner/{name}": "ok" for name in names}
-        assert outcome(second) == {f"github:owner/{name}": "ok" for name in "bc"}
-        assert {session.key: session.full for session in workload.sessions} == {
-            "mirrors/github-a": False,
-            "mirrors/github-b": True,
-            "mirrors/github-c": True,
-        }
-        times = [workload.times(a_mirror(name)) for name in names]
-        assert times == [[0, 10], [0, 20], [10]]
-    assert workload.overlapped == []
-    assert first in it.told.passes
-    assert second in it.told.passes
-
-
-async def test_a_client_waits_for_no_back_off() -> None:
-    """What failed just now is tried at once, with the mark that somebody asked for it."""
-    clock = SteppedClock()
-
-    async def work(mirror: Mirror) -> RepositoryReport:
-        return a_report(mirror, "failed")
-
-    workload = FakeWorkload(clock, [a_mirror("a", fixed=True)], work)
-    async with stage(workload, a_group()) as it:
-        await it.pass_by(61)
-        opened = trigger(it)
-        await it.pass_by(1)
-        assert outcome(opened) == {"github:owner/a": "failed"}
-        assert opened.request.explicit
 
 
 @pytest.mark.parametrize("how", ["tick", "SIGUSR1", "trigger"])
@@ -765,113 +721,6 @@ async def test_a_refused_credential_is_tried_once_a_pass(how: str) -> None:
             trigger(it)
         await it.pass_by(5 if how != "tick" else 20)
         assert {mirror.key for mirror in mirrors} == {one.key for one in workload.sessions[1:]}
-
-
-async def test_a_client_does_not_wait_for_a_host_that_is_disabled() -> None:
-    """The host is tried once more; what still needs it is told as not tried, and runs later."""
-    clock = SteppedClock()
-    workload = FakeWorkload(clock, [a_mirror(name, fixed=True) for name in "abc"])
-    down = True
-
-    async def work(mirror: Mirror) -> RepositoryReport:
-        await clock.sleep(1.0)
-        if down:
-            workload.clients["github"].stop(DOWN)
-            return a_report(mirror, "failed", stopped="503")
-        return a_report(mirror)
-
-    workload.work = work
-    async with stage(workload, a_group(1000.0), at_once=1) as it:
-        await it.pass_by(5)
-        opened = trigger(it)
-        await it.pass_by(2)
-        assert outcome(opened) == {f"github:owner/{name}": "failed" for name in "abc"}
-        assert len(workload.sessions) == 2  # one for the timetable, one for the client
-        told = [failure.detail for report in opened.reports for failure in report.failures]
-        assert told == ["503 maintenance"]  # the reason, once
-        down = False
-        await it.pass_by(100)
-        assert len({session.key for session in workload.sessions}) == 3
-    assert it.told.passes.count(opened) == 1
-
-
-async def test_a_client_is_told_of_a_listing_that_a_disabled_host_refused() -> None:
-    """Also where the listing waits for the host to come back."""
-    clock = SteppedClock()
-    workload = FakeWorkload(clock, [a_mirror("a")])
-    report = RepositoryReport("github:owner/*", None, "failed", stopped="503")
-
-    async def listing(_: str) -> None:
-        workload.clients["github"].stop(DOWN)
-        workload.failed = (report,)
-
-    workload.listing = listing
-    async with stage(workload, a_group(1000.0)) as it:
-        opened = trigger(it, "owner/a")
-        await it.pass_by(2)
-        assert outcome(opened) == {"github:owner/*": "failed"}
-        workload.listing, workload.failed = None, ()
-        await it.pass_by(100)
-        assert len(workload.sessions) == 1
-
-
-async def test_a_client_whose_patterns_match_nothing_waits_for_nothing() -> None:
-    """The pass ends with the listing that could have found something, and is empty."""
-    clock = SteppedClock()
-    workload = FakeWorkload(clock, [a_mirror("a")])
-    async with stage(workload, a_group(1000.0)) as it:
-        await it.pass_by(5)
-        opened = trigger(it, "owner/none")
-        await it.pass_by(1)
-        assert opened.empty
-        assert opened in it.told.passes
-        assert len(workload.sessions) == 1
-
-
-async def test_a_client_whose_mirrors_are_removed_is_told_of_the_others() -> None:
-    """A reload that removes what a client waits for ends the wait."""
-    clock = SteppedClock()
-    kept, gone = a_mirror("kept", fixed=True), a_mirror("gone", fixed=True)
-    work = lasting(clock, {}, 10.0)
-    before = FakeWorkload(clock, [kept, gone], work)
-    after = FakeWorkload(clock, [kept], work, share=before)
-    async with stage(before, a_group(1000.0), at_once=1) as it:
-        opened = trigger(it)
-        it.reload(after, a_group(1000.0))
-        await it.pass_by(50)
-        assert outcome(opened) == {"github:owner/kept": "ok"}
-        alone = trigger(it, "owner/gone")
-        await it.pass_by(1)
-        assert alone.empty
-
-
-@pytest.mark.parametrize("cut", [False, True])
-async def test_a_client_is_told_what_a_stop_interrupted(cut: bool) -> None:
-    """What runs is reported when it ends, also where it is cancelled; the rest is interrupted."""
-    clock = SteppedClock()
-    mirrors = [a_mirror(name, fixed=True) for name in "ab"]
-    workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 10.0))
-    workload.groups, workload.limit = (a_group(1000.0),), 1
-    told = Told()
-    scheduler = Scheduler(workload, clock, on_session=told.on_session, on_pass=told.on_pass)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(scheduler.run())
-        await clock.pass_by(25)
-        opened = scheduler.trigger(Client((), Observers()))
-        assert opened is not None
-        await clock.pass_by(5)
-        scheduler.stop()
-        assert scheduler.trigger(Client((), Observers())) is None
-        await clock.settle()
-        if cut:
-            task.cancel()
-        await clock.pass_by(10)
-    assert outcome(opened) == {
-        "github:owner/a": "interrupted" if cut else "ok",
-        "github:owner/b": "interrupted",
-    }
-    assert opened.interrupted
-    assert told.passes[-1] is opened
 
 
 # --- stop ----------------------------------------------------------------------------------------

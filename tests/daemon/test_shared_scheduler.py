@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog.testing
+
+from mirror.core.claims import TIMES
+from mirror.core.timetable import Timetable
+from mirror.daemon.shared_scheduler import AGAIN, LOOK_EVERY, SharedScheduler
+from mirror.errors import ServerError
+from support.fake_cluster import FakeDatabase, SharedFakeWorkload
+from support.stepped import SteppedClock
+from support.workload import Group, Told, a_mirror, a_report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, MutableMapping
+
+    from mirror.core.domain.mirror import Mirror
+    from mirror.core.reporting.report import RepositoryReport
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+class Daemons:
+    """Schedulers over one database, as of several processes, while the block runs."""
+
+    def __init__(
+        self,
+        mirrors: list[Mirror],
+        seconds: float = 10.0,
+        *,
+        at_once: int = 2,
+        interval: float = 3600.0,
+    ) -> None:
+        self.clock = SteppedClock()
+        self.database = FakeDatabase(self.clock)
+        self.mirrors = mirrors
+        self.seconds = seconds
+        self.at_once = at_once
+        self.group = Group(0.0, Timetable(interval, None, 0.0), ())
+        self.workloads: list[SharedFakeWorkload] = []
+        self.schedulers: list[SharedScheduler] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.told: list[Told] = []
+
+    def workload(self, **more: Any) -> SharedFakeWorkload:
+        share = self.workloads[0] if self.workloads else None
+        workload = SharedFakeWorkload(self.clock, self.mirrors, self.work, share=share, **more)
+        workload.groups, workload.limit = (self.group,), self.at_once
+        return workload
+
+    async def work(self, mirror: Mirror) -> RepositoryReport:
+        await self.clock.sleep(self.seconds)
+        return a_report(mirror)
+
+    @asynccontextmanager
+    async def running(self, number: int = 2, work: Any = None) -> AsyncIterator[Daemons]:
+        if work:
+            self.work = work  # type: ignore[method-assign]
+        async with asyncio.TaskGroup() as tasks:
+            for one in range(number):
+                self.workloads.append(self.workload())
+                self.told.append(Told())
+                self.schedulers.append(
+                    SharedScheduler(
+                        self.workloads[-1],
+                        self.database.cluster(f"daemon-{one}"),
+                        self.clock,
+                        speed=lambda: 0.0,
+                        on_session=self.told[-1].on_session,
+                        on_pass=self.told[-1].on_pass,
+                    )
+                )
+                self.tasks.append(tasks.create_task(self.schedulers[-1].run()))
+                await self.clock.settle()
+            try:
+                yield self
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+
+    @property
+    def begun(self) -> list[tuple[str, float]]:
+        """The mirrors that were run, and when, in whichever process."""
+        return [(run.key[-1], run.at) for run in self.workloads[0].sessions]
+
+
+def named(names: str) -> list[Mirror]:
+    return [a_mirror(name, fixed=True) for name in names]
+
+
+async def test_daemons_share_what_is_due() -> None:
+    """Each mirror runs once in an interval, in one process, as many at once as each allows."""
+    async with Daemons(named("abcde"), interval=300.0).running() as it:
+        await it.clock.pass_by(25)
+        assert len(it.begun) == 5
+        assert it.workloads[0].most[""] == 4
+        assert {len(told.sessions) for told in it.told} <= {2, 3}
+        await it.clock.pass_by(600)
+    assert sorted(key for key, _ in it.begun) == sorted("abcde" * 3)
+    assert it.workloads[0].overlapped == []
+
+
+async def test_a_request_reaches_every_process() -> None:
+    """It wakes all of them at once; what somebody asked for by name goes first."""
+    async with Daemons(named("abcde"), at_once=1).running() as it:
+        await it.clock.pass_by(60)
+        before = len(it.begun)
+        assert it.schedulers[0].request()
+        assert it.schedulers[1].request("github", "owner/E", full=True)
+        await it.clock.settle()
+        assert "e" in {key for key, _ in it.begun[before:]}
+        await it.clock.pass_by(60)
+    assert sorted(key for key, _ in it.begun[before:]) == list("abcde")
+    assert {run.full for run in it.workloads[0].sessions if run.key[-1] == "e"} == {False, True}
+
+
+async def test_a_stop_hands_everything_to_others() -> None:
+    """Nothing new is begun; what runs ends; what waits is run by the other one meanwhile."""
+    async with Daemons(named("abcd"), at_once=1).running() as it:
+        one, other = it.schedulers
+        await it.clock.pass_by(1)
+        one.stop()
+        assert not one.request()
+        assert one.next_tick() is None
+        await it.clock.pass_by(1)
+        assert not it.tasks[0].done()
+        await it.clock.pass_by(10)
+        assert it.tasks[0].done()
+        assert [worker.name for worker in it.database.workers.values()] == ["daemon-1"]
+        await it.clock.pass_by(30)
+        assert len(it.begun) == 4
+        assert len(other.running) == 0
+
+
+async def test_a_cut_drain_hands_mirrors_back_at_once() -> None:
+    """A run that is cancelled gives its claim back, and is run again by the other one."""
+    async with Daemons(named("a"), seconds=100.0, at_once=1).running() as it:
+        it.tasks[0].cancel()
+        await it.clock.pass_by(1)  # the other one looks
+        assert it.begun == [("a", 0), ("a", 1)]
+        assert it.database.rows["mirrors/github-a"].owner == "daemon-1-id"
+
+
+async def test_a_process_that_is_cut_off_is_replaced() -> None:
+    """It stops its session in time; another one takes over when the claim is over, and alone reports."""
+    async with Daemons(named("a"), seconds=100.0, at_once=1).running() as it:
+        it.database.cut_off.add("daemon-0-id")
+        await it.clock.pass_by(TIMES.lease - TIMES.margin + 1)
+        assert it.workloads[0].open[""] == 0
+        await it.clock.pass_by(TIMES.margin)
+        assert it.begun == [("a", 0), ("a", TIMES.lease)]
+        await it.clock.pass_by(100)
+        assert [len(told.sessions) for told in it.told] == [0, 1]
+    assert it.workloads[0].overlapped == []
+
+
+async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> None:
+    """It is shown as outdated until it was reloaded, too."""
+    async with Daemons(named("abc")).running() as it:
+        await it.clock.pass_by(60)
+        newer = it.workload()
+        newer.settings = "2"
+        it.schedulers[1].replace(newer)
+        await it.clock.pass_by(LOOK_EVERY + 1)
+        assert [one.outdated for one in it.schedulers] == [True, False]
+        done = len(it.told[0].sessions)
+        it.schedulers[0].request()
+        await it.clock.pass_by(60)
+        assert len(it.told[0].sessions) == done
+        assert len(it.told[1].sessions) >= 3
+        it.schedulers[0].replace(newer)
+        await it.clock.pass_by(LOOK_EVERY + 1)
+        assert [one.outdated for one in it.schedulers] == [False, False]
+
+
+async def test_a_database_that_is_away_only_pauses_the_work() -> None:
+    """It is looked for every two seconds; what runs goes on, and what is due begins when it is back."""
+    async with Daemons(named("abc"), at_once=1).running(1) as it:
+        (scheduler,) = it.schedulers
+        it.database.available = False
+        await it.clock.pass_by(20)
+        assert scheduler.trouble
+        assert len(it.begun) == 1
+        before = it.database.statements
+        await it.clock.pass_by(60)
+        assert (
+            it.database.statements - before
+            <= 60 / AGAIN + 60 / LOOK_EVERY + 60 / TIMES.renew_every + 1
+        )
+        it.database.available = True
+        await it.clock.pass_by(AGAIN)
+        assert not scheduler.trouble
+        await it.clock.pass_by(60)
+        assert {key for key, _ in it.begun} == set("abc")
+
+
+async def test_an_idle_process_asks_seldom() -> None:
+    """A look for what is due each second, and three statements each five seconds."""
+    async with Daemons(named("abc")).running(1) as it:
+        await it.clock.pass_by(60)
+        before = it.database.statements
+        await it.clock.pass_by(60)
+        assert it.database.statements - before <= 60 + 4 * 60 / LOOK_EVERY + 60 / TIMES.renew_every
+
+
+async def test_a_host_that_is_down_pauses_only_its_own_work() -> None:
+    """Its mirror is run again when the host is open, as no failure of a pass."""
+    down = True
+
+    async with Daemons(named("a"), seconds=1.0).running(1) as it:
+
+        async def work(mirror: Mirror) -> RepositoryReport:
+            if down:
+                it.workloads[0].clients["github"].stop(ServerError("503", status=503))
+                return a_report(mirror, "failed", stopped="503")
+            return a_report(mirror)
+
+        it.workloads[0].work = work
+        await it.clock.pass_by(1)
+        it.schedulers[0].request()
+        await it.clock.pass_by(20)
+        assert len(it.begun) == 2
+        down = False
+        await it.clock.pass_by(20)
+        assert len(it.begun) == 3
