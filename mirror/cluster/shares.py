@@ -20,6 +20,7 @@ from mirror.core.share import NO_NEWS, News, Share, SharedLimits, UnitShare
 from mirror.core.shared_limits import UNITS, Grant, Refusal, Report
 from mirror.core.sliding_window import limit_text
 from mirror.errors import DatabaseUnavailable, LedgerError
+from mirror.waiting import wait_for_news
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -262,16 +263,7 @@ class CredentialShare(Share):
         if math.isinf(seconds):
             await self._rung.wait()
             return
-
-        def over(task: asyncio.Task[None]) -> None:
-            if not task.cancelled():
-                self._rung.set()
-
-        async with asyncio.TaskGroup() as nap:
-            sleeper = nap.create_task(self.clock.sleep(max(seconds, _SHORTEST)))
-            sleeper.add_done_callback(over)
-            await self._rung.wait()
-            sleeper.cancel()
+        await wait_for_news(self._rung, max(seconds, _SHORTEST), self.clock)
 
     def _wake(self) -> None:
         with self.lock:

@@ -8,32 +8,19 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from mirror.daemon.host_gates import closed_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mirror.core.domain.mirror import Mirror
+    from mirror.daemon.host_gates import Gates
     from mirror.daemon.passes import Answer, Pass, Request
 
 URGENT_IN_A_ROW = 3
 """Urgent runs that start in a row before one of the others does, so that no mirror starves."""
-
-
-class Gate(Protocol):
-    """Whether a host accepts work."""
-
-    def closed_for(self) -> float:
-        """Seconds until it may accept work; 0 while it does."""
-        ...
-
-
-Gates = tuple[Gate, ...]
-
-
-def closed_for(gates: Iterable[Gate]) -> float:
-    """Seconds until all of these hosts may accept work; 0 while they do."""
-    return max((gate.closed_for() for gate in gates), default=0.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -161,7 +148,7 @@ class JobQueue:
                 return "held" if job.stops else "busy"  # it began after the request
             job.waiting = replace(request, passes=()).merged(job.waiting)
             return "running"
-        taken = job.waiting is not None and bool(job.waiting.passes)
+        taken = _is_awaited(key, job.waiting)
         self._wait(job, replace(request, passes=()) if taken else request)
         if not taken:
             return "queued"
@@ -173,25 +160,12 @@ class JobQueue:
         if before is None or (request.urgent and not before.urgent):
             self._enqueue(job, next(self._places))
 
-    def give_up(self, key: str) -> tuple[Pass, ...]:
-        """Let no client wait for a mirror any longer, such as one whose host is disabled.
-
-        Returns:
-            The clients' passes that waited; the mirror itself stays requested.
-        """
-        job = self._jobs.get(key)
-        if job is None or job.waiting is None:
-            return ()
-        clients = job.waiting.clients
-        job.waiting = job.waiting.without_clients()
-        return clients
-
     def attach(self, key: str, waiting: Pass) -> bool:
         """Have a pass wait for a mirror's next run, if one is requested and no pass waits for it."""
         job = self._jobs.get(key)
-        if job is None or job.waiting is None or job.waiting.passes:
+        if job is None or job.waiting is None or _is_awaited(key, job.waiting):
             return False
-        job.waiting = replace(job.waiting, passes=(waiting,))
+        job.waiting = replace(job.waiting, passes=(*job.waiting.passes, waiting))
         return True
 
     def start(self, now: float) -> list[Run]:
@@ -233,7 +207,7 @@ class JobQueue:
         # A mirror that is stopped again by hosts that are open is not run again at once.
         if host_stopped and (closed_for(run.gates) > 0 or not job.stops):
             job.stops += 1
-            job.waiting = run.request.without_clients().merged(job.waiting)
+            job.waiting = run.request.merged(job.waiting)
             self._enqueue(job, run.place)
             return False
         job.stops = 0
@@ -273,3 +247,8 @@ class JobQueue:
             and job.waiting is not None
             and key not in self.running
         )
+
+
+def _is_awaited(key: str, request: Request | None) -> bool:
+    """Whether a pass waits for what is requested; a client may have been told already."""
+    return request is not None and any(key in one.awaited for one in request.passes)

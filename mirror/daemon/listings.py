@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,17 +12,52 @@ from mirror.core.domain.selection import could_match
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import RepositoryReport
 from mirror.sync.discovery import Discovery
+from mirror.waiting import unless_stray
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mirror.core.domain.mirror import Rule
     from mirror.daemon.passes import Pass, Request
     from mirror.daemon.workload import Workload
 
-T = TypeVar("T")
-
 log = structlog.get_logger()
+
+
+def matching_listings(
+    rules: Mapping[str, Sequence[Rule]], patterns: Sequence[str], source: str | None = None
+) -> list[str]:
+    """The listings that could find what patterns select.
+
+    Args:
+        rules: The patterns of the configuration that are enabled, by listing.
+        patterns: What to find, as ``OWNER/REPO``; none selects all.
+        source: The name of the only source to look at.
+    """
+    return [
+        key
+        for key, those in rules.items()
+        for name in [those[0].source_name]
+        if source in {None, name}
+        and (
+            not patterns
+            or any(
+                could_match(pattern, name, rule.source) for pattern in patterns for rule in those
+            )
+        )
+    ]
+
+
+async def list_repositories(workload: Workload, listing: str, *, full: bool) -> Discovery:
+    """Make a listing; whatever is raised is a failure of it."""
+    try:
+        return await unless_stray(workload.discover(listing, full=full))
+    except Exception as error:
+        log.exception("discovery.crashed", source=listing)
+        failure = Failure.of(error, "list-repositories")
+        return Discovery(
+            (), (RepositoryReport(f"{listing}/*", None, "failed", failures=(failure,)),)
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -30,21 +65,16 @@ class _Listing:
     """An owner's repositories at a source.
 
     Attributes:
-        rules: The patterns that it is made for.
+        source: Its name.
         waiting: The next listing that is requested.
         running: What the current one was requested for.
         task: Makes the current one.
     """
 
-    rules: Sequence[Rule]
+    source: str
     waiting: Request | None = None
     running: Request | None = None
     task: asyncio.Task[None] | None = None
-
-    @property
-    def source(self) -> str:
-        """The name of the source."""
-        return self.rules[0].source_name
 
 
 class Listings:
@@ -62,63 +92,22 @@ class Listings:
         self._wake = wake
         self._listings: dict[str, _Listing] = {}
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._listings
-
     def update(self, patterns: Mapping[str, Sequence[Rule]]) -> set[str]:
         """Know the listings of these patterns and no others; the keys of those that are gone."""
         before, self._listings = self._listings, {}
         for key, rules in patterns.items():
-            listing = self._listings[key] = before.get(key) or _Listing(rules)
-            listing.rules = rules
+            self._listings[key] = before.get(key) or _Listing(rules[0].source_name)
         return before.keys() - self._listings.keys()
 
-    def of(self, interval: float, source: str | None) -> list[str]:
-        """The listings of a timetable, or those of them that one source makes."""
-        return [
-            key
-            for key, listing in self._listings.items()
-            if source in {None, listing.source}
-            and any(rule.interval == interval for rule in listing.rules)
-        ]
+    @property
+    def running(self) -> set[str]:
+        """Those in progress."""
+        return {key for key, listing in self._listings.items() if listing.task}
 
-    def selected(self, patterns: Sequence[str]) -> list[str]:
-        """The listings that could find what a client's patterns select; all without a pattern."""
-        return [
-            key
-            for key, listing in self._listings.items()
-            if not patterns
-            or any(
-                could_match(p, listing.source, r.source) for p in patterns for r in listing.rules
-            )
-        ]
-
-    def matching(self, source: str, repo: str) -> list[str]:
-        """The listings that could find a repository (``OWNER/REPO``)."""
-        return [
-            key
-            for key, listing in self._listings.items()
-            if listing.source == source
-            and any(could_match(repo, source, rule.source) for rule in listing.rules)
-        ]
-
-    def source(self, key: str) -> str:
-        """The name of the source that a listing is made at."""
-        return self._listings[key].source
-
-    def waiting(self, key: str) -> tuple[Pass, ...]:
+    def awaiting(self, key: str) -> list[Pass]:
         """The passes that wait for the next listing."""
         waiting = self._listings[key].waiting
-        return waiting.passes if waiting else ()
-
-    def give_up(self, key: str) -> tuple[Pass, ...]:
-        """Let no client wait for the next listing; it stays requested. Those that waited."""
-        listing = self._listings[key]
-        if listing.waiting is None:
-            return ()
-        clients = listing.waiting.clients
-        listing.waiting = listing.waiting.without_clients()
-        return clients
+        return [one for one in waiting.passes if key in one.awaited] if waiting else []
 
     def request(self, key: str, request: Request) -> None:
         """Request a listing; one that is in progress does not count, since it may miss news."""
@@ -145,33 +134,15 @@ class Listings:
     async def _list(
         self, key: str, listing: _Listing, request: Request, workload: Workload
     ) -> None:
-        try:
-            found = await unless_stray(workload.discover(key, full=request.full))
-        except Exception as error:
-            log.exception("discovery.crashed", source=key)
-            failure = Failure.of(error, "list-repositories")
-            report = RepositoryReport(f"{key}/*", None, "failed", failures=(failure,))
-            found = Discovery((), (report,))
+        found = await list_repositories(workload, key, full=request.full)
         if listing.task is not asyncio.current_task():
             return  # cancelled, and the cancellation was lost
         listing.running = listing.task = None
-        if found.failed and workload.gates[listing.source].stopped:
+        stopped = workload.gates[listing.source].stopped
+        if found.failed and stopped:
             for one in request.clients:
-                one.listed.append(found.requests)
-                one.end_listing(key, found.failed, workload.gates[listing.source].stopped)
-            # Once more, when it is open.
-            listing.waiting = request.without_clients().merged(listing.waiting)
+                one.end_listing(key, found.failed, found.requests, stopped)
+            listing.waiting = request.merged(listing.waiting)  # once more, when it is open
         else:
             self._on_listed(key, request, found)
         self._wake.set()
-
-
-async def unless_stray(work: Awaitable[T]) -> T:
-    """Await work; a cancellation that nobody requested is an error of the work."""
-    try:
-        return await work
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError("it was cancelled from within") from error

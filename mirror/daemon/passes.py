@@ -51,10 +51,6 @@ class Request:
         """Those of its passes that a client waits for."""
         return tuple(one for one in self.passes if one.client)
 
-    def without_clients(self) -> Request:
-        """The same request, which no client waits for any more."""
-        return replace(self, passes=tuple(one for one in self.passes if not one.client))
-
     def merged(self, other: Request | None) -> Request:
         """One request that satisfies both."""
         if other is None:
@@ -177,7 +173,7 @@ class Pass:
     def end_run(
         self, key: str, report: RepositoryReport, disabled: MirrorError | None = None
     ) -> None:
-        """Record the end of a mirror's run.
+        """Record the end of a mirror's run, if the pass still waits for that.
 
         Args:
             key: The mirror's.
@@ -185,8 +181,9 @@ class Pass:
             disabled: Why a host of the mirror is disabled. A client is told once, also where the
                 host was disabled before it came.
         """
-        self.awaited.discard(key)
-        self.reports.append(self._explained(report, disabled))
+        if key in self.awaited:
+            self.awaited.discard(key)
+            self.reports.append(self._explained(report, disabled))
 
     def _explained(
         self, report: RepositoryReport, disabled: MirrorError | None
@@ -212,11 +209,22 @@ class Pass:
         self,
         key: str,
         failed: Iterable[RepositoryReport],
+        requests: Mapping[str, RequestCount],
         disabled: MirrorError | None = None,
     ) -> None:
-        """Record the end of a listing; several listings may report one failure."""
+        """Record the end of a listing, if the pass still waits for that.
+
+        Args:
+            key: The listing's.
+            failed: What could not be listed or mirrored; several listings may report one failure.
+            requests: Sent for it, by host.
+            disabled: Why its host is disabled.
+        """
+        if key not in self.awaited:
+            return
         self.awaited.discard(key)
         self.listings.add(key)
+        self.listed.append(requests)
         for report in failed:
             if report not in self.reports and self._reports(report):
                 self.reports.append(self._explained(report, disabled))

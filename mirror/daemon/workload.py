@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from mirror.daemon.job_queue import Gate
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -15,24 +13,10 @@ if TYPE_CHECKING:
     from mirror.core.ledger.index import Index
     from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Timetable
+    from mirror.daemon.host_gates import HostGate
     from mirror.daemon.passes import Request
-    from mirror.errors import MirrorError
     from mirror.sync.context import SessionContext
     from mirror.sync.discovery import Discovery
-
-
-class HostGate(Gate, Protocol):
-    """A host's client, as the scheduler needs it."""
-
-    @property
-    def stopped(self) -> MirrorError | None:
-        """Why nothing is sent to the host for now, or ``None``."""
-
-    def revive(self) -> None:
-        """Send requests again, whatever has failed before."""
-
-    def revive_if_due(self) -> None:
-        """Send requests again if the host was disabled for long enough."""
 
 
 class Workload(Protocol):

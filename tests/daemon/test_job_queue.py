@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.daemon.job_queue import JobQueue, closed_for
+from mirror.daemon.host_gates import closed_for
+from mirror.daemon.job_queue import JobQueue
 from mirror.daemon.passes import Request
-from support.workload import a_mirror
+from support.stepped import SteppedClock
+from support.workload import FakeClient, a_mirror
 
 if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror
@@ -34,8 +36,9 @@ OPERATION = st.one_of(
 )
 
 
-class SomeGate:
+class SomeGate(FakeClient):
     def __init__(self) -> None:
+        super().__init__(SteppedClock())
         self.seconds = 0.0
 
     def closed_for(self) -> float:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.timetable import Timetable
+    from mirror.daemon.host_gates import HostGate
     from mirror.daemon.passes import Pass, Request
-    from mirror.daemon.workload import HostGate
     from mirror.errors import MirrorError
 
 

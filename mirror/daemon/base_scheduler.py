@@ -1,0 +1,221 @@
+"""What both schedulers do: take requests, tell clients what is not run, and try hosts again."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from datetime import UTC
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import structlog
+
+from mirror.daemon.host_gates import closed_for, disabled, gates_of, revive
+from mirror.daemon.local_zone import LocalZone
+from mirror.daemon.passes import Pass, Request
+from mirror.daemon.workload import Workload
+from mirror.sync.mirror_runner import crashed, interrupted, not_tried
+from mirror.waiting import unless_stray
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import tzinfo
+
+    from mirror.core.clock import Clock
+    from mirror.core.domain.mirror import Mirror
+    from mirror.core.reporting.report import RepositoryReport
+    from mirror.daemon.job_queue import Run
+    from mirror.daemon.passes import Client
+
+W = TypeVar("W", bound=Workload)
+
+log = structlog.get_logger()
+
+
+class BaseScheduler(ABC, Generic[W]):
+    """Runs mirrors when they are due or requested.
+
+    Args:
+        workload: What there is to do.
+        clock: The time and every wait.
+        on_session: Called when a mirror's run ended, with its seconds.
+        on_pass: Called when a pass ended.
+        zone: The time zone of schedules; the machine's by default.
+    """
+
+    def __init__(
+        self,
+        workload: W,
+        clock: Clock,
+        *,
+        on_session: Callable[[RepositoryReport, float], None],
+        on_pass: Callable[[Pass], None],
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._workload = workload
+        self._clock = clock
+        self._on_session = on_session
+        self._on_pass = on_pass
+        self._zone = zone or LocalZone()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._mirrors: Mapping[str, Mirror] = {}
+        self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
+
+    def stop(self) -> None:
+        """Start nothing new; runs in progress go on."""
+        self._stopping = True
+        self._wake.set()
+
+    def replace(self, workload: W) -> None:
+        """Go on with another configuration; runs in progress go on with theirs.
+
+        Mirrors that were removed are not started any more; what is due under the new configuration
+        runs at once. Hosts are tried again.
+        """
+        self._workload = workload
+        revive(workload.gates.values())
+        self._load()
+        self._wake.set()
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def request(
+        self, source: str | None = None, repo: str | None = None, *, full: bool = False
+    ) -> bool:
+        """Run mirrors at once, whatever their timetable says and whether they failed before.
+
+        Args:
+            source: The name of a repository's source; ``None`` for every mirror, and then hosts
+                that were stopped are tried again.
+            repo: ``OWNER/REPO``. If it is not known, the patterns that match it are listed.
+            full: Trust no stored ETag and no quarantine.
+
+        Returns:
+            Whether something was requested.
+        """
+        if self._stopping:
+            return False
+        self._wake.set()
+        if source is None or repo is None:
+            revive(self._workload.gates.values())
+            return self._request_all(full=full)
+        return self._request_repository(source, repo, full=full)
+
+    def trigger(self, client: Client, *, full: bool = False) -> Pass | None:
+        """Run what a client selects at once, whatever failed before; hosts are tried again.
+
+        Args:
+            client: Waits for the end.
+            full: Trust no stored ETag and no quarantine.
+
+        Returns:
+            The pass, which ends when each mirror has had a run that began after this call;
+            ``None`` if nothing new is started any more.
+        """
+        if self._stopping:
+            return None
+        self._wake.set()
+        revive(self._workload.gates.values())
+        began = self._clock.monotonic()
+        request = Request(began, full=full, explicit=True, urgent=True)
+        opened = Pass(None, request, self._clock.now().astimezone(UTC), began, client=client)
+        self._begin_for_client(opened)
+        return opened
+
+    @abstractmethod
+    def _load(self) -> None:
+        """Take over the workload."""
+
+    @abstractmethod
+    def _request_all(self, *, full: bool) -> bool:
+        """Request every mirror; whether there is any."""
+
+    @abstractmethod
+    def _request_repository(self, source: str, repo: str, *, full: bool) -> bool:
+        """Request a repository, or the listings that could find it; whether there are any."""
+
+    @abstractmethod
+    def _begin_for_client(self, opened: Pass) -> None:
+        """Request what a client's pass selects."""
+
+    # --- what runs, and for whom -----------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def running(self) -> Collection[Run]:
+        """The runs in progress in this process."""
+
+    @abstractmethod
+    def _in_progress(self) -> set[str]:
+        """The keys of the mirrors that run, and of the listings that are being made, here."""
+
+    @abstractmethod
+    def _client_passes(self) -> Iterable[Pass]:
+        """The passes that clients wait for."""
+
+    def waits_for(self, seconds: float) -> bool:
+        """Whether every run needs a host that is closed for longer than so many seconds."""
+        return all(closed_for(run.gates) > seconds for run in self.running)
+
+    def _know(self, mirrors: Iterable[Mirror]) -> None:
+        """Know these mirrors and no others."""
+        self._mirrors = {mirror.key: mirror for mirror in mirrors}
+        named: dict[tuple[str, str], list[Mirror]] = defaultdict(list)
+        for mirror in self._mirrors.values():
+            named[mirror.source_name, mirror.source.key].append(mirror)
+        self._named = named
+
+    def _give_up_disabled(self) -> None:
+        """Tell clients what is not run, because its host is disabled: they do not wait for it."""
+        gates, patterns = self._workload.gates, self._workload.patterns
+        if not disabled(gates.values()):
+            return
+        in_progress = self._in_progress()
+        for opened in self._client_passes():
+            for key in opened.awaited - in_progress:
+                if rules := patterns.get(key):
+                    if error := gates[rules[0].source_name].stopped:
+                        report = not_tried(f"{key}/*", None, error)
+                        opened.end_listing(key, [report], {}, error)
+                elif (mirror := self._mirrors.get(key)) and (
+                    error := disabled(gates_of(mirror, gates))
+                ):
+                    report = not_tried(mirror.name, str(mirror.target), error)
+                    opened.end_run(key, report, error)
+
+    def _interrupt_clients(self) -> None:
+        """Tell clients what is not begun any more."""
+        in_progress = self._in_progress()
+        for opened in self._client_passes():
+            for key in opened.awaited - in_progress:
+                opened.interrupted = True
+                if mirror := self._mirrors.get(key):
+                    opened.end_run(key, interrupted(mirror))
+                opened.awaited.discard(key)
+
+    def _cut(self, run: Run, workload: W) -> None:
+        """Tell clients what a run had done that is cancelled."""
+        for one in run.request.clients:
+            one.interrupted = True
+            one.end_run(run.mirror.key, workload.done_by(run.mirror))
+
+    def _end(self, opened: Pass) -> None:
+        """Report a pass that waits for nothing any more."""
+        opened.seconds = self._clock.monotonic() - opened.began
+        self._tell(self._on_pass, opened)
+
+    def _tell(self, callback: Callable[..., None], *facts: object) -> None:
+        try:
+            callback(*facts)
+        except Exception:  # it must not end the loop
+            log.exception("callback.failed")
+
+
+async def attempt(mirror: Mirror, work: Awaitable[RepositoryReport]) -> RepositoryReport:
+    """Run a mirror; whatever is raised is a failure of it."""
+    try:
+        return await unless_stray(work)
+    except Exception as error:
+        log.exception("mirror.crashed", source=mirror.name)
+        return crashed(mirror, error)
