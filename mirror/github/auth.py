@@ -61,6 +61,10 @@ class Auth(Protocol):
         """A pass begins: retry what failed in the last one."""
         ...
 
+    def at_hand(self, address: str) -> str:
+        """The header's value, where :meth:`header` would not have to wait; empty otherwise."""
+        ...
+
     async def header(self, asker: Asker, address: str) -> str | None:
         """The header's value for a request that is sent now; ``None`` for none.
 
@@ -93,6 +97,7 @@ class TokenAuth:
         self._read = read
         self._host = host
         self._token = read() if read else ""
+        self._header = _bearer(self._token)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'a token' if self._token else 'anonymous'})"
@@ -105,15 +110,21 @@ class TokenAuth:
     def begin(self) -> None:
         """Do nothing: a token has nothing to retry."""
 
+    def at_hand(self, address: str) -> str:
+        """``Bearer`` and the token; empty for none."""
+        del address
+        return self._header
+
     async def header(self, asker: Asker, address: str) -> str | None:
         """``Bearer`` and the token, or ``None``; the same for every address."""
         del asker, address
-        return f"Bearer {self._token}" if self._token else None
+        return self._header or None
 
     async def refresh(self, asker: Asker, refused: str | None, address: str) -> bool:
         """Read the secret again, unless another request did so; whether it is another one."""
         if await self.header(asker, address) == refused:
             self._token = self._read() if self._read else ""
+            self._header = _bearer(self._token)
         return await self.header(asker, address) != refused
 
 
@@ -195,6 +206,12 @@ class AppAuth:
         self._failed.clear()
         for grant in list(self._grants.values()):  # another thread may add one meanwhile
             grant.again = False
+
+    def at_hand(self, address: str) -> str:
+        """``Bearer`` and a token that is valid for some minutes at least; empty if it is not here."""
+        owner = self._owner(address)
+        grant = None if owner is None else self._good(owner)
+        return grant.header if grant else ""
 
     async def header(self, asker: Asker, address: str) -> str | None:
         """``Bearer`` and a token that is valid for some minutes at least; ``None`` without an owner.
@@ -359,6 +376,10 @@ class AppAuth:
             request_id=error.request_id,
             hint=hint,
         )
+
+
+def _bearer(token: str) -> str:
+    return f"Bearer {token}" if token else ""
 
 
 def _fingerprint(host: str, credential: str) -> str:

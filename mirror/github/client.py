@@ -143,6 +143,7 @@ class GitHubClient:
             name,
             self.api_url,
             self.authorization,
+            auth.at_hand,
             self.state,
             clock,
             network=network,
@@ -421,8 +422,12 @@ class GitHubClient:
             raise
 
     async def _once(self, call: Call) -> Answer:
-        async with self.rate_limiter.slot(write=creates_content(call.method)):
+        limiter, write = self.rate_limiter, creates_content(call.method)
+        await limiter.take(write=write)
+        try:
             return await self._with_credential(call.about or call.url, lambda: self._exchange(call))
+        finally:
+            limiter.give_back(write=write)
 
     async def _exchange(self, call: Call, authorization: str | None = None) -> Answer:
         """Send a JSON request and follow its redirects."""
@@ -466,9 +471,9 @@ class GitHubClient:
             self.state.count(not_modified=1)
         else:
             data = self._content(call, url, response, content)
-        next_page = next_link(headers.get("Link"), url) if "Link" in headers else None
-        etag = etag_of(headers)
-        return Answer(status, headers, data, url, call.url, etag, next_page)
+        link = headers.get("Link")
+        next_page = next_link(link, url) if link else None
+        return Answer(status, headers, data, url, call.url, etag_of(headers), next_page)
 
     def _content(
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
@@ -532,9 +537,13 @@ class GitHubClient:
         """
         while True:
             tries -= 1
-            used = await self._had(self.authorization(address))
+            used: str | None
+            used = self._auth.at_hand(address) or await self._had(self.authorization(address))
             try:
-                answer = await (self._proven(send) if proves else send())
+                if proves and not self.breaker.is_closed:
+                    answer = await self._proven(send)
+                else:
+                    answer = await send()
             except RateLimited as error:
                 self.rate_limiter.pause(error.retry_at)
                 raise
@@ -562,12 +571,11 @@ class GitHubClient:
             self.rate_limiter.pause(min(error.retry_at, latest))
 
     async def _proven(self, send: Callable[[], Awaitable[T]]) -> T:
-        """Send; while the circuit is half-open one request at a time, until one succeeds."""
-        if not self.breaker.is_closed:
-            async with self.state.proving:
-                self.rate_limiter.check()
-                if not self.breaker.is_closed:  # no other request proved it meanwhile
-                    return await self._proof(send)
+        """Send while the circuit is half-open: one request at a time, until one succeeds."""
+        async with self.state.proving:
+            self.rate_limiter.check()
+            if not self.breaker.is_closed:  # no other request proved it meanwhile
+                return await self._proof(send)
         return await send()
 
     async def _proof(self, send: Callable[[], Awaitable[T]]) -> T:

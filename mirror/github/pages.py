@@ -134,7 +134,8 @@ class PageReader(Generic[T]):
                 if answer.next not in {None, follows}:
                     return None
                 proven.append(proof)
-                told = tells_pages(answer.headers.get("Link"))
+                link = answer.headers.get("Link")
+                told = link is not None and tells_pages(link)
                 continue
             page = fresh[proof.url] = self._page(answer, items)
             if page.partial or page.proof.content != proof.content:
@@ -242,8 +243,10 @@ def _may_continue(proofs: Sequence[PageProof]) -> bool:
     had no more items and was followed by another. An empty page ends a listing.
     """
     last = proofs[-1].items
+    if not last:
+        return last is None
     earlier = (proof.items for proof in proofs[:-1] if proof.items is not None)
-    return last is None or (last > 0 and last >= min((page_size(proofs[0].url), *earlier)))
+    return last >= min((page_size(proofs[0].url), *earlier))
 
 
 def _of_one_host(proofs: Sequence[PageProof]) -> bool:

@@ -190,6 +190,8 @@ class RateLimiter:
 
     async def take(self, *, write: bool) -> None:
         """Acquire a connection; see :meth:`slot`."""
+        if not write and self._open() and self._connections.acquire_at_once():
+            return
         writes = self.allowance.writes
         with request_waits():
             # Before a connection is held: an hour may pass, and reads go on meanwhile.
@@ -212,6 +214,10 @@ class RateLimiter:
         self._connections.release()
         if write and self.allowance.writes.limited:
             self.allowance.writes.answered(1)
+
+    def is_free(self, method: str) -> bool:
+        """Whether a request of this method needs no :meth:`points`."""
+        return method in {"GET", "HEAD"} and not self.allowance.points.limited
 
     def points(self, method: str) -> AbstractAsyncContextManager[None]:
         """Wait until one request of this method fits, and count it until its response's head is here.

@@ -37,6 +37,14 @@ class ThreadSafeSemaphore:
                 self.release()
             raise
 
+    def acquire_at_once(self) -> bool:
+        """Take a turn if one is free; whether it was."""
+        with self._lock:
+            if not self._free:
+                return False
+            self._free -= 1
+            return True
+
     def release(self) -> None:
         """Hand over to the task that has waited longest."""
         with self._lock:

@@ -187,7 +187,8 @@ class SharedState:
             limits: Whether its rate limit is that of the credential.
         """
         self.date = headers.get("Date", "")
-        if version := headers.get("X-GitHub-Enterprise-Version"):
+        version = headers.get("X-GitHub-Enterprise-Version")
+        if version and version != self.server.version:
             self.server = Server(version=version, known=True)
         if limits and (expiry := headers.get(TOKEN_EXPIRY)) is not None:
             self._token_expiry = expiry

@@ -6,8 +6,7 @@ here; :meth:`Transport.redirected` returns where one leads, if it may be followe
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 from urllib.parse import urljoin
 
 import aiohttp
@@ -57,6 +56,18 @@ class RequestSeen(NamedTuple):
     seconds: float
 
 
+class _Options(TypedDict):
+    """What aiohttp is told of a request besides its method and address."""
+
+    headers: dict[str, str]
+    data: bytes | AsyncIterator[bytes] | None
+    allow_redirects: bool
+    timeout: aiohttp.ClientTimeout
+    proxy: str | None
+    proxy_headers: Mapping[str, str] | None
+    auto_decompress: bool
+
+
 def request_timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
     """Time-outs in seconds: to connect, and without a byte of the response.
 
@@ -93,6 +104,7 @@ class Transport:
         name: The host's configured name.
         api_url: Its API address: only that origin gets the token unless told otherwise.
         credential: The ``Authorization`` header for an address; ``None`` for none.
+        at_hand: The same where it needs no request; otherwise empty.
         shared: Records what responses say about the host.
         clock: For the time that requests take.
         network: The way to the host.
@@ -104,6 +116,7 @@ class Transport:
         name: str,
         api_url: str,
         credential: Callable[[str], Awaitable[str | None]],
+        at_hand: Callable[[str], str],
         shared: SharedState,
         clock: Clock,
         *,
@@ -114,6 +127,7 @@ class Transport:
         self.origin = origin(api_url)
         self._beginning = f"{api_url.rstrip('/')}/"
         self._credential = credential
+        self._at_hand = at_hand
         self._shared = shared
         self._clock = clock
         self._proxies = Proxies(network.proxy)
@@ -173,39 +187,53 @@ class Transport:
             GitHubError: The credential cannot be had, or the connection failed.
         """
         place = self._place(url)
-        ours = place in (trusted or {self.origin})
+        ours = place in trusted if trusted else place == self.origin
         proxy, proxy_headers = self._proxies.of(place)
-        own: dict[str, str] = {}
+        sent = dict(headers)
         if ours:
-            own = await self._admit(url, about or url, authorization)
+            about = about or url
+            known = authorization or self._at_hand(about) or await self._credential(about)
+            if self._shared.server.github:
+                sent["X-GitHub-Api-Version"] = API_VERSION
+            if known:
+                self._refuse_plaintext(place)
+                sent["Authorization"] = known
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
-            own |= proxy_headers
-        async with self._shared.rate_limiter.points(method) if ours else nullcontext():
-            if ours:
+            sent |= proxy_headers
+        options: _Options = {
+            "headers": sent,
+            "data": body,
+            "allow_redirects": False,
+            "timeout": timeout,
+            "proxy": proxy,
+            "proxy_headers": proxy_headers or None,
+            "auto_decompress": decompress,
+        }
+        if not ours:
+            return await self._send(method, url, options)
+        limiter = self._shared.rate_limiter
+        if limiter.is_free(method):
+            self._shared.count(total=1)
+            response = await self._send(method, url, options)
+        else:
+            async with limiter.points(method):
                 self._shared.count(total=1)
-            session = self._session()
-            started, status = self._clock.monotonic() if self._on_request else 0.0, None
-            try:
-                response = await session.request(
-                    method,
-                    URL(url, encoded=True),
-                    headers={**headers, **own},
-                    data=body,
-                    allow_redirects=False,
-                    timeout=timeout,
-                    proxy=proxy,
-                    proxy_headers=proxy_headers or None,
-                    auto_decompress=decompress,
-                )
-                status = response.status
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise self.failed(error, url, proxy) from None
-            finally:
-                if self._on_request is not None:
-                    seconds = self._clock.monotonic() - started
-                    self._on_request(RequestSeen(self.name, method, status, seconds))
-        if ours:
-            self._shared.learn(response.headers, limits=authorization is None)
+                response = await self._send(method, url, options)
+        self._shared.learn(response.headers, limits=authorization is None)
+        return response
+
+    async def _send(self, method: str, url: str, options: _Options) -> aiohttp.ClientResponse:
+        session = self._session()
+        started, status = self._clock.monotonic() if self._on_request else 0.0, None
+        try:
+            response = await session.request(method, URL(url, encoded=True), **options)
+            status = response.status
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self.failed(error, url, options["proxy"]) from None
+        finally:
+            if self._on_request is not None:
+                seconds = self._clock.monotonic() - started
+                self._on_request(RequestSeen(self.name, method, status, seconds))
         return response
 
     def _session(self) -> aiohttp.ClientSession:
@@ -222,19 +250,18 @@ class Transport:
         """The origin of an address; the API's own addresses are recognised without parsing."""
         return self.origin if url.startswith(self._beginning) else origin(url)
 
-    async def _admit(self, url: str, about: str, authorization: str | None) -> dict[str, str]:
-        """The headers that only the host itself gets."""
-        headers = {"X-GitHub-Api-Version": API_VERSION} if self._shared.server.github else {}
-        authorization = authorization or await self._credential(about)
-        if authorization is not None:
-            if url.startswith("http:") and not (self._allow_plaintext or is_loopback(url)):
-                raise AuthError(
-                    f"{self.name}: the token is not sent over plain http to {origin(url)};"
-                    " use https, or set allow_plaintext",
-                    host=self.name,
-                )
-            headers["Authorization"] = authorization
-        return headers
+    def _refuse_plaintext(self, place: str) -> None:
+        """See that a token may be sent to an origin.
+
+        Raises:
+            AuthError: It would be sent unencrypted.
+        """
+        if place.startswith("http:") and not (self._allow_plaintext or is_loopback(place)):
+            raise AuthError(
+                f"{self.name}: the token is not sent over plain http to {place};"
+                " use https, or set allow_plaintext",
+                host=self.name,
+            )
 
     def failed(self, error: Exception, url: str, proxy: str | None) -> GitHubError:
         """Translate a failure below HTTP.

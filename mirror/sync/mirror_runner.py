@@ -93,17 +93,20 @@ class MirrorRunner:
                 observer=Observers(context.observer, *observers),
                 claim=claim,
             )
-        before = self._trouble(mirror)
+        before = _trouble(context.index.mirrors.get(mirror.key))
         context.observer.mirror_started(mirror.name)
         with tallied() as requests:
-            report = replace(await self._attempt(mirror, context), requests=requests)
-        if report.target_checked_at is None and (entry := context.index.mirrors.get(mirror.key)):
+            report = await self._attempt(mirror, context)
+        if report.requests is not requests:
+            report = replace(report, requests=requests)
+        entry = context.index.mirrors.get(mirror.key)
+        if report.target_checked_at is None and entry:
             report = replace(report, target_checked_at=entry.checked)
         source = self.sources[mirror.source_name]
         if source.warnings:
             report = replace(report, warnings=(*source.warnings, *report.warnings))
-        if entry := context.index.mirrors.get(mirror.key):
-            self._record_history(entry, report, before, self._trouble(mirror))
+        if entry:
+            self._record_history(entry, report, before, _trouble(entry))
         context.observer.mirror_finished(report)
         return report
 
@@ -133,15 +136,6 @@ class MirrorRunner:
         done = context.interrupted.pop(mirror.key, None) or _failed(mirror)
         return replace(done, status="failed", failures=(*done.failures, *failures))
 
-    def _trouble(self, mirror: Mirror) -> str:
-        """What is wrong with a mirror according to the index; empty if nothing is."""
-        entry = self.context.index.mirrors.get(mirror.key)
-        if entry is None:
-            return ""
-        if entry.failure:
-            return entry.failure.line
-        return entry.quarantined[0].error if entry.quarantined else ""
-
     def _record_failure(
         self, mirror: Mirror, source: Endpoint, failure: Failure, started: float
     ) -> Failure:
@@ -168,8 +162,10 @@ class MirrorRunner:
         self, entry: IndexEntry, report: RepositoryReport, before: str, now: str
     ) -> None:
         """Record what happened; log the first failure and the recovery, and no repeats of either."""
-        at = self.context.clock.now().timestamp()
         entry.history = with_result(entry.history, report)
+        if not (report.actions or before or now):
+            return
+        at = self.context.clock.now().timestamp()
         new = new_events(entry.events, report, at=at, before=before, now=now)
         if not new:
             return
@@ -178,6 +174,15 @@ class MirrorRunner:
             log.warning("mirror.failed", source=report.source, error=now)
         elif new[-1].kind == "recovered":
             log.info("mirror.recovered", source=report.source, was=before)
+
+
+def _trouble(entry: IndexEntry | None) -> str:
+    """What is wrong with a mirror according to the index; empty if nothing is."""
+    if entry is None:
+        return ""
+    if entry.failure:
+        return entry.failure.line
+    return entry.quarantined[0].error if entry.quarantined else ""
 
 
 def crashed(mirror: Mirror, error: BaseException) -> RepositoryReport:

@@ -35,6 +35,7 @@ from mirror.sync.journal import Journal
 from mirror.sync.permission_gate import PermissionGate
 from mirror.sync.results import Results, planned_report
 from mirror.sync.snapshots import Begun, Snapshots
+from mirror.sync.unchanged import ask
 from mirror.sync.write_guard import guarded_writes
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mirror.core.host import Listing, Pack
     from mirror.core.ledger.backoff import FailedItem
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
+    from mirror.sync.unchanged import Asked
 
 log = structlog.get_logger()
 
@@ -60,13 +62,19 @@ class Session:
     """
 
     def __init__(
-        self, mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
+        self,
+        mirror: Mirror,
+        source: Endpoint,
+        target: TargetEndpoint,
+        context: SessionContext,
+        asked: Asked | None = None,
     ) -> None:
         self._mirror = mirror
         self._source = source
         self._target = target
         self._context = context
-        self._started = context.clock.now()
+        self._asked = asked
+        self._started = asked.at if asked else context.clock.now()
         self._entry = context.index.mirrors.get(mirror.key) or IndexEntry(
             mirror.name, str(mirror.target)
         )
@@ -201,6 +209,9 @@ class Session:
             ``None`` where the mirror as a whole is left alone in this pass: its source is as it was
             when the mirror failed, or is what failed, and then it is not asked.
         """
+        if self._asked:
+            self._entry.listed = self._asked.listing.pages
+            return self._asked.listing
         entry, delayed = self._entry, any(map(self._is_whole, self._waiting))
         due = any(item not in self._waiting and not self._is_whole(item) for item in entry.failed)
         proofs = entry.listed if delayed else () if self._audit or due else entry.pages
@@ -536,11 +547,17 @@ async def sync_mirror(
     mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
 ) -> RepositoryReport:
     """Bring one mirror's target up to its source."""
-    return await Session(mirror, source, target, context).sync()
+    asked = await ask(mirror, source, target, context)
+    if isinstance(asked, RepositoryReport):
+        return asked
+    return await Session(mirror, source, target, context, asked).sync()
 
 
 async def plan_mirror(
     mirror: Mirror, source: Endpoint, target: TargetEndpoint, context: SessionContext
 ) -> RepositoryReport:
     """Report what :func:`sync_mirror` would do; nothing is written anywhere."""
-    return await Session(mirror, source, target, context).preview()
+    asked = await ask(mirror, source, target, context)
+    if isinstance(asked, RepositoryReport):
+        return asked
+    return await Session(mirror, source, target, context, asked).preview()

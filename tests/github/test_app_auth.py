@@ -156,6 +156,19 @@ async def test_a_token_is_renewed_before_it_ends() -> None:
     assert place.state.count(status=401) == 0
 
 
+async def test_a_token_is_at_hand_until_it_is_renewed() -> None:
+    """What needs no request is what a request would be sent with, for each owner by itself."""
+    place, address = Place(), "https://ghe.example.com/api/v3/repos/octo/tool"
+    auth = place.auth()
+    async with place.client(auth) as client:
+        assert auth.at_hand(address) == ""
+        header = await auth.header(client, address)
+        assert auth.at_hand(address) == header
+        assert auth.at_hand(address.replace("octo", "acme")) == ""
+        await place.clock.sleep(3600)
+        assert auth.at_hand(address) == ""
+
+
 async def test_one_renewal_at_a_time() -> None:
     """Many who need a token at once cause one request for it, also after a refusal."""
     place = Place()

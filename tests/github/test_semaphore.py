@@ -169,3 +169,12 @@ async def test_never_more_than_its_value() -> None:
     assert done == 200
     assert holding == 0
     assert most == 3
+
+
+async def test_a_turn_is_taken_at_once_only_if_one_is_free() -> None:
+    """As ``acquire``, without a wait; nothing is held where none is free."""
+    semaphore = ThreadSafeSemaphore(1)
+    assert semaphore.acquire_at_once()
+    assert not semaphore.acquire_at_once()
+    semaphore.release()
+    await all_are_free(semaphore, 1)

@@ -50,7 +50,7 @@ def with_result(history: str, report: RepositoryReport) -> str:
     """
     if report.status == "interrupted":
         return history
-    changed = any(action.status == "done" for action in report.actions)
+    changed = report.actions and any(action.status == "done" for action in report.actions)
     letter = "f" if report.status == "failed" else "c" if changed else "u"
     return (history + letter)[-SESSIONS_KEPT:]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from msgspec import Struct
+
 from mirror.core.execution.outcome import ActionStatus  # noqa: TC001
 from mirror.core.failure import Failure, Quarantined  # noqa: TC001
 from mirror.core.ledger.index import PassRecord
@@ -180,8 +182,7 @@ def with_earlier(report: RepositoryReport, earlier: Sequence[RepositoryReport]) 
     return replace(report, status=status, actions=(*done, *report.actions))
 
 
-@dataclass(frozen=True, slots=True)
-class RequestCount:
+class RequestCount(Struct, frozen=True):
     """Requests to one host in a pass; ``retried`` are those sent again after a failure."""
 
     total: int = 0

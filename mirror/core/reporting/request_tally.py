@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from mirror.core.reporting.report import RequestCount
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from mirror.core.reporting.report import RequestCount
 
 _tally: ContextVar[dict[str, RequestCount] | None] = ContextVar("tally", default=None)
 
@@ -29,8 +29,14 @@ def tallied() -> Iterator[Mapping[str, RequestCount]]:
         _tally.reset(token)
 
 
+def counted() -> Mapping[str, RequestCount]:
+    """What was counted so far for the work that asks."""
+    return _tally.get() or {}
+
+
 def tally(host: str, count: RequestCount) -> None:
     """Add to the count of the work that sends it; the caller holds a lock for the host."""
     counts = _tally.get()
     if counts is not None:
-        counts[host] = counts.get(host, RequestCount()).plus(count)
+        before = counts.get(host)
+        counts[host] = before.plus(count) if before else count

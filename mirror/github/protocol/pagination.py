@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from mirror.github.protocol.urls import RefusedAddress, origin, public
@@ -60,7 +61,12 @@ def following(url: str) -> str | None:
 
 def page_size(url: str) -> int:
     """How many items a page's address asks for; hosts give 30 where it does not say."""
-    asked = dict(parse_qsl(urlsplit(url).query)).get("per_page", "")
+    return _size_in(urlsplit(url).query if "#" in url else url.partition("?")[2])
+
+
+@lru_cache(maxsize=64)  # the queries of all listings of a kind are the same
+def _size_in(query: str) -> int:
+    asked = dict(parse_qsl(query)).get("per_page", "")
     return int(asked) if _PAGE_NUMBER.fullmatch(asked) else 30
 
 
