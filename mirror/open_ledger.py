@@ -6,9 +6,6 @@ files.
 
 from __future__ import annotations
 
-import os
-import platform
-import uuid
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -112,6 +109,10 @@ async def open_database_ledger(
         clock: For waits between attempts.
         times: How long a claim is valid.
     """
+    import os  # noqa: PLC0415
+    import platform  # noqa: PLC0415
+    import uuid  # noqa: PLC0415
+
     from mirror.cluster.claims import DatabaseClaims  # noqa: PLC0415
     from mirror.cluster.queue import SharedQueue  # noqa: PLC0415
     from mirror.cluster.shares import DatabaseLimits  # noqa: PLC0415

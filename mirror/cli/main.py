@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _run(arguments)
     except ImportError as error:  # a module or a shared library is missing
         sys.exit(f"release-mirror: the installation is incomplete: {error}; install it again")
+    finally:
+        # Modules need not be taken apart at exit: it takes a sixth of what `status` takes.
+        gc.freeze()
     sys.exit(0)
 
 

@@ -244,7 +244,11 @@ class _Reader:
         daemon = self._section("daemon", Daemon)
         notify = self._section("notify", Notify)
         self._uses = secret_uses(
-            self._hosts, ledger or Ledger(), daemon or Daemon(), notify or Notify(), self._lines
+            self._hosts,
+            ledger or Ledger.model_construct(),
+            daemon or Daemon.model_construct(),
+            notify or Notify.model_construct(),
+            self._lines,
         )
         log = self._section("log", Log)
         if self._found or not (target and sync and ledger and daemon and notify and log):
@@ -363,6 +367,8 @@ class _Reader:
         if not isinstance(value, dict):
             self.add(path, f"must be a table: write [{label(path)}], not {kind(value)}")
             return _Part(None, {})
+        if not value and not any(field.is_required() for field in model.model_fields.values()):
+            return _Part(model.model_construct(), value)  # pydantic need not prepare the model
         try:
             return _Part(model.model_validate(value, context=self._context), value)
         except ValidationError as error:

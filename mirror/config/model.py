@@ -57,7 +57,10 @@ from mirror.config.types import (
 class Settings(BaseModel):
     """A table of the file: unknown keys are errors, and nothing is converted silently."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # A command validates most tables, but not all: pydantic prepares each when it is needed.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -271,8 +274,8 @@ class MirrorSettings(Settings):
     archived: bool = Field(
         default=True, description="A pattern also matches archived repositories."
     )
-    releases: Releases = Releases()
-    assets: Assets = Assets()
+    releases: Releases = Releases.model_construct()
+    assets: Assets = Assets.model_construct()
     incomplete: Literal["publish", "hold"] = Field(
         default="publish",
         description='If the target can never accept an asset: `"publish"` the release without it'
@@ -323,7 +326,7 @@ class MirrorSettings(Settings):
         description="Maximum releases and assets that a mirror may delete in one pass. If a plan"
         " exceeds it, the mirror deletes nothing and fails.",
     )
-    body: Body = Body()
+    body: Body = Body.model_construct()
     interval: PositiveDuration | None = Field(
         default=None,
         description="Time between passes of this mirror in the daemon, instead of"
@@ -542,18 +545,18 @@ class File(Settings):
         json_schema_extra={"propertyNames": {"pattern": repository_names.SOURCE_NAME_PATTERN}},
     )
     defaults: MirrorSettings = Field(
-        default=MirrorSettings(),
+        default=MirrorSettings.model_construct(),
         description="Defaults for all mirrors: any key of a mirror except `source`, `from` and"
         " `target`.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Strict(strict=False)] = Field(
         default=(), description="The mirrors: pairs of a source and a target repository."
     )
-    sync: Sync = Sync()
+    sync: Sync = Sync.model_construct()
     ledger: Ledger = Field(default_factory=Ledger)
-    daemon: Daemon = Daemon()
-    notify: Notify = Notify()
-    log: Log = Log()
+    daemon: Daemon = Daemon.model_construct()
+    notify: Notify = Notify.model_construct()
+    log: Log = Log.model_construct()
 
 
 class SecretUse(NamedTuple):

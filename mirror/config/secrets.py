@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -210,6 +209,8 @@ def _unusable_certificates(hosts: Mapping[str, Host], lines: Lines) -> Iterator[
     for name, host in hosts.items():
         if host.ca_file is None:
             continue
+        import ssl  # noqa: PLC0415 - start-up time; few files name one
+
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=host.ca_file)
         except OSError as error:  # ssl.SSLError is one

@@ -6,11 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from mirror.core.domain.release import newest_first
 
@@ -148,37 +144,10 @@ def passes(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 def _version_wanted(tag: str, specifier: str) -> bool:
-    version = version_of(tag)
-    # `releases.prereleases` decides about prereleases by the release's flag; a version such as
-    # 2.0rc1 is only compared here.
-    return version is not None and _specifier(specifier).contains(version, prereleases=True)
+    # Start-up time; few mirrors select by version.
+    from mirror.core.domain.versions import has_version_in  # noqa: PLC0415
 
-
-@lru_cache(maxsize=256)
-def _specifier(text: str) -> SpecifierSet:
-    return SpecifierSet(text)
-
-
-_VERSION_END = re.compile(
-    r"(?<![0-9A-Za-z.])[vV]?(?=(\d[0-9A-Za-z]*(?:[-_.+][0-9A-Za-z]+)*)$)", re.ASCII
-)
-"""The longest end of a tag that begins with a number; unambiguous, so it takes no time."""
-
-_LONGEST_VERSION = 1000
-"""Characters of a tag: Python refuses to read numbers of thousands of digits."""
-
-
-def version_of(tag: str) -> Version | None:
-    """The version that a tag names: ``v1.2``, ``jq-1.7.1``, ``cli/v2.0.0-rc.1``; else ``None``."""
-    if len(tag) > _LONGEST_VERSION:
-        return None
-    found = _VERSION_END.search(tag)
-    for text in (tag, found.group(1) if found else ""):
-        try:
-            return Version(text)
-        except InvalidVersion:
-            continue
-    return None
+    return has_version_in(tag, specifier)
 
 
 def is_glob(text: str) -> bool:
