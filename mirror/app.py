@@ -18,6 +18,7 @@ from mirror.check.checker import Checker
 from mirror.check.database_check import check_database
 from mirror.config.to_domain import rules_of
 from mirror.core.claims import TIMES
+from mirror.core.domain.patterns import check_patterns
 from mirror.core.reporting.report import Observers
 from mirror.core.retry import RetryPolicy
 from mirror.core.shared_limits import Rates
@@ -36,7 +37,6 @@ from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import SAVE_INDEX_EVERY, Batch
 from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
-from mirror.sync.discovery import check_patterns
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import plan_mirror, sync_mirror
 from mirror.sync.stop import Stop

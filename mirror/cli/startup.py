@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import structlog
-
-from mirror.cli import logs
 from mirror.config import find_config_file, load_config, load_config_and_secrets, resolve_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from mirror.cli.logs import Level
     from mirror.cli.options import GlobalOptions
     from mirror.config import Config, Secrets
+    from mirror.overview import CorruptFile
 
 
 def load(options: GlobalOptions) -> Config:
@@ -51,10 +50,16 @@ def ledger_secrets(config: Config) -> Secrets:
     return resolve_secrets(config, os.environ, only={"ledger"})
 
 
+def asked_level(options: GlobalOptions, config: Config | None) -> Level | None:
+    """The log level that the options give, else the file."""
+    in_file = config.log.level if config and "level" in config.log.model_fields_set else None
+    return options.log_level or in_file
+
+
 def set_up_log(
     options: GlobalOptions,
     config: Config | None,
-    default: logs.Level,
+    default: Level,
     *,
     told: Collection[str] = (),
 ) -> None:
@@ -66,9 +71,11 @@ def set_up_log(
         default: The level that is used if neither gives one.
         told: Events to leave out at that level, because the command tells the same itself.
     """
+    # Start-up time: `status` seldom logs.
+    from mirror.cli import logs  # noqa: PLC0415
+
     settings = config.log if config else None
-    in_file = settings.level if settings and "level" in settings.model_fields_set else None
-    asked = options.log_level or in_file
+    asked = asked_level(options, config)
     logs.configure(
         asked or default,
         options.log_format or (settings.format if settings else "auto"),
@@ -76,7 +83,16 @@ def set_up_log(
     )
 
 
+def log_corrupt(file: CorruptFile) -> None:
+    """Log that a file of the ledger was left out."""
+    import structlog  # noqa: PLC0415 - as above
+
+    structlog.get_logger().warning("ledger.unreadable", path=str(file.path), reason=file.reason)
+
+
 def log_secret_warnings(secrets: Secrets) -> None:
     """Log the secret files whose permissions are too open."""
+    import structlog  # noqa: PLC0415 - as above
+
     for warning in secrets.warnings:
         structlog.get_logger().warning("secret.exposed", warning=warning)

@@ -245,9 +245,9 @@ class _Reader:
         notify = self._section("notify", Notify)
         self._uses = secret_uses(
             self._hosts,
-            ledger or Ledger.model_construct(),
-            daemon or Daemon.model_construct(),
-            notify or Notify.model_construct(),
+            ledger or Ledger.built_in(),
+            daemon or Daemon.built_in(),
+            notify or Notify.built_in(),
             self._lines,
         )
         log = self._section("log", Log)
@@ -368,7 +368,7 @@ class _Reader:
             self.add(path, f"must be a table: write [{label(path)}], not {kind(value)}")
             return _Part(None, {})
         if not value and not any(field.is_required() for field in model.model_fields.values()):
-            return _Part(model.model_construct(), value)  # pydantic need not prepare the model
+            return _Part(model.built_in(), value)
         try:
             return _Part(model.model_validate(value, context=self._context), value)
         except ValidationError as error:

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -61,6 +61,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
     )
+
+    @classmethod
+    def built_in(cls) -> Self:
+        """A table that is absent: its defaults, for which pydantic need not prepare the model."""
+        return cast("Self", cls.model_construct())
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -274,8 +279,8 @@ class MirrorSettings(Settings):
     archived: bool = Field(
         default=True, description="A pattern also matches archived repositories."
     )
-    releases: Releases = Releases.model_construct()
-    assets: Assets = Assets.model_construct()
+    releases: Releases = Releases.built_in()
+    assets: Assets = Assets.built_in()
     incomplete: Literal["publish", "hold"] = Field(
         default="publish",
         description='If the target can never accept an asset: `"publish"` the release without it'
@@ -326,7 +331,7 @@ class MirrorSettings(Settings):
         description="Maximum releases and assets that a mirror may delete in one pass. If a plan"
         " exceeds it, the mirror deletes nothing and fails.",
     )
-    body: Body = Body.model_construct()
+    body: Body = Body.built_in()
     interval: PositiveDuration | None = Field(
         default=None,
         description="Time between passes of this mirror in the daemon, instead of"
@@ -545,18 +550,18 @@ class File(Settings):
         json_schema_extra={"propertyNames": {"pattern": repository_names.SOURCE_NAME_PATTERN}},
     )
     defaults: MirrorSettings = Field(
-        default=MirrorSettings.model_construct(),
+        default=MirrorSettings.built_in(),
         description="Defaults for all mirrors: any key of a mirror except `source`, `from` and"
         " `target`.",
     )
     mirrors: Annotated[tuple[Mirror, ...], Strict(strict=False)] = Field(
         default=(), description="The mirrors: pairs of a source and a target repository."
     )
-    sync: Sync = Sync.model_construct()
+    sync: Sync = Sync.built_in()
     ledger: Ledger = Field(default_factory=Ledger)
-    daemon: Daemon = Daemon.model_construct()
-    notify: Notify = Notify.model_construct()
-    log: Log = Log.model_construct()
+    daemon: Daemon = Daemon.built_in()
+    notify: Notify = Notify.built_in()
+    log: Log = Log.built_in()
 
 
 class SecretUse(NamedTuple):

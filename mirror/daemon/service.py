@@ -14,6 +14,7 @@ import structlog
 from mirror import __version__
 from mirror.app import hold_ledger
 from mirror.core.claims import TIMES
+from mirror.core.domain.patterns import check_patterns
 from mirror.core.ledger.index import Index
 from mirror.core.reporting.progress import Progress
 from mirror.core.reporting.report import Observers, Report, RequestCount
@@ -28,7 +29,6 @@ from mirror.daemon.status import ServiceState, Status, Traffic
 from mirror.daemon.web import make_web_app, serve
 from mirror.errors import ConfigError, LedgerError, MirrorError, Problem, UsageError
 from mirror.notify import wildcards
-from mirror.sync.discovery import check_patterns
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import structlog
 
 from mirror.core.domain.expansion import Listed, expand
+from mirror.core.domain.patterns import check_patterns
 from mirror.core.domain.release import RepoRef
 from mirror.core.domain.selection import could_match, matches_source
 from mirror.core.failure import Failure
@@ -40,42 +40,6 @@ class Discovery:
     mirrors: tuple[Mirror, ...]
     failed: tuple[RepositoryReport, ...]
     requests: Mapping[str, RequestCount] = field(default_factory=dict)
-
-
-def check_patterns(rules: Sequence[Rule], patterns: Sequence[str]) -> None:
-    """Reject a pattern of the command line that no configured source could match.
-
-    Raises:
-        UsageError: Nothing was contacted.
-    """
-    for pattern in patterns:
-        if not _could_match(rules, pattern):
-            configured = sorted({rule.source for rule in rules})
-            meant = suggestion(rules, pattern)
-            told = f'; did you mean "{meant}"?' if meant else ""
-            shown = ", ".join(configured[:5]) or "none"
-            raise UsageError(
-                f'no configured source can match "{pattern}" (configured: {shown}){told}'
-            )
-
-
-def suggestion(rules: Sequence[Rule], pattern: str) -> str:
-    """The pattern that was probably meant by one that can match nothing; empty if none is close.
-
-    An owner alone stands for all of its repositories, a repository's name alone for that
-    repository.
-    """
-    meant = {rule.source.casefold(): rule.source for rule in rules}
-    meant |= {rule.owner.casefold(): f"{rule.owner}/*" for rule in rules}
-    for rule in rules:
-        if not rule.wildcard:
-            meant.setdefault(rule.source.casefold().partition("/")[2], rule.source)
-    close = get_close_matches(pattern.casefold().rpartition(":")[2], list(meant), n=1)
-    return meant[close[0]] if close else ""
-
-
-def _could_match(rules: Sequence[Rule], pattern: str) -> bool:
-    return any(could_match(pattern, rule.source_name, rule.source) for rule in rules)
 
 
 class Catalogue:
@@ -216,7 +180,9 @@ def _listed(known: ListingEntry | None) -> Sequence[Listed]:
 
 
 def _possible(rule: Rule, patterns: Sequence[str]) -> bool:
-    return not patterns or any(_could_match([rule], pattern) for pattern in patterns)
+    return not patterns or any(
+        could_match(pattern, rule.source_name, rule.source) for pattern in patterns
+    )
 
 
 def _selected(patterns: Sequence[str], source_name: str, source: RepoRef) -> bool:

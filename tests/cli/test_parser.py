@@ -72,9 +72,11 @@ def test_help_fits_80_columns(command: str) -> None:
     assert ("--config" in done.stdout) == reads_a_file
 
 
-@pytest.mark.parametrize("arguments", ["--version", "--help", "schema", "status", "trigger"])
-def test_what_is_quick_loads_no_http_client(arguments: str, tmp_path: Path) -> None:
-    """Nothing that only other commands need is imported: help loads neither settings nor logs."""
+@pytest.mark.parametrize(
+    "arguments", ["--version", "--help", "schema", "status", "status octo/tool", "trigger"]
+)
+def test_what_is_quick_loads_little(arguments: str, tmp_path: Path) -> None:
+    """Nothing that only other commands need is imported: help loads no settings, status no logs."""
     code = f"""
 import atexit, sys
 from mirror.cli.main import main
@@ -84,15 +86,19 @@ main()
 """
     file = tmp_path / "config.toml"
     file.write_text(CONFIG)
-    environ = {**os.environ, "RELEASE_MIRROR_CONFIG": str(file), "HOME": str(tmp_path)}
+    environ = {**os.environ, "RELEASE_MIRROR_CONFIG": str(file), "STATE_DIRECTORY": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environ
     )
     loaded = set(done.stderr.split())
     assert "mirror.cli.parser" in loaded, done.stderr
     unwanted = {"aiohttp", "jinja2", "jwt", "apprise"}
-    if arguments not in {"schema", "status", "trigger"}:
-        unwanted |= {"pydantic", "structlog", "asyncio", "rich"}
+    if arguments != "trigger":
+        unwanted |= {"asyncio", "structlog", "packaging"}
+    if arguments in {"--version", "--help"}:
+        unwanted |= {"pydantic", "msgspec", "rich", "importlib.metadata"}
+    if "status" in arguments:
+        assert ("never" in done.stdout, done.returncode) == (True, 1), done.stderr
     assert not unwanted & loaded
 
 

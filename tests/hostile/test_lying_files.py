@@ -156,7 +156,7 @@ async def test_a_key_stays_in_the_ledger(
     directory = tmp_path_factory.getbasetemp() / "keys"
     store = FileLedgerStore(directory, VirtualClock())
     try:
-        path = store._path(key)
+        path = store._files.path(key)
     except LedgerError:
         return
     assert path.resolve().is_relative_to(directory.resolve())

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-import pytest
-
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef, Repository
 from mirror.core.host import OwnerListing
 from mirror.core.ledger.index import Index
-from mirror.errors import ServerError, UsageError
+from mirror.errors import ServerError
 from mirror.sync.context import Endpoint
-from mirror.sync.discovery import Catalogue, check_patterns
+from mirror.sync.discovery import Catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,27 +127,3 @@ async def test_two_sources_with_one_target_are_both_impossible() -> None:
     await found.relist("github:a")
     assert targets(found) == {"mirrors/a-one"}
     assert found.impossible == ()
-
-
-@pytest.mark.parametrize(
-    ("pattern", "meant"),
-    [
-        ("hashicorp", "hashicorp/*"),
-        ("HashiCorp", "hashicorp/*"),
-        ("hashicrop", "hashicorp/*"),
-        ("github:hashicorp", "hashicorp/*"),
-        ("tool", "octo/tool"),
-        ("octo/tol", "octo/tool"),
-        ("zzz", ""),
-    ],
-)
-def test_a_pattern_that_can_match_nothing_is_answered_with_the_right_one(
-    pattern: str, meant: str
-) -> None:
-    """An owner or a repository alone, and what is mistyped; otherwise with what is configured."""
-    rules = [rule("hashicorp/*"), rule("octo/tool")]
-    with pytest.raises(UsageError) as caught:
-        check_patterns(rules, [pattern])
-    text = str(caught.value)
-    assert (f'did you mean "{meant}"?' in text) if meant else "did you mean" not in text
-    assert "configured: hashicorp/*, octo/tool" in text

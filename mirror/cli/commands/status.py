@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +19,12 @@ from mirror.cli.render.status_text import status_tables
 from mirror.cli.render.terminal import show
 from mirror.core.reporting.host_notices import host_json, host_notices
 from mirror.errors import UsageError
-from mirror.overview import read_overview
+from mirror.overview import read_file_overview, read_overview
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirror.cli.options import GlobalOptions
     from mirror.config import Config
     from mirror.overview import Overview
 
@@ -56,9 +58,7 @@ def status(
     if html == STDOUT and as_json:
         raise UsageError("--json and --html - would both write to standard output")
     config = startup.load(context.obj)
-    secrets = startup.ledger_secrets(config)
-    startup.set_up_log(context.obj, config, "warning")
-    overview = asyncio.run(read_overview(config, secrets, patterns or ()))
+    overview = _overview(context.obj, config, patterns or ())
     statuses, now = overview.statuses, datetime.now(UTC)
     if html is not None:
         _write_page(html, config, overview, now)
@@ -74,6 +74,22 @@ def status(
         show(*status_tables(statuses, now, overview.hosts, overview.workers))
     good = all(status.state == "ok" for status in statuses)
     return exit_status.OK if good else exit_status.FAILED
+
+
+def _overview(options: GlobalOptions, config: Config, patterns: Sequence[str]) -> Overview:
+    """Read the ledger. Of files, it loads neither an event loop nor, as a rule, the log."""
+    if startup.asked_level(options, config) == "debug":  # of an unexpected error
+        startup.set_up_log(options, config, "warning")
+    if not config.ledger.url:
+        overview = read_file_overview(config, patterns)
+        if overview.corrupt:
+            startup.set_up_log(options, config, "warning")
+            startup.log_corrupt(overview.corrupt)
+        return overview
+    import asyncio  # noqa: PLC0415
+
+    startup.set_up_log(options, config, "warning")
+    return asyncio.run(read_overview(config, startup.ledger_secrets(config), patterns))
 
 
 def _write_page(file: Path, config: Config, overview: Overview, now: datetime) -> None:

@@ -8,9 +8,7 @@ from functools import lru_cache
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-_END = re.compile(
-    r"(?<![0-9A-Za-z.])[vV]?(?=(\d[0-9A-Za-z]*(?:[-_.+][0-9A-Za-z]+)*)$)", re.ASCII
-)
+_END = re.compile(r"(?<![0-9A-Za-z.])[vV]?(?=(\d[0-9A-Za-z]*(?:[-_.+][0-9A-Za-z]+)*)$)", re.ASCII)
 """The longest end of a tag that begins with a number; unambiguous, so it takes no time."""
 
 _LONGEST_VERSION = 1000
