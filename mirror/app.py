@@ -39,6 +39,7 @@ from mirror.sync.batch import SAVE_INDEX_EVERY, Batch
 from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 from mirror.sync.mirror_runner import MirrorRunner
 from mirror.sync.session import plan_mirror, sync_mirror
+from mirror.sync.shared_work import PATIENCE, Sharing
 from mirror.sync.stop import Stop
 from mirror.system_clock import SystemClock
 from mirror.transfer.bandwidth import Bandwidth
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from mirror.config import Config, Secrets
     from mirror.config.model import App as AppSettings
     from mirror.config.model import Host
-    from mirror.core.claims import Claims, ClaimTimes
+    from mirror.core.claims import ClaimTimes
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Rule
     from mirror.core.domain.release import RepoRef
@@ -189,7 +190,6 @@ class App:
         self._config = config
         self._ledger = ledger
         self._ledgers = ledger.store
-        self._claims = ledger.claims
         self._limits = ledger.limits
         self._sources = sources
         self._target = target
@@ -217,8 +217,8 @@ class App:
             LedgerLocked: Another run held the lock to the end.
         """
         check_patterns(self.rules, patterns)
-        async with self._writing(wait) as claims:
-            return await self._run("sync", sync_mirror, patterns, full=full, claims=claims)
+        async with self._writing(wait) as sharing:
+            return await self._run("sync", sync_mirror, patterns, full=full, sharing=sharing)
 
     async def plan(self, patterns: Sequence[str] = (), *, full: bool = False) -> Report:
         """Tell what :meth:`sync` would do; nothing is locked and nothing is written."""
@@ -248,9 +248,9 @@ class App:
         check_patterns(self.rules, patterns)
         if not repair:
             return await self._run("verify", verify_mirror, patterns, full=full)
-        async with self._writing(wait) as claims:
+        async with self._writing(wait) as sharing:
             work = partial(verify_mirror, repair=True)
-            return await self._run("verify", work, patterns, full=full, claims=claims)
+            return await self._run("verify", work, patterns, full=full, sharing=sharing)
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
@@ -308,13 +308,18 @@ class App:
         return self._batch.report() if self._batch else None
 
     @asynccontextmanager
-    async def _writing(self, wait: float) -> AsyncIterator[Claims | None]:
+    async def _writing(self, wait: float) -> AsyncIterator[Sharing | None]:
         """Prepare a pass that writes: others are kept out, or mirrors are claimed and limits shared."""
-        renewed = self._claims.renewed if self._claims else nullcontext
+        claims, cluster = self._ledger.claims, self._ledger.cluster
+        renewed = claims.renewed if claims else nullcontext
         shared = self._limits.active if self._limits else nullcontext
         async with self._ledgers.lock(wait), renewed(), shared():
             await self.shared.spool.sweep()
-            yield self._claims
+            if claims and cluster:
+                generation = await cluster.queue.next_generation(patience=PATIENCE)
+                yield Sharing(claims, cluster.queue, generation)
+            else:
+                yield None
 
     async def _run(
         self,
@@ -323,9 +328,9 @@ class App:
         patterns: Sequence[str],
         *,
         full: bool,
-        claims: Claims | None = None,
+        sharing: Sharing | None = None,
     ) -> Report:
-        if self._limits and not claims:
+        if self._limits and not sharing:
             await self._limits.look()
         runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
@@ -335,7 +340,7 @@ class App:
             patterns,
             runner,
             at_once=at_once,
-            claims=claims,
+            sharing=sharing,
             paced=self._paced,
         )
         return await self._batch.run()

@@ -100,6 +100,7 @@ Hint = Literal[
     "keep-changes",
     "lost-bytes",
     "move-tag",
+    "newer-settings",
     "no-archives",
     "no-history",
     "own-target",

@@ -21,7 +21,7 @@ from mirror.core.ledger.document import Index
 from mirror.core.text.wording import count
 from mirror.errors import MirrorError, NotFound
 from mirror.github.answers import RateLimits, ReleaseAnswer
-from mirror.sync.discovery import discover
+from mirror.sync.discovery import Catalogue, discover
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -106,7 +106,8 @@ class Checker:
 
     async def _expand(self) -> list[CheckResult]:
         """Expand the configured mirrors; return a result for each listing that failed."""
-        expanded = await discover(self._rules, (), self._sources, Index(), full=True)
+        catalogue = Catalogue(self._rules, self._sources, Index())
+        expanded = await discover(catalogue, (), full=True)
         self._mirrors = expanded.mirrors
         results: list[CheckResult] = []
         for report in expanded.failed:

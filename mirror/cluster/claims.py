@@ -15,7 +15,14 @@ import msgspec
 import structlog
 
 from mirror.cluster.background import background
-from mirror.core.claims import TIMES, Claim, Claims, ClaimTimes, FinishedElsewhere
+from mirror.core.claims import (
+    TIMES,
+    Claim,
+    Claims,
+    ClaimTimes,
+    FinishedElsewhere,
+    Superseded,
+)
 from mirror.core.ledger.index import decode_entry, encode_entry
 from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
@@ -47,7 +54,6 @@ class DatabaseClaim(Claim):
     """A claim of one mirror.
 
     Attributes:
-        number: Greater than that of every earlier claim of the mirror.
         until: When it ends unless it is renewed, by this machine's monotonic clock.
         ending: It is being given back, and cannot be lost any more.
     """
@@ -56,6 +62,7 @@ class DatabaseClaim(Claim):
         self,
         key: str,
         number: int,
+        settings: str | None,
         until: float,
         entry: IndexEntry | None,
         *,
@@ -68,6 +75,7 @@ class DatabaseClaim(Claim):
     ) -> None:
         self.key = key
         self.number = number
+        self.settings = settings
         self.until = until
         self.entry = entry
         self.overlapped = overlapped
@@ -81,16 +89,12 @@ class DatabaseClaim(Claim):
         self._holder: asyncio.Task[object] | None = None
 
     def check(self) -> None:
-        """Before something is changed at the target, see that enough time is left.
-
-        Raises:
-            ClaimLost: Another process may work on the mirror now, or soon.
-        """
+        """See that enough time is left."""
         if self.lost or self._clock.monotonic() >= self.until - self._margin:
             raise ClaimLost(f"the claim of {self.key} was not renewed in time")
 
     async def tell(self, report: RepositoryReport) -> None:
-        """Save what the run has done so far, for those who wait for it: it may be killed."""
+        """Save what the run has done so far."""
         await self._save(self, report)
 
     def expire(self) -> None:
@@ -107,11 +111,7 @@ class DatabaseClaim(Claim):
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Cancel the block as soon as the claim is lost.
-
-        Raises:
-            ClaimLost: It was lost; the block was cancelled.
-        """
+        """Cancel the block as soon as the claim is lost."""
         self.check()
         self._holder = task = asyncio.current_task()
         assert task  # noqa: S101 - a coroutine runs in a task
@@ -170,55 +170,52 @@ class DatabaseClaims(Claims):
         return when
 
     async def take(
-        self, key: str, since: datetime | None
-    ) -> DatabaseClaim | FinishedElsewhere | None:
-        """Claim a mirror; waits while the database is unavailable.
-
-        Args:
-            key: The mirror's.
-            since: A run of another process that began later counts; ``None``: none does.
-
-        Returns:
-            ``None`` while another process has the mirror.
-        """
+        self, key: str, settings: str, since: datetime | None
+    ) -> DatabaseClaim | FinishedElsewhere | Superseded | None:
+        """Claim a mirror."""
         sent_at = self._clock.monotonic()
         # If the response was lost, this process has the claim already, and takes a new one.
         rows = await self._database.query(
             """
-            INSERT INTO mirrors AS m (key, number, owner, claimed_until, began_at)
-            VALUES (%(key)s, 1, %(owner)s, now() + %(lease)s * interval '1 s', now())
-            ON CONFLICT (key) DO UPDATE
-            SET number = m.number + 1, owner = excluded.owner, began_at = excluded.began_at,
-                claimed_until = excluded.claimed_until, changed_at = clock_timestamp()
-            WHERE (m.owner IS NULL OR m.claimed_until < now() OR m.owner = %(owner)s)
-            AND (%(since)s::timestamptz IS NULL OR m.owner IS NOT NULL
-                 OR (m.began_at > %(since)s AND m.ended_at >= m.began_at) IS NOT TRUE)
+            UPDATE mirrors m
+            SET number = number + 1, owner = %(owner)s, began_at = now(),
+                claimed_until = now() + %(lease)s * interval '1 s', changed_at = clock_timestamp()
+            WHERE key = %(key)s AND settings = %(settings)s
+            AND (owner IS NULL OR claimed_until < now() OR owner = %(owner)s)
+            AND (%(since)s::timestamptz IS NULL OR owner IS NOT NULL
+                 OR (began_at > %(since)s AND ended_at >= began_at) IS NOT TRUE)
             RETURNING number, entry, told,
                 EXISTS (SELECT FROM reports r WHERE r.key = m.key AND r.ended_at > %(since)s),
                 requested_at IS NOT NULL, requested_full
             """,
-            {"key": key, "owner": self.owner, "lease": self.times.lease, "since": since},
+            {
+                "key": key,
+                "settings": settings,
+                "owner": self.owner,
+                "lease": self.times.lease,
+                "since": since,
+            },
             patience=PAUSE,
         )
-        if rows:
-            number, body, told, overlapped, requested, full = rows[0]
-            return self.hold(
-                key,
-                number,
-                sent_at,
-                read_entry(key, body, told=told),
-                overlapped=overlapped,
-                requested=requested,
-                full=full,
-            )
-        if since is None:
-            return None
-        return await self._finished(key, since)
+        if not rows:
+            return await self._not_taken(key, settings, since)
+        number, body, told, overlapped, requested, full = rows[0]
+        return self.hold(
+            key,
+            number,
+            settings,
+            sent_at,
+            read_entry(key, body, told=told),
+            overlapped=overlapped,
+            requested=requested,
+            full=full,
+        )
 
     def hold(
         self,
         key: str,
         number: int,
+        settings: str | None,
         sent_at: float,
         entry: IndexEntry | None,
         *,
@@ -231,6 +228,7 @@ class DatabaseClaims(Claims):
         Args:
             key: The mirror's.
             number: The claim's.
+            settings: The mirror's, as they were published last.
             sent_at: When the request for it was sent, monotonic.
             entry: The mirror's entry of the index.
             overlapped: Other runs did something before it that counts.
@@ -240,6 +238,7 @@ class DatabaseClaims(Claims):
         claim = DatabaseClaim(
             key,
             number,
+            settings,
             sent_at + self.times.lease,
             entry,
             clock=self._clock,
@@ -291,19 +290,7 @@ class DatabaseClaims(Claims):
         finished: bool,
         next_due: datetime | None = None,
     ) -> bool:
-        """Save the entry and the report, and give the claim back.
-
-        Args:
-            claim: Which.
-            entry: The mirror's entry of the index; ``None`` to keep what is stored.
-            report: For those who wait for the run; ``None`` if nothing changed.
-            finished: The run was not cut short, so that it counts for others.
-            next_due: When the mirror is due again, unless a run was requested meanwhile; ``None`` to
-                leave that as it is.
-
-        Returns:
-            ``False`` if the claim had been lost: nothing was saved.
-        """
+        """Give the claim back, in one statement with all that is saved."""
         assert isinstance(claim, DatabaseClaim)  # noqa: S101 - as taken here
         claim.ending = True
         try:
@@ -316,7 +303,8 @@ class DatabaseClaims(Claims):
                             -- Given back already: the response to this very statement was lost.
                             + CASE WHEN owner IS NULL THEN 0 ELSE %(failures)s END,
                         ended_at = CASE WHEN %(finished)s THEN clock_timestamp() ELSE ended_at END,
-                        next_due = CASE WHEN requested_at > began_at THEN next_due
+                        next_due = CASE WHEN requested_at > began_at
+                            OR settings IS DISTINCT FROM %(settings)s THEN next_due
                             ELSE coalesce(%(next_due)s, next_due) END,
                         requested_at = CASE WHEN %(finished)s AND requested_at <= began_at
                             THEN NULL ELSE requested_at END,
@@ -336,6 +324,7 @@ class DatabaseClaims(Claims):
                 {
                     "key": claim.key,
                     "number": claim.number,
+                    "settings": claim.settings,
                     "entry": encode_entry(entry) if entry else None,
                     "report": msgspec.json.encode(report) if report else None,
                     "finished": finished,
@@ -351,7 +340,7 @@ class DatabaseClaims(Claims):
         return bool(rows)
 
     async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
-        """What runs of a mirror did that ended since then, or were cut short; the oldest first."""
+        """What runs of a mirror did since then."""
         rows = await self._database.query(
             "SELECT body FROM reports WHERE key = %s AND ended_at > %s ORDER BY number",
             (key, since),
@@ -359,19 +348,24 @@ class DatabaseClaims(Claims):
         found = (read_report(body) for (body,) in rows)
         return [report for report in found if report]
 
-    async def _finished(self, key: str, since: datetime) -> FinishedElsewhere | None:
+    async def _not_taken(
+        self, key: str, settings: str, since: datetime | None
+    ) -> FinishedElsewhere | Superseded | None:
+        """Why a mirror was not claimed."""
         rows = await self._database.query(
             """
-            SELECT entry, told, body FROM mirrors LEFT JOIN reports USING (key, number)
-            WHERE key = %s AND owner IS NULL AND mirrors.began_at > %s
-            AND mirrors.ended_at >= mirrors.began_at
+            SELECT settings, owner IS NULL AND mirrors.began_at > %s
+                AND mirrors.ended_at >= mirrors.began_at, entry, told, body
+            FROM mirrors LEFT JOIN reports USING (key, number) WHERE key = %s
             """,
-            (key, since),
+            (since, key),
             patience=PAUSE,
         )
-        if not rows:
+        current, finished, body, told, report = rows[0] if rows else (None,) * 5
+        if current != settings:
+            return Superseded(removed=current is None)
+        if not finished:
             return None
-        body, told, report = rows[0]
         return FinishedElsewhere(read_entry(key, body, told=told), read_report(report))
 
     async def renew(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mirror.core.claims import JobSettings
     from mirror.core.clock import Clock
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.database.connection import Database
+    from mirror.database.connection import Connection, Database
 
 CHANNEL = "release_mirror_requests"
 """Notices of requests and of new settings; the payload is empty."""
@@ -41,13 +41,11 @@ class Due(NamedTuple):
 
     Attributes:
         due_at: When it was due.
-        settings: Those that were published last.
         urgent: It was requested before what is merely due.
     """
 
     claim: DatabaseClaim
     due_at: datetime
-    settings: str
     urgent: bool
 
 
@@ -82,8 +80,8 @@ class Row(NamedTuple):
 class SharedQueue:
     """The queue in the shared database.
 
-    Every call raises :class:`~mirror.errors.DatabaseUnavailable` at once while the database is
-    unavailable, and may then be made again.
+    Every call without ``patience`` raises :class:`~mirror.errors.DatabaseUnavailable` at once while
+    the database is unavailable, and may then be made again.
 
     Args:
         database: Connections to it.
@@ -107,80 +105,104 @@ class SharedQueue:
         """About the database's time."""
         return self._clock.now() + self._skew
 
-    async def next_generation(self) -> int:
+    async def next_generation(self, *, patience: float = 0.0) -> int:
         """A number greater than all before; drawn before what is published is read."""
         rows = await self._database.query(
-            "SELECT nextval('generations'), clock_timestamp()", patience=0
+            "SELECT nextval('generations'), clock_timestamp()", patience=patience
         )
         generation, now = rows[0]
         self._skew = now - self._clock.now()
         return int(generation)
 
     async def publish(
-        self, generation: int, jobs: Sequence[JobSettings], *, listing: str | None = None
+        self,
+        generation: int,
+        jobs: Sequence[JobSettings],
+        *,
+        listing: str | None = None,
+        patience: float = 0.0,
     ) -> None:
-        """Have all workers use these settings; what is new or changed is due at once.
+        """Have all processes use these settings; what is new or changed is due at once.
 
         Args:
-            generation: What a greater one published stays.
-            jobs: All of the configuration, or the mirrors of one listing.
+            generation: Nothing is published if a greater one was.
+            jobs: All of the configuration; or a listing and its mirrors, which are published as
+                long as the listing has these settings.
             listing: That listing; other rows are left alone.
+            patience: Seconds to wait for an unavailable database.
         """
-        await self._database.query(
-            """
-            WITH given AS (
-                SELECT * FROM unnest(
-                    %(keys)s::text[], %(settings)s::text[], %(sources)s::text[],
-                    %(listings)s::text[]
-                ) AS given (key, settings, source, listing)
-            ), published AS (
-                INSERT INTO mirrors AS m (key, settings, source, listing, generation)
-                SELECT key, settings, source, listing, %(generation)s FROM given
-                ON CONFLICT (key) DO UPDATE
-                SET settings = excluded.settings, source = excluded.source,
-                    listing = excluded.listing, generation = excluded.generation,
-                    next_due = least(m.next_due, now()), changed_at = clock_timestamp()
-                WHERE m.generation <= excluded.generation
-                AND (m.settings, m.source, m.listing)
-                    IS DISTINCT FROM (excluded.settings, excluded.source, excluded.listing)
-                RETURNING key
-            ), removed AS (
-                UPDATE mirrors m
-                SET settings = NULL, generation = %(generation)s, changed_at = clock_timestamp()
-                WHERE settings IS NOT NULL AND generation <= %(generation)s
-                AND (%(listing)s::text IS NULL OR listing = %(listing)s)
-                AND NOT EXISTS (SELECT FROM given WHERE given.key = m.key)
-                RETURNING key
+
+        async def publish(connection: Connection) -> None:
+            # One after the other: of two that overlap, neither sees what the other one adds.
+            cursor = await connection.execute("SELECT generation FROM published FOR UPDATE")
+            published = (await cursor.fetchone() or (0,))[0]
+            if listing is None:
+                if published > generation:
+                    return
+                await connection.execute("UPDATE published SET generation = %s", (generation,))
+            await connection.execute(
+                """
+                WITH given AS (
+                    SELECT * FROM unnest(
+                        %(keys)s::text[], %(settings)s::text[], %(sources)s::text[],
+                        %(listings)s::text[]
+                    ) AS given (key, settings, source, listing)
+                ), allowed AS (
+                    SELECT WHERE %(listing)s::text IS NULL OR EXISTS (
+                        SELECT FROM given JOIN mirrors USING (key, settings)
+                        WHERE key = %(listing)s)
+                ), published AS (
+                    INSERT INTO mirrors AS m (key, settings, source, listing, generation)
+                    SELECT given.*, %(generation)s FROM given, allowed
+                    ON CONFLICT (key) DO UPDATE
+                    SET settings = excluded.settings, source = excluded.source,
+                        listing = excluded.listing, generation = excluded.generation,
+                        next_due = least(m.next_due, now()), changed_at = clock_timestamp()
+                    WHERE m.generation <= excluded.generation
+                    AND (m.settings, m.source, m.listing)
+                        IS DISTINCT FROM (excluded.settings, excluded.source, excluded.listing)
+                    RETURNING key
+                ), removed AS (
+                    UPDATE mirrors m
+                    SET settings = NULL, generation = %(generation)s,
+                        changed_at = clock_timestamp()
+                    FROM allowed
+                    WHERE settings IS NOT NULL AND generation <= %(generation)s
+                    AND (%(listing)s::text IS NULL OR listing = %(listing)s)
+                    AND NOT EXISTS (SELECT FROM given WHERE given.key = m.key)
+                    RETURNING key
+                )
+                SELECT pg_notify(%(channel)s, '')::text WHERE EXISTS (SELECT FROM published)
+                OR EXISTS (SELECT FROM removed)
+                """,
+                {
+                    "generation": generation,
+                    "keys": [job.key for job in jobs],
+                    "settings": [job.settings for job in jobs],
+                    "sources": [job.source for job in jobs],
+                    "listings": [job.listing for job in jobs],
+                    "listing": listing,
+                    "channel": CHANNEL,
+                },
             )
-            SELECT pg_notify(%(channel)s, '')::text WHERE EXISTS (SELECT FROM published)
-            OR EXISTS (SELECT FROM removed)
-            """,
-            {
-                "generation": generation,
-                "keys": [job.key for job in jobs],
-                "settings": [job.settings for job in jobs],
-                "sources": [job.source for job in jobs],
-                "listings": [job.listing for job in jobs],
-                "listing": listing,
-                "channel": CHANNEL,
-            },
-            patience=0,
-        )
-        await self._database.query(
-            """
-            UPDATE mirrors m SET next_due = given.next_tick, changed_at = clock_timestamp()
-            FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
-                AS given (key, settings, next_tick)
-            WHERE m.key = given.key AND m.settings = given.settings
-            AND m.next_due > given.next_tick
-            """,
-            (
-                [job.key for job in jobs],
-                [job.settings for job in jobs],
-                [job.next_tick for job in jobs],
-            ),
-            patience=0,
-        )
+            timed = [job for job in jobs if job.next_tick]
+            if timed:
+                await connection.execute(
+                    """
+                    UPDATE mirrors m SET next_due = given.next_tick, changed_at = clock_timestamp()
+                    FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
+                        AS given (key, settings, next_tick)
+                    WHERE m.key = given.key AND m.settings = given.settings
+                    AND m.next_due > given.next_tick
+                    """,
+                    (
+                        [job.key for job in timed],
+                        [job.settings for job in timed],
+                        [job.next_tick for job in timed],
+                    ),
+                )
+
+        await self._database.transact(publish, patience=patience)
 
     async def claim(
         self, limit: int, sources: Collection[str], excluded: Collection[str]
@@ -233,8 +255,10 @@ class SharedQueue:
         for key, number, body, told, requested, full, due_at, settings, urgent, now in rows:
             self._skew = now - self._clock.now()
             entry = read_entry(key, body, told=told)
-            claim = self.claims.hold(key, number, sent_at, entry, requested=requested, full=full)
-            claimed.append(Due(claim, due_at, settings, requested and urgent))
+            claim = self.claims.hold(
+                key, number, settings, sent_at, entry, requested=requested, full=full
+            )
+            claimed.append(Due(claim, due_at, requested and urgent))
         return sorted(claimed, key=lambda due: due.due_at)
 
     async def request(self, keys: Sequence[str] | None, *, full: bool, urgent: bool) -> datetime:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -38,6 +39,7 @@ class Claim(Protocol):
     Attributes:
         key: The mirror's.
         number: Greater than that of every earlier claim of the mirror.
+        settings: The mirror's, as they were published last.
         entry: The mirror's entry of the index when the claim was taken; ``None`` for none.
         lost: Another process may work on the mirror now.
         overlapped: Other runs did something between ``since`` and this claim.
@@ -47,6 +49,7 @@ class Claim(Protocol):
 
     key: str
     number: int
+    settings: str | None
     entry: IndexEntry | None
     lost: bool
     overlapped: bool
@@ -83,7 +86,8 @@ class JobSettings(NamedTuple):
         source: The name of the source host.
         listing: The key of the listing that found the mirror; empty for one configured by name, and
             for a listing.
-        next_tick: When its timetable has it due next; ``None`` for never.
+        next_tick: When its timetable has it due next; ``None`` for never, and where a process has
+            no timetable.
     """
 
     key: str
@@ -106,6 +110,47 @@ class FinishedElsewhere:
     report: RepositoryReport | None
 
 
+class Superseded(NamedTuple):
+    """A process that started or reloaded later has other settings of a mirror.
+
+    Attributes:
+        removed: It has no such mirror.
+    """
+
+    removed: bool
+
+
+class SharedSettings(Protocol):
+    """The settings of all mirrors, for all processes: those of the last start or reload."""
+
+    async def next_generation(self, *, patience: float) -> int:
+        """A number greater than all before; drawn before what is published is read.
+
+        Args:
+            patience: Seconds to wait for an unavailable database.
+        """
+        ...
+
+    async def publish(
+        self,
+        generation: int,
+        jobs: Sequence[JobSettings],
+        *,
+        listing: str | None = None,
+        patience: float,
+    ) -> None:
+        """Have all processes use these settings; what is new or changed is due at once.
+
+        Args:
+            generation: Nothing is published if a greater one was.
+            jobs: All of the configuration; or a listing and its mirrors, which are published as
+                long as the listing has these settings.
+            listing: That listing; other rows are left alone.
+            patience: Seconds to wait for an unavailable database.
+        """
+        ...
+
+
 class Claims(Protocol):
     """Hands out claims: at most one at a time for each mirror, whatever happens to a process."""
 
@@ -117,11 +162,14 @@ class Claims(Protocol):
         """The time by the clock that all processes share."""
         ...
 
-    async def take(self, key: str, since: datetime | None) -> Claim | FinishedElsewhere | None:
-        """Claim a mirror.
+    async def take(
+        self, key: str, settings: str, since: datetime | None
+    ) -> Claim | FinishedElsewhere | Superseded | None:
+        """Claim a mirror; waits while the database is unavailable.
 
         Args:
             key: The mirror's.
+            settings: Those of this process, which it has published.
             since: A run of another process that began later counts; ``None``: none does.
 
         Returns:
@@ -145,8 +193,8 @@ class Claims(Protocol):
             entry: The mirror's entry of the index; ``None`` to keep what is stored.
             report: For those who wait for the run; ``None`` if nothing changed.
             finished: The run was not cut short, so that it counts for others.
-            next_due: When the mirror is due again, unless a run was requested meanwhile; ``None`` to
-                leave that as it is.
+            next_due: When the mirror is due again, unless a run was requested or other settings were
+                published meanwhile; ``None`` to leave that as it is.
 
         Returns:
             ``False`` if the claim had been lost: nothing was saved.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mirror.daemon.gauges import ClusterState
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.workers import Worker
     from mirror.daemon.workload import SharedWorkload
+
+log = structlog.get_logger()
 
 
 class ClusterView:
@@ -33,6 +37,7 @@ class ClusterView:
         self.jobs: Mapping[str, JobSettings] = {}
         self.workers: Sequence[Worker] = ()
         self.other_settings: set[str] = set()
+        self._told_outdated = False
 
     async def look(self, bytes_per_second: float) -> None:
         """Tell that this process is alive, and learn what others did.
@@ -40,9 +45,11 @@ class ClusterView:
         Raises:
             LedgerError: The database is unavailable, or refused a statement.
         """
+        before = bool(self.other_settings)
         for row in await self._queue.look():
             self._rows[row.key] = row
             self._judge(row)
+        self._log_outdated(before=before)
         outdated = bool(self.other_settings)
         await self._queue.heartbeat(bytes_per_second, outdated=outdated)
         self.workers = await self._queue.workers()
@@ -59,6 +66,15 @@ class ClusterView:
             self.other_settings.discard(row.key)
         else:
             self.other_settings.add(row.key)
+
+    def _log_outdated(self, *, before: bool) -> None:
+        """Log it once; what a single look shows may be a listing that is being published."""
+        if self.other_settings and before and not self._told_outdated:
+            self._told_outdated = True
+            log.warning("settings.outdated", mirrors=len(self.other_settings))
+        elif self._told_outdated and not self.other_settings:
+            self._told_outdated = False
+            log.info("settings.current")
 
     def is_due(self, key: str) -> bool:
         """Whether a mirror or a listing of this configuration is due, and nobody has begun it."""

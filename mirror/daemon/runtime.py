@@ -7,13 +7,11 @@ what nobody uses any more is closed.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mirror.app import open_app
-from mirror.core.claims import JobSettings
 from mirror.core.reporting.request_tally import tallied
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from mirror.app import App
     from mirror.config import Config, Secrets
-    from mirror.core.claims import Claim
+    from mirror.core.claims import Claim, JobSettings
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.host import HostClient
@@ -238,36 +236,16 @@ class Runtime:
 
         Args:
             now: By the clock that all processes share, in the zone of schedules.
-            listing: Only the mirrors that this listing found.
+            listing: Only this one, and the mirrors that it found.
         """
         ticks = {one: self.next_tick(one, now) for one in self.timetables}
-        found = []
-        for mirror in self.mirrors:
-            if listing in {None, mirror.listing}:
-                rule = mirror.rule
-                about = mirror.name, str(mirror.target), rule.settings, rule.interval
-                settings = self._fingerprint(rule.source_name, about)
-                tick = ticks[rule.interval]
-                job = JobSettings(mirror.key, settings, rule.source_name, mirror.listing, tick)
-                found.append(job)
-        for key, rules in self.patterns.items() if listing is None else ():
-            source = rules[0].source_name
-            settings = self._fingerprint(source, [_about(rule) for rule in rules])
-            due = [tick for rule in rules if (tick := ticks[rule.interval])]
-            found.append(JobSettings(key, settings, source, "", min(due, default=None)))
-        return found
+        return self._catalogue.jobs(self.hosts["target"], listing, ticks.__getitem__)
 
     def next_tick(self, interval: float, now: datetime) -> datetime | None:
         """When a timetable has its mirrors due next, in every process; ``None`` for never."""
         return self.timetables[interval].shared_tick(
             now, f"{self.config.target.address} {interval}"
         )
-
-    def _fingerprint(self, source: str, about: object) -> str:
-        """Of what is worked on, and where; secrets are no part of it."""
-        hosts = [self.config.hosts[name] for name in (source, "target")]
-        facts = [(host.address, host.api_url) for host in hosts], about
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _timetables(self) -> dict[float, Timetable]:
         daemon = self.config.daemon
@@ -288,9 +266,3 @@ class Runtime:
             self._in_use -= 1
             if not self._in_use:
                 self._idle.set()
-
-
-def _about(rule: Rule) -> tuple[object, ...]:
-    """What decides which mirrors a pattern makes, and how they are run."""
-    which = rule.source, rule.target, rule.exclude, rule.forks, rule.archived
-    return (*which, rule.settings, rule.interval)

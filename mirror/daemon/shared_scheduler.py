@@ -336,7 +336,7 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         self._more_is_due = len(claimed) == free
         for due in claimed:
             job = self._view.jobs.get(due.claim.key)
-            if self._stopping or job is None or job.settings != due.settings:
+            if self._stopping or job is None or job.settings != due.claim.settings:
                 self._view.other_settings.add(due.claim.key)
                 await self._queue.claims.release(due.claim, None, None, finished=False)
             else:

@@ -74,7 +74,7 @@ class SharedWorkload(Workload, Protocol):
 
         Args:
             now: By the clock that all processes share, in the zone of schedules.
-            listing: Only the mirrors that this listing found.
+            listing: Only this one, and the mirrors that it found.
         """
 
     def next_tick(self, interval: float, now: datetime) -> datetime | None:

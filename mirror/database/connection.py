@@ -1,7 +1,7 @@
 """Connections to the shared PostgreSQL database: a pool, statements that end, and notices (LISTEN).
 
-Every statement is a transaction of its own, so that a process that is stopped or cut off never holds
-a lock. No session state is used and nothing is prepared: PgBouncer in transaction mode may stand in
+Every statement is a transaction of its own, with few exceptions, so that a process that is stopped or
+cut off holds no lock. No session state is used and nothing is prepared: PgBouncer in transaction mode may stand in
 between; only notices do not pass it.
 """
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
 
-    Connection = psycopg.AsyncConnection[tuple[Any, ...]]
     Row = tuple[Any, ...]
 
 T = TypeVar("T")
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 log = structlog.get_logger(__name__)
 # The pool logs each attempt to connect; the log of ours records changes of state.
@@ -46,6 +46,9 @@ STATEMENT_TIMEOUT = 30.0
 
 PATIENCE = 30.0
 """Seconds for which a statement is retried by default while the database is unavailable."""
+
+STOPPED = "10s"
+"""How long the server keeps a transaction whose process sends nothing."""
 
 LISTEN_CHECK = 10.0
 """Seconds without a notice after which the connection for notices is checked."""
@@ -135,13 +138,41 @@ class Database:
             DatabaseUnavailable: The database was unavailable to the end.
             DatabaseError: It refused the statement.
         """
-        end = self._clock.monotonic() + patience
 
         async def attempt() -> list[Row]:
             async with self._connected() as connection:
                 cursor = await connection.execute(statement, parameters, binary=True)
                 return await cursor.fetchall() if cursor.description else []
 
+        return await self._patiently(attempt, patience)
+
+    async def transact(
+        self, work: Callable[[Connection], Awaitable[T]], *, patience: float = PATIENCE
+    ) -> T:
+        """Run a few statements that need a transaction in common; repeated like one statement.
+
+        A process that is stopped in the middle holds its locks for :data:`STOPPED` at most.
+
+        Args:
+            work: Runs them.
+            patience: Seconds during which to repeat it.
+
+        Raises:
+            DatabaseUnavailable: The database was unavailable to the end.
+            DatabaseError: It refused a statement.
+        """
+
+        async def attempt() -> T:
+            async with self._connected() as connection, connection.transaction():
+                await connection.execute(
+                    "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (STOPPED,)
+                )
+                return await work(connection)
+
+        return await self._patiently(attempt, patience)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
+        end = self._clock.monotonic() + patience
         try:
             return await self._retry(attempt, lambda _: self._clock.monotonic() < end)
         except DatabaseUnavailable as error:

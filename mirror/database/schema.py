@@ -40,7 +40,7 @@ _LEDGER: tuple[LiteralString, ...] = (
     #   told: whether people were told of a failure. It is no part of the entry, since it may change
     #     while somebody has the claim.
     #   settings: a fingerprint; null for what no daemon works on, such as a removed mirror.
-    #   generation: of the start or reload that last changed the settings.
+    #   generation: of the start, reload or listing that last changed the settings.
     #   source: the name of the host; listing: the row that found it, empty if it is configured by name.
     #   failures: that were ever reported.
     #   requested_at, requested_full: of a request that no run has answered yet.
@@ -120,7 +120,13 @@ _LIMITS: tuple[LiteralString, ...] = (
     """,
 )
 
-MIGRATIONS: Sequence[Sequence[LiteralString]] = ((*_LEDGER, *_CLUSTER, *_LIMITS),)
+_PUBLISHED: tuple[LiteralString, ...] = (
+    # One row: the greatest generation of a start or reload whose settings were published.
+    "CREATE TABLE published (generation bigint NOT NULL)",
+    "INSERT INTO published VALUES (0)",
+)
+
+MIGRATIONS: Sequence[Sequence[LiteralString]] = ((*_LEDGER, *_CLUSTER, *_LIMITS), _PUBLISHED)
 """The statements that lead from each version to the next, from an empty database on.
 
 Software of the version before goes on working while another process upgrades: a statement adds, and
@@ -141,6 +147,7 @@ _TABLES = (
     "records",
     "workers",
     "limits",
+    "published",
 )
 
 

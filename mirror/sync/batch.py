@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,17 +12,18 @@ import structlog
 from mirror.core.reporting.host_notices import expiring
 from mirror.core.reporting.report import Report
 from mirror.core.text.timestamps import iso
-from mirror.sync.discovery import discover
+from mirror.sync.discovery import Catalogue, discover
 from mirror.sync.mirror_runner import interrupted
 from mirror.sync.shared_work import BUSY_EVERY, SharedWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mirror.core.claims import Claims
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.reporting.report import RepositoryReport
+    from mirror.sync.discovery import Relist
     from mirror.sync.mirror_runner import MirrorRunner
+    from mirror.sync.shared_work import Sharing
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +40,8 @@ class Batch:
         patterns: Those of the command line; none selects all.
         runner: Runs each mirror.
         at_once: Mirrors at the same time.
-        claims: Who may work on a mirror, where several processes share the work; ``None`` if the
-            ledger's lock keeps others out, or nothing is written.
+        sharing: With other processes; ``None`` if the ledger's lock keeps them out, or nothing is
+            written.
         paced: Set when requests begin to wait for a limit for longer than :data:`SAVE_INDEX_EVERY`.
     """
 
@@ -51,7 +53,7 @@ class Batch:
         runner: MirrorRunner,
         *,
         at_once: int,
-        claims: Claims | None = None,
+        sharing: Sharing | None = None,
         paced: asyncio.Event | None = None,
     ) -> None:
         self._command = command
@@ -71,8 +73,8 @@ class Batch:
         self._queue: deque[Mirror] = deque()
         self._elsewhere: deque[Mirror] = deque()
         counts = command == "sync"
-        self._shared = claims and SharedWork(
-            claims, runner, accepts=counts and not self._context.full, counts=counts
+        self._shared = sharing and SharedWork(
+            sharing, runner, accepts=counts and not self._context.full, counts=counts
         )
 
     async def run(self) -> Report:
@@ -87,11 +89,12 @@ class Batch:
         self._runner.begin_pass(self._began)
         context = self._context
         context.interrupted.clear()
+        catalogue = Catalogue(self._rules, self._runner.sources, context.index)
+        relist: Relist = catalogue.relist
         if self._shared:
-            await self._shared.begin()
-        found = await discover(
-            self._rules, self._patterns, self._runner.sources, context.index, full=context.full
-        )
+            await self._shared.begin(catalogue)
+            relist = partial(self._shared.relist, catalogue)
+        found = await discover(catalogue, self._patterns, full=context.full, relist=relist)
         self._undiscovered = found.failed
         self._queue.extend(found.mirrors)
         context.observer.mirrors_found(len(found.mirrors))

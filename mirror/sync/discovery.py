@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from mirror.core.claims import JobSettings
 from mirror.core.domain.expansion import Listed, expand
 from mirror.core.domain.patterns import check_patterns
 from mirror.core.domain.release import RepoRef
@@ -18,7 +20,8 @@ from mirror.errors import BadAnswer, HostStopped, MirrorError, UsageError
 from mirror.sync.mirror_runner import not_tried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.ledger.document import Index
@@ -42,6 +45,30 @@ class Discovery:
     requests: Mapping[str, RequestCount] = field(default_factory=dict)
 
 
+class Relist(Protocol):
+    """Lists an owner's repositories, as :meth:`Catalogue.relist` does."""
+
+    async def __call__(self, listing: str, *, full: bool) -> tuple[RepositoryReport, ...]:
+        """List them."""
+        ...
+
+
+def _never(_interval: float) -> None:
+    """Due by no timetable."""
+
+
+def _about(rule: Rule) -> tuple[object, ...]:
+    """What decides which mirrors an entry of the configuration makes, and how they are run."""
+    which = rule.source, rule.target, rule.exclude, rule.enabled, rule.forks, rule.archived
+    return (*which, rule.settings, rule.interval)
+
+
+def _fingerprint(source: Endpoint, target: Endpoint, about: object) -> str:
+    """Of what is worked on, and where; secrets are no part of it."""
+    facts = [(end.url, end.api_url) for end in (source, target)], about
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
 class Catalogue:
     """The mirrors of a configuration: those configured by name, and those that patterns match.
 
@@ -54,6 +81,7 @@ class Catalogue:
         index: Stores the listings.
 
     Attributes:
+        rules: The same.
         patterns: The patterns that are enabled, by :attr:`Rule.listing`.
         mirrors: All mirrors, as the listings were last.
         impossible: A report for each mirror that cannot be, such as two with one target.
@@ -62,7 +90,7 @@ class Catalogue:
     def __init__(
         self, rules: Sequence[Rule], sources: Mapping[str, Endpoint], index: Index
     ) -> None:
-        self._rules = rules
+        self.rules = rules
         self._sources = sources
         self._index = index
         self.patterns: dict[str, list[Rule]] = {}
@@ -101,40 +129,65 @@ class Catalogue:
             key: entry.repositories if entry else () for key, entry in entries.items()
         }
         listings = {key: _listed(entry) for key, entry in entries.items()}
-        expansion = expand(self._rules, listings)
+        expansion = expand(self.rules, listings)
         self.mirrors = expansion.mirrors
         self.impossible = tuple(
             _failure(item.name, item.target, UsageError(item.error, hint="own-target"))
             for item in expansion.impossible
         )
 
+    def jobs(
+        self,
+        target: Endpoint,
+        listing: str | None = None,
+        next_tick: Callable[[float], datetime | None] = _never,
+    ) -> list[JobSettings]:
+        """The mirrors and listings as rows of a shared queue.
+
+        Args:
+            target: Where all mirrors write to.
+            listing: Only this one, and the mirrors that it found.
+            next_tick: When mirrors of an interval are due next; ``None`` for never.
+        """
+        found = []
+        for key, rules in self.patterns.items():
+            if listing in {None, key}:
+                # An explicit mirror, or one that is disabled, takes its repository from a pattern.
+                about = [_about(rule) for rule in self.rules if rule.listing == key]
+                source = rules[0].source_name
+                settings = _fingerprint(self._sources[source], target, about)
+                due = [tick for rule in rules if (tick := next_tick(rule.interval))]
+                found.append(JobSettings(key, settings, source, "", min(due, default=None)))
+        for mirror in self.mirrors:
+            if listing in {None, mirror.listing}:
+                rule, name = mirror.rule, mirror.source_name
+                facts = mirror.name, str(mirror.target), rule.settings, rule.interval
+                settings = _fingerprint(self._sources[name], target, facts)
+                tick = next_tick(rule.interval)
+                found.append(JobSettings(mirror.key, settings, name, mirror.listing, tick))
+        return found
+
 
 async def discover(
-    rules: Sequence[Rule],
-    patterns: Sequence[str],
-    sources: Mapping[str, Endpoint],
-    index: Index,
-    *,
-    full: bool,
+    catalogue: Catalogue, patterns: Sequence[str], *, full: bool, relist: Relist | None = None
 ) -> Discovery:
     """Find the mirrors that the command line selects; only patterns that can match are listed.
 
     Args:
-        rules: All configured mirrors: also those that are not selected can win a repository.
+        catalogue: All configured mirrors: also those that are not selected can win a repository.
         patterns: Of the command line; none selects all.
-        sources: By name.
-        index: Stores the listings; it is brought up to date.
         full: Trust no stored listing.
+        relist: Does more than :meth:`Catalogue.relist`.
 
     Raises:
         UsageError: A pattern matches nothing.
     """
-    check_patterns(rules, patterns)
-    catalogue = Catalogue(rules, sources, index)
+    check_patterns(catalogue.rules, patterns)
+    relist = relist or catalogue.relist
     failed: dict[str, tuple[RepositoryReport, ...]] = {}
     for listing, wildcards in catalogue.patterns.items():
         if any(_possible(rule, patterns) for rule in wildcards):
-            failed[listing] = await catalogue.relist(listing, full=full)
+            failed[listing] = await relist(listing, full=full)
     mirrors = tuple(
         mirror
         for mirror in catalogue.mirrors

@@ -207,5 +207,17 @@ def not_tried(source: str, target: str | None, error: MirrorError) -> Repository
     return RepositoryReport(source, target, "failed", warnings=warnings, stopped=str(error))
 
 
+def superseded(mirror: Mirror, *, removed: bool) -> RepositoryReport:
+    """The report of a mirror that is left to processes with newer settings.
+
+    Args:
+        mirror: Which.
+        removed: They have no such mirror.
+    """
+    what = "without this mirror" if removed else "with other settings of this mirror"
+    text = f"a process that started or was reloaded later has a configuration {what}"
+    return _failed(mirror, Failure("policy", text, "sync", hint="newer-settings"))
+
+
 def _failed(mirror: Mirror, *failures: Failure) -> RepositoryReport:
     return RepositoryReport(mirror.name, str(mirror.target), "failed", failures=failures)

@@ -2,42 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mirror.core.claims import FinishedElsewhere
+import structlog
+
+from mirror.core.claims import FinishedElsewhere, Superseded
 from mirror.core.reporting.report import RepositoryReport, with_earlier
 from mirror.errors import ClaimLost
-from mirror.sync.mirror_runner import interrupted
+from mirror.sync.mirror_runner import interrupted, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from mirror.core.claims import Claim, Claims
+    from mirror.core.claims import Claim, Claims, JobSettings, SharedSettings
     from mirror.core.domain.mirror import Mirror
     from mirror.sync.context import SessionContext
+    from mirror.sync.discovery import Catalogue
     from mirror.sync.mirror_runner import MirrorRunner
+
+log = structlog.get_logger()
+
+PATIENCE = 40.0
+"""Seconds to wait for an unavailable database when settings are published."""
 
 BUSY_EVERY = 1.0
 """Seconds between two looks at the mirrors that other processes have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What a pass needs to share its mirrors with other processes.
+
+    Attributes:
+        claims: Who may work on a mirror.
+        settings: Where the settings of all mirrors are published.
+        generation: Of this start; drawn before the index was read.
+    """
+
+    claims: Claims
+    settings: SharedSettings
+    generation: int
+
+
 class SharedWork:
     """The mirrors of one pass, some of which other processes may run.
 
+    The pass begins by publishing the settings of all mirrors, as every start and reload does. A mirror
+    that a later start or reload has other settings of is left to that.
+
     Args:
-        claims: Who may work on a mirror.
+        sharing: With whom.
         runner: Runs a mirror.
         accepts: A run of another process that began during the pass counts as one of this pass.
         counts: The runs of this pass count for others.
     """
 
     def __init__(
-        self, claims: Claims, runner: MirrorRunner, *, accepts: bool, counts: bool
+        self, sharing: Sharing, runner: MirrorRunner, *, accepts: bool, counts: bool
     ) -> None:
-        self._claims = claims
+        self._claims = sharing.claims
+        self._settings = sharing.settings
+        self._generation = sharing.generation
+        self._jobs: dict[str, JobSettings] = {}
+        self._superseded = False
         self._runner = runner
         self._accepts = accepts
         self._counts = counts
@@ -45,9 +75,37 @@ class SharedWork:
         self._earlier: dict[str, list[RepositoryReport]] = {}
         self._seen_elsewhere: set[str] = set()
 
-    async def begin(self) -> None:
-        """Note when the pass begins, by the clock that all processes share."""
+    async def begin(self, catalogue: Catalogue) -> None:
+        """Publish the settings, then note when the pass begins, by the clock that all processes share.
+
+        Raises:
+            DatabaseUnavailable: The database was unavailable for :data:`PATIENCE` seconds.
+        """
+        await self._publish(catalogue, self._generation)
         self._since = await self._claims.now()
+
+    async def relist(
+        self, catalogue: Catalogue, listing: str, *, full: bool
+    ) -> tuple[RepositoryReport, ...]:
+        """List an owner's repositories, and publish the settings of their mirrors.
+
+        Raises:
+            DatabaseUnavailable: The database was unavailable for :data:`PATIENCE` seconds.
+        """
+        generation = await self._settings.next_generation(patience=PATIENCE)
+        failed = await catalogue.relist(listing, full=full)
+        if not failed:
+            context = self._runner.context
+            await context.ledgers.save_shared(context.index)
+            await self._publish(catalogue, generation, listing)
+        return failed
+
+    async def _publish(
+        self, catalogue: Catalogue, generation: int, listing: str | None = None
+    ) -> None:
+        jobs = catalogue.jobs(self._runner.hosts["target"], listing)
+        await self._settings.publish(generation, jobs, listing=listing, patience=PATIENCE)
+        self._jobs |= {job.key: job for job in jobs}
 
     async def run(self, mirror: Mirror, since: float) -> RepositoryReport | None:
         """Run a mirror.
@@ -61,10 +119,13 @@ class SharedWork:
         """
         assert self._since  # noqa: S101 - begin was called
         key, context = mirror.key, self._runner.context
-        taken = await self._claims.take(key, self._since if self._accepts else None)
+        settings, began = self._jobs[key].settings, self._since if self._accepts else None
+        taken = await self._claims.take(key, settings, began)
         if taken is None:
             self._seen_elsewhere.add(key)
             return None
+        if isinstance(taken, Superseded):
+            return await self._leave(mirror, taken)
         if taken.entry:
             context.index.mirrors[key] = taken.entry
         others: list[RepositoryReport] = []
@@ -82,6 +143,20 @@ class SharedWork:
                 return None
             report = mine
         return with_earlier(report, [*others, *self._earlier.get(key, [])])
+
+    async def _leave(self, mirror: Mirror, found: Superseded) -> RepositoryReport:
+        """The report of a mirror that is left to processes with newer settings."""
+        assert self._since  # noqa: S101 - begin was called
+        if not self._superseded:
+            log.warning("settings.superseded", source=mirror.name)
+            self._superseded = True
+        observer = self._runner.context.observer
+        observer.mirror_started(mirror.name)
+        others = await self._claims.reports(mirror.key, self._since)
+        done = [*others, *self._earlier.get(mirror.key, [])]
+        report = with_earlier(superseded(mirror, removed=found.removed), done)
+        observer.mirror_finished(report)
+        return report
 
     async def _run(self, mirror: Mirror, claim: Claim, since: float) -> RepositoryReport | None:
         """Run a mirror under a claim; ``None`` if that was lost."""

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
-from mirror.core.claims import TIMES, FinishedElsewhere
+from mirror.core.claims import TIMES, FinishedElsewhere, Superseded
 from mirror.core.ledger.index import IndexEntry
 from mirror.core.reporting.report import ActionReport, RepositoryReport
 from mirror.database.connection import Database
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = "mirrors/tool"
+SETTINGS = "1"
 ENTRY = IndexEntry("github:octo/tool", KEY, releases=3)
 REPORT = RepositoryReport(
     "github:octo/tool", KEY, "ok", (ActionReport("create-release", "done", "v1"),)
@@ -36,15 +38,25 @@ class Worker:
         self.claimed = claimed
 
     async def take(self) -> DatabaseClaim:
-        claim = await self.claims.take(KEY, None)
+        claim = await self.claims.take(KEY, SETTINGS, None)
         assert isinstance(claim, DatabaseClaim)
         return claim
+
+
+async def published(database: Database, settings: str | None = SETTINGS) -> None:
+    """As some process has the mirror's settings."""
+    await database.query(
+        "INSERT INTO mirrors (key, settings) VALUES (%s, %s)"
+        " ON CONFLICT (key) DO UPDATE SET settings = excluded.settings",
+        (KEY, settings),
+    )
 
 
 @asynccontextmanager
 async def worker(url: str, name: str) -> AsyncIterator[Worker]:
     clock, claimed = VirtualClock(), dict[str, int]()
     async with opened(url, clock) as database:
+        await published(database)
         yield Worker(DatabaseClaims(database, clock, name, claimed), clock, claimed)
 
 
@@ -59,7 +71,7 @@ async def test_one_at_a_time(postgres_url: str) -> None:
     async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
         claim = await a.take()
         assert a.claimed == {KEY: claim.number}
-        assert await b.claims.take(KEY, None) is None
+        assert await b.claims.take(KEY, SETTINGS, None) is None
         assert await a.claims.release(claim, ENTRY, REPORT, finished=True)
         assert a.claimed == {}
         later = await b.take()
@@ -74,12 +86,42 @@ async def test_a_run_that_began_later_counts(postgres_url: str) -> None:
         claim = await a.take()
         between = await b.claims.now()
         await a.claims.release(claim, ENTRY, REPORT, finished=True)
-        found = await b.claims.take(KEY, before)
+        found = await b.claims.take(KEY, SETTINGS, before)
         assert found == FinishedElsewhere(ENTRY, REPORT)
-        mine = await b.claims.take(KEY, between)
+        mine = await b.claims.take(KEY, SETTINGS, between)
         assert isinstance(mine, DatabaseClaim)
         assert mine.overlapped
         assert await b.claims.reports(KEY, between) == [REPORT]
+
+
+async def test_a_mirror_with_other_settings_is_not_claimed(postgres_url: str) -> None:
+    """Nor one that was removed; what others did of it with other settings does not count."""
+    async with (
+        worker(postgres_url, "a") as a,
+        worker(postgres_url, "b") as b,
+        opened(postgres_url) as database,
+    ):
+        before = await b.claims.now()
+        claim = await a.take()
+        await a.claims.release(claim, ENTRY, REPORT, finished=True)
+        await published(database, "2")
+        assert await b.claims.take(KEY, SETTINGS, before) == Superseded(removed=False)
+        await published(database, None)
+        assert await b.claims.take(KEY, SETTINGS, before) == Superseded(removed=True)
+        assert await b.claims.take("mirrors/unknown", SETTINGS, None) == Superseded(removed=True)
+
+
+async def test_settings_that_change_during_a_run_need_another_run(postgres_url: str) -> None:
+    """It is due at once, whatever the timetable of the run's process says."""
+    async with worker(postgres_url, "a") as a, opened(postgres_url) as database:
+        due = "SELECT next_due > now() FROM mirrors"
+        later = datetime.now(UTC) + timedelta(days=1)
+        for settings, expected in (SETTINGS, True), ("2", False):
+            claim = await a.take()
+            await database.query("UPDATE mirrors SET next_due = now()")
+            await published(database, settings)
+            await a.claims.release(claim, ENTRY, None, finished=True, next_due=later)
+            assert await database.query(due) == [(expected,)]
 
 
 async def test_a_run_that_was_cut_short_counts_for_nobody(postgres_url: str) -> None:
@@ -87,7 +129,7 @@ async def test_a_run_that_was_cut_short_counts_for_nobody(postgres_url: str) -> 
     async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
         before = await b.claims.now()
         await a.claims.release(await a.take(), None, None, finished=False)
-        assert isinstance(await b.claims.take(KEY, before), DatabaseClaim)
+        assert isinstance(await b.claims.take(KEY, SETTINGS, before), DatabaseClaim)
 
 
 async def test_a_dead_claim_is_taken_over(postgres_url: str) -> None:
@@ -154,9 +196,10 @@ class LateDatabase(Database):
 
 async def test_what_is_given_back_cannot_be_lost(postgres_url: str) -> None:
     """A renewal that finds it given back already does not take it for taken over."""
-    async with opened(postgres_url), LateDatabase(postgres_url) as database:
+    async with opened(postgres_url) as ready, LateDatabase(postgres_url) as database:
+        await published(ready)
         claims = DatabaseClaims(database, VirtualClock(), "a", {})
-        claim = await claims.take(KEY, None)
+        claim = await claims.take(KEY, SETTINGS, None)
         assert isinstance(claim, DatabaseClaim)
         async with asyncio.TaskGroup() as group:
             given_back = group.create_task(claims.release(claim, ENTRY, REPORT, finished=True))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -116,7 +117,7 @@ async def test_the_newest_settings_win(postgres_url: str) -> None:
         await b.start(job("m/a"), job("m/b", "2"), job("m/new"))
         rows = {row.key: row.settings for row in await a.queue.look()}
         assert rows == {"m/a": "1", "m/b": "2", "m/gone": None, "m/new": "1"}
-        assert {due.claim.key: due.settings for due in await b.claim()} == {
+        assert {due.claim.key: due.claim.settings for due in await b.claim()} == {
             "m/b": "2",
             "m/new": "1",
         }
@@ -129,6 +130,37 @@ async def test_an_earlier_start_does_not_undo_a_later_one(postgres_url: str) -> 
         await b.start(job("m/a", "2"), job("m/b", "2"))
         await a.queue.publish(slow, [job("m/a", "1")])
         assert {row.settings for row in await b.queue.look()} == {"2"}
+        slow = await a.queue.next_generation()
+        await b.start(job("m/a", "2"), job("m/b", "2"))
+        await a.queue.publish(slow, [job("m/a", "3"), job("m/new", "3")])
+        assert {row.settings for row in await b.queue.look()} == {"2"}
+
+
+async def test_starts_at_the_same_time_are_not_mixed(postgres_url: str) -> None:
+    """All mirrors have the settings of one of them, and those that it does not have are removed."""
+    async with workers(postgres_url) as (a, b):
+        await a.start(job("m/0", "a"), job("m/1", "b"))
+        for number in range(10):
+            async with asyncio.TaskGroup() as group:
+                for worker, name in (a, "a"), (b, "b"):
+                    jobs = [job(key, name) for key in ("m/0", "m/1", f"m/{name}{number}")]
+                    group.create_task(worker.start(*jobs))
+            found = {row.key: row.settings for row in await a.queue.look() if row.settings}
+            (name,) = set(found.values())
+            assert found == dict.fromkeys(("m/0", "m/1", f"m/{name}{number}"), name)
+
+
+async def test_a_listing_with_former_settings_publishes_nothing(postgres_url: str) -> None:
+    """What it found is for the process with the newest settings to judge, which lists again."""
+    async with workers(postgres_url) as (a, b):
+        await a.start(job(LISTING), job("m/a", listing=LISTING))
+        generation = await a.queue.next_generation()
+        await b.start(job(LISTING, "2"), job("m/a", "2"))
+        generation += 2  # also one that began later
+        for found in ([job("m/b", listing=LISTING)], [job("m/a", listing=LISTING)]):
+            await a.queue.publish(generation, [job(LISTING), *found], listing=LISTING)
+        rows = {row.key: row.settings for row in await a.queue.look()}
+        assert rows == {LISTING: "2", "m/a": "2"}
 
 
 async def test_excluded_mirrors_are_left_alone(postgres_url: str) -> None:
@@ -183,7 +215,8 @@ async def test_a_listing_goes_before_its_mirrors(postgres_url: str) -> None:
         assert claimed.keys() == {LISTING, "m/fixed"}
         assert await b.claim() == []
         generation = await a.queue.next_generation()
-        await a.queue.publish(generation, [job("m/b", listing=LISTING)], listing=LISTING)
+        found = [job(LISTING), job("m/b", listing=LISTING)]
+        await a.queue.publish(generation, found, listing=LISTING)
         await a.end(claimed[LISTING])
         assert await b.keys() == ["m/b"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.emulator import Generated
+from mirror.emulator import Fault, Generated
 from support import short_claims
 from support.clock import MachineClock
 from support.daemon import WEBHOOK_SECRET, Daemon, daemon, service
@@ -146,12 +146,45 @@ async def test_daemons_share_the_work(tmp_path: Path, postgres_url: str) -> None
         other.signal(signal.SIGHUP)
         await outdated(one, [False, False])
 
+        await a_sync_is_a_start(world, running)
+
         second = await run(world, "daemon", environ=environ)
         assert second.status == 2
         assert f"{tmp_path}/machine-0/control.sock" in second.err
         for daemon_ in running:
             daemon_.signal(signal.SIGTERM)
             assert await daemon_.stopped() == 0
+
+
+async def a_sync_is_a_start(world: World, running: Sequence[Daemon]) -> None:
+    """Its settings are the newest, also those of what it does not select; until a daemon reloads."""
+    one, other = running
+    world.write_config(world.mirrors.replace('"b"', '"c"'))
+    done = await run(world, "sync", f"octo/{NAMES[0]}", environ=machine(world, 2))
+    assert done.status == 0
+    await outdated(one, [True, True])
+
+    publish(world, "v6")
+    stall = Fault(kind="stall", route="storage-download", at_byte=1, times=2)
+    world.source.faults.add(stall)
+
+    async def reload(_: object) -> None:
+        while world.source.faults.stalling < 2:  # noqa: ASYNC110 - of sockets
+            await asyncio.sleep(0.01)
+        world.write_config(world.mirrors.replace('"c"', '"d"'))
+        one.signal(signal.SIGHUP)
+        await outdated(one, [False, True])
+        world.source.faults.resume()
+
+    done = await run(world, "sync", "--json", during=reload, environ=machine(world, 2))
+    assert done.status == 1
+    failures = [failure for repo in done.json()["repositories"] for failure in repo["failures"]]
+    assert [failure["kind"] for failure in failures] == ["policy"] * (len(NAMES) - 2)
+    for name in NAMES[2:]:
+        await one.event("release.published", release="v6", target=f"mirrors/{name}")
+    await other.event("settings.outdated")
+    other.signal(signal.SIGHUP)
+    await outdated(one, [False, False])
 
 
 def worker_of(record: RequestRecord) -> int:

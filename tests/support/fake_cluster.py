@@ -73,7 +73,7 @@ class FakeDatabase:
         self.rows: dict[str, FakeRow] = {}
         self.workers: dict[str, Worker] = {}
         self.listeners: list[Callable[[], object]] = []
-        self.generation = 0
+        self.generation = self.published = 0
 
     async def statement(self, owner: str = "") -> datetime:
         """Send one; its time, later than that of each before."""
@@ -173,11 +173,12 @@ class FakeClaims(DatabaseClaims):
         assert row.began_at
         row.owner = None
         again = row.requested_at and row.requested_at > row.began_at
+        changed = row.settings != claim.settings
         if finished:
             row.ended_at = now
             if not again:
                 row.requested_at, row.requested_full = None, False
-        if next_due and not again:
+        if next_due and not (again or changed):
             row.next_due = next_due
         if report:
             row.reports.append((claim.number, now, report))
@@ -203,16 +204,29 @@ class FakeQueue(SharedQueue):
     def now(self) -> datetime:
         return self._fake.clock.now()
 
-    async def next_generation(self) -> int:
+    async def next_generation(self, *, patience: float = 0.0) -> int:
+        del patience
         await self._fake.statement(self.claims.owner)
         self._fake.generation += 1
         return self._fake.generation
 
     async def publish(
-        self, generation: int, jobs: Sequence[JobSettings], *, listing: str | None = None
+        self,
+        generation: int,
+        jobs: Sequence[JobSettings],
+        *,
+        listing: str | None = None,
+        patience: float = 0.0,
     ) -> None:
+        del patience
         now, rows, news = await self._fake.statement(self.claims.owner), self._fake.rows, False
         given = {job.key: job for job in jobs}
+        if listing is None:
+            if self._fake.published > generation:
+                return
+            self._fake.published = generation
+        elif rows[listing].settings != given[listing].settings:
+            return
         for job in jobs:
             row = rows.setdefault(job.key, FakeRow(job.key, now))
             about = job.settings, job.source, job.listing
@@ -254,6 +268,7 @@ class FakeQueue(SharedQueue):
             claim = self.claims.hold(
                 row.key,
                 row.number,
+                row.settings,
                 self._fake.clock.monotonic(),
                 None,
                 requested=requested,
@@ -261,7 +276,7 @@ class FakeQueue(SharedQueue):
             )
             ahead = timedelta(seconds=URGENT)
             urgent = bool(row.requested_at and row.next_due <= row.requested_at - ahead)
-            claimed.append(Due(claim, row.next_due, row.settings or "", urgent))
+            claimed.append(Due(claim, row.next_due, urgent))
         return claimed
 
     async def request(self, keys: Sequence[str] | None, *, full: bool, urgent: bool) -> datetime:
@@ -343,7 +358,8 @@ class SharedFakeWorkload(FakeWorkload):
         ]
         listings = [
             JobSettings(key, "1", rules[0].source_name, "", self.next_tick(rules[0].interval, now))
-            for key, rules in (self.patterns.items() if listing is None else ())
+            for key, rules in self.patterns.items()
+            if listing in {None, key}
         ]
         return [*mirrors, *listings]
 

@@ -11,6 +11,7 @@ from mirror.app import open_app
 from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
 from mirror.config import load_config, resolve_secrets
 from mirror.core.reporting.report import ActionReport, RepositoryReport
+from mirror.emulator import Fault
 from mirror.overview import read_overview
 from mirror.system_clock import SystemClock
 from support.postgres import opened
@@ -43,9 +44,16 @@ def releases(world: World) -> None:
         world.source.add_release(f"octo/{name}", "v1", assets={"a.txt": f"{name}\n"})
 
 
-async def run(config: Config, secrets: Secrets) -> Report:
+async def run(config: Config, secrets: Secrets, *patterns: str) -> Report:
     async with open_app(config, secrets, clock=SystemClock()) as app:
-        return await app.sync()
+        return await app.sync(patterns)
+
+
+def rows(url: str) -> dict[str, tuple[object, ...]]:
+    """The published settings of mirrors and listings, when they are due, and their claims."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT key, settings, next_due, number FROM mirrors")
+        return {str(row[0]): row[1:] for row in found}
 
 
 async def test_two_at_once(tmp_path: Path, postgres_url: str) -> None:
@@ -75,8 +83,14 @@ async def test_what_a_killed_process_did_is_in_the_report(
     async with World(tmp_path, MIRRORS) as world, opened(postgres_url, SystemClock()) as database:
         releases(world)
         config, secrets = settings(world, postgres_url)
+        await run(config, secrets)
+        for name in ("tool-2", "tool-3"):
+            world.source.add_release(f"octo/{name}", "v2", assets={"a.txt": "2\n"})
+        ((published,),) = await database.query(
+            "SELECT settings FROM mirrors WHERE key = 'mirrors/tool-3'"
+        )
         dead = await DatabaseClaims(database, SystemClock(), "dead", {}).take(
-            "mirrors/tool-3", None
+            "mirrors/tool-3", published, None
         )
         assert isinstance(dead, DatabaseClaim)
         others_run = asyncio.Event()
@@ -97,6 +111,68 @@ async def test_what_a_killed_process_did_is_in_the_report(
         assert found.status == "ok"
         assert found.actions[0] == done
         assert "publish-release" in {action.action for action in found.actions[1:]}
+
+
+async def test_a_start_publishes_its_settings(tmp_path: Path, postgres_url: str) -> None:
+    """Those of the whole file, whatever is selected; the same once more changes nothing."""
+    explicit = '[[mirrors]]\nsource = "octo/tool-1"\ntarget = "mirrors/one"\n'
+    async with World(tmp_path, MIRRORS + explicit) as world:
+        releases(world)
+        config, secrets = settings(world, postgres_url)
+        await run(config, secrets, "octo/tool-1")
+        first = rows(postgres_url)
+        keys = {"github:octo", "mirrors/one", *(f"mirrors/{name}" for name in NAMES)}
+        assert first.keys() == keys - {"mirrors/tool-1"}
+        assert all(row[0] for row in first.values())
+        assert {key for key, row in first.items() if row[2]} == {"mirrors/one"}
+        await run(config, secrets, "octo/tool-1")
+        again = rows(postgres_url)
+        assert {key: row[:2] for key, row in again.items()} == {
+            key: row[:2] for key, row in first.items()
+        }
+
+        world.write_config(MIRRORS)
+        config, secrets = settings(world, postgres_url)
+        async with open_app(config, secrets, clock=SystemClock()) as app:
+            for read in (app.plan, app.verify):
+                await read()
+                assert rows(postgres_url) == again
+            await app.verify(["octo/tool-2"], repair=True)
+        after = rows(postgres_url)
+        assert after["mirrors/one"][0] is None
+        assert after["mirrors/tool-1"][0]
+
+
+async def test_what_a_later_start_has_other_settings_of_is_left_to_it(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """Changed and removed mirrors are reported, with what to do; what is the same goes on."""
+    alone = "\n[sync]\nrepositories = 1\n"
+    mirror = '[[mirrors]]\nsource = "octo/{0}"\ntarget = "mirrors/{0}"\n'
+    async with World(tmp_path, "".join(map(mirror.format, NAMES)), extra=alone) as world:
+        releases(world)
+        earlier = settings(world, postgres_url)
+        changed = mirror.format(NAMES[4]) + 'assets.exclude = ["b"]\n'
+        world.write_config("".join(map(mirror.format, NAMES[:4])) + changed)
+        later = settings(world, postgres_url)
+        stall = Fault(kind="stall", route="storage-download", at_byte=1)
+        world.source.faults.add(stall)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run(*earlier))
+            while not world.source.faults.stalling:  # noqa: ASYNC110 - of a socket
+                await asyncio.sleep(0.01)
+            report = await run(*later, "octo/tool-4")
+            world.source.faults.resume()
+        assert not report.failed
+        found = {repo.target: repo for repo in task.result().repositories}
+        failed = [target for target, repo in found.items() if repo.status == "failed"]
+        assert failed == ["mirrors/tool-4", "mirrors/tool-5"]
+        (changed_, removed) = [found[target].failures[0] for target in failed if target]
+        assert (changed_.kind, removed.kind) == ("policy", "policy")
+        assert "with other settings of this mirror" in changed_.error
+        assert "without this mirror" in removed.error
+        assert "bring this machine's configuration up to date" in removed.error
+        assert "mirrors/tool-5" not in world.target.names
 
 
 async def test_a_dead_claim_is_waited_for(tmp_path: Path, postgres_url: str) -> None:
