@@ -10,13 +10,13 @@ from mirror.config.host_urls import is_loopback
 from mirror.config.lines import label
 from mirror.config.messages import alternatives, must_be_set, quote
 from mirror.config.model import Host
-from mirror.config.repository_names import SOURCE_NAME_PATTERN
+from mirror.config.repository_names import SOURCE_NAME_PATTERN, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mirror.config.lines import Path
-    from mirror.config.model import Mirror
+    from mirror.config.model import ConfiguredMirror, Mirror
 
 
 class Sink(Protocol):
@@ -85,13 +85,14 @@ def check_exclusive(path: Path, table: object, keys: tuple[str, str], add: Sink)
 
 def check_pattern_keys(path: Path, mirror: Mirror, add: Sink) -> None:
     """Reject keys that apply only to patterns in a mirror of one repository."""
-    if mirror.is_pattern:
+    if is_pattern(mirror.source):
         return
+    owner = mirror.source.partition("/")[0]
     for name in ("forks", "archived"):
         if name in mirror.model_fields_set:
             add(
                 (*path, name),
-                f"applies only to patterns such as {quote(mirror.owner + '/*')};"
+                f"applies only to patterns such as {quote(owner + '/*')};"
                 f" {quote(mirror.source)} is a single repository",
             )
 
@@ -114,7 +115,9 @@ def check_from(path: Path, given: object, names: Sequence[str], add: Sink) -> No
         )
 
 
-def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add: Sink) -> None:
+def check_targets(
+    mirrors: Mapping[int, ConfiguredMirror], hosts: Mapping[str, Host], add: Sink
+) -> None:
     """Reject mirrors whose target is their source, and two mirrors with one target.
 
     Patterns are compared again when they have been expanded.
@@ -122,7 +125,7 @@ def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add:
     taken: dict[str, int] = {}
     for position, mirror in mirrors.items():
         path = ("mirrors", position, "target")
-        if not mirror.enabled:
+        if not mirror.settings.enabled:
             continue
         name = "{repo}" if mirror.is_pattern else mirror.repository
         target = mirror.target_of(mirror.owner, name)
@@ -135,7 +138,7 @@ def check_targets(mirrors: Mapping[int, Mirror], hosts: Mapping[str, Host], add:
             add(path, _clash(target, mirror, mirrors[first], first))
 
 
-def _clash(target: str, mirror: Mirror, other: Mirror, position: int) -> str:
+def _clash(target: str, mirror: ConfiguredMirror, other: ConfiguredMirror, position: int) -> str:
     name = label(("mirrors", position), {position: other.source})
     if _is(mirror.source, other.source) and mirror.from_name == other.from_name:
         return f"{name} already mirrors {quote(mirror.source)} to {quote(target)}"

@@ -67,6 +67,12 @@ class Lines:
             path = path[:-1]
         return self._lines.get(path)
 
+    def without(self, table: str) -> Lines:
+        """The lines of all other tables at the top."""
+        rest = Lines("")
+        rest._lines = {path: line for path, line in self._lines.items() if path[0] != table}  # noqa: SLF001
+        return rest
+
 
 def _hide(match: re.Match[str]) -> str:
     """Mask a string or a comment with text of the same length that is not TOML."""

@@ -17,6 +17,7 @@ from mirror.config.lines import Lines, label
 from mirror.config.messages import kind, sentence, unknown_key
 from mirror.config.model import (
     Config,
+    ConfiguredMirror,
     Daemon,
     File,
     Host,
@@ -27,6 +28,7 @@ from mirror.config.model import (
     Notify,
     Settings,
     Sync,
+    configured,
     secret_uses,
     state_directory,
 )
@@ -253,8 +255,10 @@ class _Reader:
         log = self._section("log", Log)
         if self._found or not (target and sync and ledger and daemon and notify and log):
             return None
+        # Nothing is asked any more about the lines of mirrors, which may be thousands.
+        lines = self._lines.without("mirrors")
         return Config(
-            self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, self._lines
+            self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, lines
         )
 
     def secrets(self, only: Collection[str] | None) -> tuple[Secrets, list[Problem]]:
@@ -325,7 +329,9 @@ class _Reader:
         self._hosts[str(path[-1])] = host
         return host
 
-    def _mirrors(self, names: Sequence[str], hosts: Mapping[str, Host]) -> tuple[Mirror, ...]:
+    def _mirrors(
+        self, names: Sequence[str], hosts: Mapping[str, Host]
+    ) -> tuple[ConfiguredMirror, ...]:
         defaults = self._table(("defaults",), MirrorSettings, self._raw.get("defaults", {}))
         tables = self._raw.get("mirrors", [])
         if tables == []:
@@ -337,11 +343,12 @@ class _Reader:
                 ("mirrors",), f"must be a list of tables: write [[mirrors]], not {kind(tables)}"
             )
             return ()
-        mirrors: dict[int, Mirror] = {}
+        mirrors: dict[int, ConfiguredMirror] = {}
+        known: dict[tuple[object, ...], MirrorSettings] = {}
         for position, table in enumerate(tables):
             mirror = self._mirror(position, table, defaults.table, names)
             if mirror is not None:
-                mirrors[position] = mirror
+                mirrors[position] = configured(mirror, known, names)
         checks.check_bundles(hosts, self.add)
         checks.check_targets(mirrors, hosts, self.add)
         return tuple(mirrors.values())
@@ -357,10 +364,9 @@ class _Reader:
         if own.settings is None:
             return None
         checks.check_pattern_keys(path, own.settings, self.add)
-        merged = merge(defaults, own.table)
-        if len(names) == 1:
-            merged.setdefault("from", names[0])
-        return Mirror.model_validate(merged, context=self._context)
+        if not defaults:
+            return own.settings
+        return Mirror.model_validate(merge(defaults, own.table), context=self._context)
 
     def _table(self, path: KeyPath, model: type[S], value: object) -> _Part[S]:
         """Read a table; mistakes are recorded and removed, so that the rest is validated."""

@@ -10,10 +10,9 @@ several keys are in ``checks.py``.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
@@ -343,7 +342,7 @@ _NOT_FINGERPRINTED = {"exclude", "enabled", "forks", "archived", "interval"}
 
 
 class Mirror(MirrorSettings):
-    """One configured pair; in `Config.mirrors` with `[defaults]` merged in."""
+    """One configured pair."""
 
     source: SourceName = Field(
         description="Repository to mirror, as `OWNER/REPO`. Wildcards (`*`, `?`, `[…]`) in `REPO`"
@@ -361,10 +360,24 @@ class Mirror(MirrorSettings):
         " the source.",
     )
 
-    @property
-    def from_name(self) -> str:
-        """The name of its source; `load_config` sets it if there is only one source."""
-        return self.from_ or ""
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredMirror:
+    """A valid :class:`Mirror` with `[defaults]` merged in.
+
+    Thousands of mirrors share few settings, so each distinct table of them is kept once.
+
+    Attributes:
+        source: ``OWNER/REPO``, or a pattern.
+        from_name: The name of its source.
+        target: ``OWNER/REPO``, with placeholders.
+        settings: All other keys.
+    """
+
+    source: str
+    from_name: str
+    target: str
+    settings: MirrorSettings
 
     @property
     def owner(self) -> str:
@@ -385,25 +398,43 @@ class Mirror(MirrorSettings):
         """The target of a source repository, as ``OWNER/REPO``."""
         return repository_names.fill(self.target, owner, name)
 
-    def fingerprint(self) -> str:
-        """Digest the settings that decide what the target holds.
 
-        Two mirrors with one fingerprint want the same of the same repository: when and whether
-        they run, and how their repositories were found, has no part in it; nor have the order of
-        patterns and the pair itself.
-        """
-        return _digest(_settings(self))
+_SHARED = tuple(MirrorSettings.model_fields)
+_values: Callable[[MirrorSettings], tuple[object, ...]] = attrgetter(*_SHARED)
+
+
+def configured(
+    mirror: Mirror, known: dict[tuple[object, ...], MirrorSettings], sources: Sequence[str]
+) -> ConfiguredMirror:
+    """A mirror, sharing its settings with those that have the same.
+
+    Args:
+        mirror: The merged table.
+        known: The settings so far, by their values.
+        sources: The names of all sources; if there is only one, it is the default.
+    """
+    values = _values(mirror)
+    settings = known.get(values)
+    if settings is None:
+        settings = MirrorSettings.model_construct(**dict(zip(_SHARED, values, strict=True)))
+        known[values] = settings
+    from_name = mirror.from_ or (sources[0] if len(sources) == 1 else "")
+    return ConfiguredMirror(mirror.source, from_name, mirror.target, settings)
+
+
+def fingerprint(settings: MirrorSettings) -> str:
+    """Digest the settings that decide what the target holds.
+
+    Two mirrors with one fingerprint want the same of the same repository: when and whether they run,
+    and how their repositories were found, has no part in it; nor have the order of patterns and the
+    pair itself.
+    """
+    named = {name: _canonical(getattr(settings, name)) for name in _DECIDING}
+    document = json.dumps(named, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 _DECIDING = tuple(name for name in MirrorSettings.model_fields if name not in _NOT_FINGERPRINTED)
-_settings: Callable[[Mirror], tuple[object, ...]] = attrgetter(*_DECIDING)
-
-
-@lru_cache(maxsize=256)  # thousands of mirrors share few settings
-def _digest(settings: tuple[object, ...]) -> str:
-    named = {name: _canonical(value) for name, value in zip(_DECIDING, settings, strict=True)}
-    document = json.dumps(named, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 def _canonical(value: Any) -> Any:
@@ -588,7 +619,7 @@ class Config:
     file: Path
     target: Host
     sources: dict[str, Host]
-    mirrors: tuple[Mirror, ...]
+    mirrors: tuple[ConfiguredMirror, ...]
     sync: Sync
     ledger: Ledger
     daemon: Daemon

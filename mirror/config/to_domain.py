@@ -7,51 +7,69 @@ Keys keep their names, so that a new key of a mirror is declared in ``model.py``
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from mirror.config.model import fingerprint
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.selection import Selection
 
 if TYPE_CHECKING:
-    from mirror.config.model import Config, Mirror
+    from mirror.config.model import Config, MirrorSettings
 
 T = TypeVar("T")
 
 
 def rules_of(config: Config) -> list[Rule]:
     """The configured mirrors, in the order of the file."""
-    policies: dict[str, Policy] = {}  # thousands of mirrors share few
-    return [_rule(mirror, policies) for mirror in config.mirrors]
+    shared: dict[int, _Shared] = {}  # thousands of mirrors share few settings
+    policies: dict[str, Policy] = {}
+    rules = []
+    for mirror in config.mirrors:
+        common = shared.get(id(mirror.settings))
+        if common is None:
+            common = shared[id(mirror.settings)] = _shared(mirror.settings, policies)
+        rules.append(Rule(mirror.from_name, mirror.source, mirror.target, *common))
+    return rules
 
 
-def _rule(mirror: Mirror, policies: dict[str, Policy]) -> Rule:
-    settings = mirror.fingerprint()
-    if settings not in policies:
-        policies[settings] = _policy(mirror)
-    interval = mirror.interval.total_seconds() if mirror.interval else 0.0
+class _Shared(NamedTuple):
+    """The attributes of a rule that follow from its settings, in their order there."""
+
+    policy: Policy
+    settings: str
+    exclude: tuple[str, ...]
+    enabled: bool
+    forks: bool
+    archived: bool
+    interval: float
+
+
+def _shared(settings: MirrorSettings, policies: dict[str, Policy]) -> _Shared:
+    name = fingerprint(settings)
+    if name not in policies:
+        policies[name] = _policy(settings)
     return _filled(
-        Rule,
-        dict(mirror),
-        source_name=mirror.from_name,
-        policy=policies[settings],
-        settings=settings,
-        interval=interval,
+        _Shared,
+        dict(settings),
+        policy=policies[name],
+        settings=name,
+        interval=settings.interval.total_seconds() if settings.interval else 0.0,
     )
 
 
-def _policy(mirror: Mirror) -> Policy:
-    assets = {f"asset_{name}": value for name, value in mirror.assets}
+def _policy(settings: MirrorSettings) -> Policy:
+    assets = {f"asset_{name}": value for name, value in settings.assets}
     selection = _filled(
         Selection,
-        {**assets, **dict(mirror.releases)},
-        since=mirror.releases.since_moment,
-        source_archives=mirror.assets.source_archives,
+        {**assets, **dict(settings.releases)},
+        since=settings.releases.since_moment,
+        source_archives=settings.assets.source_archives,
     )
-    return _filled(Policy, {**dict(mirror), **dict(mirror.body)}, selection=selection)
+    return _filled(Policy, {**dict(settings), **dict(settings.body)}, selection=selection)
 
 
 def _filled(kind: type[T], keys: dict[str, Any], **others: Any) -> T:
     """A value whose fields are the keys of the same names, and others."""
-    names = [field.name for field in fields(kind) if field.name not in others]  # type: ignore[arg-type]
-    return kind(**{name: keys[name] for name in names}, **others)
+    declared = getattr(kind, "_fields", None) or [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: keys[name] for name in declared if name not in others}, **others)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mirror.config import Config, find_config_file, load_config, load_config_and_secrets
 from mirror.config.model import Mirror
+from mirror.config.model import fingerprint as fingerprint_of
 from mirror.errors import ConfigError, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -66,9 +67,9 @@ def test_values_are_ready_to_use(load: Load) -> None:
     assert config.sources["github"].connect_timeout == timedelta(seconds=5)
     (mirror,) = config.mirrors
     assert mirror.from_name == "github"
-    assert mirror.releases.since == date(2024, 1, 31)
-    assert mirror.releases.since_moment == datetime(2024, 1, 31, tzinfo=UTC)
-    assert mirror.assets.max_size == 2**30
+    assert mirror.settings.releases.since == date(2024, 1, 31)
+    assert mirror.settings.releases.since_moment == datetime(2024, 1, 31, tzinfo=UTC)
+    assert mirror.settings.assets.max_size == 2**30
     assert mirror.target_of("cli", "cli") == "cli/cli"
     assert (mirror.owner, mirror.repository, mirror.is_pattern) == ("cli", "cli", False)
 
@@ -82,7 +83,7 @@ def test_precedence(load: Load) -> None:
         '[[mirrors]]\nsource = "a/b"\nenabled = true\nassets = { exclude = [] }\n'
         '[[mirrors]]\nsource = "a/c"\nassets.exclude = ["x"]\nvisibility = "public"\n'
     )
-    a, b, c = config.mirrors
+    a, b, c = (mirror.settings for mirror in config.mirrors)
     assert (a.assets.exclude, a.assets.latest, a.enabled) == (("*.sbom.json",), 2, False)
     assert (b.assets.exclude, b.assets.latest, b.enabled) == ((), 7, True)
     assert (c.assets.exclude, c.assets.latest, c.releases.latest) == (("x",), 7, 5)
@@ -423,7 +424,7 @@ def test_fingerprints(load: Load) -> None:
     """A fingerprint changes with what is mirrored, and with nothing else."""
 
     def fingerprint(text: str) -> str:
-        return load(MIRROR + text).mirrors[0].fingerprint()
+        return fingerprint_of(load(MIRROR + text).mirrors[0].settings)
 
     plain = fingerprint("")
     assert len(plain) == 16
@@ -453,7 +454,19 @@ def test_a_mirror_says_what_it_is(load: Load) -> None:
     one, two = load(MIRROR), load(MIRROR)
     assert one == two
     with pytest.raises(ValueError, match="frozen"):
-        one.mirrors[0].enabled = False  # type: ignore[misc]
+        one.mirrors[0].settings.enabled = False  # type: ignore[misc]
+
+
+def test_mirrors_share_equal_settings(load: Load) -> None:
+    """However many mirrors there are, each distinct table of settings is in memory once."""
+    config = load(
+        '[[mirrors]]\nsource = "a/a"\nassets.latest = 2\n'
+        '[[mirrors]]\nsource = "a/b"\n'
+        '[[mirrors]]\nsource = "a/c"\nassets = { latest = 2 }\n'
+    )
+    a, b, c = (mirror.settings for mirror in config.mirrors)
+    assert a is c
+    assert a != b
 
 
 def _toml(value: object) -> str:

@@ -34,6 +34,7 @@ from hostile.lies import (
 from mirror.cli.render.error_text import config_lines, sentence
 from mirror.config import load_config
 from mirror.config.messages import quote
+from mirror.config.model import fingerprint
 from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
@@ -236,7 +237,7 @@ def _check(file: Path, text: str | bytes) -> None:
         return
     list(config.secrets())
     for mirror in config.mirrors:
-        mirror.fingerprint()
+        fingerprint(mirror.settings)
         assert RepoRef.parse(mirror.target_of("owner", "name")).key
 
 

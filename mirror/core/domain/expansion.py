@@ -69,7 +69,7 @@ def expand(rules: Sequence[Rule], listings: Mapping[str, Iterable[Listed]]) -> E
 
 
 def _name(rule: Rule, source: RepoRef) -> str:
-    return f"{rule.source_name}:{source}".casefold()
+    return f"{rule.source_name.casefold()}:{source.key}"
 
 
 def _matches(rule: Rule, listed: Listed) -> bool:
@@ -89,17 +89,17 @@ def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
     mirrors: list[Mirror] = []
     impossible: list[Impossible] = []
     for found in by_target.values():
-        names = [f"{rule.source_name}:{source}" for rule, source, _ in found]
-        for (rule, source, text), name in zip(found, names, strict=True):
-            if len(found) > 1:
-                others = ", ".join(other for other in names if other != name)
-                error = f"the target {text} is also that of {others or 'another entry'}"
-                impossible.append(Impossible(name, text, error))
-                continue
+        if len(found) == 1:
+            ((rule, source, text),) = found
             try:
-                target = RepoRef.parse(text)
-            except ValueError as error_:
-                impossible.append(Impossible(name, text, f"its target is {error_}"))
-                continue
-            mirrors.append(Mirror(rule, source, target))
+                mirrors.append(Mirror(rule, source, RepoRef.parse(text)))
+            except ValueError as error:
+                name = f"{rule.source_name}:{source}"
+                impossible.append(Impossible(name, text, f"its target is {error}"))
+            continue
+        names = [f"{rule.source_name}:{source}" for rule, source, _ in found]
+        for (_, _, text), name in zip(found, names, strict=True):
+            others = ", ".join(other for other in names if other != name)
+            clash = f"the target {text} is also that of {others or 'another entry'}"
+            impossible.append(Impossible(name, text, clash))
     return Expansion(tuple(mirrors), tuple(impossible))

@@ -54,6 +54,8 @@ class Rule:
 
     def target_of(self, source: RepoRef) -> str:
         """The target of one of its sources; it is not necessarily a valid name."""
+        if "{" not in self.target:
+            return self.target
         return self.target.replace("{owner}", source.owner).replace("{repo}", source.name)
 
 

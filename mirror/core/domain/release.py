@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,9 @@ class RepoRef:
     def __post_init__(self) -> None:
         # A pass asks for them all the time.
         text = f"{self.owner}/{self.name}"
+        key = text.casefold()
         object.__setattr__(self, "_text", text)
-        object.__setattr__(self, "_key", text.casefold())
+        object.__setattr__(self, "_key", text if key == text else key)
 
     @classmethod
     def parse(cls, text: str) -> RepoRef:
@@ -53,7 +55,8 @@ class RepoRef:
         found = _ADDRESS.fullmatch(text)
         if found is None:
             raise ValueError(f"not a repository's OWNER/NAME: {text[:200]!r}")
-        return cls(*found.groups())
+        owner, name = found.groups()
+        return cls(sys.intern(owner), name)  # thousands of repositories have few owners
 
     @staticmethod
     def possible(text: str) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from mirror.core.failure import Quarantined, StoredHint, StoredKind, known_kind, may_be_final
 from mirror.core.json_types import Count, RepositoryName, WholeNumber
-from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
+from mirror.core.ledger.encoding import VERSION, Version, as_declared, decode, encode
 from mirror.core.ledger.index import (
     Index,
     IndexEntry,
@@ -188,7 +188,7 @@ class _LedgerFields(Struct):
 
 
 class _LedgerDocument(_LedgerFields, kw_only=True):
-    version: int
+    version: Version
     source_id: WholeNumber
     target_id: WholeNumber
     created_repository: bool

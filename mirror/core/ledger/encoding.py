@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,24 +12,39 @@ from msgspec import Meta, Struct
 from mirror.core.json_types import mismatch
 from mirror.errors import LedgerCorrupt, LedgerTooNew
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 VERSION = 2
 """Version of the documents that this program writes; it reads this one and earlier ones."""
 
 T = TypeVar("T", bound=Struct)
 
 
+Version = Annotated[int, Meta(ge=1)]
+"""The type of a document's ``version``."""
+
+
 class _Versioned(Struct):
-    version: Annotated[int, Meta(ge=1)]
+    version: Version
 
 
 def decode(content: bytes, shape: type[T]) -> T:
-    """Read a document.
+    """Read a document, whose declaration has a field ``version`` of type :data:`Version`.
 
     Raises:
         LedgerTooNew: A later version of this program wrote it.
         LedgerCorrupt: It is not JSON, or does not match; the path in the document is named.
     """
-    return _checked(content, shape, versioned=True)
+    with _as_corrupt():
+        try:
+            document = _read(content, shape)
+        except msgspec.ValidationError:
+            # A later version may differ from this declaration, too.
+            check_version(_read(content, _Versioned).version)
+            raise
+        check_version(document.version)  # type: ignore[attr-defined]
+        return document
 
 
 def decode_record(content: bytes, shape: type[T]) -> T:
@@ -37,14 +53,14 @@ def decode_record(content: bytes, shape: type[T]) -> T:
     Raises:
         LedgerCorrupt: It is not JSON, or does not match; the path in it is named.
     """
-    return _checked(content, shape, versioned=False)
-
-
-def _checked(content: bytes, shape: type[T], *, versioned: bool) -> T:
-    try:
-        if versioned:
-            check_version(_read(content, _Versioned).version)
+    with _as_corrupt():
         return _read(content, shape)
+
+
+@contextmanager
+def _as_corrupt() -> Iterator[None]:
+    try:
+        yield
     except msgspec.ValidationError as error:
         raise LedgerCorrupt(mismatch(error)) from error
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from mirror.core.domain.release import ADDRESS
 from mirror.core.failure import Failure, Quarantined, may_be_final
 from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.backoff import FailedItem
-from mirror.core.ledger.encoding import VERSION, as_declared, decode, encode
+from mirror.core.ledger.encoding import VERSION, Version, as_declared, decode, encode
 from mirror.errors import LedgerCorrupt
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
 """``NAME:OWNER/REPO``."""
 
 
-class PageProof(Struct, frozen=True, array_like=True):
+class PageProof(Struct, frozen=True, array_like=True, gc=False):
     """One page of a listing, as it was read.
 
     Attributes:
@@ -55,7 +55,7 @@ class ProofCounts(NamedTuple):
 NO_PROOF = ProofCounts(0, 0, 0)
 
 
-class Event(Struct, frozen=True, array_like=True):
+class Event(Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened to a mirror in one session.
 
     Attributes:
@@ -74,7 +74,7 @@ class Event(Struct, frozen=True, array_like=True):
     text: str = ""
 
 
-class IndexEntry(Struct):
+class IndexEntry(Struct, gc=False):
     """All that a pass needs to know about a mirror in which nothing changed.
 
     Attributes:
@@ -153,7 +153,7 @@ class IndexEntry(Struct):
 
 
 class _EntryDocument(IndexEntry, kw_only=True):
-    version: int
+    version: Version
 
 
 def decode_entry(content: bytes) -> IndexEntry:
@@ -300,10 +300,17 @@ class Index(Struct):
         if document.version == 1:  # older than any proof
             for entry in document.mirrors.values():
                 entry.proof = ProofCounts(0, 0, entry.assets)
+        known: dict[str, str] = {}
         for entry in document.mirrors.values():
             if entry.error and entry.failure is None:  # former code stored a sentence
                 entry.failure = Failure("internal", entry.error)
-            _lift(entry)
+            if entry.quarantined:
+                _lift(entry)
+            # Thousands of mirrors share few of these texts.
+            entry.settings = known.setdefault(entry.settings, entry.settings)
+            entry.credential = known.setdefault(entry.credential, entry.credential)
+            entry.target_url = known.setdefault(entry.target_url, entry.target_url)
+            entry.history = known.setdefault(entry.history, entry.history)
         return as_declared(document, cls)
 
     def encode(self) -> bytes:
@@ -323,7 +330,7 @@ def _lift(entry: IndexEntry) -> None:
 
 
 class _IndexDocument(Index, kw_only=True):
-    version: int
+    version: Version
     mirrors: dict[str, IndexEntry]
     listings: dict[str, ListingEntry]
     finished_at: Moment
