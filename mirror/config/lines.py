@@ -70,7 +70,7 @@ class Lines:
     def without(self, table: str) -> Lines:
         """The lines of all other tables at the top."""
         rest = Lines("")
-        rest._lines = {path: line for path, line in self._lines.items() if path[0] != table}  # noqa: SLF001
+        rest._lines = {path: line for path, line in self._lines.items() if path[0] != table}
         return rest
 
 

@@ -416,7 +416,8 @@ def configured(
     values = _values(mirror)
     settings = known.get(values)
     if settings is None:
-        settings = MirrorSettings.model_construct(**dict(zip(_SHARED, values, strict=True)))
+        named: dict[str, Any] = dict(zip(_SHARED, values, strict=True))
+        settings = MirrorSettings.model_construct(**named)
         known[values] = settings
     from_name = mirror.from_ or (sources[0] if len(sources) == 1 else "")
     return ConfiguredMirror(mirror.source, from_name, mirror.target, settings)
