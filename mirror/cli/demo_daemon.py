@@ -35,9 +35,10 @@ _NOT_PASSED_ON = re.compile(
 
 @asynccontextmanager
 async def running_daemon(file: Path) -> AsyncIterator[str]:
-    """Run the daemon; yield the address of its status page once its first pass has ended.
+    """Run the daemon; yield the address of its status page once it accepts webhooks.
 
-    So what is published then is mirrored because of its webhook, and for no other reason.
+    Every mirror was synced a moment ago, so nothing is due before its interval has passed: what is
+    published meanwhile is mirrored because of its webhook, and for no other reason.
 
     Args:
         file: The configuration.
@@ -77,12 +78,11 @@ class _Log:
             event = _event(self._last)
             if event.get("event") == "service.started":
                 self._address = str(event.get("address", ""))
-            elif event.get("event") == "pass.finished":
                 self._known.set()
         self._known.set()
 
     async def address(self) -> str:
-        """Wait for the first pass to end, and return the address of the status page.
+        """Wait for the address of the status page.
 
         Raises:
             MirrorError: The daemon ended before, or took too long.

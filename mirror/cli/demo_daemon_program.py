@@ -28,4 +28,4 @@ def _stop_at_end_of_input() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-    main(["--config", sys.argv[1], "--log-format", "json", "--log-level", "debug", "daemon"])
+    main(["--config", sys.argv[1], "--log-format", "json", "--log-level", "info", "daemon"])
