@@ -1,14 +1,17 @@
-"""Waits: one that ends early when there is news, and one that takes no cancellation for its own."""
+"""Waits that end early, cancellations that go astray, and tasks that run beside a block of code."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from mirror.core.clock import Clock
+
+    Start = Callable[[Coroutine[Any, Any, None]], None]
 
 T = TypeVar("T")
 
@@ -36,3 +39,22 @@ async def unless_stray(work: Awaitable[T]) -> T:
         if task is None or task.cancelling():
             raise
         raise RuntimeError("it was cancelled from within") from error
+
+
+@asynccontextmanager
+async def background() -> AsyncIterator[Start]:
+    """Hand out a function that starts tasks, which are cancelled when the block ends.
+
+    Raises:
+        Exception: Whatever the block or a task raised; several errors as a group.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks: list[asyncio.Task[None]] = []
+            yield lambda work: tasks.append(group.create_task(work))
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from None
+        raise

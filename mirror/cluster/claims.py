@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from mirror.cluster.background import background
 from mirror.core.claims import (
     TIMES,
     Claim,
@@ -26,6 +25,7 @@ from mirror.core.claims import (
 from mirror.core.ledger.index import decode_entry, encode_entry
 from mirror.core.reporting.report import RepositoryReport
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
+from mirror.waiting import background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping

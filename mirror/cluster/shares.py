@@ -13,24 +13,23 @@ import threading
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirror.cluster.background import background
 from mirror.cluster.limits import CHANNEL, SharedRecord
 from mirror.core.quota import Quota
 from mirror.core.share import NO_NEWS, News, Share, SharedLimits, UnitShare
 from mirror.core.shared_limits import UNITS, Grant, Refusal, Report
 from mirror.core.sliding_window import limit_text
 from mirror.errors import DatabaseUnavailable, LedgerError
-from mirror.waiting import wait_for_news
+from mirror.waiting import background, wait_for_news
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from mirror.cluster.background import Start
     from mirror.cluster.limits import Settled
     from mirror.core.clock import Clock
     from mirror.core.shared_limits import LimitRecord, Rates, Unit, UnitReport
     from mirror.database.connection import Database
     from mirror.errors import GitHubError
+    from mirror.waiting import Start
 
 LOOK_AGAIN = 5.0
 """Seconds after which a request that waits looks again, whatever happened: its host may be disabled."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from datetime import UTC
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 from mirror.daemon.host_gates import closed_for, disabled, gates_of, revive
+from mirror.daemon.known_mirrors import KnownMirrors
 from mirror.daemon.local_zone import LocalZone
 from mirror.daemon.passes import Pass, Request
-from mirror.daemon.workload import Workload
 from mirror.sync.mirror_runner import crashed, interrupted, not_tried
 from mirror.waiting import unless_stray
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from datetime import tzinfo
 
     from mirror.core.clock import Clock
@@ -26,17 +25,16 @@ if TYPE_CHECKING:
     from mirror.core.reporting.report import RepositoryReport
     from mirror.daemon.job_queue import Run
     from mirror.daemon.passes import Client
-
-W = TypeVar("W", bound=Workload)
+    from mirror.daemon.workload import Workload
 
 log = structlog.get_logger()
 
 
-class BaseScheduler(ABC, Generic[W]):
+class BaseScheduler(ABC):
     """Runs mirrors when they are due or requested.
 
     Args:
-        workload: What there is to do.
+        workload: Workloadhat there is to do.
         clock: The time and every wait.
         on_session: Called when a mirror's run ended, with its seconds.
         on_pass: Called when a pass ended.
@@ -45,7 +43,7 @@ class BaseScheduler(ABC, Generic[W]):
 
     def __init__(
         self,
-        workload: W,
+        workload: Workload,
         clock: Clock,
         *,
         on_session: Callable[[RepositoryReport, float], None],
@@ -59,15 +57,14 @@ class BaseScheduler(ABC, Generic[W]):
         self._zone = zone or LocalZone()
         self._wake = asyncio.Event()
         self._stopping = False
-        self._mirrors: Mapping[str, Mirror] = {}
-        self._named: Mapping[tuple[str, str], Sequence[Mirror]] = {}
+        self._known = KnownMirrors()
 
     def stop(self) -> None:
         """Start nothing new; runs in progress go on."""
         self._stopping = True
         self._wake.set()
 
-    def replace(self, workload: W) -> None:
+    def replace(self, workload: Workload) -> None:
         """Go on with another configuration; runs in progress go on with theirs.
 
         Mirrors that were removed are not started any more; what is due under the new configuration
@@ -158,27 +155,19 @@ class BaseScheduler(ABC, Generic[W]):
         """Whether every run needs a host that is closed for longer than so many seconds."""
         return all(closed_for(run.gates) > seconds for run in self.running)
 
-    def _know(self, mirrors: Iterable[Mirror]) -> None:
-        """Know these mirrors and no others."""
-        self._mirrors = {mirror.key: mirror for mirror in mirrors}
-        named: dict[tuple[str, str], list[Mirror]] = defaultdict(list)
-        for mirror in self._mirrors.values():
-            named[mirror.source_name, mirror.source.key].append(mirror)
-        self._named = named
-
     def _give_up_disabled(self) -> None:
         """Tell clients what is not run, because its host is disabled: they do not wait for it."""
-        gates, patterns = self._workload.gates, self._workload.patterns
+        gates, known = self._workload.gates, self._known
         if not disabled(gates.values()):
             return
         in_progress = self._in_progress()
         for opened in self._client_passes():
             for key in opened.awaited - in_progress:
-                if rules := patterns.get(key):
-                    if error := gates[rules[0].source_name].stopped:
+                if key in known.patterns:
+                    if error := gates[known.source_of(key)].stopped:
                         report = not_tried(f"{key}/*", None, error)
                         opened.end_listing(key, [report], {}, error)
-                elif (mirror := self._mirrors.get(key)) and (
+                elif (mirror := known.mirrors.get(key)) and (
                     error := disabled(gates_of(mirror, gates))
                 ):
                     report = not_tried(mirror.name, str(mirror.target), error)
@@ -190,11 +179,11 @@ class BaseScheduler(ABC, Generic[W]):
         for opened in self._client_passes():
             for key in opened.awaited - in_progress:
                 opened.interrupted = True
-                if mirror := self._mirrors.get(key):
+                if mirror := self._known.mirrors.get(key):
                     opened.end_run(key, interrupted(mirror))
                 opened.awaited.discard(key)
 
-    def _cut(self, run: Run, workload: W) -> None:
+    def _cut(self, run: Run, workload: Workload) -> None:
         """Tell clients what a run had done that is cancelled."""
         for one in run.request.clients:
             one.interrupted = True

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirror.core.domain.selection import could_match
 from mirror.core.failure import Failure
 from mirror.core.reporting.report import RepositoryReport
 from mirror.sync.discovery import Discovery
@@ -22,30 +21,6 @@ if TYPE_CHECKING:
     from mirror.daemon.workload import Workload
 
 log = structlog.get_logger()
-
-
-def matching_listings(
-    rules: Mapping[str, Sequence[Rule]], patterns: Sequence[str], source: str | None = None
-) -> list[str]:
-    """The listings that could find what patterns select.
-
-    Args:
-        rules: The patterns of the configuration that are enabled, by listing.
-        patterns: What to find, as ``OWNER/REPO``; none selects all.
-        source: The name of the only source to look at.
-    """
-    return [
-        key
-        for key, those in rules.items()
-        for name in [those[0].source_name]
-        if source in {None, name}
-        and (
-            not patterns
-            or any(
-                could_match(pattern, name, rule.source) for pattern in patterns for rule in those
-            )
-        )
-    ]
 
 
 async def list_repositories(workload: Workload, listing: str, *, full: bool) -> Discovery:

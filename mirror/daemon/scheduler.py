@@ -14,9 +14,8 @@ from mirror.core.timetable import Moment
 from mirror.daemon.base_scheduler import BaseScheduler, attempt
 from mirror.daemon.host_gates import disabled, gates_of, revive, stopped_by_host
 from mirror.daemon.job_queue import JobQueue
-from mirror.daemon.listings import Listings, matching_listings
+from mirror.daemon.listings import Listings
 from mirror.daemon.passes import Pass, Request
-from mirror.daemon.workload import Workload
 from mirror.waiting import wait_for_news
 
 if TYPE_CHECKING:
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.core.reporting.workers import Worker
     from mirror.core.timetable import Ticker, Timetable
     from mirror.daemon.host_gates import Gates
     from mirror.daemon.job_queue import Run
+    from mirror.daemon.workload import Workload
     from mirror.sync.discovery import Discovery
 
 SLICE = 4.0
@@ -38,7 +37,7 @@ SLICE = 4.0
 _SHORTEST = 0.001
 
 
-class Scheduler(BaseScheduler[Workload]):
+class Scheduler(BaseScheduler):
     """Runs every mirror when it is due or requested, where no other process does.
 
     Args:
@@ -48,12 +47,12 @@ class Scheduler(BaseScheduler[Workload]):
     Attributes:
         queue: The mirrors that wait and run.
         alive_at: When its loop last turned, monotonic; every :data:`SLICE` seconds at least.
-        trouble, name, workers: Empty: there is no other process.
+        trouble, name, cluster: None: there is no other process.
     """
 
     trouble = ""
     name = ""
-    workers: Sequence[Worker] = ()
+    cluster = None
 
     def __init__(
         self,
@@ -95,19 +94,18 @@ class Scheduler(BaseScheduler[Workload]):
 
     def _request_repository(self, source: str, repo: str, *, full: bool) -> bool:
         request = Request(self._clock.monotonic(), full=full, explicit=True, urgent=True)
-        if mirrors := self._named.get((source, repo.casefold())):
-            for mirror in mirrors:
-                self.queue.request(mirror.key, request)
-            return True
-        found = matching_listings(self._workload.patterns, [repo], source)
-        for key in found:
+        mirrors = self._known.of_repository(source, repo)
+        for key in mirrors:
+            self.queue.request(key, request)
+        listings = [] if mirrors else self._known.listings([repo], source)
+        for key in listings:
             self._listings.request(key, request)
-        return bool(found)
+        return bool(mirrors or listings)
 
     def _begin_for_client(self, opened: Pass) -> None:
         patterns = opened.client.patterns if opened.client else ()
         self._request_mirrors(opened, self._mirrors_of(opened, ""))
-        for key in matching_listings(self._workload.patterns, patterns):
+        for key in self._known.listings(patterns):
             self._request_listing(opened, key)
         self._passes.append(opened)
 
@@ -119,7 +117,7 @@ class Scheduler(BaseScheduler[Workload]):
         self._request_mirrors(opened, fixed)
         listings = [
             key
-            for key, rules in self._workload.patterns.items()
+            for key, rules in self._known.patterns.items()
             if any(rule.interval == interval for rule in rules)
         ]
         for key in listings:
@@ -152,8 +150,7 @@ class Scheduler(BaseScheduler[Workload]):
             request = replace(request, passes=(of,))
         else:
             earlier.request = request.merged(earlier.request)
-            source = self._workload.patterns[key][0].source_name
-            closed = self._workload.gates[source].closed_for() > 0
+            closed = self._workload.gates[self._known.source_of(key)].closed_for() > 0
             of.skip(max(1, len(self._mirrors_of(of, key))), held=closed)
         self._listings.request(key, request)
 
@@ -163,13 +160,6 @@ class Scheduler(BaseScheduler[Workload]):
     def running(self) -> Collection[Run]:
         """The runs in progress."""
         return self.queue.running.values()
-
-    def running_elsewhere(self) -> Sequence[tuple[Mirror, str, datetime]]:
-        """Nothing runs in other processes."""
-        return ()
-
-    def cluster_state(self) -> None:
-        """There is no cluster."""
 
     def next_run(self, key: str) -> datetime | None:
         """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""
@@ -237,11 +227,11 @@ class Scheduler(BaseScheduler[Workload]):
 
     def _learn(self, mirrors: tuple[Mirror, ...], *, reloaded: bool = False) -> list[Mirror]:
         """Know these mirrors and no others; those that are new."""
-        if not reloaded and mirrors == tuple(self._mirrors.values()):
+        if not reloaded and mirrors == tuple(self._known.mirrors.values()):
             return []
         new = [mirror for mirror in mirrors if self.queue.get(mirror.key) is None]
         self.queue.update(mirrors, reloaded=reloaded)
-        self._know(mirrors)
+        self._known.update(mirrors, self._workload.patterns)
         members: dict[tuple[float, str], list[Mirror]] = defaultdict(list)
         for mirror in mirrors:
             members[mirror.interval, mirror.listing].append(mirror)
@@ -285,7 +275,7 @@ class Scheduler(BaseScheduler[Workload]):
 
     def _listed(self, key: str, request: Request, found: Discovery) -> None:
         """Request the mirrors of a listing, and those that it found for the first time."""
-        complete = all(report.target is not None for report in found.failed)
+        complete = not found.failed_listings
         new = self._learn(found.mirrors) if complete else []
         for one in request.passes:
             if key in one.awaited:  # else a client that was told already

@@ -32,7 +32,7 @@ from mirror.notify import wildcards
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from mirror.config import Config, Secrets
     from mirror.core.claims import ClaimTimes
@@ -95,7 +95,7 @@ class Service:
         self._reload_requested = asyncio.Event()
         self._index_changed = asyncio.Event()
         self._passes_ended: asyncio.Queue[Pass] = asyncio.Queue()
-        self._triggered: dict[Pass, _Waiting] = {}
+        self._triggered: dict[Pass, asyncio.Future[Report]] = {}
         self._state = ServiceState()
 
     async def run(self) -> int:
@@ -363,7 +363,8 @@ class Service:
 
     async def _save_index(self) -> None:
         self._index_changed.clear()
-        if isinstance(self._scheduler, SharedScheduler) and not self._scheduler.loaded:
+        cluster = self._scheduler.cluster if self._scheduler else None
+        if cluster and not cluster.joined:
             return
         before = self._state.unsaved
         if self._runtimes:
@@ -416,8 +417,10 @@ class Service:
     def _on_pass(self, ended: Pass) -> None:
         """A pass ended."""
         waiting = self._triggered.pop(ended, None)
-        if waiting and ended.empty:
-            waiting.refuse()
+        if waiting and ended.client and ended.empty:
+            nothing = f"nothing matches {', '.join(ended.client.patterns)}"
+            waiting.set_exception(UsageError(nothing))
+            waiting.exception()  # looked at: the client may have left
             return
         reports = tuple(ended.reports)
         report = Report(
@@ -429,7 +432,7 @@ class Service:
             interrupted=ended.interrupted or any(r.status == "interrupted" for r in reports),
         )
         if waiting:
-            waiting.report.set_result(report)
+            waiting.set_result(report)
         if ended.asked or not self._ledger.cluster:  # else other processes run what it listed
             self._index.remember(report.pass_record())
         self._metrics.on_pass(reports, ended.seconds)
@@ -457,8 +460,8 @@ class Service:
             raise Stopping("the daemon is stopping and starts nothing new")
         scope = ", ".join(client.patterns) or "all"
         log.info("sync.requested", trigger="client", scope=scope, full=full)
-        waiting = self._triggered[opened] = _Waiting(client.patterns)
-        return opened, waiting.report
+        self._triggered[opened] = asyncio.get_running_loop().create_future()
+        return opened, self._triggered[opened]
 
     def on_webhook(self, outcome: str) -> None:
         """A webhook delivery was answered."""
@@ -492,26 +495,6 @@ class _Pacing(Observers):
         for one in list(self._triggered):  # another thread may call
             if one.client:
                 one.client.observer.paced(host, limit, seconds)
-
-
-class _Waiting:
-    """A client's pass, for its report.
-
-    Args:
-        patterns: What the client selects.
-
-    Attributes:
-        report: The report, once the pass has ended.
-    """
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self.report: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._patterns = patterns
-
-    def refuse(self) -> None:
-        """Tell the client that its patterns match nothing."""
-        self.report.set_exception(UsageError(f"nothing matches {', '.join(self._patterns)}"))
-        self.report.exception()  # looked at: the client may have left
 
 
 def _ignore_signals() -> None:

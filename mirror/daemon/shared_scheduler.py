@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,27 +11,23 @@ import structlog
 
 from mirror.core.reporting.report import RepositoryReport, with_earlier
 from mirror.daemon.base_scheduler import BaseScheduler, attempt
-from mirror.daemon.cluster_view import ClusterView
 from mirror.daemon.host_gates import closed_for, disabled, gates_of, revive, stopped_by_host
 from mirror.daemon.job_queue import Run
-from mirror.daemon.listings import list_repositories, matching_listings
+from mirror.daemon.membership import Membership
 from mirror.daemon.passes import Pass, Request
-from mirror.daemon.shared_requests import SharedRequests, WaitingClient
-from mirror.daemon.workload import SharedWorkload
+from mirror.daemon.shared_requests import SharedRequests
 from mirror.errors import DatabaseUnavailable, LedgerError
-from mirror.sync.shared_work import run_claimed, unchanged
+from mirror.sync.shared_work import run_claimed
 from mirror.waiting import wait_for_news
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from datetime import datetime, tzinfo
 
     from mirror.cluster.queue import Due
     from mirror.core.claims import Claim
     from mirror.core.clock import Clock
-    from mirror.core.domain.mirror import Mirror
-    from mirror.core.reporting.workers import Worker
-    from mirror.daemon.gauges import ClusterState
+    from mirror.daemon.workload import Workload
     from mirror.open_ledger import Cluster
     from mirror.sync.discovery import Discovery
 
@@ -48,7 +43,7 @@ AGAIN = 2.0
 log = structlog.get_logger()
 
 
-class SharedScheduler(BaseScheduler[SharedWorkload]):
+class SharedScheduler(BaseScheduler):
     """Runs mirrors that are due, as far as other processes do not.
 
     A pass is this process's part of what was due at one time.
@@ -61,13 +56,13 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
     Attributes:
         alive_at: When the event loop last turned, monotonic.
         trouble: Why nothing is begun now; empty if work goes on.
-        loaded: The ledger was read.
         name: Of this process among the workers.
+        cluster: What is known of the other processes.
     """
 
     def __init__(
         self,
-        workload: SharedWorkload,
+        workload: Workload,
         cluster: Cluster,
         clock: Clock,
         *,
@@ -83,8 +78,9 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         self.name = cluster.queue.name
         self._speed = speed
         self._news = asyncio.Event()
-        self._view = ClusterView(cluster.queue)
-        self._requests = SharedRequests(cluster.queue, clock)
+        self.cluster = Membership(cluster, self._known, self._zone)
+        self._requests = SharedRequests(cluster.queue, clock, self._known)
+        self._published: Workload | None = None  # in the database
         self._runs: dict[str, Run] = {}
         self._listing: set[str] = set()
         self._stops: set[str] = set()  # mirrors that were stopped by a host, and run again for that
@@ -93,7 +89,6 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         self._tick: datetime | None = None
         self.alive_at = clock.monotonic()
         self.trouble = "the database has not been reached yet"
-        self.loaded = False
         self._load()
 
     async def run(self) -> None:
@@ -116,46 +111,23 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
     # --- requests --------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        self._published = False
-        self._learn()
-
-    def _learn(self) -> None:
-        """Know the mirrors of the workload as they are now."""
-        self._know(self._workload.mirrors)
-        self._view.jobs = {job.key: job for job in self._workload.jobs(self._now())}
+        self.cluster.learn(self._workload)
 
     def _request_all(self, *, full: bool) -> bool:
         self._requests.want(None, full=full)
-        return bool(self._view.jobs)
+        return bool(self.cluster.jobs)
 
     def _request_repository(self, source: str, repo: str, *, full: bool) -> bool:
-        keys = [mirror.key for mirror in self._named.get((source, repo.casefold()), ())]
-        keys = keys or matching_listings(self._workload.patterns, [repo], source)
+        keys = self._known.of_repository(source, repo) or self._known.listings([repo], source)
         if keys:
             self._requests.want(keys, full=full, urgent=True)
         return bool(keys)
 
     def _begin_for_client(self, opened: Pass) -> None:
-        client = WaitingClient(opened)
-        self._requests.clients.append(client)
-        patterns = opened.client.patterns if opened.client else ()
-        keys = matching_listings(self._workload.patterns, patterns)
-        opened.awaited.update(keys)
-        self._want_mirrors(client, "", keys)
-
-    def _want_mirrors(self, client: WaitingClient, listing: str, more: Sequence[str] = ()) -> None:
-        """Request the mirrors of a client that a listing found, and more rows with them."""
-        opened, keys = client.opened, list(more)
-        for mirror in self._mirrors.values():
-            if mirror.listing == listing and opened.covers(mirror):
-                opened.note(mirror.key, "queued")
-                keys.append(mirror.key)
-        if keys:
-            self._requests.want(keys, full=opened.request.full, urgent=True, client=client)
-            self._wake.set()
+        self._requests.begin(opened, opened.client.patterns if opened.client else ())
 
     def _client_passes(self) -> Iterable[Pass]:
-        return [client.opened for client in self._requests.clients]
+        return self._requests.passes
 
     # --- what others ask -------------------------------------------------------------------------
 
@@ -167,36 +139,20 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
     def _in_progress(self) -> set[str]:
         return {*self._runs, *self._listing}
 
-    @property
-    def workers(self) -> Sequence[Worker]:
-        """All processes, this one included."""
-        return self._view.workers
-
-    @property
-    def outdated(self) -> bool:
-        """Whether another process has newer settings of a mirror."""
-        return bool(self._view.other_settings)
-
-    def running_elsewhere(self) -> list[tuple[Mirror, str, datetime]]:
-        """The runs of other processes: the mirror, the worker's name, and when it began."""
-        return self._view.elsewhere(self._mirrors, self._runs)
-
-    def cluster_state(self) -> ClusterState:
-        """The workers and the queue, and how many failures there were in all processes."""
-        return self._view.state(self._mirrors, self._workload)
-
     def next_run(self, key: str) -> datetime | None:
         """When a mirror runs next; ``None`` for never, and where it waits only for its turn."""
-        if self._stopping:
+        row, mirror = self.cluster.row(key), self._known.mirrors.get(key)
+        if self._stopping or row is None:
             return None
-        if self._view.is_running(key):
-            mirror = self._mirrors.get(key)
+        if row.owner is not None:
             return self._next_tick([mirror.interval], self._workload) if mirror else None
-        return self._view.next_due(key)
+        return row.next_due if row.next_due > self._queue.now() else None
 
     def is_queued(self, key: str) -> bool:
         """Whether a run of this mirror is requested and will begin; none is in progress."""
-        return self._view.is_due(key) and not self._stopping
+        row = self.cluster.row(key)
+        due = row is not None and row.owner is None and row.next_due <= self._queue.now()
+        return due and key in self.cluster.jobs and not self._stopping
 
     def next_tick(self) -> datetime | None:
         """When the next timetable has mirrors due; ``None`` for never."""
@@ -204,13 +160,9 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
             return None
         return self._next_tick(self._workload.timetables, self._workload)
 
-    def _next_tick(self, intervals: Iterable[float], workload: SharedWorkload) -> datetime | None:
-        ticks = (workload.next_tick(one, self._now()) for one in intervals)
+    def _next_tick(self, intervals: Iterable[float], workload: Workload) -> datetime | None:
+        ticks = (workload.next_tick(one, self.cluster.now()) for one in intervals)
         return min((tick for tick in ticks if tick), default=None)
-
-    def _now(self) -> datetime:
-        """By the database's clock, in the zone of schedules."""
-        return self._queue.now().astimezone(self._zone)
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -248,7 +200,7 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
             finally:
                 for task in beside:
                     task.cancel()
-                await self._leave()
+                await self.cluster.leave()
 
     async def _turn(self, tasks: asyncio.TaskGroup) -> bool:
         """Do what is due; whether there is to be another turn."""
@@ -265,10 +217,13 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
             revive(gates, blocked=True)
         self._give_up_disabled()
         try:
-            if not self._published:
-                await self._publish()
+            if self._published is not (workload := self._workload):
+                await self.cluster.publish(workload, self._speed())
+                self._published = workload
             await self._requests.send()
-            await self._ask_for_clients()
+            await self._requests.ask(
+                self._in_progress(), partial(self.cluster.refresh, self._workload)
+            )
             await self._claim(tasks)
             self.trouble = ""
         except LedgerError as error:
@@ -287,43 +242,16 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         self._wake.set()
         self._news.set()
 
-    async def _leave(self) -> None:
-        try:
-            await self._queue.leave()
-        except LedgerError as error:  # it is removed when it has been silent for long
-            log.debug("queue.not_left", error=str(error))
-
     async def _look_again_and_again(self) -> None:
         while True:
-            if self.loaded:
+            if self.cluster.joined:
                 try:
-                    await self._refresh()
-                    await self._view.look(self._speed())
+                    await self.cluster.refresh(self._workload)
+                    await self.cluster.look(self._speed())
                 except LedgerError as error:
                     self._note_trouble(error)
             self._news.clear()
             await wait_for_news(self._news, LOOK_EVERY, self._clock)
-
-    async def _refresh(self) -> None:
-        """Learn what other processes saved."""
-        if await self._store.refresh(self._workload.index):
-            self._workload.expand()
-            self._learn()
-
-    async def _publish(self) -> None:
-        """Have the whole cluster use these settings."""
-        generation = await self._queue.next_generation()
-        await self._store.refresh(self._workload.index)
-        self._workload.expand()
-        self._learn()
-        await self._queue.publish(generation, list(self._view.jobs.values()))
-        await self._view.look(self._speed())
-        self._view.judge_afresh()
-        self._published = True
-        if not self.loaded:
-            self.loaded = True
-            workers = len(self._view.workers)
-            log.info("cluster.joined", workers=workers, mirrors=len(self._mirrors))
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
         """Claim what is due, and begin it."""
@@ -332,12 +260,12 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         names = [name for name, gate in gates.items() if not gate.closed_for()]
         if free <= 0 or "target" not in names:
             return
-        claimed = await self._queue.claim(free, names, self._view.other_settings)
+        claimed = await self._queue.claim(free, names, self.cluster.other_settings)
         self._more_is_due = len(claimed) == free
         for due in claimed:
-            job = self._view.jobs.get(due.claim.key)
+            job = self.cluster.jobs.get(due.claim.key)
             if self._stopping or job is None or job.settings != due.claim.settings:
-                self._view.other_settings.add(due.claim.key)
+                self.cluster.other_settings.add(due.claim.key)
                 await self._queue.claims.release(due.claim, None, None, finished=False)
             else:
                 self._begin(due, tasks)
@@ -346,7 +274,7 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
 
     def _begin(self, due: Due, tasks: asyncio.TaskGroup) -> None:
         claim, workload, began = due.claim, self._workload, self._clock.monotonic()
-        passes = [one.opened for one in self._requests.clients if one.waits_for(claim.key)]
+        passes = self._requests.waiting_for(claim.key)
         now = began
         if not due.urgent:
             opened = Pass(None, Request(now), due.due_at.astimezone(UTC), now)
@@ -360,7 +288,7 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
             urgent=due.urgent,
             passes=tuple(passes),
         )
-        if (mirror := self._mirrors.get(claim.key)) is None:
+        if (mirror := self._known.mirrors.get(claim.key)) is None:
             for one in passes:
                 one.awaited.add(claim.key)
             self._listing.add(claim.key)
@@ -375,37 +303,54 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
         self._runs[claim.key] = run
         tasks.create_task(self._session(run, claim, workload))
 
-    async def _session(self, run: Run, claim: Claim, workload: SharedWorkload) -> None:
-        mirror, request = run.mirror, run.request
-        report: RepositoryReport | None = None
-        done: RepositoryReport | None = None
+    async def _session(self, run: Run, claim: Claim, workload: Workload) -> None:
+        mirror, passes = run.mirror, run.request.passes
         earlier: list[RepositoryReport] = []
+
+        async def work() -> RepositoryReport:
+            earlier.extend(await self._requests.earlier(run.request.clients, claim.key))
+            return await attempt(mirror, workload.sync(mirror, run.request, claim))
+
         try:
-            earlier = await self._requests.earlier(request.clients, claim.key)
-            report, done = await run_claimed(
-                lambda: attempt(mirror, workload.sync(mirror, request, claim)),
-                self._queue.claims,
-                claim,
-                workload.context,
-                partial(self._is_finished, run),
-                lambda: self._next_tick([mirror.interval], workload),
-            )
+            finished = partial(self._is_finished, run)
+            report, done = await self._run(work, claim, workload, finished, [mirror.interval])
         except asyncio.CancelledError:
             self._cut(run, workload)
             raise
+        if report:
+            self._tell(self._on_session, report, self._clock.monotonic() - run.since)
+            for one in passes:
+                one.end_run(mirror.key, with_earlier(report, earlier), disabled(run.gates))
+        elif done:
+            self._requests.lost(run.request.clients, mirror.key, done)
+
+    async def _run(
+        self,
+        work: Callable[[], Awaitable[RepositoryReport]],
+        claim: Claim,
+        workload: Workload,
+        finished: Callable[[RepositoryReport], bool],
+        intervals: Sequence[float],
+    ) -> tuple[RepositoryReport | None, RepositoryReport | None]:
+        """Work on a mirror or a listing under a claim; see :func:`run_claimed`.
+
+        If another process has it now, clients wait for that one, and a timetable's pass does not.
+        """
+        report = done = None
+        try:
+            next_tick = partial(self._next_tick, intervals, workload)
+            report, done = await run_claimed(
+                work, self._queue.claims, claim, workload.context, finished, next_tick
+            )
         except LedgerError as error:
-            log.error("queue.failed", error=str(error))  # noqa: TRY400 - the database's, not ours
+            self._note_trouble(error)
         finally:
-            self._runs.pop(mirror.key, None)
+            self._runs.pop(claim.key, None)
+            self._listing.discard(claim.key)
             self._wake.set()
-        if report is None:  # another process has it, and clients wait for that
-            _forget(request, mirror.key)
-            for client in self._requests.of(request.clients):
-                client.earlier[mirror.key] += [done] if done else []
-            return
-        self._tell(self._on_session, report, self._clock.monotonic() - run.since)
-        for one in request.passes:
-            one.end_run(mirror.key, with_earlier(report, earlier), disabled(run.gates))
+        for wave in () if report else self._waves.values():
+            wave.awaited.discard(claim.key)
+        return report, done
 
     def _is_finished(self, run: Run, report: RepositoryReport) -> bool:
         """Whether a run answers what it was begun for; else it is due again at once."""
@@ -419,80 +364,32 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
 
     # --- listings --------------------------------------------------------------------------------
 
-    async def _list(self, claim: Claim, request: Request, workload: SharedWorkload) -> None:
+    async def _list(self, claim: Claim, request: Request, workload: Workload) -> None:
         """List an owner's repositories, for the whole cluster."""
         key, rules = claim.key, workload.patterns[claim.key]
         gate = workload.gates[rules[0].source_name]
         found: list[Discovery] = []
-        finished: RepositoryReport | None = None
-        try:
-            finished, _ = await run_claimed(
-                partial(self._discover, claim, workload, found),
-                self._queue.claims,
-                claim,
-                workload.context,
-                lambda report: report.status == "unchanged" or not gate.stopped,
-                lambda: self._next_tick([rule.interval for rule in rules], workload),
-            )
-        except LedgerError as error:
-            self._note_trouble(error)
-        finally:
-            self._listing.discard(key)
-            self._wake.set()
-        if finished is None:
-            _forget(request, key)
-            return
-        for one in request.passes:
+        report, _ = await self._run(
+            partial(self._discover, claim, workload, found),
+            claim,
+            workload,
+            lambda report: report.status == "unchanged" or not gate.stopped,
+            [rule.interval for rule in rules],
+        )
+        for one in request.passes if report else ():
             one.end_listing(key, found[0].failed, found[0].requests, gate.stopped)
-        if finished.status == "unchanged":
-            self._learn()
-            for client in self._requests.of(request.passes):
-                self._want_mirrors(client, key)
+        if report and report.status == "unchanged":
+            self.cluster.learn(self._workload)
+            self._requests.want_listed(request.clients, key)
 
     async def _discover(
-        self, claim: Claim, workload: SharedWorkload, found: list[Discovery]
+        self, claim: Claim, workload: Workload, found: list[Discovery]
     ) -> RepositoryReport:
-        key = claim.key
-        generation = await self._queue.next_generation()
-        discovery = await list_repositories(workload, key, full=claim.full)
-        found.append(discovery)
-        failed = [report for report in discovery.failed if report.target is None]
-        if failed:
-            return failed[0]
-        await self._store.save_shared(workload.index)
-        await self._queue.publish(generation, workload.jobs(self._now(), key), listing=key)
-        return RepositoryReport(f"{key}/*", None, "unchanged")
+        found.append(await self.cluster.discover(workload, claim.key, full=claim.full))
+        unchanged = RepositoryReport(f"{claim.key}/*", None, "unchanged")
+        return next(iter(found[0].failed_listings), unchanged)
 
     # --- passes ----------------------------------------------------------------------------------
-
-    async def _ask_for_clients(self) -> None:
-        """Learn what other processes did for the clients of this one."""
-        ended = await self._requests.finished_elsewhere(self._in_progress())
-        for client, key, (run, _), earlier in ended:
-            opened = client.opened
-            if key not in opened.awaited:
-                continue
-            if key in self._workload.patterns:
-                await self._listed_elsewhere(client, key, run.report if run else None)
-            elif run is None or (mirror := self._mirrors.get(key)) is None:
-                opened.awaited.discard(key)  # it was removed
-            else:
-                report = with_earlier(run.report or unchanged(mirror, run), earlier)
-                if opened.client:
-                    opened.client.observer.mirror_started(mirror.name)
-                    opened.client.observer.mirror_finished(report)
-                opened.end_run(key, report)
-
-    async def _listed_elsewhere(
-        self, client: WaitingClient, key: str, failed: RepositoryReport | None
-    ) -> None:
-        await self._refresh()
-        rules = self._workload.patterns[key]
-        names = [f"{rule.source_name}:{rule.source}" for rule in rules]
-        reports = [replace(failed, source=name) for name in names] if failed else []
-        client.opened.end_listing(key, reports, {})
-        if failed is None:
-            self._want_mirrors(client, key)
 
     def _end_passes(self) -> None:
         """Report the passes that wait for nothing any more."""
@@ -503,10 +400,3 @@ class SharedScheduler(BaseScheduler[SharedWorkload]):
                 del self._waves[at]
                 if one.reports or one.listings:
                     self._end(one)
-
-
-def _forget(request: Request, key: str) -> None:
-    """Let no timetable's pass wait for what another process has; clients wait for that one."""
-    for one in request.passes:
-        if not one.client:
-            one.awaited.discard(key)

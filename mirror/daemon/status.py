@@ -200,7 +200,7 @@ class Status:
 
     def _data(self, query: Query) -> dict[str, Any]:
         config = self.runtime.config
-        rejected, unsaved = self.state.rejected, self.state.unsaved
+        rejected, unsaved, cluster = self.state.rejected, self.state.unsaved, self.scheduler.cluster
         if unsaved:
             unsaved = f"What was done since then is not kept after a restart: {unsaved}"
         return page_data(
@@ -214,7 +214,7 @@ class Status:
                 self.state.phase, not self.not_ready(), self.started, self.scheduler.next_tick()
             ),
             hosts=[self._host(name) for name in config.hosts],
-            workers=self.scheduler.workers,
+            workers=cluster.workers if cluster else (),
             running=self._running(),
             # No two mirrors have one target.
             next_run=lambda _, target: self.scheduler.next_run(target.casefold()),
@@ -230,6 +230,7 @@ class Status:
         """The metrics of this moment, whose text another thread may make."""
         clients = {name: host.store.client for name, host in self.runtime.hosts.items()}
         intervals = [table.interval for table in self.runtime.timetables.values()]
+        cluster = self.scheduler.cluster
         present = Present(
             now=self.clock.now(),
             ready=not self.not_ready(),
@@ -247,7 +248,7 @@ class Status:
             interval=min((one for one in intervals if one), default=None),
             moved=self.progress.moved,
             in_flight=len(self.progress.transfers),
-            cluster=self.scheduler.cluster_state(),
+            cluster=cluster.state() if cluster else None,
         )
         return self.counters.scrape(present)
 
@@ -288,9 +289,10 @@ class Status:
             pair = run.mirror.name, str(run.mirror.target)
             since = self.clock.now() - timedelta(seconds=now - run.since)
             running[pair] = RunningView(since, moving[pair], self.scheduler.name)
-        for mirror, owner, since in self.scheduler.running_elsewhere():
+        cluster = self.scheduler.cluster
+        for mirror, owner, since in cluster.elsewhere() if cluster else ():
             pair = mirror.name, str(mirror.target)
-            running[pair] = RunningView(since, worker=owner)
+            running.setdefault(pair, RunningView(since, worker=owner))
         return running
 
 

@@ -48,15 +48,15 @@ class Workload(Protocol):
     async def discover(self, listing: str, *, full: bool) -> Discovery:
         """List an owner's repositories; all mirrors that there are then, and what failed."""
 
-    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
-        """Bring one mirror up to date, as requested."""
+    async def sync(
+        self, mirror: Mirror, request: Request, claim: Claim | None = None
+    ) -> RepositoryReport:
+        """Bring one mirror up to date, as requested, under a claim where others share the work."""
 
     def done_by(self, mirror: Mirror) -> RepositoryReport:
         """What a run that was cancelled had done."""
 
-
-class SharedWorkload(Workload, Protocol):
-    """A workload that several processes share."""
+    # --- where several processes share the work ---
 
     @property
     def index(self) -> Index:
@@ -79,8 +79,3 @@ class SharedWorkload(Workload, Protocol):
 
     def next_tick(self, interval: float, now: datetime) -> datetime | None:
         """When a timetable has its mirrors due next, in every process; ``None`` for never."""
-
-    async def sync(
-        self, mirror: Mirror, request: Request, claim: Claim | None = None
-    ) -> RepositoryReport:
-        """Bring one mirror up to date, as requested, under a claim."""

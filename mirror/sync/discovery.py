@@ -44,6 +44,11 @@ class Discovery:
     failed: tuple[RepositoryReport, ...]
     requests: Mapping[str, RequestCount] = field(default_factory=dict)
 
+    @property
+    def failed_listings(self) -> list[RepositoryReport]:
+        """Of the patterns that could not be listed; their mirrors are those of the last listing."""
+        return [report for report in self.failed if report.target is None]
+
 
 class Relist(Protocol):
     """Lists an owner's repositories, as :meth:`Catalogue.relist` does."""

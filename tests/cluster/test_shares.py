@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mirror.cluster.background import background
 from mirror.cluster.limits import Settled, SharedRecord
 from mirror.cluster.shares import POLL, CredentialShare, DatabaseLimits
 from mirror.core.share import NO_NEWS
@@ -21,6 +20,7 @@ from mirror.github.allowance import Allowance
 from mirror.github.settings import Limits
 from mirror.github.shared_state import SharedState
 from mirror.transfer.event_loops import ask
+from mirror.waiting import background
 from support.clock import START, PatientClock, VirtualClock
 from support.postgres import opened
 from support.sender import FastClock

@@ -15,9 +15,9 @@ from mirror.daemon.passes import Client, Pass
 from mirror.daemon.scheduler import Scheduler
 from mirror.daemon.shared_scheduler import SharedScheduler
 from mirror.errors import ServerError
-from support.fake_cluster import FakeDatabase, SharedFakeWorkload
+from support.fake_cluster import FakeDatabase
 from support.stepped import SteppedClock
-from support.workload import Group, Told, a_mirror, a_report
+from support.workload import FakeWorkload, Group, Told, a_mirror, a_report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -39,7 +39,7 @@ class Stage:
     """A scheduler of either kind, which runs while the block does."""
 
     def __init__(
-        self, kind: str, workload: SharedFakeWorkload, at_once: int, sources: tuple[str, ...]
+        self, kind: str, workload: FakeWorkload, at_once: int, sources: tuple[str, ...]
     ) -> None:
         assert isinstance(workload.clock, SteppedClock)
         self.clock = workload.clock
@@ -59,10 +59,10 @@ class Stage:
                 workload, cluster, self.clock, speed=lambda: 0.0, **calls
             )
 
-    def _set_up(self, workload: SharedFakeWorkload) -> None:
+    def _set_up(self, workload: FakeWorkload) -> None:
         workload.groups, workload.limit = (self.group,), self.at_once
 
-    def reload(self, workload: SharedFakeWorkload) -> None:
+    def reload(self, workload: FakeWorkload) -> None:
         """Go on with another workload."""
         self._set_up(workload)
         self.scheduler.replace(workload)
@@ -79,7 +79,7 @@ class Stage:
 @asynccontextmanager
 async def stage(
     kind: str,
-    workload: SharedFakeWorkload,
+    workload: FakeWorkload,
     *,
     at_once: int = 8,
     sources: tuple[str, ...] = ("github",),
@@ -117,7 +117,7 @@ async def test_a_client_gets_a_run_of_each_mirror_that_began_after_its_request(k
     """Also of those that run already or that others wait for; nothing runs twice at a time."""
     clock = SteppedClock()
     names = "abc"
-    workload = SharedFakeWorkload(clock, [a_mirror(name) for name in names], lasting(clock, 10.0))
+    workload = FakeWorkload(clock, [a_mirror(name) for name in names], lasting(clock, 10.0))
     async with stage(kind, workload, at_once=2) as (it, _):
         await it.pass_by(5)  # a and b run, c waits
         first, second = it.trigger(), it.trigger("owner/[bc]", full=True)
@@ -143,7 +143,7 @@ async def test_a_client_waits_for_no_back_off(kind: str) -> None:
     async def work(mirror: Mirror) -> RepositoryReport:
         return a_report(mirror, "failed")
 
-    workload = SharedFakeWorkload(clock, [a_mirror("a", fixed=True)], work)
+    workload = FakeWorkload(clock, [a_mirror("a", fixed=True)], work)
     async with stage(kind, workload) as (it, _):
         await it.pass_by(61)
         opened = it.trigger()
@@ -156,7 +156,7 @@ async def test_a_client_waits_for_no_back_off(kind: str) -> None:
 async def test_a_client_does_not_wait_for_a_host_that_is_disabled(kind: str) -> None:
     """The host is tried once more; what still needs it is told as not tried, and runs later."""
     clock = SteppedClock()
-    workload = SharedFakeWorkload(clock, [a_mirror(name, fixed=True) for name in "abc"])
+    workload = FakeWorkload(clock, [a_mirror(name, fixed=True) for name in "abc"])
     down = True
 
     async def work(mirror: Mirror) -> RepositoryReport:
@@ -185,7 +185,7 @@ async def test_a_client_does_not_wait_for_a_host_that_is_disabled(kind: str) -> 
 async def test_a_client_is_told_of_a_listing_that_a_disabled_host_refused(kind: str) -> None:
     """Also where the listing waits for the host to come back."""
     clock = SteppedClock()
-    workload = SharedFakeWorkload(clock, [a_mirror("a")])
+    workload = FakeWorkload(clock, [a_mirror("a")])
     report = RepositoryReport("github:owner/*", None, "failed", stopped="503")
 
     async def listing(_: str) -> None:
@@ -206,7 +206,7 @@ async def test_a_client_is_told_of_a_listing_that_a_disabled_host_refused(kind: 
 async def test_a_client_whose_patterns_match_nothing_waits_for_nothing(kind: str) -> None:
     """The pass ends with the listing that could have found something, and is empty."""
     clock = SteppedClock()
-    workload = SharedFakeWorkload(clock, [a_mirror("a")])
+    workload = FakeWorkload(clock, [a_mirror("a")])
     async with stage(kind, workload) as (it, _):
         await it.pass_by(5)
         opened = it.trigger("owner/none")
@@ -222,8 +222,8 @@ async def test_a_client_whose_mirrors_are_removed_is_told_of_the_others(kind: st
     clock = SteppedClock()
     kept, gone = a_mirror("kept", fixed=True), a_mirror("gone", fixed=True)
     work = lasting(clock, 10.0)
-    before = SharedFakeWorkload(clock, [kept, gone], work)
-    after = SharedFakeWorkload(clock, [kept], work, share=before)
+    before = FakeWorkload(clock, [kept, gone], work)
+    after = FakeWorkload(clock, [kept], work, share=before)
     async with stage(kind, before, at_once=1) as (it, _):
         opened = it.trigger()
         it.reload(after)
@@ -240,7 +240,7 @@ async def test_a_client_is_told_what_a_stop_interrupted(kind: str, cut: bool) ->
     """What runs is reported when it ends, also where it is cancelled; the rest is interrupted."""
     clock = SteppedClock()
     mirrors = [a_mirror(name, fixed=True) for name in "ab"]
-    workload = SharedFakeWorkload(clock, mirrors, lasting(clock, 10.0))
+    workload = FakeWorkload(clock, mirrors, lasting(clock, 10.0))
     async with stage(kind, workload, at_once=1) as (it, task):
         await it.pass_by(25)
         opened = it.trigger()

@@ -11,9 +11,9 @@ from mirror.core.claims import TIMES
 from mirror.core.timetable import Timetable
 from mirror.daemon.shared_scheduler import AGAIN, LOOK_EVERY, SharedScheduler
 from mirror.errors import ServerError
-from support.fake_cluster import FakeDatabase, SharedFakeWorkload
+from support.fake_cluster import FakeDatabase
 from support.stepped import SteppedClock
-from support.workload import Group, Told, a_mirror, a_report
+from support.workload import FakeWorkload, Group, Told, a_mirror, a_report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
@@ -45,14 +45,14 @@ class Daemons:
         self.seconds = seconds
         self.at_once = at_once
         self.group = Group(0.0, Timetable(interval, None, 0.0), ())
-        self.workloads: list[SharedFakeWorkload] = []
+        self.workloads: list[FakeWorkload] = []
         self.schedulers: list[SharedScheduler] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.told: list[Told] = []
 
-    def workload(self, **more: Any) -> SharedFakeWorkload:
+    def workload(self, **more: Any) -> FakeWorkload:
         share = self.workloads[0] if self.workloads else None
-        workload = SharedFakeWorkload(self.clock, self.mirrors, self.work, share=share, **more)
+        workload = FakeWorkload(self.clock, self.mirrors, self.work, share=share, **more)
         workload.groups, workload.limit = (self.group,), self.at_once
         return workload
 
@@ -170,7 +170,7 @@ async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> Non
         newer.settings = "2"
         it.schedulers[1].replace(newer)
         await it.clock.pass_by(LOOK_EVERY + 1)
-        assert [one.outdated for one in it.schedulers] == [True, False]
+        assert [bool(one.cluster.other_settings) for one in it.schedulers] == [True, False]
         done = len(it.told[0].sessions)
         it.schedulers[0].request()
         await it.clock.pass_by(60)
@@ -178,7 +178,7 @@ async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> Non
         assert len(it.told[1].sessions) >= 3
         it.schedulers[0].replace(newer)
         await it.clock.pass_by(LOOK_EVERY + 1)
-        assert [one.outdated for one in it.schedulers] == [False, False]
+        assert [bool(one.cluster.other_settings) for one in it.schedulers] == [False, False]
 
 
 async def test_a_database_that_is_away_only_pauses_the_work() -> None:

@@ -6,30 +6,24 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from mirror.cluster.background import background
 from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
 from mirror.cluster.queue import URGENT, Due, Finished, Row, SharedQueue
 from mirror.core.claims import TIMES, FinishedElsewhere, JobSettings
-from mirror.core.ledger.index import Index
 from mirror.core.reporting.workers import Worker
 from mirror.errors import DatabaseUnavailable
 from mirror.open_ledger import Cluster
-from support.workload import FakeWorkload, a_report
+from mirror.waiting import background
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from mirror.core.claims import Claim
     from mirror.core.clock import Clock
-    from mirror.core.domain.mirror import Mirror
-    from mirror.core.ledger.index import IndexEntry
+    from mirror.core.ledger.index import Index, IndexEntry
     from mirror.core.reporting.report import RepositoryReport
-    from mirror.daemon.passes import Request
     from mirror.storage.postgres_ledger import PostgresLedgerStore
-    from mirror.sync.context import SessionContext
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -330,48 +324,3 @@ class FakeQueue(SharedQueue):
             await asyncio.Event().wait()
         finally:
             self._fake.listeners.remove(on_notice)
-
-
-class SharedFakeWorkload(FakeWorkload):
-    """Mirrors that are done as a test says, of one of several processes."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.index = Index()
-        self.settings = "1"
-        self.context = cast("SessionContext", SimpleNamespace(index=self.index, interrupted={}))
-
-    def expand(self) -> None:
-        """The mirrors are those that a test says."""
-
-    def jobs(self, now: datetime, listing: str | None = None) -> Sequence[JobSettings]:
-        mirrors = [
-            JobSettings(
-                mirror.key,
-                self.settings,
-                mirror.source_name,
-                mirror.listing,
-                self.next_tick(mirror.interval, now),
-            )
-            for mirror in self.mirrors
-            if listing in {None, mirror.listing}
-        ]
-        listings = [
-            JobSettings(key, "1", rules[0].source_name, "", self.next_tick(rules[0].interval, now))
-            for key, rules in self.patterns.items()
-            if listing in {None, key}
-        ]
-        return [*mirrors, *listings]
-
-    def next_tick(self, interval: float, now: datetime) -> datetime | None:
-        return self.timetables[interval].shared_tick(now, "the cluster")
-
-    async def sync(
-        self, mirror: Mirror, request: Request, claim: Claim | None = None
-    ) -> RepositoryReport:
-        del claim
-        try:
-            return await super().sync(mirror, request)
-        except asyncio.CancelledError:
-            self.context.interrupted[mirror.key] = a_report(mirror, "interrupted")
-            raise

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from mirror.core.circuit_breaker import CircuitBreaker
+from mirror.core.claims import JobSettings
 from mirror.core.domain.mirror import Mirror, Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.domain.release import RepoRef
 from mirror.core.failure import Failure
+from mirror.core.ledger.index import Index
 from mirror.core.reporting.report import RepositoryReport
 from mirror.sync.discovery import Discovery
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from mirror.core.claims import Claim
     from mirror.core.clock import Clock
     from mirror.core.timetable import Timetable
     from mirror.daemon.host_gates import HostGate
     from mirror.daemon.passes import Pass, Request
     from mirror.errors import MirrorError
+    from mirror.sync.context import SessionContext
 
 
 class FakeClient:
@@ -123,6 +129,7 @@ class FakeWorkload:
 
     Attributes:
         groups: The timetables.
+        settings: The fingerprint of every mirror's.
         limit: Sessions at a time.
     """
 
@@ -146,6 +153,9 @@ class FakeWorkload:
         self.sessions: list[Session] = share.sessions if share else []
         self.open: Counter[str] = share.open if share else Counter()
         self.most: Counter[str] = share.most if share else Counter()
+        self.index = Index()
+        self.settings = "1"
+        self.context = cast("SessionContext", SimpleNamespace(index=self.index, interrupted={}))
         self.clients = {name: FakeClient(clock) for name in (*sources, "target")}
 
     @property
@@ -180,7 +190,10 @@ class FakeWorkload:
             await self.listing(source)
         return Discovery(tuple(self.found), self.failed)
 
-    async def sync(self, mirror: Mirror, request: Request) -> RepositoryReport:
+    async def sync(
+        self, mirror: Mirror, request: Request, claim: Claim | None = None
+    ) -> RepositoryReport:
+        del claim
         now = self.clock.monotonic()
         self.sessions.append(Session(mirror.key, now, request.full, request.explicit))
         hosts = [self.clients[name].breaker for name in (mirror.source_name, "target")]
@@ -192,12 +205,40 @@ class FakeWorkload:
             if self.work is None:
                 return a_report(mirror)
             return await self.work(mirror)
+        except asyncio.CancelledError:
+            self.context.interrupted[mirror.key] = a_report(mirror, "interrupted")
+            raise
         finally:
             for breaker in probed:
                 if breaker.state == "half-open":
                     breaker.succeeded()
             for key in (mirror.key, ""):
                 self.open[key] -= 1
+
+    def expand(self) -> None:
+        """The mirrors are those that a test says."""
+
+    def jobs(self, now: datetime, listing: str | None = None) -> Sequence[JobSettings]:
+        mirrors = [
+            JobSettings(
+                mirror.key,
+                self.settings,
+                mirror.source_name,
+                mirror.listing,
+                self.next_tick(mirror.interval, now),
+            )
+            for mirror in self.mirrors
+            if listing in {None, mirror.listing}
+        ]
+        listings = [
+            JobSettings(key, "1", rules[0].source_name, "", self.next_tick(rules[0].interval, now))
+            for key, rules in self.patterns.items()
+            if listing in {None, key}
+        ]
+        return [*mirrors, *listings]
+
+    def next_tick(self, interval: float, now: datetime) -> datetime | None:
+        return self.timetables[interval].shared_tick(now, "the cluster")
 
     def done_by(self, mirror: Mirror) -> RepositoryReport:
         return a_report(mirror, "interrupted")
