@@ -22,6 +22,10 @@ COMPLETION_VARIABLE = "_RELEASE_MIRROR_COMPLETE"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     exit_on_signals()
+    # Imports make many objects and no garbage.
+    gc.set_threshold(50_000, 10, 10)
+    # Plugins that other packages install would see every setting; to look for them takes time, too.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
