@@ -42,12 +42,14 @@ def stage(options: Options) -> Iterator[Plan]:
             Contender("aiohttp", lambda: timed([python(), "-c", "import aiohttp"])),
             Contender("status", lambda: timed(status, good=1)),
             Contender("version", lambda: timed([python(), "-m", "mirror", "--version"])),
+            Contender("help", lambda: timed([python(), "-m", "mirror", "--help"])),
             Contender("python", lambda: timed([python(), "-c", "pass"])),
         ]
         lines = [
-            Line('status / python -c "import aiohttp"', ratio("status", "aiohttp"), at_most(2.0)),
-            Line("the same in CPU", ratio("status", "aiohttp", "cpu")),
-            Line('--version / python -c "import aiohttp"', ratio("version", "aiohttp")),
+            Line('status / python -c "import aiohttp"', ratio("status", "aiohttp")),
+            Line("the same in CPU", ratio("status", "aiohttp", "cpu"), at_most(1.3)),
+            Line("--version in CPU", ratio("version", "aiohttp", "cpu")),
+            Line("--help in CPU", ratio("help", "aiohttp", "cpu")),
             Line("status", plain("status"), unit="s"),
             Line('python -c "import aiohttp"', plain("aiohttp"), unit="s"),
             Line("python -c pass", plain("python"), unit="s"),
