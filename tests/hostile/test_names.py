@@ -218,7 +218,8 @@ async def armed(directory: Path) -> AsyncIterator[World]:
     wrapper = programs / "git"
     wrapper.write_text(GIT.format(python=sys.executable, log=str(directory / "git.log"), git=git))
     wrapper.chmod(0o755)
-    async with World(directory, MIRRORS, extra=service(), clock=MachineClock()) as world:
+    extra = service() + "[sync]\nattempts = 2  # two names are refused, every time\n"
+    async with World(directory, MIRRORS, extra=extra, clock=MachineClock()) as world:
         world.environ["PATH"] = f"{programs}:/usr/bin:/bin"
         world.environ["WEBHOOK_SECRET"] = "secret-of-the-webhook"
         seed(world)
