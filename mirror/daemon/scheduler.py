@@ -274,14 +274,15 @@ class Scheduler(BaseScheduler):
         await wait_for_news(self._wake, seconds, self._clock)
 
     def _listed(self, key: str, request: Request, found: Discovery) -> None:
-        """Request the mirrors of a listing, and those that it found for the first time."""
-        complete = not found.failed_listings
-        new = self._learn(found.mirrors) if complete else []
+        """Request the mirrors of a listing, and those that it found for the first time.
+
+        If it failed, the mirrors are those of the last one.
+        """
+        new = [] if found.failed_listings else self._learn(found.mirrors)
         for one in request.passes:
             if key in one.awaited:  # else a client that was told already
                 one.end_listing(key, found.failed, found.requests)
-                if complete:
-                    self._request_mirrors(one, self._mirrors_of(one, key))
+                self._request_mirrors(one, self._mirrors_of(one, key))
         served = {one.interval for one in request.passes}
         for mirror in new:
             if mirror.interval not in served:

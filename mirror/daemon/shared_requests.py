@@ -84,7 +84,7 @@ class SharedRequests:
         self._want_mirrors(client, "", listings)
 
     def want_listed(self, passes: Collection[Pass], listing: str) -> None:
-        """Request the mirrors of clients' passes that a listing found."""
+        """Request the mirrors of clients' passes that a listing found, now or before."""
         for client in self._clients:
             if client.opened in passes:
                 self._want_mirrors(client, listing)
@@ -166,8 +166,7 @@ class SharedRequests:
         names = [f"{rule.source_name}:{rule.source}" for rule in self._known.patterns[key]]
         reports = [replace(failed, source=name) for name in names] if failed else []
         client.opened.end_listing(key, reports, {})
-        if failed is None:
-            self._want_mirrors(client, key)
+        self._want_mirrors(client, key)
 
     def ended(self) -> list[Pass]:
         """The clients' passes that wait for nothing any more; they are forgotten."""

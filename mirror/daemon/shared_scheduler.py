@@ -378,7 +378,7 @@ class SharedScheduler(BaseScheduler):
         )
         for one in request.passes if report else ():
             one.end_listing(key, found[0].failed, found[0].requests, gate.stopped)
-        if report and report.status == "unchanged":
+        if report and not gate.stopped:
             self.cluster.learn(self._workload)
             self._requests.want_listed(request.clients, key)
 

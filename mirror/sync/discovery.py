@@ -127,6 +127,11 @@ class Catalogue:
             self.expand()
         return ()
 
+    def is_disabled(self, listing: str) -> bool:
+        """Whether the host is disabled at which a listing is made."""
+        source = self._sources[self.patterns[listing][0].source_name]
+        return source.store.client.stopped is not None
+
     def expand(self) -> None:
         """Find the mirrors by the listings as the index has them now."""
         entries = {key: self._index.listings.get(key) for key in self.patterns}
@@ -193,10 +198,13 @@ async def discover(
     for listing, wildcards in catalogue.patterns.items():
         if any(_possible(rule, patterns) for rule in wildcards):
             failed[listing] = await relist(listing, full=full)
+    # A listing that failed hides no release: the repositories that it found last are mirrored. Where
+    # the host is disabled, its one failure tells of all of them.
+    disabled = {key for key, reports in failed.items() if reports and catalogue.is_disabled(key)}
     mirrors = tuple(
         mirror
         for mirror in catalogue.mirrors
-        if not failed.get(mirror.listing) and _selected(patterns, mirror.source_name, mirror.source)
+        if mirror.listing not in disabled and _selected(patterns, mirror.source_name, mirror.source)
     )
     reports = [report for found in failed.values() for report in found]
     for report in catalogue.impossible:

@@ -203,6 +203,22 @@ async def test_a_client_is_told_of_a_listing_that_a_disabled_host_refused(kind: 
 
 
 @kinds
+async def test_a_listing_that_fails_holds_no_mirror_back(kind: str) -> None:
+    """It is a failure without a target, and what it found last is run; also of a timetable."""
+    clock = SteppedClock()
+    workload = FakeWorkload(clock, [a_mirror("a")])
+    workload.failed = (RepositoryReport("github:owner/*", None, "failed"),)
+    async with stage(kind, workload) as (it, _):
+        await it.pass_by(5)
+        assert [outcome(one) for one in it.told.passes if not one.client] == [
+            {"github:owner/*": "failed", "github:owner/a": "ok"}
+        ]
+        opened = it.trigger("owner/a")
+        await it.pass_by(5)
+        assert outcome(opened) == {"github:owner/*": "failed", "github:owner/a": "ok"}
+
+
+@kinds
 async def test_a_client_whose_patterns_match_nothing_waits_for_nothing(kind: str) -> None:
     """The pass ends with the listing that could have found something, and is empty."""
     clock = SteppedClock()

@@ -464,6 +464,25 @@ async def test_a_partial_list_of_repositories_is_a_failure(tmp_path: Path) -> No
         assert (await world.sync()).status == "ok"
 
 
+@pytest.mark.parametrize("status", [502, 401])
+async def test_a_failed_list_of_repositories_holds_nothing_back(
+    tmp_path: Path, status: int
+) -> None:
+    """What it showed last is mirrored; unless the host is disabled, whose one failure tells of all."""
+    pattern = '[[mirrors]]\nsource = "octo/*"\ntarget = "mirrors/{repo}"\n'
+    async with World(tmp_path, pattern) as world:
+        seed(world, 1)
+        await world.sync()
+        world.source.add_release("octo/tool", "later", assets={"a": b"abc"})
+        down = Fault(kind="status", route="list-org-repositories", status=status, times=None)
+        world.source.faults.add(down)
+        report = await world.sync()
+        told = {str(entry.target): entry.status for entry in report.repositories}
+        assert told.pop("None") == "failed"
+        assert told == ({"mirrors/tool": "ok"} if status == 502 else {})
+        assert ("later" in world.published()) == (status == 502)
+
+
 # -- what only looks like a copy ----------------------------------------------------------------
 
 
