@@ -317,6 +317,18 @@ class SharedQueue:
             found[key] = Finished(None if removed else run, earlier)
         return found
 
+    async def is_done(self, until: datetime) -> bool:
+        """Whether all processes have finished what was due until then."""
+        rows = await self._database.query(
+            """
+            SELECT NOT EXISTS (
+                SELECT FROM mirrors WHERE settings IS NOT NULL AND next_due <= %s)
+            """,
+            (until,),
+            patience=0,
+        )
+        return bool(rows[0][0])
+
     async def look(self) -> list[Row]:
         """The rows that changed since the last look, and some that changed just before."""
         rows = await self._database.query(

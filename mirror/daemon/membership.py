@@ -72,6 +72,20 @@ class Membership:
             workload.expand()
             self.learn(workload)
 
+    async def refresh_told(self, workload: Workload) -> None:
+        """Learn what other processes saved, and whom they notified."""
+        await self.refresh(workload)
+        await self._store.refresh_told(workload.index)
+
+    async def is_done(self, workload: Workload, until: datetime) -> bool:
+        """Whether all processes have done what was due until then; never if this one is outdated.
+
+        What they saved is known afterwards.
+        """
+        done = not self.other_settings and await self._queue.is_done(until)
+        await self.refresh(workload)
+        return done
+
     async def publish(self, workload: Workload, bytes_per_second: float) -> None:
         """Have the whole cluster use the settings of a workload."""
         generation = await self._queue.next_generation()

@@ -32,7 +32,8 @@ from mirror.notify import wildcards
 from mirror.system_clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from mirror.config import Config, Secrets
     from mirror.core.claims import ClaimTimes
@@ -394,18 +395,40 @@ class Service:
             while not self._passes_ended.empty():
                 ended.append(self._passes_ended.get_nowait())
             runtime = self._runtime
-            listings = {key for one in ended for key in one.listings}
-            patterns = [rule for key in listings for rule in runtime.patterns.get(key, ())]
-            reports = [report for one in ended for report in one.reports]
-            notifications = runtime.notifications
-            if await notifications.tell(
-                self._index, runtime.rules, reports, listed=wildcards(patterns)
-            ):
+            try:
+                await self._tell(runtime, ended)
+                # All mirrors are looked at for this alone: not where nobody listens.
+                good = [one.started_at for one in ended if one.good]
+                if good and runtime.notifications.beats and await self._is_well(min(good)):
+                    await runtime.notifications.heartbeat()
+            except LedgerError as error:
+                log.warning("notify.failed", reason=str(error))
+
+    async def _tell(self, runtime: Runtime, ended: Sequence[Pass]) -> None:
+        """Notify people of what is new; of several processes one at a time."""
+        listings = {key for one in ended for key in one.listings}
+        patterns = [rule for key in listings for rule in runtime.patterns.get(key, ())]
+        reports = [report for one in ended for report in one.reports]
+        about = self._index, runtime.rules, reports
+        listed = wildcards(patterns)
+        notifications = runtime.notifications
+        cluster = self._scheduler.cluster if self._scheduler else None
+        if cluster is None:
+            if await notifications.tell(*about, listed=listed):
                 self._index_changed.set()
-            # All mirrors are looked at for this alone: not where nobody listens.
-            good = any(one.good for one in ended) and notifications.beats
-            if good and self._status.all_ok():
-                await notifications.heartbeat()
+        elif notifications.has_news(*about, listed=listed, others=cluster.other_settings):
+            async with self._ledger.store.notifying():
+                await cluster.refresh_told(self._runtime)
+                others = cluster.other_settings
+                if await notifications.tell(*about, listed=listed, others=others):
+                    await self._ledger.store.save_shared(self._index)
+
+    async def _is_well(self, until: datetime) -> bool:
+        """Whether no mirror has failed, and all processes have done what was due until then."""
+        cluster = self._scheduler.cluster if self._scheduler else None
+        if cluster and not await cluster.is_done(self._runtime, until):
+            return False
+        return self._status.all_ok()
 
     # -- what the scheduler reports, and what webhooks request ------------------------------------
 

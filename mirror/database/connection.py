@@ -93,11 +93,14 @@ class Database:
     Args:
         url: Reads the PostgreSQL URL, a secret, for each new connection.
         clock: For waits between attempts.
+
+    Attributes:
+        clock: The same.
     """
 
     def __init__(self, url: Callable[[], str], clock: Clock) -> None:
         self._url = url
-        self._clock = clock
+        self.clock = clock
         self._unavailable_since: float | None = None
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._connection_string,
@@ -172,9 +175,9 @@ class Database:
         return await self._patiently(attempt, patience)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
-        end = self._clock.monotonic() + patience
+        end = self.clock.monotonic() + patience
         try:
-            return await self._retry(attempt, lambda _: self._clock.monotonic() < end)
+            return await self._retry(attempt, lambda _: self.clock.monotonic() < end)
         except DatabaseUnavailable as error:
             self._note_failure(error)
             raise
@@ -216,7 +219,7 @@ class Database:
                         await self._pass_on(connection, channels)
             except DatabaseUnavailable as error:
                 self._note_failure(error)
-                await self._clock.sleep(RETRY.first)
+                await self.clock.sleep(RETRY.first)
 
     async def _listening(self, channels: Mapping[str, Callable[[str], object]]) -> Connection:
         with _translated():
@@ -266,19 +269,19 @@ class Database:
         return await retrying(
             attempt,
             RETRY,
-            self._clock,
+            self.clock,
             lambda error: error.retryable and may_wait(error),
             on_retry=self._note_failure,
         )
 
     def _note_failure(self, error: MirrorError) -> None:
         if self._unavailable_since is None:
-            self._unavailable_since = self._clock.monotonic()
+            self._unavailable_since = self.clock.monotonic()
             log.warning("database.unavailable", reason=str(error))
 
     def _note_success(self) -> None:
         if self._unavailable_since is not None:
-            seconds = round(self._clock.monotonic() - self._unavailable_since, 1)
+            seconds = round(self.clock.monotonic() - self._unavailable_since, 1)
             self._unavailable_since = None
             log.info("database.available", after_seconds=seconds)
 

@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 import structlog
 
 from mirror.core.domain.selection import could_match
-from mirror.core.reporting.notices import as_known, find_news, forget, mark, without_entry
+from mirror.core.reporting.notices import (
+    as_known,
+    find_news,
+    forget,
+    is_outlived,
+    mark,
+    without_entry,
+)
 from mirror.core.retry import RetryPolicy, retrying
 from mirror.errors import ConfigError, LedgerLocked, MirrorError, Problem
 from mirror.github.connector import Proxies
@@ -99,7 +106,8 @@ class Notifications:
     ) -> None:
         """Send what is new after a one-shot pass, which has released its lock.
 
-        If another run holds the ledger by now, it sends the same; otherwise the next pass does. The
+        If another run holds the ledger by now, it sends the same; otherwise the next pass does. Where
+        several processes share the ledger, one of them at a time sends what none has sent before. The
         index is saved after sending, so that a run killed in between repeats a notice rather than
         losing it.
 
@@ -114,8 +122,8 @@ class Notifications:
         if self._addresses:
             try:
                 await self._tell_and_save(report, ledgers, rules, patterns)
-            except LedgerLocked:
-                log.info("notify.postponed", reason="another run holds the ledger")
+            except LedgerLocked as error:
+                log.info("notify.postponed", reason=str(error))
             except MirrorError as error:
                 log.warning("notify.failed", reason=str(error))
         well = good and not (report.failed or report.interrupted)
@@ -129,6 +137,7 @@ class Notifications:
         reports: Sequence[RepositoryReport] = (),
         *,
         listed: Collection[str] = (),
+        others: Collection[str] = (),
     ) -> bool:
         """Send what is new since the last notices, for the service. Raises nothing.
 
@@ -138,16 +147,33 @@ class Notifications:
             reports: The reports of a pass, for the wildcards that could not be listed: the index does
                 not hold those.
             listed: The wildcards that this pass listed or tried to list (:func:`wildcards`).
+            others: Keys of mirrors that are left to processes with newer settings. As long as there
+                are any, those also decide which mirrors are no longer configured.
 
         Returns:
             Whether the index changed and has to be saved.
         """
         if not self._addresses:
             return False
-        changed = forget(index, rules)
-        known = [*as_known(index, rules), *without_entry(index, reports)]
-        told = await self._tell(index, known, listed=listed)
+        changed = not others and forget(index, rules)
+        told = await self._tell(index, _known(index, rules, reports, others), listed=listed)
         return changed or told
+
+    def has_news(
+        self,
+        index: Index,
+        rules: Sequence[Rule],
+        reports: Sequence[RepositoryReport] = (),
+        *,
+        listed: Collection[str] = (),
+        others: Collection[str] = (),
+    ) -> bool:
+        """Whether :meth:`tell` would send or forget something, as far as the index is up to date."""
+        if not self._addresses:
+            return False
+        if not others and is_outlived(index, rules):
+            return True
+        return bool(find_news(index, _known(index, rules, reports, others), listed=listed))
 
     async def heartbeat(self) -> None:
         """Call the heartbeat, if there is one, after a good pass. Raises nothing."""
@@ -185,14 +211,15 @@ class Notifications:
     ) -> None:
         listed = wildcards(rules, patterns)
         command = report.command
+        current = not any(repository.superseded for repository in report.repositories)
         # Most passes have no news and need no lock.
         index = await ledgers.load_index()
         news = find_news(index, report.repositories, command=command, listed=listed)
-        if not news and not forget(index, rules):
+        if not news and not (current and is_outlived(index, rules)):
             return
-        async with ledgers.lock(0):
+        async with ledgers.notifying():
             index = await ledgers.load_index()
-            changed = forget(index, rules)
+            changed = current and forget(index, rules)
             told = await self._tell(index, report.repositories, command=command, listed=listed)
             if changed or told:
                 await ledgers.save_shared(index)
@@ -251,6 +278,20 @@ def wildcards(rules: Iterable[Rule], patterns: Sequence[str] = ()) -> set[str]:
         and rule.wildcard
         and (not patterns or any(could_match(p, rule.source_name, rule.source) for p in patterns))
     }
+
+
+def _known(
+    index: Index,
+    rules: Sequence[Rule],
+    reports: Sequence[RepositoryReport],
+    others: Collection[str],
+) -> list[RepositoryReport]:
+    """What is known of all mirrors but those that are left to others."""
+    return [
+        report
+        for report in (*as_known(index, rules), *without_entry(index, reports))
+        if report.target is None or report.target.casefold() not in others
+    ]
 
 
 def _problem(config: Config, path: tuple[str, ...], text: str) -> Problem:

@@ -18,6 +18,7 @@ from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from mirror.core.clock import Clock
     from mirror.storage.files import Files
@@ -99,6 +100,15 @@ class FileLedgerStore(LedgerStore):
                     os.truncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+    def notifying(self) -> AbstractAsyncContextManager[None]:
+        """Lock the directory.
+
+        Raises:
+            LedgerLocked: Another process holds the lock.
+            LedgerError: The directory cannot be made or written.
+        """
+        return self.lock()
 
     async def load_index(self) -> Index:
         """Read the index.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import asynccontextmanager
+import uuid
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,10 @@ from mirror.core.ledger.index import (
     encode_entry,
 )
 from mirror.database import schema
-from mirror.errors import ClaimLost, LedgerCorrupt
+from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt, LedgerLocked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from mirror.core.database_facts import DatabaseFacts
     from mirror.database.connection import Database
@@ -34,6 +35,13 @@ log = structlog.get_logger(__name__)
 
 OVERLAP = 15.0
 """Seconds by which two looks at what changed overlap: a statement may be seen later than it began."""
+
+NOTIFYING = 180.0
+"""Seconds after which a process that began to notify counts as dead: two notices at most, each with two
+attempts of half a minute."""
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks whether other processes have notified."""
 
 PATIENCE = 40.0
 """Seconds to wait for a database that is unavailable when a command starts."""
@@ -85,6 +93,61 @@ class PostgresLedgerStore(LedgerStore):
         await self.prepare(patience=PATIENCE)
         yield
 
+    @asynccontextmanager
+    async def notifying(self) -> AsyncIterator[None]:
+        """Keep other processes from notifying people while the block runs.
+
+        A process that was killed keeps them from it for :data:`NOTIFYING` seconds.
+
+        Raises:
+            LedgerLocked: Others were at it for longer than that.
+            LedgerError: The database cannot be used.
+        """
+        clock, mine = self._database.clock, uuid.uuid4().bytes
+        end = clock.monotonic() + NOTIFYING
+        while not await self._begin_notifying(mine):
+            if clock.monotonic() >= end:
+                raise LedgerLocked("other processes are notifying")
+            await clock.sleep(LOOK_AGAIN)
+        try:
+            yield
+        finally:
+            with suppress(DatabaseUnavailable):  # it expires
+                await self._database.query(
+                    "DELETE FROM records WHERE name = 'notifying' AND body = %s", (mine,)
+                )
+
+    async def _begin_notifying(self, mine: bytes) -> bool:
+        rows = await self._database.query(
+            """
+            INSERT INTO records (name, body) VALUES ('notifying', %s)
+            ON CONFLICT (name) DO UPDATE SET body = excluded.body, saved_at = now()
+            WHERE records.body = excluded.body
+            OR records.saved_at < now() - %s * interval '1 s'
+            RETURNING 1
+            """,
+            (mine, NOTIFYING),
+        )
+        return bool(rows)
+
+    async def refresh_told(self, index: Index) -> None:
+        """Bring up to date whom people were told of, for a process that notifies alone.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        told = {key for (key,) in await self._database.query("SELECT key FROM mirrors WHERE told")}
+        for key, entry in index.mirrors.items():
+            entry.told = self._told[key] = key in told
+        rows = await self._database.query(
+            "SELECT name, body FROM records WHERE name LIKE 'told:%%'"
+        )
+        index.told = ()
+        self._records = {
+            name: body for name, body in self._records.items() if not name.startswith("told:")
+        }
+        self._add_records(index, rows)
+
     async def prepare(self, *, patience: float) -> None:
         """Create or upgrade the tables.
 
@@ -127,14 +190,10 @@ class PostgresLedgerStore(LedgerStore):
                 entry.told = self._told[key] = told
                 index.mirrors[key] = entry
         self._records = {}
-        for name, body in await self._database.query(
-            'SELECT name, body FROM records ORDER BY name COLLATE "C"'
-        ):
-            try:
-                if _add_record(index, name, body):
-                    self._records[name] = body
-            except LedgerCorrupt as error:
-                log.warning("ledger.unreadable", record=name, reason=str(error))
+        self._add_records(
+            index,
+            await self._database.query('SELECT name, body FROM records ORDER BY name COLLATE "C"'),
+        )
         index.passes = index.passes[-PASSES_KEPT:]
         return index
 
@@ -173,18 +232,19 @@ class PostgresLedgerStore(LedgerStore):
                 entry.told = self._told[key] = told
                 index.mirrors[key] = entry
         new = [(name, body) for name, body in records if self._records.get(name) != body]
-        for name, body in new:
-            kind, _, about = name.partition(":")
-            if kind == "host" and about in index.hosts:
-                continue
+        known = {f"host:{name}" for name in index.hosts}
+        self._add_records(index, [(name, body) for name, body in new if name not in known])
+        index.passes = tuple(sorted(index.passes, key=lambda one: one.started_at))[-PASSES_KEPT:]
+        self._seen, self._ready = (rows[0][0] if rows else self._seen), True
+        return {name.removeprefix("listing:") for name, _ in new if name.startswith("listing:")}
+
+    def _add_records(self, index: Index, rows: Iterable[tuple[str, bytes]]) -> None:
+        for name, body in rows:
             try:
                 if _add_record(index, name, body):
                     self._records[name] = body
             except LedgerCorrupt as error:
                 log.warning("ledger.unreadable", record=name, reason=str(error))
-        index.passes = tuple(sorted(index.passes, key=lambda one: one.started_at))[-PASSES_KEPT:]
-        self._seen, self._ready = (rows[0][0] if rows else self._seen), True
-        return {name.removeprefix("listing:") for name, _ in new if name.startswith("listing:")}
 
     async def save_index(self, index: Index) -> None:
         """Save all of the index, for a copy; entries of mirrors that somebody claimed are left alone.

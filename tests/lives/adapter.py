@@ -44,6 +44,7 @@ from mirror.verify.verifier import verify_mirror
 if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from yarl import URL
@@ -421,6 +422,9 @@ class DiskLedgers:
     async def lock(self, wait: float = 0.0) -> AsyncIterator[None]:
         del wait
         yield
+
+    def notifying(self) -> AbstractAsyncContextManager[None]:
+        return self.lock()
 
     async def exists(self) -> bool:
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +14,13 @@ from mirror.core.domain.mirror import Rule
 from mirror.core.domain.policy import Policy
 from mirror.core.failure import Failure
 from mirror.core.ledger.index import Index, IndexEntry
+from mirror.core.reporting.notices import find_news
 from mirror.core.reporting.report import Report, RepositoryReport
 from mirror.notify import Address, AppriseSender, Heartbeat, Notifications, wildcards
 from mirror.storage.json_ledger import FileLedgerStore
+from mirror.storage.postgres_ledger import PostgresLedgerStore
 from support.clock import START, VirtualClock
+from support.postgres import opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,6 +217,76 @@ async def test_the_service_tells_from_its_index() -> None:
     assert "2 mirrors failed" in bad.title
     assert "2 mirrors recovered" in good.title
     assert not await Notifications(clock=VirtualClock()).tell(index, rules)
+
+
+async def test_what_others_have_newer_settings_of_is_left_to_them() -> None:
+    """Neither told nor forgotten by a process that is outdated; a sync's report of it is no failure."""
+    down = Failure("unavailable", "down")
+    entry = IndexEntry("github:octo/tool", "mirrors/tool", failure=down)
+    gone = IndexEntry("github:octo/new", "mirrors/new", told=True)
+    index = Index({"mirrors/tool": entry, "mirrors/new": gone})
+    post = Post()
+    service = notifications(post)
+    others = ["mirrors/tool", "mirrors/new"]
+    assert not service.has_news(index, RULES, others=others)
+    assert not await service.tell(index, RULES, others=others)
+    assert gone.told
+    assert service.has_news(index, RULES)
+    left = Failure("policy", "a later start", hint="newer-settings")
+    superseded = RepositoryReport("github:octo/tool", "mirrors/tool", "failed", failures=(left,))
+    assert find_news(Index(), [superseded]) == ()
+    assert not post.sent
+
+
+class Slow(Post):
+    """Takes a notice when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def send(self, addresses: Sequence[Address], notice: Notice) -> list[str]:
+        self.begun.set()
+        await self.go_on.wait()
+        return await super().send(addresses, notice)
+
+
+async def test_processes_that_share_a_ledger_tell_once(postgres_url: str) -> None:
+    """While one sends, nobody else does; whoever comes later knows what was sent."""
+    async with opened(postgres_url) as one, opened(postgres_url) as other:
+        here, there = (PostgresLedgerStore(database, {}) for database in (one, other))
+        await here.save_index(
+            Index({"mirrors/tool": IndexEntry("github:octo/tool", "mirrors/tool")})
+        )
+        index = await there.load_index()
+        for item, kind in (FAILED, "failure"), (WELL, "success"):
+            slow, post = Slow(), Post()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(notifications(slow).after(report(item), here, RULES))
+                await slow.begun.wait()
+                with capture_logs() as logs:
+                    await notifications(post).after(report(item), there, RULES)
+                assert [entry["event"] for entry in logs] == ["notify.postponed"]
+                slow.go_on.set()
+            await notifications(post).after(report(item), there, RULES)
+            assert [notice.kind for _, notice in slow.sent] == [kind]
+            assert not post.sent
+            await there.refresh_told(index)
+            assert index.mirrors["mirrors/tool"].told == (kind == "failure")
+
+
+async def test_what_a_killed_process_was_about_to_tell_is_told(postgres_url: str) -> None:
+    """After three minutes: it may have been sent, and then it is sent twice."""
+    lost = RepositoryReport("github:acme/*", None, "failed", failures=FAILED.failures)
+    async with opened(postgres_url) as database, AsyncExitStack() as killed:
+        store = PostgresLedgerStore(database, {})
+        await killed.enter_async_context(PostgresLedgerStore(database, {}).notifying())
+        rules = [Rule("github", "acme/*", "acme/{repo}", Policy(), "")]
+        await database.query("UPDATE records SET saved_at = now() - interval '181 s'")
+        post = Post()
+        for item, sent in (lost, 1), (lost, 1), (replace(WELL, source="github:acme/a"), 2):
+            await notifications(post).after(report(item), store, rules)
+            assert len(post.sent) == sent
 
 
 def test_only_what_is_asked_for_is_listed() -> None:

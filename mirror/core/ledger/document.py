@@ -341,6 +341,15 @@ class LedgerStore(Protocol):
         """
         ...
 
+    def notifying(self) -> AbstractAsyncContextManager[None]:
+        """Keep other processes from notifying people while the block runs.
+
+        Raises:
+            LedgerLocked: Another process may be at it.
+            LedgerError: The store cannot be written.
+        """
+        ...
+
     async def load_index(self) -> Index:
         """Read the index; if it is missing or unreadable, one without any proof."""
         ...

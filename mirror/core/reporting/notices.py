@@ -63,8 +63,8 @@ def find_news(
 ) -> tuple[News, ...]:
     """What people do not know yet: bad news first, then good news; nothing where nothing changed.
 
-    Only what the pass was about is spoken of; what it did not finish (``interrupted``) is neither
-    well nor in trouble.
+    Only what the pass was about is spoken of; what it did not finish (``interrupted``), and what it
+    left to processes with newer settings, is neither well nor in trouble.
 
     Args:
         index: Remembers what people were told.
@@ -79,7 +79,7 @@ def find_news(
     good: list[Told] = []
     failing: set[str] = set()
     for report in reports:
-        if report.status == "interrupted":
+        if report.status == "interrupted" or report.superseded:
             continue
         subject = Told(command, report.source, report.target)
         known = knowledge.has(subject)
@@ -158,18 +158,31 @@ def forget(index: Index, rules: Sequence[Rule]) -> bool:
     Returns:
         Whether the index changed.
     """
+    gone, kept = _outlived(index, rules)
+    for entry in gone:
+        entry.told = False
+    changed = bool(gone) or len(kept) != len(index.told)
+    index.told = kept
+    return changed
+
+
+def is_outlived(index: Index, rules: Sequence[Rule]) -> bool:
+    """Whether there is something to :func:`forget`."""
+    gone, kept = _outlived(index, rules)
+    return bool(gone) or len(kept) != len(index.told)
+
+
+def _outlived(index: Index, rules: Sequence[Rule]) -> tuple[Sequence[IndexEntry], tuple[Told, ...]]:
+    """Entries that are no longer configured and that people were told of; and what is kept besides."""
     entries = [entry for entry in index.mirrors.values() if entry.told]
     if not entries and not index.told:
-        return False
+        return (), ()
     configured = Configured(rules)
     wildcards = {
         f"{rule.source_name}:{rule.source}".casefold()
         for rule in rules
         if rule.enabled and rule.wildcard
     }
-    gone = [entry for entry in entries if entry not in configured]
-    for entry in gone:
-        entry.told = False
     kept = tuple(
         told
         for told in index.told
@@ -179,9 +192,7 @@ def forget(index: Index, rules: Sequence[Rule]) -> bool:
             else IndexEntry(told.source, told.target) in configured
         )
     )
-    changed = bool(gone) or len(kept) != len(index.told)
-    index.told = kept
-    return changed
+    return [entry for entry in entries if entry not in configured], kept
 
 
 def reason_of(report: RepositoryReport) -> str:

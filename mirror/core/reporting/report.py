@@ -138,6 +138,11 @@ class RepositoryReport:
         object.__setattr__(self, "notes", tuple(map(truncate, self.notes)))
 
     @property
+    def superseded(self) -> bool:
+        """Whether it was left to processes with newer settings."""
+        return any(failure.hint == "newer-settings" for failure in self.failures)
+
+    @property
     def differences(self) -> tuple[Difference, ...]:
         """What a verification found; nothing without one."""
         return self.verified.differences if self.verified else ()
