@@ -74,6 +74,10 @@ class Clock(SystemClock):
         """Virtual seconds since the start."""
         return self.seconds
 
+    def boottime(self) -> float:
+        """The same: it is never suspended."""
+        return self.seconds
+
 
 @dataclass(eq=False)
 class Machine:

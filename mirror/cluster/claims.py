@@ -54,7 +54,8 @@ class DatabaseClaim(Claim):
     """A claim of one mirror.
 
     Attributes:
-        until: When it ends unless it is renewed, by this machine's monotonic clock.
+        until: When it ends unless it is renewed, by this machine's boot clock: a suspended virtual
+            machine must not believe afterwards that it still has the mirror.
         ending: It is being given back, and cannot be lost any more.
     """
 
@@ -90,7 +91,7 @@ class DatabaseClaim(Claim):
 
     def check(self) -> None:
         """See that enough time is left."""
-        if self.lost or self._clock.monotonic() >= self.until - self._margin:
+        if self.lost or self._clock.boottime() >= self.until - self._margin:
             raise ClaimLost(f"the claim of {self.key} was not renewed in time")
 
     async def tell(self, report: RepositoryReport) -> None:
@@ -99,7 +100,7 @@ class DatabaseClaim(Claim):
 
     def expire(self) -> None:
         """Stop the work, if too little time is left."""
-        if not self.ending and self._clock.monotonic() >= self.until - self._margin:
+        if not self.ending and self._clock.boottime() >= self.until - self._margin:
             self.lose()
 
     def lose(self) -> None:
@@ -173,7 +174,7 @@ class DatabaseClaims(Claims):
         self, key: str, settings: str, since: datetime | None
     ) -> DatabaseClaim | FinishedElsewhere | Superseded | None:
         """Claim a mirror."""
-        sent_at = self._clock.monotonic()
+        sent_at = self._clock.boottime()
         # If the response was lost, this process has the claim already, and takes a new one.
         rows = await self._database.query(
             """
@@ -229,7 +230,7 @@ class DatabaseClaims(Claims):
             key: The mirror's.
             number: The claim's.
             settings: The mirror's, as they were published last.
-            sent_at: When the request for it was sent, monotonic.
+            sent_at: When the request for it was sent, by the boot clock.
             entry: The mirror's entry of the index.
             overlapped: Other runs did something before it that counts.
             requested: Somebody asked for this run.
@@ -373,7 +374,7 @@ class DatabaseClaims(Claims):
         claims = [claim for claim in self._held.values() if not claim.ending]
         if not claims:
             return
-        sent_at = self._clock.monotonic()
+        sent_at = self._clock.boottime()
         try:
             rows = await self._database.query(
                 """

@@ -214,7 +214,7 @@ class SharedQueue:
             sources: The names of the hosts that accept work.
             excluded: Keys of what this process knows other settings of.
         """
-        sent_at = self._clock.monotonic()
+        sent_at = self._clock.boottime()
         # What this process has without knowing it was claimed by a statement whose response was
         # lost. A listing goes before the mirrors that it found. Of mirrors that are due at the same
         # time, such as all of a schedule, those of dead processes go first.

@@ -2,6 +2,7 @@
 
 A request takes what it costs from a block in memory. One task for each credential fetches blocks and
 reports what became of them, so that no request waits for the database while a limit is not used up.
+A block is returned by time, which goes on while a machine is suspended: hence the boot clock.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class CredentialShare(Share):
         if notices and not self._used:
             return
         often = self._used and not notices
-        if often or self.clock.monotonic() - self._looked_at >= SLOW_POLL - POLL:
+        if often or self.clock.boottime() - self._looked_at >= SLOW_POLL - POLL:
             self.must_look()
 
     async def look(self) -> None:
@@ -223,7 +224,7 @@ class CredentialShare(Share):
             found = await self.record.look()
         except DatabaseUnavailable:
             self._must_look = True
-            self._not_before = self.clock.monotonic() + RETRY
+            self._not_before = self.clock.boottime() + RETRY
             return
         with self.lock:
             self._heed(found)
@@ -233,14 +234,14 @@ class CredentialShare(Share):
         while True:
             self._rung.clear()
             with self.lock:
-                now = self.clock.monotonic()
+                now = self.clock.boottime()
                 seconds, waiting = self._due_in(now), bool(self._wakes)
             if seconds <= 0:
                 return
             if waiting:
                 seconds = min(seconds, self._woken_at + LOOK_AGAIN - now)
             await self._nap(seconds)
-            if self.clock.monotonic() >= self._woken_at + LOOK_AGAIN:
+            if self.clock.boottime() >= self._woken_at + LOOK_AGAIN:
                 self._wake()
 
     def _due_in(self, now: float) -> float:
@@ -253,7 +254,7 @@ class CredentialShare(Share):
     def _reports(self) -> bool:
         """Whether more is due than a look."""
         with self.lock:
-            now = self.clock.monotonic()
+            now = self.clock.boottime()
             due = (quota.due_in(now) <= 0 for quota in self.quotas.values())
             return self._pending is not _NOTHING or any(due)
 
@@ -266,7 +267,7 @@ class CredentialShare(Share):
 
     def _wake(self) -> None:
         with self.lock:
-            self._woken_at = self.clock.monotonic()
+            self._woken_at = self.clock.boottime()
             wakes, self._wakes = self._wakes, []
         for wake in wakes:
             wake()
@@ -274,12 +275,12 @@ class CredentialShare(Share):
     async def _report(self, *, leaves: bool = False) -> None:
         with self.lock:
             self._must_look = self._used = False
-            told_at, pending = self.clock.monotonic(), self._pending
+            told_at, pending = self.clock.boottime(), self._pending
             units = {unit: quota.report(told_at) for unit, quota in self.quotas.items()}
         report = Report(
             self._holder,
             units,
-            pause=max(0.0, pending.paused_until - told_at),
+            pause=max(0.0, pending.paused_until - self.clock.monotonic()),
             refusal=pending.refusal,
             accepted=pending.accepted,
             leaves=leaves,
@@ -301,7 +302,7 @@ class CredentialShare(Share):
         """Take what was granted; ``None`` if the report may have been lost."""
         if settled is None:
             self._must_look = True
-            self._not_before = self.clock.monotonic() + RETRY
+            self._not_before = self.clock.boottime() + RETRY
             for unit, told in units.items():
                 self.quotas[unit].unknown(told_at, told, self._not_before)
             return
@@ -312,8 +313,7 @@ class CredentialShare(Share):
 
     def _heed(self, found: Settled | None) -> None:
         """Note the news of a record; the lock is held."""
-        now = self.clock.monotonic()
-        self._looked_at = now
+        self._looked_at = self.clock.boottime()
         if found is None:
             return
         record = found.record
@@ -327,7 +327,7 @@ class CredentialShare(Share):
             refusal = known
         if record.paused_until != self._known_pause:
             self._known_pause = record.paused_until
-            until = now + record.paused_until - found.at
+            until = self.clock.monotonic() + record.paused_until - found.at
         if (until, refusal) != self._news:
             self._news = News(until, refusal)
 
@@ -335,7 +335,7 @@ class CredentialShare(Share):
         """Return what is in hand, and count for itself from now on."""
         with self.lock:
             self._not_before, self._must_look = -math.inf, False
-            tells = self._due_in(self.clock.monotonic()) < math.inf
+            tells = self._due_in(self.clock.boottime()) < math.inf
         if tells:
             with suppress(LedgerError, TimeoutError):  # else it is returned by time
                 async with asyncio.timeout(LEAVE):
@@ -376,7 +376,7 @@ class _Unit(UnitShare):
     def take(self, cost: float) -> bool:
         """Take what the request costs that is next; whether that much is in hand."""
         with self._share.lock:
-            taken = self._quota.take(self._share.clock.monotonic(), cost)
+            taken = self._quota.take(self._share.clock.boottime(), cost)
             if taken:
                 self._quota.leave(cost)
             return taken
@@ -391,7 +391,7 @@ class _Unit(UnitShare):
     def answered(self, cost: float) -> None:
         """The response arrived, or the request failed."""
         with self._share.lock:
-            self._quota.answered(self._share.clock.monotonic(), cost)
+            self._quota.answered(self._share.clock.boottime(), cost)
 
     def withdraw(self, cost: float) -> None:
         """The request was not sent."""
@@ -401,7 +401,7 @@ class _Unit(UnitShare):
     def wait(self, cost: float) -> tuple[float, str]:
         """Seconds until a request may fit, and the limit in words; 0 if it fits, or unknown."""
         with self._share.lock:
-            return self._quota.wait(self._share.clock.monotonic(), cost), self._quota.text
+            return self._quota.wait(self._share.clock.boottime(), cost), self._quota.text
 
 
 class DatabaseLimits(SharedLimits):

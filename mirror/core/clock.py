@@ -19,6 +19,13 @@ class Clock(Protocol):
         """Seconds since an arbitrary moment, never going back."""
         ...
 
+    def boottime(self) -> float:
+        """Seconds since an arbitrary moment, those for which the machine was suspended included.
+
+        For what ends at a time that other machines know, such as a claim.
+        """
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait; returns at once for 0 or less."""
         ...

@@ -159,6 +159,19 @@ async def test_too_little_time_left(postgres_url: str) -> None:
             claim.check()
 
 
+async def test_a_suspended_machine_knows_that_its_claims_are_over(postgres_url: str) -> None:
+    """Its timers stood still meanwhile: the first write after that is refused all the same."""
+    async with worker(postgres_url, "a") as a:
+        claim = await a.take()
+        before = a.clock.monotonic()
+        a.clock.suspend(TIMES.lease)
+        assert a.clock.monotonic() == before
+        with pytest.raises(ClaimLost):
+            claim.check()
+        claim.expire()
+        assert claim.lost
+
+
 async def test_losing_a_claim_stops_the_work(postgres_url: str) -> None:
     """What runs under a claim is cancelled when the claim is lost; a cancellation of one's own stays one."""
     async with worker(postgres_url, "a") as a:

@@ -61,7 +61,7 @@ class MemoryRecord(SharedRecord):
         self.told = 0.0
 
     def now(self) -> float:
-        return self.clock.seconds + 1e9
+        return self.clock.boottime() + 1e9
 
     async def settle(self, report: Report) -> Settled:
         await asyncio.sleep(0)
@@ -273,6 +273,21 @@ async def test_without_the_database_a_block_is_used_for_a_while() -> None:
             cluster.record.away = False
         assert len(sent) == 30 > alone
     assert cluster.record.told == 70
+
+
+async def test_a_suspended_machine_does_not_use_what_it_had() -> None:
+    """Its block went back to the others meanwhile, though its timers stood still."""
+    cluster = Cluster(Limits(points_per_minute=900))
+    async with cluster.running(1) as (state,):
+        for _ in range(40):  # so that it has a stock
+            await send(state)
+            await cluster.clock.sleep(0.5)
+        unit = cluster.shares[0].unit("points")
+        unit.enqueue(1)
+        assert unit.take(1)
+        cluster.clock.suspend(60)
+        unit.enqueue(1)
+        assert not unit.take(1)
 
 
 async def test_a_request_that_is_given_up_asks_for_nothing() -> None:

@@ -22,13 +22,13 @@ class VirtualClock:
 
     def __init__(self, start: datetime = START) -> None:
         self.start = start
-        self.seconds = 0.0
+        self.seconds = self.suspended = 0.0
         self.slept: list[float] = []
         self._wakes: list[float] = []
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=self.seconds)
+        return self.start + timedelta(seconds=self.boottime())
 
     def timestamp(self) -> float:
         """Seconds since the epoch, as an emulated host's clock."""
@@ -37,8 +37,15 @@ class VirtualClock:
     def monotonic(self) -> float:
         return self.seconds
 
+    def boottime(self) -> float:
+        return self.seconds + self.suspended
+
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """The machine was suspended, as a virtual machine that is moved: timers stood still."""
+        self.suspended += seconds
 
     async def sleep(self, seconds: float) -> None:
         with self._lock:

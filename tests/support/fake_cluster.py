@@ -143,7 +143,7 @@ class FakeClaims(DatabaseClaims):
                 claim.lose()
             elif not claim.ending:
                 row.claimed_until = now + timedelta(seconds=self.times.lease)
-                claim.until = self._clock.monotonic() + self.times.lease
+                claim.until = self._clock.boottime() + self.times.lease
 
     async def release(
         self,
@@ -263,7 +263,7 @@ class FakeQueue(SharedQueue):
                 row.key,
                 row.number,
                 row.settings,
-                self._fake.clock.monotonic(),
+                self._fake.clock.boottime(),
                 None,
                 requested=requested,
                 full=full,

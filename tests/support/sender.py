@@ -47,6 +47,9 @@ class FastClock:
     def monotonic(self) -> float:
         return time.monotonic() * self.factor
 
+    def boottime(self) -> float:
+        return self.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:
             await asyncio.sleep(seconds / self.factor)

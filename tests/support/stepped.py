@@ -29,6 +29,9 @@ class SteppedClock:
     def monotonic(self) -> float:
         return self.seconds
 
+    def boottime(self) -> float:
+        return self.seconds
+
     async def sleep(self, seconds: float) -> None:
         wake = asyncio.get_running_loop().create_future()
         moment = self.seconds + max(0.0, seconds)
