@@ -423,7 +423,7 @@ async def open_app(
             on_paced = partial(told_paced, urlsplit(host.url).netloc)
             connect = partial(_client, name, host, auth, clock, retry, limits, allowance, on_paced)
             client = await stack.enter_async_context(connect(on_request))
-            sides[name] = _side(name, host, client)
+            sides[name] = _side(name, host, client, shared.transfers)
             others[name] = partial(connect, seen_elsewhere, client.state)
         target = sides.pop("target")
         assert isinstance(target, TargetEndpoint)  # noqa: S101 - it was made so
@@ -603,7 +603,7 @@ def _git(name: str, host: Host, client: GitHubClient) -> GitRemote:
     )
 
 
-def _side(name: str, host: Host, client: GitHubClient) -> TargetEndpoint:
+def _side(name: str, host: Host, client: GitHubClient, transfers: int) -> TargetEndpoint:
     return TargetEndpoint(
         name=name,
         url=host.url,
@@ -613,6 +613,8 @@ def _side(name: str, host: Host, client: GitHubClient) -> TargetEndpoint:
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
         git=_git(name, host, client),
+        # The other connections are left for its API, whatever is transferred and opened.
+        places_ahead=min(transfers, 3 * (host.max_connections - transfers) // 4),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,19 +26,28 @@ from mirror.core.retry import LONGEST_WAIT, retrying
 from mirror.errors import MirrorError, RateLimited
 from mirror.storage.spool import SpoolFile
 from mirror.sync.asset_upload import AssetUpload, Copied
+from mirror.transfer.opened_ahead import OpenedAhead
+from mirror.transfer.priority_queue import Preparation
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.domain.release import Asset, Release
     from mirror.core.execution.settlement import Destination
     from mirror.core.host import AssetReader
     from mirror.sync.asset_download import AssetDownloader
     from mirror.sync.context import MirrorContext
+    from mirror.transfer.priority_queue import Group
 
 log = structlog.get_logger()
 
 POLL_INTERVAL = 5.0
 """Seconds between checks for a disabled host or a requested stop during a pause."""
+
+FRESH = 10.0
+"""Seconds for which an asset that was opened ahead stays open: hosts close a download that nobody
+reads after a minute or so (nginx: ``send_timeout``)."""
 
 _numbers = itertools.count(1)
 
@@ -62,16 +73,24 @@ class AssetCopier:
         self._broken_off: set[int] = set()
         self._lock = threading.Lock()
 
+    @property
+    def places_ahead(self) -> int:
+        """How many assets may be opened at the source before their turn at the same time."""
+        return self._context.source.places_ahead
+
     async def copy(
         self,
         release: Release,
         asset: Asset,
         destination: Destination,
         rank: int,
+        group: Group,
         *,
         despite_stop: bool = False,
     ) -> Copied | None:
         """Copy an asset into a release of the target when a transfer slot is free.
+
+        A small asset whose turn is near is opened at the source before that.
 
         A rate limit, or a host that says when to come back, gives the slot back, so that assets of
         other hosts can be transferred.
@@ -81,6 +100,7 @@ class AssetCopier:
             asset: The source's asset.
             destination: The name to request, and what else the release has.
             rank: The release's place, the newest first; then the largest asset is first.
+            group: The transfers of this release.
             despite_stop: Start the copy although a stop was requested.
 
         Returns:
@@ -100,13 +120,18 @@ class AssetCopier:
             while True:
                 while (seconds := self._paused_for()) and not session.stop.requested:
                     await session.clock.sleep(min(seconds, POLL_INTERVAL))
-                async with session.slots.take((rank, -asset.size)):
+                limited = limits[-1] if limits else None
+                async with (
+                    self._ahead(asset, limited) as (ahead, preparation),
+                    session.slots.take((rank, -asset.size), group, preparation),
+                ):
                     if session.stop.requested and not despite_stop:
                         return None
-                    if self._paused_for() and not session.stop.requested:
+                    opened = ahead if ahead and ahead.used else None
+                    failed = opened and opened.failure
+                    if self._paused_for() and not (session.stop.requested or failed):
                         continue  # paused while this waited for the slot
-                    limited = limits[-1] if limits else None
-                    return await self._copy_now(release, asset, destination, limited)
+                    return await self._copy_now(release, asset, destination, limited, opened)
 
         def comes_back(error: MirrorError) -> bool:
             if not gives_slot_back(error, session.clock.now()):
@@ -120,8 +145,63 @@ class AssetCopier:
         copied = await retrying(with_slot, session.retry, session.clock, comes_back, on_retry=note)
         return copied and replace(copied, attempts=copied.attempts + len(limits))
 
+    @asynccontextmanager
+    async def _ahead(
+        self, asset: Asset, limited: MirrorError | None
+    ) -> AsyncIterator[tuple[OpenedAhead | None, Preparation | None]]:
+        """An asset that may be opened at the source before its turn, and how.
+
+        A large asset takes much longer than its opening, and is opened in another thread.
+        """
+        session, places = self._session, self.places_ahead
+        plain = not (isinstance(asset, SourceArchive) or session.spooled or session.bandwidth.piece)
+        if not (places and plain and 0 < asset.size < session.workers.large):
+            yield None, None
+            return
+        reader = self._source.read_asset(self._mirror.source, asset, repeated=limited is not None)
+        async with OpenedAhead(reader) as ahead:
+            run = partial(self._open_ahead, asset, ahead)
+            yield ahead, Preparation(self._source_name, places, run)
+
+    async def _open_ahead(
+        self, asset: Asset, ahead: OpenedAhead, turn: asyncio.Future[None]
+    ) -> None:
+        """Open an asset before its turn; where something is wrong, nothing is requested.
+
+        If its turn comes meanwhile, the rest is awaited in the slot, as if it had begun there; but
+        a slot is not held for a host that pauses.
+        """
+        clients = (self._source.client, self._target.client)
+        stopped = self._session.stop.requested or any(client.stopped for client in clients)
+        lanes: tuple[Lane, ...] = (download_lane(asset), "upload")
+        suspect = any(self._breaker(lane).suspect for lane in lanes)
+        if stopped or suspect or self._paused_for() or self._context.gate.refused:
+            return
+        try:
+            async with asyncio.timeout(None) as limit:
+
+                def turn_came(_: object) -> None:
+                    if self._paused_for():
+                        limit.reschedule(asyncio.get_running_loop().time())
+
+                turn.add_done_callback(turn_came)
+                try:
+                    await ahead.begin()
+                finally:
+                    turn.remove_done_callback(turn_came)
+        except TimeoutError:
+            return
+        await asyncio.wait([turn], timeout=FRESH)
+        if not turn.done():
+            await ahead.close()
+
     async def _copy_now(
-        self, release: Release, asset: Asset, destination: Destination, limited: MirrorError | None
+        self,
+        release: Release,
+        asset: Asset,
+        destination: Destination,
+        limited: MirrorError | None,
+        ahead: OpenedAhead | None,
     ) -> Copied:
         """Copy an asset, unless its lanes are suspended; their circuit breakers learn the result.
 
@@ -130,6 +210,7 @@ class AssetCopier:
             asset: The source's asset.
             destination: The name to request, and what else the release has.
             limited: The rate limit, or the like, that ended an earlier call for the same asset.
+            ahead: The asset, if it was opened at the source before its turn.
         """
         clock = self._session.clock
         breakers = (self._breaker(download_lane(asset)), self._breaker("upload"))
@@ -138,7 +219,8 @@ class AssetCopier:
                 raise not_tried(breaker)
         try:
             async with self._downloader.reserve(asset) as spooled:
-                copied = await self._copy(release, asset, destination, spooled, limited)
+                origin = spooled or ahead
+                copied = await self._copy(release, asset, destination, origin, limited)
         except MirrorError as error:
             if lane := lane_at_fault(error, asset, self._source_name):
                 subject = (self._mirror.source.key, asset.id)
@@ -184,11 +266,12 @@ class AssetCopier:
         release: Release,
         asset: Asset,
         destination: Destination,
-        spooled: SpoolFile | None,
+        origin: SpoolFile | OpenedAhead | None,
         limited: MirrorError | None,
     ) -> Copied:
         attempts = 0
-        origin = spooled or self._source.read_asset(
+        spooled = origin if isinstance(origin, SpoolFile) else None
+        reader = origin or self._source.read_asset(
             self._mirror.source, asset, repeated=limited is not None
         )
         may_end = partial(self._hand_over, asset.id)
@@ -199,7 +282,7 @@ class AssetCopier:
             attempts += 1
             again = limited is not None or attempts > 1
             try:
-                return await self._transfer(release.tag, asset, origin, upload, repeated=again)
+                return await self._transfer(release.tag, asset, reader, upload, repeated=again)
             except MirrorError as failure:
                 error = await self._check_source(failure, asset)
                 known = _as_fetched(asset, spooled)

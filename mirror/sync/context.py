@@ -39,6 +39,7 @@ class Endpoint:
         response_timeout: Seconds from an upload's last byte to its response.
         git: How git reaches the host; ``None`` if it does not.
         counted: Requests to it count, so that plans estimate them.
+        places_ahead: How many of its assets may be opened before their turn at the same time.
         warnings: What every report about a mirror of it says.
     """
 
@@ -51,6 +52,7 @@ class Endpoint:
     response_timeout: float = 900.0
     git: GitRemote | None = None
     counted: bool = True
+    places_ahead: int = 0
     warnings: tuple[str, ...] = ()
 
 

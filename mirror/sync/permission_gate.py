@@ -38,6 +38,11 @@ class PermissionGate:
         self._begun = False
         self._answered = asyncio.Event()
 
+    @property
+    def refused(self) -> bool:
+        """Whether a write of this mirror was refused."""
+        return self._refusal is not None
+
     def check(self) -> None:
         """Refuse a write that would be refused.
 

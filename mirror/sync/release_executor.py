@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -48,6 +49,7 @@ from mirror.core.planning.renames import vacated
 from mirror.core.retry import LAG, polling
 from mirror.errors import MirrorError, ValidationFailed
 from mirror.sync.concurrency import run_each
+from mirror.transfer.priority_queue import Group
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -92,6 +94,8 @@ class ReleaseExecutor:
         # What was done of actions that have not ended, by the action's identity: for the report.
         self._steps: dict[int, list[Outcome]] = {}
         self._completeness = Completeness()
+        self._group = Group(self._session.transfers_per_release)
+        self._in_place = asyncio.Semaphore(self._session.transfers_per_release)
 
     async def run(self) -> None:
         """Upload and verify the assets, name them, and publish or update the release.
@@ -102,7 +106,8 @@ class ReleaseExecutor:
         order = AssetOrder.of(self._work.assets)
         try:
             await self._change_all(order.before)
-            await self._run(order.uploads, self._transfer)
+            ahead = self._context.copier.places_ahead
+            await self._run(order.uploads, self._transfer, waiting=ahead)
             for action in order.colliding:
                 await self._run([action], self._transfer)
             if self._arrived:
@@ -121,9 +126,19 @@ class ReleaseExecutor:
         return copied is not None and is_temporary(copied.asset.name)
 
     async def _run(
-        self, actions: Iterable[AssetAction], do: Callable[[AssetAction], Awaitable[None]]
+        self,
+        actions: Iterable[AssetAction],
+        do: Callable[[AssetAction], Awaitable[None]],
+        *,
+        waiting: int = 0,
     ) -> None:
-        """Carry out actions, as many at a time as one release may have; record what fails."""
+        """Carry out actions, as many at a time as one release may have; record what fails.
+
+        Args:
+            actions: In the order in which they begin.
+            do: Carries out one.
+            waiting: How many more may begin, because most of their time they wait for a slot.
+        """
 
         async def run(action: AssetAction) -> None:
             try:
@@ -131,7 +146,7 @@ class ReleaseExecutor:
             except MirrorError as error:
                 await self._fail(action, error)
 
-        await run_each(actions, self._session.transfers_per_release, run)
+        await run_each(actions, self._session.transfers_per_release + waiting, run)
 
     # -- assets arrive --------------------------------------------------------------------------
 
@@ -182,7 +197,12 @@ class ReleaseExecutor:
     ) -> Copied | None:
         asset, source, context = action.asset, self._work.source, self._context
         copied = await context.copier.copy(
-            self._release, asset, destination, self._work.rank, despite_stop=despite_stop
+            self._release,
+            asset,
+            destination,
+            self._work.rank,
+            self._group,
+            despite_stop=despite_stop,
         )
         if copied is None:
             return None
@@ -204,10 +224,11 @@ class ReleaseExecutor:
     async def _replace_in_place(self, action: ReplaceAsset) -> None:
         """Delete the old asset before the new one is uploaded: the release is full."""
         source = self._work.source
-        await self._context.journal.replacing_in_place(source, action.target_name)
-        await self._context.finish(self._delete(action.old, action), [action], source)
-        self._warnings[action.asset.id] = _REPLACED_IN_PLACE.format(name=action.target_name)
-        await self._upload(action, action.target_name, despite_stop=True)
+        async with self._in_place:
+            await self._context.journal.replacing_in_place(source, action.target_name)
+            await self._context.finish(self._delete(action.old, action), [action], source)
+            self._warnings[action.asset.id] = _REPLACED_IN_PLACE.format(name=action.target_name)
+            await self._upload(action, action.target_name, despite_stop=True)
 
     # -- assets are verified --------------------------------------------------------------------
 

@@ -54,6 +54,9 @@ class Workers(Generic[Clients]):
         clients: Opens the clients of one thread, in its event loop.
         large: Bytes from which an asset is large; :data:`LARGE` by default.
         threads: How many; 0 keeps everything in the caller's loop.
+
+    Attributes:
+        large: As given.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Workers(Generic[Clients]):
         large: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self._large = LARGE if large is None else large
+        self.large = LARGE if large is None else large
         # With one core there is nothing to gain.
         self._threads = (THREADS if _cores() > 1 else 0) if threads is None else threads
         self._clients = clients
@@ -112,7 +115,7 @@ class Workers(Generic[Clients]):
             response_timeout=response_timeout,
             last_out=last_out,
         )
-        small = source.size < self._large
+        small = source.size < self.large
         if small or pace or hashed or not self._threads:
             return await copy(clock=clock, moved=moved, pace=pace, piece=piece, hashed=hashed)
         here = asyncio.get_running_loop()

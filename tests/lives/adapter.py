@@ -576,7 +576,14 @@ def _context(
 
 def _side(name: str, client: SimulatedClient) -> TargetEndpoint:
     return TargetEndpoint(
-        name, client.url, client.api_url, client.fingerprint, ReleaseStore(client), STALL, 900.0
+        name,
+        client.url,
+        client.api_url,
+        client.fingerprint,
+        ReleaseStore(client),
+        STALL,
+        900.0,
+        places_ahead=2,
     )
 
 
