@@ -271,18 +271,26 @@ class App:
             results += await check_database(self._ledger.cluster.store.inspect)
         return results
 
-    def runner(self, index: Index, work: Work = sync_mirror, *, full: bool = False) -> MirrorRunner:
+    def runner(
+        self,
+        index: Index,
+        work: Work = sync_mirror,
+        *,
+        full: bool = False,
+        comparing: asyncio.Semaphore | None = None,
+    ) -> MirrorRunner:
         """What runs one mirror at a time; for work that writes, the caller holds the ledger's lock.
 
         Args:
             index: Kept in memory; the caller saves it.
             work: What to do with each mirror.
             full: Trust no stored ETag and no quarantine.
+            comparing: Permissions to compare a mirror, where more are run at the same time.
         """
         for host in (*self._sources.values(), self._target):
             if record := index.hosts.get(host.name):
                 host.store.client.restore(record)
-        context = self._context(index, full=full)
+        context = self._context(index, full=full, comparing=comparing)
         return MirrorRunner(self._sources, self._target, context, work)
 
     async def tell(
@@ -332,8 +340,11 @@ class App:
     ) -> Report:
         if self._limits and not sharing:
             await self._limits.look()
-        runner = self.runner(await self._ledgers.load_index(), work, full=full)
         at_once = self._config.sync.repositories
+        # A verification does not begin by asking whether anything changed.
+        comparing = None if command == "verify" else asyncio.Semaphore(at_once)
+        index = await self._ledgers.load_index()
+        runner = self.runner(index, work, full=full, comparing=comparing)
         self._batch = Batch(
             command,
             self.rules,
@@ -345,7 +356,9 @@ class App:
         )
         return await self._batch.run()
 
-    def _context(self, index: Index, *, full: bool) -> SessionContext:
+    def _context(
+        self, index: Index, *, full: bool, comparing: asyncio.Semaphore | None
+    ) -> SessionContext:
         sync = self._config.sync
         return SessionContext(
             ledgers=self._ledgers,
@@ -361,6 +374,7 @@ class App:
             spooled=sync.transfer == "spool",
             bandwidth=self.shared.bandwidth,
             workers=self._workers,
+            comparing=comparing,
             full=full,
             git=self.shared.pusher,
         )
@@ -613,6 +627,7 @@ def _side(name: str, host: Host, client: GitHubClient, transfers: int) -> Target
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
         git=_git(name, host, client),
+        max_connections=host.max_connections,
         # The other connections are left for its API, whatever is transferred and opened.
         places_ahead=min(transfers, 3 * (host.max_connections - transfers) // 4),
     )

@@ -17,7 +17,7 @@ from mirror.sync.mirror_runner import interrupted
 from mirror.sync.shared_work import BUSY_EVERY, SharedWork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mirror.core.domain.mirror import Mirror, Rule
     from mirror.core.reporting.report import RepositoryReport
@@ -39,7 +39,8 @@ class Batch:
         rules: All configured mirrors.
         patterns: Those of the command line; none selects all.
         runner: Runs each mirror.
-        at_once: Mirrors at the same time.
+        at_once: Mirrors at the same time. More may be asked at the same time whether they changed,
+            where the runner's context bounds those that are compared.
         sharing: With other processes; ``None`` if the ledger's lock keeps them out, or nothing is
             written.
         paced: Set when requests begin to wait for a limit for longer than :data:`SAVE_INDEX_EVERY`.
@@ -69,8 +70,7 @@ class Batch:
         self._undiscovered: tuple[RepositoryReport, ...] = ()
         # By the mirror's key: a source may have several targets.
         self._reports: dict[str, RepositoryReport] = {}
-        self._begun: list[Mirror] = []
-        self._queue: deque[Mirror] = deque()
+        self._mirrors: Sequence[Mirror] = ()
         self._elsewhere: deque[Mirror] = deque()
         counts = command == "sync"
         self._shared = sharing and SharedWork(
@@ -96,14 +96,15 @@ class Batch:
             relist = partial(self._shared.relist, catalogue)
         found = await discover(catalogue, self._patterns, full=context.full, relist=relist)
         self._undiscovered = found.failed
-        self._queue.extend(found.mirrors)
+        self._mirrors = found.mirrors
         context.observer.mirrors_found(len(found.mirrors))
         try:
             async with asyncio.TaskGroup() as group:
                 saving = group.create_task(self._save_when_paced())
                 async with asyncio.TaskGroup() as work:
-                    for _ in range(min(self._at_once, len(found.mirrors))):
-                        work.create_task(self._worker())
+                    for queue, at_once in self._queues(found.mirrors):
+                        for _ in range(min(at_once, len(queue))):
+                            work.create_task(self._worker(queue))
                 saving.cancel()
         finally:
             await self._save_index(ended=True)
@@ -117,7 +118,7 @@ class Batch:
                 self._reports.get(mirror.key)
                 or self._context.interrupted.get(mirror.key)
                 or interrupted(mirror)
-                for mirror in (*self._begun, *self._queue, *self._elsewhere)
+                for mirror in self._mirrors
             ),
         )
         return Report(
@@ -129,20 +130,36 @@ class Batch:
             interrupted=any(repo.status == "interrupted" for repo in repositories),
         )
 
-    async def _worker(self) -> None:
+    def _queues(self, mirrors: Sequence[Mirror]) -> Iterable[tuple[deque[Mirror], int]]:
+        """The mirrors in one queue, or in one for each source, and how many of each run at once.
+
+        Each source is asked on all of its connections which of its mirrors changed, so that one
+        that is slow or closed delays no other. A mirror that is shared with other processes is
+        claimed first: none is claimed for longer than this process needs it.
+        """
+        if self._shared or not self._context.comparing:
+            return [(deque(mirrors), self._at_once)]
+        queues: dict[str, deque[Mirror]] = {}
+        for mirror in mirrors:
+            queues.setdefault(mirror.source_name, deque()).append(mirror)
+        sources = self._runner.sources
+        return [
+            (queue, max(self._at_once, sources[name].max_connections))
+            for name, queue in queues.items()
+        ]
+
+    async def _worker(self, queue: deque[Mirror]) -> None:
         clock = self._context.clock
-        while (self._queue or self._elsewhere) and not self._context.stop.requested:
-            if not self._queue:
+        while (queue or self._elsewhere) and not self._context.stop.requested:
+            if not queue:
                 await clock.sleep(BUSY_EVERY)
-                self._queue.extend(self._elsewhere)
+                queue.extend(self._elsewhere)
                 self._elsewhere.clear()
                 continue
-            mirror = self._queue.popleft()
-            self._begun.append(mirror)
+            mirror = queue.popleft()
             run = self._shared.run if self._shared else self._runner.run
             report = await run(mirror, since=self._began)
             if report is None:  # another process has it
-                self._begun.remove(mirror)
                 self._elsewhere.append(mirror)
                 continue
             self._reports[mirror.key] = report

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from mirror.core.claims import Claim
@@ -39,6 +40,7 @@ class Endpoint:
         response_timeout: Seconds from an upload's last byte to its response.
         git: How git reaches the host; ``None`` if it does not.
         counted: Requests to it count, so that plans estimate them.
+        max_connections: To it at the same time; 0 for no limit.
         places_ahead: How many of its assets may be opened before their turn at the same time.
         warnings: What every report about a mirror of it says.
     """
@@ -52,6 +54,7 @@ class Endpoint:
     response_timeout: float = 900.0
     git: GitRemote | None = None
     counted: bool = True
+    max_connections: int = 0
     places_ahead: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -85,6 +88,8 @@ class SessionContext:
         bandwidth: The limit for all transfers together.
         workers: Move the bytes of assets, in threads with clients of their own, by host.
         spooled: Every asset goes through the spool, not only those of unknown length.
+        comparing: Permissions to compare a mirror that may have changed, and to carry out its plan;
+            ``None`` if whoever runs the mirrors bounds how many there are.
         full: Trust no stored ETag and no quarantine.
         since: When the pass began, monotonic.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
@@ -106,6 +111,7 @@ class SessionContext:
     bandwidth: Bandwidth
     workers: Workers[Mapping[str, Any]]
     spooled: bool = False
+    comparing: asyncio.Semaphore | None = None
     full: bool = False
     since: float = 0.0
     explicit: bool = False

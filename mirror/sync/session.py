@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from mirror.sync.context import MirrorContext, circumstances
 from mirror.sync.execution_context import ExecutionContext, History
 from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
+from mirror.sync.mirror_runner import interrupted
 from mirror.sync.permission_gate import PermissionGate
 from mirror.sync.results import Results, planned_report
 from mirror.sync.snapshots import Begun, Snapshots
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from mirror.sync.unchanged import Asked
 
 log = structlog.get_logger()
+
+RECENT = 60.0
+"""Seconds for which a listing of the source is used; after a longer wait it is read again."""
 
 
 class Session:
@@ -87,11 +91,27 @@ class Session:
 
     async def sync(self) -> RepositoryReport:
         """Bring the target up to the source, once."""
-        listing, begun = await self._look()
+        if self._audit:  # it is certain to be compared
+            async with self._turn() as begins:
+                if not begins:
+                    return interrupted(self._mirror)
+                listing, begun = await self._look()
+                if listing is None:
+                    return await self._unchanged(None)
+                self._entry.audited_at = 0.0  # until it is done, it is due
+                return await self._compare(listing, begun)
+        listed = self._entry.listed
+        listing = await self._list_source()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
-        if self._audit:
-            self._entry.audited_at = 0.0  # until it is done, it is due
+        async with self._turn() as begins:
+            if not begins:
+                self._entry.listed = listed
+                return interrupted(self._mirror)
+            return await self._compare(await self._recent(listing), None)
+
+    async def _compare(self, listing: Listing, begun: Begun | None) -> RepositoryReport:
+        """Compare both sides, and carry out what there is to do."""
         source, target, ledger = await self._read_state(listing, begun, write=True)
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
@@ -108,6 +128,10 @@ class Session:
         listing = await self._list_source()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
+        async with self._turn():
+            return await self._preview(await self._recent(listing))
+
+    async def _preview(self, listing: Listing) -> RepositoryReport:
         source, target, ledger = await self._read_state(listing, None, write=False)
         work = await self._plan_pass(source, target, ledger)
         if failure := await self._missing_owner(work):
@@ -191,14 +215,30 @@ class Session:
 
     # -- what is there ------------------------------------------------------------------------
 
-    async def _look(self) -> tuple[Listing | None, Begun | None]:
-        """The source's releases, and what else is needed where they are certain to be compared.
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        """Hold a turn to compare this mirror; false if a stop was requested before it came."""
+        comparing = self._context.comparing
+        async with comparing or nullcontext():
+            yield not (comparing and self._context.stop.requested)
 
-        Only in a mirror that is well: of one that is not, as little as possible is requested.
+    async def _recent(self, listing: Listing) -> Listing:
+        """A listing of the source, or another one if it waited for its turn for long."""
+        clock = self._context.clock
+        if (clock.now() - self._started).total_seconds() < RECENT:
+            return listing
+        listing = await self._source.store.list_releases(self._mirror.source)
+        self._entry.listed = listing.pages
+        return listing
+
+    async def _look(self) -> tuple[Listing | None, Begun | None]:
+        """For an audit, the source's releases, and what else is needed to compare them.
+
+        The latter only in a mirror that is well: of one that is not, as little as possible is
+        requested.
         """
         entry = self._entry
-        well = entry.settled_at and not (entry.failure or entry.failed)
-        if not (well and self._audit):
+        if not entry.settled_at or entry.failure or entry.failed:
             return await self._list_source(), None
         return await together(self._list_source(), self._snapshots.begin())
 
