@@ -32,6 +32,7 @@ class Request:
         full: Trust no stored ETag and no quarantine.
         explicit: Somebody asked for it: what failed is tried again at once.
         urgent: It goes before mirrors that are merely due.
+        announced: Somebody says that this very mirror has changed.
         passes: The passes that wait for it.
     """
 
@@ -39,6 +40,7 @@ class Request:
     full: bool = False
     explicit: bool = False
     urgent: bool = False
+    announced: bool = False
     passes: tuple[Pass, ...] = ()
 
     @property
@@ -60,6 +62,7 @@ class Request:
             self.full or other.full,
             self.explicit or other.explicit,
             self.urgent or other.urgent,
+            self.announced or other.announced,
             self.passes + other.passes,
         )
 

@@ -214,6 +214,7 @@ class Runtime:
                 since=request.at,
                 full=request.full,
                 explicit=request.explicit,
+                announced=request.announced,
                 observers=request.observers,
                 claim=claim,
             )

@@ -96,7 +96,7 @@ class Scheduler(BaseScheduler):
         request = Request(self._clock.monotonic(), full=full, explicit=True, urgent=True)
         mirrors = self._known.of_repository(source, repo)
         for key in mirrors:
-            self.queue.request(key, request)
+            self.queue.request(key, replace(request, announced=True))
         listings = [] if mirrors else self._known.listings([repo], source)
         for key in listings:
             self._listings.request(key, request)

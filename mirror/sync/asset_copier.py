@@ -177,18 +177,19 @@ class AssetCopier:
         suspect = any(self._breaker(lane).suspect for lane in lanes)
         if stopped or suspect or self._paused_for() or self._context.gate.refused:
             return
+        opening = True
         try:
             async with asyncio.timeout(None) as limit:
 
                 def turn_came(_: object) -> None:
-                    if self._paused_for():
+                    if opening and self._paused_for():
                         limit.reschedule(asyncio.get_running_loop().time())
 
                 turn.add_done_callback(turn_came)
                 try:
                     await ahead.begin()
                 finally:
-                    turn.remove_done_callback(turn_came)
+                    opening = False
         except TimeoutError:
             return
         await asyncio.wait([turn], timeout=FRESH)

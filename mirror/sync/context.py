@@ -93,6 +93,7 @@ class SessionContext:
         full: Trust no stored ETag and no quarantine.
         since: When the pass began, monotonic.
         explicit: Somebody asked for these mirrors: what failed is tried again at once.
+        announced: Somebody says that this mirror has changed: it is looked at as a whole at once.
         git: Pushes tags; ``None`` if git is not available.
         claim: The right to work on the mirror, where several processes share the work.
         interrupted: What sessions that were cancelled or crashed had done, by the mirror's key.
@@ -115,6 +116,7 @@ class SessionContext:
     full: bool = False
     since: float = 0.0
     explicit: bool = False
+    announced: bool = False
     git: TagPusher | None = None
     claim: Claim | None = None
     interrupted: dict[str, RepositoryReport] = field(default_factory=dict)

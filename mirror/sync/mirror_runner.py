@@ -70,6 +70,7 @@ class MirrorRunner:
         since: float,
         full: bool = False,
         explicit: bool = False,
+        announced: bool = False,
         observers: Sequence[Observer] = (),
         claim: Claim | None = None,
     ) -> RepositoryReport:
@@ -80,16 +81,18 @@ class MirrorRunner:
             since: When the pass that it is a part of began, monotonic.
             full: Trust no stored ETag and no quarantine, whatever the context says.
             explicit: Somebody asked for this mirror: what failed is tried again at once.
+            announced: Somebody says that it has changed.
             observers: Watch this run, besides the context's observer.
             claim: The right to work on the mirror, where several processes share the work.
         """
         context = self.context
-        if full or explicit or observers or claim or since != context.since:
+        if full or explicit or announced or observers or claim or since != context.since:
             context = replace(
                 context,
                 since=since,
                 full=full or context.full,
                 explicit=explicit or context.explicit,
+                announced=announced,
                 observer=Observers(context.observer, *observers),
                 claim=claim,
             )

@@ -101,14 +101,14 @@ class Session:
                 self._entry.audited_at = 0.0  # until it is done, it is due
                 return await self._compare(listing, begun)
         listed = self._entry.listed
-        listing = await self._list_source()
+        listing, begun = await self._look()
         if listing is None or listing.unchanged:
             return await self._unchanged(listing)
         async with self._turn() as begins:
             if not begins:
                 self._entry.listed = listed
                 return interrupted(self._mirror)
-            return await self._compare(await self._recent(listing), None)
+            return await self._compare(await self._recent(listing), begun)
 
     async def _compare(self, listing: Listing, begun: Begun | None) -> RepositoryReport:
         """Compare both sides, and carry out what there is to do."""
@@ -232,13 +232,14 @@ class Session:
         return listing
 
     async def _look(self) -> tuple[Listing | None, Begun | None]:
-        """For an audit, the source's releases, and what else is needed to compare them.
+        """The source's releases, and what else is needed where they are to be compared.
 
         The latter only in a mirror that is well: of one that is not, as little as possible is
         requested.
         """
         entry = self._entry
-        if not entry.settled_at or entry.failure or entry.failed:
+        expected = self._audit or self._context.announced
+        if not expected or entry.failure or entry.failed:
             return await self._list_source(), None
         return await together(self._list_source(), self._snapshots.begin())
 

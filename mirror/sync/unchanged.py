@@ -37,8 +37,8 @@ async def ask(
     As in every session, the target's credential is proven to work, once in a pass.
 
     Returns:
-        The report, if nothing changed; otherwise what a session starts from. ``None`` if the entry of
-        the index demands a session, whatever the source answers; nothing was asked then.
+        The report, if nothing changed; otherwise what a session starts from. ``None`` if a session is
+        needed whatever the source answers; nothing was asked then.
     """
     entry, at = context.index.mirrors.get(mirror.key), context.clock.now()
     if entry is None or not _is_well(entry, mirror, source, target, context, at.timestamp()):
@@ -68,11 +68,12 @@ def _is_well(
     context: SessionContext,
     now: float,
 ) -> bool:
-    """Whether the last pass left nothing undone and nothing to tell, and no audit is due."""
+    """Whether the last pass left nothing undone and nothing to tell, and nothing new is known."""
     undone = entry.failed or entry.failure or entry.quarantined or not entry.pages
     return not (
         undone
         or context.full
+        or context.announced
         or is_audit_due(
             entry,
             mirror,

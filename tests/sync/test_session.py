@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mirror.app import hold_ledger, open_app
+from mirror.config import load_config, resolve_secrets
 from mirror.core.ledger.index import Index
+from mirror.emulator import Fault
+from mirror.sync.discovery import Catalogue
 from support.world import World, only
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mirror.core.ledger.index import IndexEntry
+    from mirror.emulator import RequestRecord
 
 
 def entry(world: World) -> IndexEntry:
@@ -87,3 +93,36 @@ async def test_requests_belong_to_the_mirror_that_they_are_sent_for(tmp_path: Pa
         named = sum("/mirrors/a" in record.path for record in world.target.requests)
         creating = 2  # the look at the owner, and the creation: neither names the repository
         assert named < small <= named + creating
+
+
+async def test_both_sides_of_a_mirror_that_is_new_or_announced_are_read_at_once(
+    tmp_path: Path,
+) -> None:
+    """It is certain to be compared: the target is asked while the source's releases are listed."""
+    async with World(tmp_path) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a.bin": b"a"})
+
+        def resume(record: RequestRecord) -> None:
+            if record.route == "get-repository":
+                world.source.faults.resume()
+
+        world.target.on_request(resume)
+        world.source.faults.add(Fault(kind="stall", route="list-releases", at_byte=0))
+        async with asyncio.timeout(30):
+            assert (await world.sync()).status == "ok"
+        world.source.add_release("octo/tool", "v2", assets={"a.bin": b"b"})
+        world.source.faults.add(Fault(kind="stall", route="list-releases", at_byte=0))
+        config = load_config(world.config_file, world.environ)
+        secrets = resolve_secrets(config, world.environ)
+        async with (
+            hold_ledger(config, secrets, clock=world.clock) as ledger,
+            open_app(config, secrets, clock=world.clock, ledger=ledger) as app,
+            asyncio.timeout(30),
+        ):
+            index = await ledger.store.load_index()
+            runner = app.runner(index)
+            (mirror,) = Catalogue(app.rules, runner.sources, index).mirrors
+            began = world.clock.monotonic()
+            assert (await runner.run(mirror, since=began, announced=True)).status == "ok"
+        assert world.same() == []

@@ -46,7 +46,9 @@ class Host:
         self.asked.append(f"prove {repo}")
 
 
-async def answer(host: Host, *, full: bool = False, **changes: Any) -> tuple[Any, IndexEntry]:
+async def answer(
+    host: Host, *, full: bool = False, announced: bool = False, **changes: Any
+) -> tuple[Any, IndexEntry]:
     """What is known of a mirror that is well, but for some changes, and its entry afterwards."""
     clock = VirtualClock()
     now = clock.timestamp()
@@ -62,7 +64,12 @@ async def answer(host: Host, *, full: bool = False, **changes: Any) -> tuple[Any
     entry = IndexEntry(MIRROR.name, str(MIRROR.target), **about | changes)
     index = Index({MIRROR.key: entry})
     context: Any = SimpleNamespace(
-        index=index, clock=clock, full=full, audit_interval=24 * HOUR, since=0.0
+        index=index,
+        clock=clock,
+        full=full,
+        announced=announced,
+        audit_interval=24 * HOUR,
+        since=0.0,
     )
     end: Any = SimpleNamespace(store=host, credential="credential", api_url=TARGET)
     return await ask(MIRROR, end, end, context), entry
@@ -92,6 +99,7 @@ async def test_a_session_starts_from_what_was_asked() -> None:
     "changes",
     [
         {"full": True},
+        {"announced": True},
         {"pages": ()},
         {"failure": FAILURE},
         {"failed": (FailedItem(FAILURE, 1.0, HOUR),)},
@@ -105,7 +113,7 @@ async def test_a_session_starts_from_what_was_asked() -> None:
     ids=lambda changes: next(iter(changes)),
 )
 async def test_what_demands_a_session(changes: dict[str, Any]) -> None:
-    """What is undone, failed, told in every report, or due for an audit: nothing is asked here."""
+    """What is undone, failed, announced, told in every report, or due for an audit: nothing is asked."""
     host = Host()
     assert (await answer(host, **changes))[0] is None
     assert host.asked == []
