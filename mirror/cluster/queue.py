@@ -389,4 +389,4 @@ class SharedQueue:
 
     async def listen(self, on_notice: Callable[[], object]) -> None:
         """Tell of notices that any process sent, until cancelled; some may be missed."""
-        await self._database.listen({CHANNEL: lambda _: on_notice()})
+        await self._database.listen(CHANNEL, lambda _: on_notice())

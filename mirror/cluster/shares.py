@@ -453,7 +453,7 @@ class DatabaseLimits(SharedLimits):
                 await share.look()  # so that a pass does not hear of an old refusal after its start
                 start(share.run())
             self._start = start
-            start(self._database.listen({CHANNEL: self._told}))
+            start(self._database.listen(CHANNEL, self._told))
             start(self._watch())
             try:
                 yield

@@ -102,6 +102,8 @@ class Database:
         self._url = url
         self.clock = clock
         self._unavailable_since: float | None = None
+        self._listeners: list[tuple[str, Callable[[str], object]]] = []  # with their channels
+        self._listening = asyncio.Lock()  # whose task has the connection for notices
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._connection_string,
             kwargs=dict(_SESSION),
@@ -201,43 +203,50 @@ class Database:
         """
         await self.query("SELECT 1", patience=patience)
 
-    async def listen(self, channels: Mapping[str, Callable[[str], object]]) -> None:
-        """Pass on notices until cancelled, on a connection of its own.
+    async def listen(self, channel: str, told: Callable[[str], object]) -> None:
+        """Pass on the notices of a channel until cancelled.
 
-        Notices are lost while there is no connection, and behind PgBouncer in transaction mode:
-        whoever listens also has to look from time to time.
+        All channels of the process share one connection: one of their tasks has it, and another one
+        takes its place when that ends. A channel that is added later is listened to within
+        :data:`LISTEN_CHECK` seconds. Notices are lost while there is no connection, and behind
+        PgBouncer in transaction mode: whoever listens also has to look from time to time.
 
         Args:
-            channels: By the channel's name, what is told each notice's payload. It is told an empty
-                one after each new connection, since notices may have been missed.
+            channel: Its name.
+            told: Called with each notice's payload, and with an empty one after each new connection,
+                since notices may have been missed.
         """
-        while True:
-            connection = await self._retry(lambda: self._listening(channels), lambda _: True)
-            try:
-                with _translated():
-                    async with connection:
-                        await self._pass_on(connection, channels)
-            except DatabaseUnavailable as error:
-                self._note_failure(error)
-                await self.clock.sleep(RETRY.first)
+        listener = channel, told
+        self._listeners.append(listener)
+        try:
+            async with self._listening:
+                while True:
+                    connection = await self._retry(self._connect, lambda _: True)
+                    try:
+                        with _translated():
+                            async with connection:
+                                await self._pass_on(connection)
+                    except DatabaseUnavailable as error:
+                        self._note_failure(error)
+                        await self.clock.sleep(RETRY.first)
+        finally:
+            self._listeners.remove(listener)
 
-    async def _listening(self, channels: Mapping[str, Callable[[str], object]]) -> Connection:
+    async def _connect(self) -> Connection:
         with _translated():
-            connection: Connection = await psycopg.AsyncConnection.connect(
-                self._connection_string(), **_SESSION
-            )
-            for channel in channels:
-                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-        for told in channels.values():
-            told("")
-        return connection
+            return await psycopg.AsyncConnection.connect(self._connection_string(), **_SESSION)
 
-    async def _pass_on(
-        self, connection: Connection, channels: Mapping[str, Callable[[str], object]]
-    ) -> None:
+    async def _pass_on(self, connection: Connection) -> None:
+        known: list[tuple[str, Callable[[str], object]]] = []
         while True:
+            for channel, told in [one for one in self._listeners if one not in known]:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                known.append((channel, told))
+                told("")
             async for notice in connection.notifies(timeout=LISTEN_CHECK):
-                channels[notice.channel](notice.payload)
+                for channel, told in self._listeners:
+                    if channel == notice.channel:
+                        told(notice.payload)
             async with asyncio.timeout(STATEMENT_TIMEOUT):
                 await connection.execute("SELECT 1")
 

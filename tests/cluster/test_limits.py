@@ -80,7 +80,7 @@ async def test_a_pause_is_told_to_all_at_once(postgres_url: str) -> None:
         asyncio.TaskGroup() as group,
     ):
         record = SharedRecord(database, HOST, lambda: "c", POINTS)
-        listening = group.create_task(database.listen({CHANNEL: told.put_nowait}))
+        listening = group.create_task(database.listen(CHANNEL, told.put_nowait))
         assert not await told.get()  # it listens
         await record.settle(asks("a"))
         paused = await record.settle(Report("a", pause=120))

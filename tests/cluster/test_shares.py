@@ -392,9 +392,10 @@ async def test_where_no_notice_arrives_everyone_looks_each_second(
 
 async def test_notices_are_proven_by_one_of_our_own(postgres_url: str) -> None:
     """Unless it comes back, notices do not arrive. A pause that another process hears of arrives by one."""
-    async with opened(postgres_url) as database, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
         clock, shares = FastClock(time.time(), 20), []
         for name in "ab":
+            database = await stack.enter_async_context(opened(postgres_url))
             limits = DatabaseLimits(database, clock, name)
             shares.append(limits.share("https://ghes", lambda: "token", Rates()))
             await stack.enter_async_context(limits.active())

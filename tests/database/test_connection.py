@@ -108,7 +108,7 @@ async def test_notices_arrive_also_after_a_cut(postgres_url: str) -> None:
         Database(lambda: postgres_url, VirtualClock()) as database,
         asyncio.TaskGroup() as group,
     ):
-        listening = group.create_task(database.listen({"news": told.put_nowait}))
+        listening = group.create_task(database.listen("news", told.put_nowait))
         assert await told.get() == ""
         await database.query("SELECT pg_notify('news', 'one')")
         assert await told.get() == "one"
@@ -120,3 +120,25 @@ async def test_notices_arrive_also_after_a_cut(postgres_url: str) -> None:
         await database.query("SELECT pg_notify('news', 'two')")
         assert await told.get() == "two"
         listening.cancel()
+
+
+async def test_all_channels_share_one_connection(postgres_url: str) -> None:
+    """When the task ends that has it, another one takes its place, and is told to look."""
+    news: asyncio.Queue[str] = asyncio.Queue()
+    more: asyncio.Queue[str] = asyncio.Queue()
+    async with (
+        Database(lambda: postgres_url, VirtualClock()) as database,
+        asyncio.TaskGroup() as group,
+    ):
+        first = group.create_task(database.listen("news", news.put_nowait))
+        second = group.create_task(database.listen("more", more.put_nowait))
+        assert [await news.get(), await more.get()] == ["", ""]
+        listeners = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
+        assert await database.query(f"{listeners} AND pid <> pg_backend_pid()") == [(1,)]
+        await database.query("SELECT pg_notify('more', 'one')")
+        assert await more.get() == "one"
+        first.cancel()
+        assert await more.get() == ""
+        await database.query("SELECT pg_notify('more', 'two')")
+        assert await more.get() == "two"
+        second.cancel()
