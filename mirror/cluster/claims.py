@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -263,7 +262,7 @@ class DatabaseClaims(Claims):
                 SET body = excluded.body, ended_at = excluded.ended_at
                 """,
                 (
-                    msgspec.json.encode(replace(report, claim=claim.number)),
+                    msgspec.json.encode(report.but(claim=claim.number)),
                     claim.key,
                     claim.number,
                     self.owner,

@@ -8,6 +8,7 @@ of the nearest key around it.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mirror.config.messages import quote
@@ -49,6 +50,9 @@ def label(path: Path, sources: Mapping[int, str] | None = None) -> str:
     return shown
 
 
+_MIRRORS: Path = ("mirrors",)
+
+
 class Lines:
     """The line of each table and key of a file.
 
@@ -57,21 +61,27 @@ class Lines:
     """
 
     def __init__(self, text: str) -> None:
-        self._lines: dict[Path, int] = {}
-        for path, line in _scan(text.replace("\r\n", "\n")):
-            self._lines.setdefault(path, line)
+        self._text = text.replace("\r\n", "\n")
+        self._others = self._scanned(mirrors=False)
 
     def find(self, path: Path) -> int | None:
         """The line of a key, or of the nearest key or table around it, counted from 1."""
-        while path and path not in self._lines:
+        lines = self._mirrors if path[:1] == _MIRRORS else self._others
+        while path and path not in lines:
             path = path[:-1]
-        return self._lines.get(path)
+        return lines.get(path)
 
-    def without(self, table: str) -> Lines:
-        """The lines of all other tables at the top."""
-        rest = Lines("")
-        rest._lines = {path: line for path, line in self._lines.items() if path[0] != table}
-        return rest
+    @cached_property
+    def _mirrors(self) -> dict[Path, int]:
+        """Of the mirrors, which may be thousands: only a mistake in one needs them."""
+        return self._scanned(mirrors=True)
+
+    def _scanned(self, *, mirrors: bool) -> dict[Path, int]:
+        lines: dict[Path, int] = {}
+        for path, line in _scan(self._text):
+            if (path[:1] == _MIRRORS) is mirrors:
+                lines.setdefault(path, line)
+        return lines
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -255,10 +255,8 @@ class _Reader:
         log = self._section("log", Log)
         if self._found or not (target and sync and ledger and daemon and notify and log):
             return None
-        # Nothing is asked any more about the lines of mirrors, which may be thousands.
-        lines = self._lines.without("mirrors")
         return Config(
-            self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, lines
+            self._path, target, sources, mirrors, sync, ledger, daemon, notify, log, self._lines
         )
 
     def secrets(self, only: Collection[str] | None) -> tuple[Secrets, list[Problem]]:

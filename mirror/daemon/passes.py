@@ -197,7 +197,7 @@ class Pass:
         known = (one for repository in self.reports for one in repository.failures)
         if failure in (replace(one, facts="", next_attempt=None) for one in known):
             return report
-        return replace(report, failures=(*report.failures, failure), warnings=())
+        return report.but(failures=(*report.failures, failure), warnings=())
 
     @property
     def requests(self) -> dict[str, RequestCount]:

@@ -47,7 +47,7 @@ from mirror.github.protocol.urls import (
 from mirror.github.protocol.urls import api_url as api_url_of
 from mirror.github.request_retry import Answer, Call, Repeater
 from mirror.github.settings import Limits, Network, Timeouts
-from mirror.github.shared_state import Server, SharedState
+from mirror.github.shared_state import NOT_MODIFIED, RETRIED, Server, SharedState
 from mirror.github.streams import StorageError, Streams
 from mirror.github.transport import (
     MAX_REDIRECTS,
@@ -261,7 +261,7 @@ class GitHubClient:
 
     def count_retry(self) -> None:
         """Count a retry: the report shows every one."""
-        self.state.count(retried=1)
+        self.state.count(RETRIED)
 
     async def authorization(self, address: str) -> str | None:
         """The ``Authorization`` header for what a request is about; ``None`` for none.
@@ -467,13 +467,13 @@ class GitHubClient:
                     host=self.name,
                     status=status,
                 )
-            data = None
-            self.state.count(not_modified=1)
+            data, etag = None, call.etag
+            self.state.count(NOT_MODIFIED)
         else:
-            data = self._content(call, url, response, content)
+            data, etag = self._content(call, url, response, content), etag_of(headers)
         link = headers.get("Link")
         next_page = next_link(link, url) if link else None
-        return Answer(status, headers, data, url, call.url, etag_of(headers), next_page)
+        return Answer(status, headers, data, url, call.url, etag, next_page)
 
     def _content(
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes

@@ -148,7 +148,7 @@ class PageReader(Generic[T]):
             if page.next != follows:
                 return None
         if told or not _may_continue(proven):
-            return tuple(proven)
+            return tuple(proven) if fresh else tuple(proofs)
         return await self._look_beyond(proven, fresh)
 
     async def _look_beyond(

@@ -39,6 +39,8 @@ A proxy or firewall may drop idle connections silently. A request on such a conn
 again, and would otherwise meet the next one, which was kept while its result was checked.
 """
 
+SENT, NOT_MODIFIED, RETRIED = RequestCount(1), RequestCount(0, 1), RequestCount(0, 0, 1)
+
 log = structlog.get_logger(__name__)
 
 
@@ -117,7 +119,7 @@ class SharedState:
         self._name = name
         self.tls: ssl.SSLContext | Literal[True] | None = None
         self._clock = clock
-        self._total = self._not_modified = self._retried = 0
+        self._counts = RequestCount()
         self._rate_limit: Mapping[str, str] | None = None
         self._token_expiry = ""
         self._broke_at: float | None = None
@@ -125,8 +127,7 @@ class SharedState:
     @property
     def counts(self) -> RequestCount:
         """Requests since :meth:`reset`; those to storage hosts are not counted."""
-        with self.lock:
-            return RequestCount(self._total, self._not_modified, self._retried)
+        return self._counts
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -165,19 +166,17 @@ class SharedState:
         broke_at = self._broke_at
         return broke_at is None or self._clock.monotonic() - broke_at >= DISTRUST
 
-    def count(self, *, total: int = 0, not_modified: int = 0, retried: int = 0) -> None:
+    def count(self, more: RequestCount) -> None:
         """Add to the counters."""
         with self.lock:
-            self._total += total
-            self._not_modified += not_modified
-            self._retried += retried
-            tally(self._name, RequestCount(total, not_modified, retried))
+            self._counts = self._counts.plus(more)
+            tally(self._name, more)
 
     def reset(self) -> None:
         """Count from 0."""
         self.rate_limiter.tell_again()
         with self.lock:
-            self._total = self._not_modified = self._retried = 0
+            self._counts = RequestCount()
 
     def learn(self, headers: Mapping[str, str], *, limits: bool) -> None:
         """Note what every response says besides its content.

@@ -16,6 +16,7 @@ from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unr
 from mirror.github.connector import Proxies, network_error, open_session, trust
 from mirror.github.protocol.errors import SEE_OTHER
 from mirror.github.protocol.urls import RefusedRedirect, is_loopback, origin, public
+from mirror.github.shared_state import SENT
 
 if TYPE_CHECKING:
     import ssl
@@ -213,11 +214,11 @@ class Transport:
             return await self._send(method, url, options)
         limiter = self._shared.rate_limiter
         if limiter.is_free(method):
-            self._shared.count(total=1)
+            self._shared.count(SENT)
             response = await self._send(method, url, options)
         else:
             async with limiter.points(method):
-                self._shared.count(total=1)
+                self._shared.count(SENT)
                 response = await self._send(method, url, options)
         self._shared.learn(response.headers, limits=authorization is None)
         return response

@@ -17,7 +17,7 @@ from mirror.storage.ledger_files import LedgerFiles, as_ledger_error
 from mirror.storage.threads import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.clock import Clock
@@ -138,7 +138,7 @@ class FileLedgerStore(LedgerStore):
             if self._kept is index and self._kept_up_to >= mine:
                 return
             up_to = self._asked
-            await self._save(self._files.index, index.encode())
+            await self._save(self._files.index, index.pieces())
             self._kept, self._kept_up_to = index, up_to
 
     async def save_entry(self, index: Index, key: str) -> None:
@@ -188,7 +188,7 @@ class FileLedgerStore(LedgerStore):
         Raises:
             LedgerError: It could not be written; the previous file is intact.
         """
-        await self._save(self._files.path(key), ledger.encode())
+        await self._save(self._files.path(key), [ledger.encode()])
 
     async def set_aside(self, key: str, reason: str) -> None:
         """Rename a document so that a person can look at it; does nothing if there is none.
@@ -220,7 +220,7 @@ class FileLedgerStore(LedgerStore):
                 log.warning("ledger.unreadable", path=str(path), reason=str(error))
             return None
 
-    async def _save(self, path: Path, content: bytes) -> None:
+    async def _save(self, path: Path, content: Sequence[bytes]) -> None:
         # The document was encoded on the event loop, so nothing could change it meanwhile.
         async with self._saving.setdefault(path, asyncio.Lock()):
             await unbroken(self._files.write, path, content)

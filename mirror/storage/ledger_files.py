@@ -26,7 +26,7 @@ from mirror.errors import LedgerCorrupt, LedgerError, LedgerTooNew
 from mirror.storage.files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -135,7 +135,7 @@ class LedgerFiles:
                 index.mirrors[_key(path)] = entry_of(ledger)
         return index
 
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, content: Iterable[bytes]) -> None:
         """Replace a file, so that a power loss leaves the previous content or this one.
 
         Raises:
@@ -149,7 +149,8 @@ class LedgerFiles:
             descriptor = files.create(temporary)
             try:
                 try:
-                    files.write(descriptor, content)
+                    for piece in content:
+                        files.write(descriptor, piece)
                     # Before the rename: otherwise a power loss may leave an empty file.
                     files.sync(descriptor)
                 finally:

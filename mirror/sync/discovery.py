@@ -201,11 +201,14 @@ async def discover(
     # A listing that failed hides no release: the repositories that it found last are mirrored. Where
     # the host is disabled, its one failure tells of all of them.
     disabled = {key for key, reports in failed.items() if reports and catalogue.is_disabled(key)}
-    mirrors = tuple(
-        mirror
-        for mirror in catalogue.mirrors
-        if mirror.listing not in disabled and _selected(patterns, mirror.source_name, mirror.source)
-    )
+    mirrors = catalogue.mirrors
+    if disabled or patterns:
+        mirrors = tuple(
+            mirror
+            for mirror in mirrors
+            if mirror.listing not in disabled
+            and _selected(patterns, mirror.source_name, mirror.source)
+        )
     reports = [report for found in failed.values() for report in found]
     for report in catalogue.impossible:
         name, _, source = report.source.partition(":")

@@ -101,13 +101,13 @@ class MirrorRunner:
         with tallied() as requests:
             report = await self._attempt(mirror, context)
         if report.requests is not requests:
-            report = replace(report, requests=requests)
+            report = report.but(requests=requests)
         entry = context.index.mirrors.get(mirror.key)
         if report.target_checked_at is None and entry:
-            report = replace(report, target_checked_at=entry.checked)
+            report = report.but(target_checked_at=entry.checked)
         source = self.sources[mirror.source_name]
         if source.warnings:
-            report = replace(report, warnings=(*source.warnings, *report.warnings))
+            report = report.but(warnings=(*source.warnings, *report.warnings))
         if entry:
             self._record_history(entry, report, before, _trouble(entry))
         context.observer.mirror_finished(report)
@@ -121,7 +121,7 @@ class MirrorRunner:
         except HostStopped as error:
             self._entry(mirror).failure = Failure.of(error)
             report = self._failed(mirror, context)
-            return replace(report, warnings=(f"not tried: {error}",), stopped=str(error))
+            return report.but(warnings=(f"not tried: {error}",), stopped=str(error))
         except Exception as error:
             if not isinstance(error, MirrorError):
                 log.exception("mirror.crashed", source=mirror.name)
@@ -137,7 +137,7 @@ class MirrorRunner:
     ) -> RepositoryReport:
         """The report of a mirror that failed, with what was done before."""
         done = context.interrupted.pop(mirror.key, None) or _failed(mirror)
-        return replace(done, status="failed", failures=(*done.failures, *failures))
+        return done.but(status="failed", failures=(*done.failures, *failures))
 
     def _record_failure(
         self, mirror: Mirror, source: Endpoint, failure: Failure, started: float

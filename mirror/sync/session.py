@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +120,7 @@ class Session:
                 await self._execute(work, ledger, results, source, target)
             finally:
                 await self._record(work, ledger, results, listing)
-        return replace(results.report(ledger), target_checked_at=self.checked)
+        return results.report(ledger).but(target_checked_at=self.checked)
 
     async def preview(self) -> RepositoryReport:
         """Report what :meth:`sync` would do; nothing is written."""
@@ -142,7 +141,7 @@ class Session:
         requests = {end.name: cost[side] * end.counted for side, end in ends.items()}
         name, repo = self._mirror.name, str(self._mirror.target)
         report = planned_report(name, repo, work, ledger, requests)
-        return replace(report, target_checked_at=self.checked)
+        return report.but(target_checked_at=self.checked)
 
     async def _missing_owner(self, work: Plan) -> Failure | None:
         """Why the repository that a plan begins with cannot be created; ``None`` if it can be."""
@@ -398,7 +397,7 @@ class Session:
         try:
             yield
         except BaseException:
-            report = replace(results.report(ledger), target_checked_at=self.checked)
+            report = results.report(ledger).but(target_checked_at=self.checked)
             self._context.interrupted[self._mirror.key] = report
             raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -209,7 +209,7 @@ async def run_claimed(
     finally:
         done = report or context.interrupted.get(claim.key)
         if done:
-            done = replace(done, claim=claim.number)
+            done = done.but(claim=claim.number)
         counts = report is not None and finished(report)
         saved = await claims.release(
             claim,

@@ -187,7 +187,7 @@ class Verifier:
             failures += done.failures
             warnings = [*done.warnings, *warnings]
             undone = undone or results.undone
-            report = replace(report, actions=done.actions, stopped=done.stopped)
+            report = report.but(actions=done.actions, stopped=done.stopped)
         status: Status = "failed" if differences or failures or undone else "ok"
         if self._unfinished or (results and results.interrupted):
             status = "interrupted"

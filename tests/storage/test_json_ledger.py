@@ -796,8 +796,9 @@ def test_ledger_survives_json(value: Ledger) -> None:
 
 @given(INDEX)
 def test_index_survives_json(value: Index) -> None:
-    """An index's document, written and read, gives an equal index."""
+    """An index's document, written and read, gives an equal index, also in pieces."""
     assert Index.decode(value.encode()) == value
+    assert Index.decode(b"".join(value.pieces(1))) == value
 
 
 def test_proofs_without_a_count_are_read() -> None:

@@ -50,21 +50,21 @@ def expand(rules: Sequence[Rule], listings: Mapping[str, Iterable[Listed]]) -> E
         rules: In the order of the configuration.
         listings: By :attr:`Rule.listing`; a pattern without a listing yields nothing.
     """
-    chosen: dict[str, list[tuple[Rule, RepoRef]]] = {}
+    explicit: list[tuple[Rule, RepoRef]] = []
     wildcards = []
     for rule in rules:
         if rule.wildcard:
             wildcards.append(rule)
         else:
-            source = RepoRef.parse(rule.source)
-            chosen.setdefault(_name(rule, source), []).append((rule, source))
-    explicit = set(chosen)
+            explicit.append((rule, RepoRef.parse(rule.source)))
+    taken = {_name(rule, source) for rule, source in explicit} if wildcards else set()
+    pairs = explicit
     for rule in wildcards:
         for listed in listings.get(rule.listing, ()):
             name = _name(rule, listed.ref)
-            if name not in explicit and name not in chosen and _matches(rule, listed):
-                chosen[name] = [(rule, listed.ref)]
-    pairs = [pair for found in chosen.values() for pair in found if pair[0].enabled]
+            if name not in taken and _matches(rule, listed):
+                taken.add(name)
+                pairs.append((rule, listed.ref))
     return _without_clashes(pairs)
 
 
@@ -82,24 +82,28 @@ def _matches(rule: Rule, listed: Listed) -> bool:
 
 
 def _without_clashes(pairs: Iterable[tuple[Rule, RepoRef]]) -> Expansion:
-    by_target: dict[str, list[tuple[Rule, RepoRef, str]]] = {}
-    for rule, source in pairs:
-        text = rule.target_of(source)
-        by_target.setdefault(text.casefold(), []).append((rule, source, text))
-    mirrors: list[Mirror] = []
+    """The mirrors of enabled rules, but for those whose target is no name or has several sources."""
+    mirrors: dict[str, Mirror] = {}  # by the target's key
     impossible: list[Impossible] = []
-    for found in by_target.values():
-        if len(found) == 1:
-            ((rule, source, text),) = found
-            try:
-                mirrors.append(Mirror(rule, source, RepoRef.parse(text)))
-            except ValueError as error:
-                name = f"{rule.source_name}:{source}"
-                impossible.append(Impossible(name, text, f"its target is {error}"))
+    clashes: dict[str, list[tuple[str, str]]] = {}
+    for rule, source in pairs:
+        if not rule.enabled:
             continue
-        names = [f"{rule.source_name}:{source}" for rule, source, _ in found]
-        for (_, _, text), name in zip(found, names, strict=True):
-            others = ", ".join(other for other in names if other != name)
+        text = rule.target_of(source)
+        try:
+            mirror = Mirror(rule, source, RepoRef.parse(text))
+        except ValueError as error:
+            name = f"{rule.source_name}:{source}"
+            impossible.append(Impossible(name, text, f"its target is {error}"))
+            continue
+        other = mirrors.setdefault(mirror.key, mirror)
+        if other is not mirror:
+            found = clashes.setdefault(mirror.key, [(other.name, str(other.target))])
+            found.append((mirror.name, text))
+    for key, found in clashes.items():
+        del mirrors[key]
+        for name, text in found:
+            others = ", ".join(other for other, _ in found if other != name)
             clash = f"the target {text} is also that of {others or 'another entry'}"
             impossible.append(Impossible(name, text, clash))
-    return Expansion(tuple(mirrors), tuple(impossible))
+    return Expansion(tuple(mirrors.values()), tuple(impossible))

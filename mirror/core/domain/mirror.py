@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mirror.core.domain.selection import is_glob
@@ -65,11 +65,20 @@ class Mirror:
 
     Attributes:
         rule: The entry of the configuration that it comes from, with its settings.
+        name: Its name in reports: ``github:cli/cli``.
+        key: Its key in the ledger: the target's, which no other mirror has.
     """
 
     rule: Rule
     source: RepoRef
     target: RepoRef
+    name: str = field(init=False, repr=False, compare=False)
+    key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A pass asks for them all the time.
+        object.__setattr__(self, "name", f"{self.rule.source_name}:{self.source}")
+        object.__setattr__(self, "key", self.target.key)
 
     @property
     def source_name(self) -> str:
@@ -95,13 +104,3 @@ class Mirror:
     def listing(self) -> str:
         """The :attr:`Rule.listing` that it was found by; empty where it is configured by name."""
         return self.rule.listing if self.rule.wildcard else ""
-
-    @property
-    def name(self) -> str:
-        """Its name in reports: ``github:cli/cli``."""
-        return f"{self.source_name}:{self.source}"
-
-    @property
-    def key(self) -> str:
-        """Its key in the ledger: the target's, which no other mirror has."""
-        return self.target.key

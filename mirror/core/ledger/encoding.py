@@ -90,8 +90,8 @@ def check_version(version: int) -> None:
         )
 
 
-def encode(document: Struct) -> bytes:
-    """Write a document; :func:`decode` gives an equal one."""
+def encode(document: Struct | dict[str, Any]) -> bytes:
+    """Write a document or a part of one; :func:`decode` gives an equal one."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:  # halves of surrogate pairs, which only escapes can carry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -315,9 +316,27 @@ class Index(Struct):
 
     def encode(self) -> bytes:
         """Write the document; reading it back gives an equal index."""
+        return b"".join(self.pieces())
+
+    def pieces(self, most: int = 500) -> list[bytes]:
+        """Write the document in pieces: a buffer for all entries would grow beyond their size.
+
+        Args:
+            most: Entries in a piece.
+        """
         for entry in self.mirrors.values():
             entry.error = entry.failure.line if entry.failure else ""
-        return encode(as_declared(self, _IndexDocument, version=VERSION))
+        document = as_declared(self, _IndexDocument, version=VERSION)
+        if len(self.mirrors) <= most:
+            return [encode(document)]
+        document.mirrors = {}
+        before, _, after = encode(document).partition(b'"mirrors":{}')
+        pieces, separator = [before, b'"mirrors":'], b"{"
+        entries = iter(self.mirrors.items())
+        while some := dict(islice(entries, most)):
+            pieces += separator, encode(some)[1:-1]
+            separator = b","
+        return [*pieces, b"}", after]
 
 
 def _lift(entry: IndexEntry) -> None:

@@ -6,6 +6,7 @@ restart, and needs no record that several processes would have to share.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal, get_args
 
 from mirror.core.ledger.index import Event
@@ -52,7 +53,7 @@ def with_result(history: str, report: RepositoryReport) -> str:
         return history
     changed = report.actions and any(action.status == "done" for action in report.actions)
     letter = "f" if report.status == "failed" else "c" if changed else "u"
-    return (history + letter)[-SESSIONS_KEPT:]
+    return sys.intern((history + letter)[-SESSIONS_KEPT:])  # most mirrors have the same
 
 
 def results(history: str) -> list[Result]:

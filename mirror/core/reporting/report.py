@@ -4,15 +4,17 @@ from __future__ import annotations
 
 # The types of fields are imported at run time: the daemon sends reports to its clients, and msgspec
 # reads them by these types.
-from collections.abc import Mapping  # noqa: TC003
-from dataclasses import dataclass, field, replace
-from datetime import datetime  # noqa: TC003
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
+from msgspec import field as structs_field
+from msgspec.structs import force_setattr
 
 from mirror.core.execution.outcome import ActionStatus  # noqa: TC001
-from mirror.core.failure import Failure, Quarantined  # noqa: TC001
+from mirror.core.failure import Failure, Quarantined
 from mirror.core.ledger.index import PassRecord
 from mirror.core.text.sanitise import MOST_NAMED, bound
 from mirror.core.text.timestamps import iso
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SCHEMA = 1
+
+NOTHING: Mapping[str, Any] = {}
+"""Shared by all that have nothing: a pass has thousands of reports."""
 
 Status = Literal["ok", "unchanged", "failed", "interrupted"]
 DifferenceKind = Literal["missing", "differing", "extra", "text", "flags"]
@@ -101,8 +106,7 @@ class Verified:
     bytes_read: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryReport:
+class RepositoryReport(Struct, frozen=True, gc=False):
     """What a pass did for one mirror.
 
     Attributes:
@@ -125,17 +129,23 @@ class RepositoryReport:
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
-    estimated_requests: Mapping[str, int] = field(default_factory=dict)
+    estimated_requests: Mapping[str, int] = structs_field(default_factory=lambda: NOTHING)
     verified: Verified | None = None
     stopped: str = ""
     notes: tuple[str, ...] = ()
     target_checked_at: datetime | None = None
-    requests: Mapping[str, RequestCount] = field(default_factory=dict)
+    requests: Mapping[str, RequestCount] = structs_field(default_factory=lambda: NOTHING)
     claim: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "warnings", tuple(map(truncate, self.warnings)))
-        object.__setattr__(self, "notes", tuple(map(truncate, self.notes)))
+        if self.warnings:
+            force_setattr(self, "warnings", tuple(map(truncate, self.warnings)))
+        if self.notes:
+            force_setattr(self, "notes", tuple(map(truncate, self.notes)))
+
+    def but(self, **changes: Any) -> RepositoryReport:
+        """The same report, but for some attributes."""
+        return structs.replace(self, **changes)
 
     @property
     def superseded(self) -> bool:
@@ -184,7 +194,7 @@ def with_earlier(report: RepositoryReport, earlier: Sequence[RepositoryReport]) 
     if not done:
         return report
     status: Status = "ok" if report.status == "unchanged" else report.status
-    return replace(report, status=status, actions=(*done, *report.actions))
+    return report.but(status=status, actions=(*done, *report.actions))
 
 
 class RequestCount(Struct, frozen=True):
