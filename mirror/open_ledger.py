@@ -30,11 +30,16 @@ INSTALL = "pip install 'release-mirror[postgres]'"
 
 
 class Cluster(NamedTuple):
-    """A database that several daemons share, and the ledger in it."""
+    """A database that several daemons share, and the ledger in it.
+
+    Attributes:
+        hurry: Waits for it no longer: the process is to end now.
+    """
 
     store: PostgresLedgerStore
     queue: SharedQueue
     limits: SharedLimits
+    hurry: Callable[[], None]
 
 
 class OpenLedger(NamedTuple):
@@ -127,4 +132,4 @@ async def open_database_ledger(
         limits = DatabaseLimits(database, clock, owner)
         queue = SharedQueue(database, clock, claims, name)
         store = PostgresLedgerStore(database, claimed)
-        yield OpenLedger(store, claims, limits, Cluster(store, queue, limits))
+        yield OpenLedger(store, claims, limits, Cluster(store, queue, limits, database.hurry))

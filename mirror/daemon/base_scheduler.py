@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.core.reporting.report import with_earlier
 from mirror.daemon.host_gates import closed_for, disabled, gates_of, revive
 from mirror.daemon.known_mirrors import KnownMirrors
 from mirror.daemon.local_zone import LocalZone
@@ -17,7 +18,7 @@ from mirror.sync.mirror_runner import crashed, interrupted, not_tried
 from mirror.waiting import unless_stray
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from datetime import tzinfo
 
     from mirror.core.clock import Clock
@@ -180,8 +181,13 @@ class BaseScheduler(ABC):
             for key in opened.awaited - in_progress:
                 opened.interrupted = True
                 if mirror := self._known.mirrors.get(key):
-                    opened.end_run(key, interrupted(mirror))
+                    report = with_earlier(interrupted(mirror), self._lost_runs(opened, key))
+                    opened.end_run(key, report)
                 opened.awaited.discard(key)
+
+    def _lost_runs(self, _opened: Pass, _key: str) -> Sequence[RepositoryReport]:
+        """What runs did for a client whose end was not recorded."""
+        return ()
 
     def _cut(self, run: Run, workload: Workload) -> None:
         """Tell clients what a run had done that is cancelled."""

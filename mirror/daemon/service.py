@@ -264,6 +264,8 @@ class Service:
     def _end_drain_at(self, moment: float) -> None:
         if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(moment)
+            if self._ledger.cluster:
+                asyncio.get_running_loop().call_at(moment, self._ledger.cluster.hurry)
 
     def _shorten_drain(self) -> None:
         """End it if all that is left waits for hosts that are closed for longer: nothing is lost."""

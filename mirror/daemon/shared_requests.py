@@ -117,10 +117,14 @@ class SharedRequests:
 
     async def earlier(self, passes: Collection[Pass], key: str) -> list[RepositoryReport]:
         """What runs of a mirror that were cut short did for clients before."""
+        waiting = [one.since for one in self._clients if one.since and one.opened in passes]
+        told = await self._queue.claims.reports(key, min(waiting)) if waiting else []
+        return [*told, *self.lost_runs(passes, key)]
+
+    def lost_runs(self, passes: Collection[Pass], key: str) -> list[RepositoryReport]:
+        """What runs of this process did for clients that lost their claims."""
         clients = [one for one in self._clients if one.opened in passes]
-        since = min((one.since for one in clients if one.since), default=None)
-        told = await self._queue.claims.reports(key, since) if since else []
-        return [*told, *(report for one in clients for report in one.earlier[key])]
+        return [report for one in clients for report in one.earlier[key]]
 
     def lost(self, passes: Collection[Pass], key: str, done: RepositoryReport) -> None:
         """Keep what a run did that lost its claim, for the reports of clients."""

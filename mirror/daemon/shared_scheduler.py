@@ -126,6 +126,9 @@ class SharedScheduler(BaseScheduler):
     def _begin_for_client(self, opened: Pass) -> None:
         self._requests.begin(opened, opened.client.patterns if opened.client else ())
 
+    def _lost_runs(self, opened: Pass, key: str) -> Sequence[RepositoryReport]:
+        return self._requests.lost_runs([opened], key)
+
     def _client_passes(self) -> Iterable[Pass]:
         return self._requests.passes
 

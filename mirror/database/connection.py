@@ -54,7 +54,7 @@ LISTEN_CHECK = 10.0
 """Seconds without a notice after which the connection for notices is checked."""
 
 CLOSE_TIMEOUT = 2.0
-"""Seconds that the pool's own tasks have to end."""
+"""Seconds that the pool has for a connection when the process ends, and its tasks to end."""
 
 RETRY = RetryPolicy(attempts=1_000_000, first=0.2, longest=5.0)
 """Whoever waits for the database says for how long, not how often."""
@@ -102,6 +102,7 @@ class Database:
         self._url = url
         self.clock = clock
         self._unavailable_since: float | None = None
+        self._hurries = False
         self._listeners: list[tuple[str, Callable[[str], object]]] = []  # with their channels
         self._listening = asyncio.Lock()  # whose task has the connection for notices
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
@@ -176,10 +177,16 @@ class Database:
 
         return await self._patiently(attempt, patience)
 
+    def hurry(self) -> None:
+        """Repeat no statement, and wait little for a connection: the process is to end now."""
+        self._hurries, self._pool.timeout = True, CLOSE_TIMEOUT
+
     async def _patiently(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
         end = self.clock.monotonic() + patience
         try:
-            return await self._retry(attempt, lambda _: self.clock.monotonic() < end)
+            return await self._retry(
+                attempt, lambda _: self.clock.monotonic() < end and not self._hurries
+            )
         except DatabaseUnavailable as error:
             self._note_failure(error)
             raise

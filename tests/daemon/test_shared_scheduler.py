@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog.testing
 
 from mirror.core.claims import TIMES
+from mirror.core.reporting.report import ActionReport, Observers
 from mirror.core.timetable import Timetable
+from mirror.daemon.passes import Client
 from mirror.daemon.shared_scheduler import AGAIN, LOOK_EVERY, SharedScheduler
 from mirror.errors import ServerError
 from support.fake_cluster import FakeDatabase
@@ -231,3 +234,29 @@ async def test_a_host_that_is_down_pauses_only_its_own_work() -> None:
         down = False
         await it.clock.pass_by(20)
         assert len(it.begun) == 3
+
+
+async def test_a_client_is_told_what_a_cut_run_did_that_could_not_be_recorded() -> None:
+    """The database is away when the service is told to stop at once: the report holds it all the same."""
+    (mirror,) = named("a")
+    action = ActionReport("create-release", "done", "v1")
+
+    async def work(_: Mirror) -> RepositoryReport:
+        try:
+            await it.clock.sleep(100)
+        except asyncio.CancelledError:
+            return replace(a_report(mirror, "failed"), actions=(action,))  # it could not be saved
+        return a_report(mirror)
+
+    async with Daemons([mirror]).running(1, work) as it:
+        (scheduler,) = it.schedulers
+        await it.clock.pass_by(101)
+        opened = scheduler.trigger(Client((), Observers()))
+        assert opened
+        await it.clock.pass_by(1)
+        it.database.available = False
+        it.tasks[0].cancel()
+        await it.clock.pass_by(1)
+    (report,) = opened.reports
+    assert (report.status, report.actions) == ("interrupted", (action,))
+    assert it.told[0].passes[-1] is opened

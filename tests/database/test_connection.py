@@ -47,6 +47,17 @@ async def test_unreachable_ends(tmp_path: Path) -> None:
         assert clock.monotonic() - began < 5
 
 
+async def test_who_hurries_repeats_nothing(tmp_path: Path) -> None:
+    """A process that is to end does not wait until the database is back."""
+    clock = VirtualClock()
+    async with Database(lambda: f"postgresql:///x?host={tmp_path}", clock) as database:
+        database.hurry()
+        database._pool.timeout = 0.1
+        with pytest.raises(DatabaseUnavailable):
+            await database.query("SELECT 1", patience=1e9)
+    assert not clock.slept
+
+
 async def test_a_refused_statement_is_not_repeated(postgres_url: str) -> None:
     """What the database refuses is raised at once, with its code."""
     clock = VirtualClock()

@@ -86,7 +86,7 @@ class FakeDatabase:
         """What one daemon needs to share the work."""
         queue = FakeQueue(self, name)
         store = cast("PostgresLedgerStore", _FakeStore(self))
-        return Cluster(store, queue, cast("Any", _FakeLimits()))
+        return Cluster(store, queue, cast("Any", _FakeLimits()), lambda: None)
 
 
 class _FakeStore:
