@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.core.reporting.report import with_earlier
@@ -168,7 +168,7 @@ class SharedRequests:
     def _end_listing(self, client: _Client, key: str, finished: Finished) -> None:
         failed = finished.run.report if finished.run else None
         names = [f"{rule.source_name}:{rule.source}" for rule in self._known.patterns[key]]
-        reports = [replace(failed, source=name) for name in names] if failed else []
+        reports = [failed.but(source=name) for name in names] if failed else []
         client.opened.end_listing(key, reports, {})
         self._want_mirrors(client, key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ LOOK_EVERY = 5.0
 AGAIN = 2.0
 """Seconds after which an unavailable database is tried again."""
 
+DATABASE_MAY_TAKE = 120.0
+"""Seconds that one step of the loop may wait for the database: its statements end sooner."""
+
 log = structlog.get_logger()
 
 
@@ -54,7 +58,6 @@ class SharedScheduler(BaseScheduler):
         workload, clock, on_session, on_pass, zone: See the base.
 
     Attributes:
-        alive_at: When the event loop last turned, monotonic.
         trouble: Why nothing is begun now; empty if work goes on.
         name: Of this process among the workers.
         cluster: What is known of the other processes.
@@ -87,7 +90,7 @@ class SharedScheduler(BaseScheduler):
         self._waves: dict[datetime, Pass] = {}
         self._more_is_due = False
         self._tick: datetime | None = None
-        self.alive_at = clock.monotonic()
+        self._step()
         self.trouble = "the database has not been reached yet"
         self._load()
 
@@ -98,15 +101,12 @@ class SharedScheduler(BaseScheduler):
             LedgerTooNew: A later version of this program made the tables.
             LedgerError: The database refuses to make them.
         """
-        async with asyncio.TaskGroup() as group:
-            alive = group.create_task(self._prove_to_be_alive())
-            try:
-                if await self._prepare():
-                    await self._work()
-            finally:
-                alive.cancel()
-                self._interrupt_clients()
-                self._end_passes()
+        try:
+            if await self._prepare():
+                await self._work()
+        finally:
+            self._interrupt_clients()
+            self._end_passes()
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -169,26 +169,34 @@ class SharedScheduler(BaseScheduler):
 
     # --- the loop --------------------------------------------------------------------------------
 
-    async def _prove_to_be_alive(self) -> None:
-        """Tell that the event loop turns: the database may take its time."""
-        while True:
-            self.alive_at = self._clock.monotonic()
-            await self._clock.sleep(POLL_EVERY)
+    @property
+    def alive_at(self) -> float:
+        """When its loop last made a step, monotonic: now, while the database may take its time."""
+        now = self._clock.monotonic()
+        return now if now < self._waits_until else self._stepped_at
+
+    def _step(self, may_take: float = 0.0) -> None:
+        """Prove to be alive; the next step may take so many seconds."""
+        self._stepped_at = self._clock.monotonic()
+        self._waits_until = self._stepped_at + may_take
 
     async def _prepare(self) -> bool:
         """Wait for the database, and make its tables; ``False`` if a stop was requested before."""
         while not self._stopping:
             self._wake.clear()
+            self._step(math.inf)  # an upgrade of the tables takes what it takes
             try:
                 await self._store.prepare(patience=0)
             except DatabaseUnavailable as error:
                 self.trouble = str(error)
+                self._step()
                 await wait_for_news(self._wake, AGAIN, self._clock)
             else:
                 return True
         return False
 
     async def _work(self) -> None:
+        self._step(DATABASE_MAY_TAKE)
         async with (
             self._queue.claims.renewed(),
             self._limits.active(),
@@ -198,9 +206,11 @@ class SharedScheduler(BaseScheduler):
             beside = [tasks.create_task(work) for work in works]
             try:
                 while await self._turn(tasks):
+                    self._step()
                     seconds = AGAIN if self.trouble else POLL_EVERY
                     await wait_for_news(self._wake, seconds, self._clock)
             finally:
+                self._step(DATABASE_MAY_TAKE)
                 for task in beside:
                     task.cancel()
                 await self.cluster.leave()
@@ -220,13 +230,16 @@ class SharedScheduler(BaseScheduler):
             revive(gates, blocked=True)
         self._give_up_disabled()
         try:
+            self._step(DATABASE_MAY_TAKE)
             if self._published is not (workload := self._workload):
                 await self.cluster.publish(workload, self._speed())
                 self._published = workload
+            self._step(DATABASE_MAY_TAKE)
             await self._requests.send()
-            await self._requests.ask(
-                self._in_progress(), partial(self.cluster.refresh, self._workload)
-            )
+            self._step(DATABASE_MAY_TAKE)
+            refresh = partial(self.cluster.refresh, self._workload)
+            await self._requests.ask(self._in_progress(), refresh)
+            self._step(DATABASE_MAY_TAKE)
             await self._claim(tasks)
             self.trouble = ""
         except LedgerError as error:

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from mirror.github import RequestSeen
 
 HANGS_AFTER = 30.0
-"""Seconds without a turn of the scheduler's loop after which it no longer counts as alive."""
+"""Seconds without a turn of the scheduler's loop after which it no longer counts as alive; a wait for the
+database is none."""
 
 QUIET = 3.0
 """Seconds without a response of any host after which runs that wait for closed ones do nothing else."""

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog.testing
 
 from mirror.core.claims import TIMES
-from mirror.core.reporting.report import ActionReport, Observers
+from mirror.core.reporting.report import ActionReport, Observers, RepositoryReport
 from mirror.core.timetable import Timetable
 from mirror.daemon.passes import Client
 from mirror.daemon.shared_scheduler import AGAIN, LOOK_EVERY, SharedScheduler
+from mirror.daemon.status import HANGS_AFTER
 from mirror.errors import ServerError
 from support.fake_cluster import FakeDatabase
 from support.stepped import SteppedClock
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
 
     from mirror.core.domain.mirror import Mirror
-    from mirror.core.reporting.report import RepositoryReport
 
 
 @pytest.fixture(autouse=True)
@@ -245,7 +244,7 @@ async def test_a_client_is_told_what_a_cut_run_did_that_could_not_be_recorded() 
         try:
             await it.clock.sleep(100)
         except asyncio.CancelledError:
-            return replace(a_report(mirror, "failed"), actions=(action,))  # it could not be saved
+            return a_report(mirror, "failed").but(actions=(action,))  # it could not be saved
         return a_report(mirror)
 
     async with Daemons([mirror]).running(1, work) as it:
@@ -260,3 +259,44 @@ async def test_a_client_is_told_what_a_cut_run_did_that_could_not_be_recorded() 
     (report,) = opened.reports
     assert (report.status, report.actions) == ("interrupted", (action,))
     assert it.told[0].passes[-1] is opened
+
+
+@pytest.mark.parametrize("how", ["away", "hangs", "hangs from the start"])
+async def test_a_scheduler_that_is_stuck_shows(how: str) -> None:
+    """One that waits for an unavailable database is not; a statement that never ends is no such wait."""
+    daemons = Daemons(named("a"))
+    daemons.database.hangs = how == "hangs from the start"
+    async with daemons.running(1) as it:
+        (scheduler,) = it.schedulers
+        await it.clock.pass_by(5)
+        it.database.hangs, it.database.available = how != "away", how != "away"
+
+        async def longest(seconds: int) -> float:
+            """Since it last proved to be alive."""
+            silent = 0.0
+            for _ in range(seconds // 5):
+                await it.clock.pass_by(5)
+                silent = max(silent, it.clock.monotonic() - scheduler.alive_at)
+            return silent
+
+        assert await longest(100) < 5
+        if how == "hangs":
+            assert await longest(100) > HANGS_AFTER
+        else:  # to upgrade the tables may take long
+            assert await longest(600) < 5
+        it.database.hangs = False
+
+
+async def test_a_client_is_told_what_another_process_did() -> None:
+    """Also of a listing that failed there, for which it asks no more; what that found last is run."""
+    daemons = Daemons([a_mirror("a")])
+    daemons.group = Group(0.0, Timetable(3600.0, None, 0.0), ("github",))
+    async with daemons.running(2) as it:
+        await it.clock.pass_by(60)
+        it.workloads[0].limit = 0
+        it.workloads[1].failed = (RepositoryReport("github:owner/*", None, "failed"),)
+        opened = it.schedulers[0].trigger(Client(("owner/a",), Observers()))
+        await it.clock.pass_by(20)
+        assert opened in it.told[0].passes
+        told = {report.source: report.status for report in opened.reports}
+        assert told == {"github:owner/*": "failed", "github:owner/a": "ok"}
