@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -203,8 +202,7 @@ class Verifier:
         theirs = [f"{p.release.tag} {p.asset.name}" for p in self._differing() if p.theirs]
         existing = self._mirror.policy.existing
         text = f'not created by this mirror, and left as it is (existing = "{existing}")'
-        return replace(
-            report,
+        return report.but(
             status=status,
             failures=failures,
             warnings=tuple(dict.fromkeys(warnings)),
