@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 # Requirements file with pinned versions and hashes, as .ci/run uses. Default: the newest that fit.
 LOCK ?=
 BENCH_ARGS ?=
+# Many tests wait for a process or a timer, so one more of them runs than there are cores.
+WORKERS ?= $(shell echo $$(($$(nproc || echo 1) + 1)))
 
 # Fast tests that depend on the time or the date, for `make test-dates`.
 QUICK := tests/check tests/config tests/core tests/daemon tests/emulator tests/faults/test_mended.py \
@@ -65,7 +67,7 @@ LEAP = from datetime import date, timedelta; day = date.today() + timedelta(400)
 
 test-dates: $(VENV)/.developing  ## Fast tests at the start of a leap day, over 400 days away (needs faketime)
 	@set -e; date=$$($(BIN)/python -c '$(LEAP)'); echo "== $$date"; \
-	  $(FAKETIME) -f "$$date" $(BIN)/pytest -q -n auto --dist worksteal -p no:cacheprovider \
+	  $(FAKETIME) -f "$$date" $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -p no:cacheprovider \
 	    $(SLOW:%=--ignore=%) $(QUICK) $(PYTEST_ARGS)
 
 lint: $(VENV)/.developing  ## Check style and common errors (ruff)
@@ -80,7 +82,7 @@ layers: $(VENV)/.developing  ## Check which packages import which, and that none
 	$(BIN)/pytest -q tests/test_imports.py
 
 unit: $(VENV)/.developing  ## Run the tests
-	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 soak: $(VENV)/.developing  ## Run the service with faults for MINUTES (10); check for leaks and missed releases
 	$(BIN)/python tests/soak.py --minutes $(or $(MINUTES),10)
@@ -101,10 +103,10 @@ bench-long: $(VENV)/.developing  ## Run the long benchmarks (30 minutes)
 	$(BIN)/python -m benchmarks --long $(BENCH_ARGS)
 
 everything: $(VENV)/.developing
-	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 faults: $(VENV)/.developing  ## Run the complete fault matrix and print it as a table
-	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n auto --dist worksteal -q --tb=line tests/faults $(PYTEST_ARGS)
+	RELEASE_MIRROR_TESTS_ALL=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -q --tb=line tests/faults $(PYTEST_ARGS)
 
 format: $(VENV)/.developing  ## Format the code (ruff)
 	$(BIN)/ruff check --fix .
