@@ -9,13 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mirror.bundle.directory import BundleDirectory
-from mirror.bundle.reader import BundleReader
-from mirror.bundle.signature import AllowedSigners, SigningKey
-from mirror.bundle.writable_directory import WritableDirectory
-from mirror.bundle.writer import BundleWriter
-from mirror.check.checker import Checker
-from mirror.check.database_check import check_database
 from mirror.config.to_domain import rules_of
 from mirror.core.claims import TIMES
 from mirror.core.domain.patterns import check_patterns
@@ -24,7 +17,6 @@ from mirror.core.retry import RetryPolicy
 from mirror.core.shared_limits import Rates
 from mirror.core.timetable import Timetable
 from mirror.errors import ConfigError, Problem
-from mirror.git.program import PackedHistory
 from mirror.git.tag_pusher import GitRemote, TagPusher
 from mirror.github import AppAuth, GitHubClient, ReleaseStore, TokenAuth
 from mirror.github.allowance import Allowance
@@ -32,7 +24,6 @@ from mirror.github.connector import Proxies
 from mirror.github.protocol.urls import is_github_dot_com, origin
 from mirror.github.settings import Limits, Network, Timeouts
 from mirror.open_ledger import OpenLedger, open_ledger
-from mirror.storage.files import Files
 from mirror.storage.json_ledger import FileLedgerStore
 from mirror.storage.spool import Spool
 from mirror.sync.batch import SAVE_INDEX_EVERY, Batch
@@ -52,6 +43,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from mirror.bundle.writable_directory import WritableDirectory
     from mirror.check.check_results import CheckResult
     from mirror.config import Config, Secrets
     from mirror.config.model import App as AppSettings
@@ -254,6 +246,10 @@ class App:
 
     async def check(self) -> list[CheckResult]:
         """Look at every host without writing anything."""
+        # Start-up time: only `check` needs them.
+        from mirror.check.checker import Checker  # noqa: PLC0415
+        from mirror.check.database_check import check_database  # noqa: PLC0415
+
         daemon, now = self._config.daemon, self._clock.now()
         interval = daemon.interval.total_seconds()
         if daemon.schedule:
@@ -427,7 +423,9 @@ async def open_app(
 
         for name, host in config.hosts.items():
             if host.bundle:
-                sides[name] = side = _bundle_side(name, host, host.bundle, shared.bundle, clock)
+                from mirror.bundle_endpoints import bundle_endpoint  # noqa: PLC0415 - start-up time
+
+                sides[name] = side = bundle_endpoint(name, host, shared.bundle, clock)
                 others[name] = partial(nullcontext, side.store.client)
                 continue
             auth = _auth(name, host, config, secrets, clock)
@@ -633,51 +631,12 @@ def _side(name: str, host: Host, client: GitHubClient, transfers: int) -> Target
     )
 
 
-_UNCHECKED = (
-    "the signature of the bundle {} is not checked: set allowed_signers, so that only what was"
-    " signed is believed"
-)
-
-
 def _target_bundle(
     config: Config, secrets: Secrets, clock: Clock, before: WritableDirectory | None
 ) -> WritableDirectory | None:
     """The bundle that is written to; the same one while the same directory is configured."""
-    host = config.target
-    if host.bundle is None:
+    if config.target.bundle is None:
         return None
-    key = None
-    if host.sign_with:
-        key = SigningKey(partial(secrets.current, host.sign_with))
-    if before and before.path == host.bundle:
-        before.key = key
-        return before
-    return WritableDirectory(host.bundle, Files(), clock, key)
+    from mirror.bundle_endpoints import writable_bundle  # noqa: PLC0415 - start-up time
 
-
-def _bundle_side(
-    name: str, host: Host, path: Path, target: WritableDirectory | None, clock: Clock
-) -> Endpoint:
-    about: dict[str, Any] = {
-        "name": name,
-        "url": f"bundle:{path}",
-        "credential": "bundle",
-        "counted": False,
-    }
-    if name == "target" and target:
-        writer = BundleWriter(name, target, clock)
-        return TargetEndpoint(api_url=writer.client.api_url, store=writer, **about)
-    signers = AllowedSigners(host.allowed_signers) if host.allowed_signers else None
-    reader = BundleReader(name, BundleDirectory(path, signers), clock)
-    warnings = () if signers else (_UNCHECKED.format(path),)
-
-    async def packed(repo: RepoRef) -> PackedHistory:
-        return PackedHistory(*await reader.history(repo))
-
-    async def nobody(repo: RepoRef) -> None:
-        del repo
-
-    git = GitRemote(name, "", nobody, packed=packed)
-    return Endpoint(
-        api_url=reader.client.api_url, store=reader, warnings=warnings, git=git, **about
-    )
+    return writable_bundle(config.target, secrets, clock, before)
