@@ -95,6 +95,8 @@ class Batch:
             await self._shared.begin(catalogue)
             relist = partial(self._shared.relist, catalogue)
         found = await discover(catalogue, self._patterns, full=context.full, relist=relist)
+        if self._shared:
+            await self._shared.publish_missing(catalogue, found.mirrors)
         self._undiscovered = found.failed
         self._mirrors = found.mirrors
         context.observer.mirrors_found(len(found.mirrors))

@@ -14,7 +14,7 @@ from mirror.errors import ClaimLost
 from mirror.sync.mirror_runner import interrupted, superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from mirror.core.claims import Claim, Claims, JobSettings, SharedSettings
@@ -99,6 +99,15 @@ class SharedWork:
             await context.ledgers.save_shared(context.index)
             await self._publish(catalogue, generation, listing)
         return failed
+
+    async def publish_missing(self, catalogue: Catalogue, mirrors: Sequence[Mirror]) -> None:
+        """Publish mirrors that became possible by the listing of another owner, which had their target.
+
+        Raises:
+            DatabaseUnavailable: The database was unavailable for :data:`PATIENCE` seconds.
+        """
+        if any(mirror.key not in self._jobs for mirror in mirrors):
+            await self._publish(catalogue, self._generation)
 
     async def _publish(
         self, catalogue: Catalogue, generation: int, listing: str | None = None
