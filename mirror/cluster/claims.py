@@ -22,12 +22,14 @@ from mirror.core.claims import (
     Superseded,
 )
 from mirror.core.ledger.index import decode_entry, encode_entry
-from mirror.core.reporting.report import RepositoryReport
+from mirror.core.reporting.inheritance import KilledRun
+from mirror.core.reporting.report import ActionReport, RepositoryReport
+from mirror.database.connection import PATIENCE
 from mirror.errors import ClaimLost, DatabaseUnavailable, LedgerCorrupt
 from mirror.waiting import background
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
+    from collections.abc import AsyncIterator, Collection, MutableMapping, Sequence
     from datetime import datetime
 
     from mirror.core.clock import Clock
@@ -56,6 +58,7 @@ class DatabaseClaim(Claim):
         until: When it ends unless it is renewed, by this machine's boot clock: a suspended virtual
             machine must not believe afterwards that it still has the mirror.
         ending: It is being given back, and cannot be lost any more.
+        takes_over: The run tells what killed ones did.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class DatabaseClaim(Claim):
         entry: IndexEntry | None,
         *,
         clock: Clock,
-        save: Callable[[DatabaseClaim, RepositoryReport], Awaitable[None]],
+        claims: DatabaseClaims,
         margin: float,
         overlapped: bool = False,
         requested: bool = False,
@@ -83,8 +86,9 @@ class DatabaseClaim(Claim):
         self.full = full
         self.lost = False
         self.ending = False
+        self.takes_over = False
         self._clock = clock
-        self._save = save
+        self._claims = claims
         self._margin = margin
         self._holder: asyncio.Task[object] | None = None
 
@@ -95,7 +99,17 @@ class DatabaseClaim(Claim):
 
     async def tell(self, report: RepositoryReport) -> None:
         """Save what the run has done so far."""
-        await self._save(self, report)
+        await self._claims.save_report(self, report)
+
+    async def intend(self, actions: Sequence[ActionReport], report: RepositoryReport) -> None:
+        """Save what the run is about to do."""
+        await self._claims.save_intent(self, actions, report)
+
+    async def killed(self) -> Sequence[KilledRun]:
+        """The runs that did not end."""
+        found = await self._claims.killed(self)
+        self.takes_over = bool(found)
+        return found
 
     def expire(self) -> None:
         """Stop the work, if too little time is left."""
@@ -242,7 +256,7 @@ class DatabaseClaims(Claims):
             sent_at + self.times.lease,
             entry,
             clock=self._clock,
-            save=self._save_report,
+            claims=self,
             margin=self.times.margin,
             overlapped=overlapped,
             requested=requested,
@@ -251,24 +265,58 @@ class DatabaseClaims(Claims):
         self._claimed[key], self._held[key] = number, claim
         return claim
 
-    async def _save_report(self, claim: DatabaseClaim, report: RepositoryReport) -> None:
+    async def save_report(self, claim: DatabaseClaim, report: RepositoryReport) -> None:
+        """Save what a run tells so far."""
         with suppress(DatabaseUnavailable):  # the next one tells more
-            await self._database.query(
-                """
-                INSERT INTO reports (key, number, body, began_at, ended_at)
-                SELECT key, number, %s, began_at, clock_timestamp() FROM mirrors
-                WHERE key = %s AND number = %s AND owner = %s
-                ON CONFLICT (key, number) DO UPDATE
-                SET body = excluded.body, ended_at = excluded.ended_at
-                """,
-                (
-                    msgspec.json.encode(report.but(claim=claim.number)),
-                    claim.key,
-                    claim.number,
-                    self.owner,
-                ),
-                patience=0,
-            )
+            await self._save(claim, report, None, patience=0)
+
+    async def save_intent(
+        self, claim: DatabaseClaim, actions: Sequence[ActionReport], report: RepositoryReport
+    ) -> None:
+        """Save what a run is about to do, and what it tells so far."""
+        await self._save(claim, report, msgspec.json.encode(actions), patience=PATIENCE)
+
+    async def _save(
+        self,
+        claim: DatabaseClaim,
+        report: RepositoryReport,
+        intended: bytes | None,
+        *,
+        patience: float,
+    ) -> None:
+        await self._database.query(
+            """
+            INSERT INTO reports (key, number, body, intended, began_at, ended_at)
+            SELECT key, number, %(body)s, %(intended)s, began_at, clock_timestamp() FROM mirrors
+            WHERE key = %(key)s AND number = %(number)s AND owner = %(owner)s
+            ON CONFLICT (key, number) DO UPDATE
+            SET body = excluded.body, ended_at = excluded.ended_at,
+                intended = coalesce(excluded.intended, reports.intended)
+            """,
+            {
+                "body": msgspec.json.encode(report.but(claim=claim.number)),
+                "intended": intended,
+                "key": claim.key,
+                "number": claim.number,
+                "owner": self.owner,
+            },
+            patience=patience,
+        )
+
+    async def killed(self, claim: DatabaseClaim) -> list[KilledRun]:
+        """The runs of a mirror that did not end."""
+        rows = await self._database.query(
+            """
+            SELECT number, intended, body FROM reports
+            WHERE key = %s AND number < %s AND intended IS NOT NULL ORDER BY number
+            """,
+            (claim.key, claim.number),
+        )
+        return [
+            KilledRun(number, _read_actions(intended), report)
+            for number, intended, body in rows
+            if (report := read_report(body))
+        ]
 
     def forget(self, claim: DatabaseClaim) -> None:
         """Stop renewing a claim; it expires."""
@@ -317,7 +365,10 @@ class DatabaseClaims(Claims):
                     SELECT key, number, %(report)s, began_at FROM ended
                     WHERE %(report)s::bytea IS NOT NULL
                     ON CONFLICT (key, number) DO UPDATE
-                    SET body = excluded.body, ended_at = excluded.ended_at
+                    SET body = excluded.body, ended_at = excluded.ended_at, intended = NULL
+                ), taken_over AS (
+                    UPDATE reports r SET intended = NULL FROM ended
+                    WHERE %(takes_over)s AND r.key = ended.key AND r.number < ended.number
                 )
                 SELECT 1 FROM ended
                 """,
@@ -328,6 +379,7 @@ class DatabaseClaims(Claims):
                     "entry": encode_entry(entry) if entry else None,
                     "report": msgspec.json.encode(report) if report else None,
                     "finished": finished,
+                    "takes_over": claim.takes_over,
                     "next_due": next_due,
                     "failures": len(report.failures) if report else 0,
                 },
@@ -432,6 +484,14 @@ def read_entry(key: str, body: bytes | None, *, told: bool) -> IndexEntry | None
         return None
     entry.told = told
     return entry
+
+
+def _read_actions(body: bytes) -> tuple[ActionReport, ...]:
+    """Stored actions; none for those of other code."""
+    try:
+        return msgspec.json.decode(body, type=tuple[ActionReport, ...])
+    except (msgspec.DecodeError, ValueError):
+        return ()
 
 
 def read_report(body: bytes | None) -> RepositoryReport | None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mirror.core.ledger.index import IndexEntry
-    from mirror.core.reporting.report import RepositoryReport
+    from mirror.core.reporting.inheritance import KilledRun
+    from mirror.core.reporting.report import ActionReport, RepositoryReport
 
 
 class ClaimTimes(NamedTuple):
@@ -66,6 +67,20 @@ class Claim(Protocol):
 
     async def tell(self, report: RepositoryReport) -> None:
         """Save what the run has done so far, for those who wait for it: it may be killed."""
+        ...
+
+    async def intend(self, actions: Sequence[ActionReport], report: RepositoryReport) -> None:
+        """Save what the run is about to do, and what it tells so far, before anything is changed.
+
+        By that a later run can find out what this one did before it was killed.
+        """
+        ...
+
+    async def killed(self) -> Sequence[KilledRun]:
+        """The runs that did not end, of the last day; the oldest first.
+
+        They are told by this run, if it ends.
+        """
         ...
 
     def held(self) -> AbstractAsyncContextManager[None]:

@@ -120,13 +120,18 @@ _LIMITS: tuple[LiteralString, ...] = (
     """,
 )
 
-_PUBLISHED: tuple[LiteralString, ...] = (
+_SETTINGS_AND_INTENTS: tuple[LiteralString, ...] = (
     # One row: the greatest generation of a start or reload whose settings were published.
     "CREATE TABLE published (generation bigint NOT NULL)",
     "INSERT INTO published VALUES (0)",
+    # What a run is about to do; null once it has ended.
+    "ALTER TABLE reports ADD COLUMN intended bytea",
 )
 
-MIGRATIONS: Sequence[Sequence[LiteralString]] = ((*_LEDGER, *_CLUSTER, *_LIMITS), _PUBLISHED)
+MIGRATIONS: Sequence[Sequence[LiteralString]] = (
+    (*_LEDGER, *_CLUSTER, *_LIMITS),
+    _SETTINGS_AND_INTENTS,
+)
 """The statements that lead from each version to the next, from an empty database on.
 
 Software of the version before goes on working while another process upgrades: a statement adds, and

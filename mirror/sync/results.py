@@ -30,6 +30,7 @@ class Results:
         interrupted: A stop was requested before the plan was carried out.
         fresh: Failures that were quarantined in this pass.
         failed: The items that failed, and when they are tried again.
+        inherited: What a run that was killed had done and not told.
     """
 
     def __init__(self, source: str, target: str, plan: Plan) -> None:
@@ -42,6 +43,7 @@ class Results:
         self.interrupted = False
         self.fresh: list[Failure] = []
         self.failed: tuple[FailedItem, ...] = ()
+        self.inherited: tuple[ActionReport, ...] = ()
         self._failures: list[Failure] = []
 
     def add(self, outcome: Outcome) -> None:
@@ -143,7 +145,7 @@ class Results:
             status = "interrupted"
         elif failures or quarantined or later or self.unfinished:
             status = "failed"
-        elif not self._outcomes:
+        elif not (self._outcomes or self.inherited):
             status = "unchanged"
         told = (
             f"{outcome.source.tag}: {outcome.warning}" if outcome.source else outcome.warning
@@ -158,13 +160,23 @@ class Results:
             self._source,
             self._target,
             status,
-            actions=tuple(map(_action_report, (*self._outcomes, *self._steps))),
+            actions=(
+                *self.inherited,
+                *map(_action_report, (*self._outcomes, *self._steps)),
+            ),
             failures=failures,
             warnings=warnings,
             notes=self._plan.notes,
             quarantined=quarantined,
             stopped=self.stopped.detail if self.stopped else "",
         )
+
+
+def planned_actions(plan: Plan) -> tuple[ActionReport, ...]:
+    """The actions of a plan, as reports name them."""
+    return tuple(
+        _action_report(Outcome(action, "planned", release)) for release, action in plan.actions()
+    )
 
 
 def planned_report(
@@ -177,9 +189,7 @@ def planned_report(
     ]
     failures = tuple(item for item in plan.obstacles if item not in settled)
     quarantined = tuple(known[item.release_id, item.asset_id].report() for item in settled)
-    actions = tuple(
-        _action_report(Outcome(action, "planned", release)) for release, action in plan.actions()
-    )
+    actions = planned_actions(plan)
     status: Status = "ok" if actions else "unchanged"
     return RepositoryReport(
         source,

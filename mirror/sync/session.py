@@ -21,6 +21,7 @@ from mirror.core.ledger.trust import is_audit_due, mismatch
 from mirror.core.planning.effort import is_heavy
 from mirror.core.planning.estimate import requests_of
 from mirror.core.planning.planner import PlanContext, plan
+from mirror.core.reporting.inheritance import inherited
 from mirror.core.reporting.report import RepositoryReport
 from mirror.core.text.timestamps import iso
 from mirror.errors import HostStopped, MirrorError, NotFound, Unmirrorable
@@ -33,7 +34,7 @@ from mirror.sync.executor import Executor
 from mirror.sync.journal import Journal
 from mirror.sync.mirror_runner import interrupted
 from mirror.sync.permission_gate import PermissionGate
-from mirror.sync.results import Results, planned_report
+from mirror.sync.results import Results, planned_actions, planned_report
 from mirror.sync.snapshots import Begun, Snapshots
 from mirror.sync.unchanged import ask
 from mirror.sync.write_guard import guarded_writes
@@ -115,6 +116,8 @@ class Session:
         work = await self._plan_pass(source, target, ledger)
         results = Results(self._mirror.name, str(self._mirror.target), work)
         await self._forget_proof(work)
+        if (claim := self._context.claim) and ledger.working_since:
+            results.inherited = inherited(await claim.killed(), work, planned_actions(work), target)
         async with self._reported(results, ledger):
             try:
                 await self._execute(work, ledger, results, source, target)
@@ -429,6 +432,9 @@ class Session:
         context.observer.bytes_planned(self._mirror.name, results.planned_bytes)
         try:
             if work.actions():
+                if context.claim:
+                    intended = planned_actions(work)
+                    await context.claim.intend(intended, results.report(ledger))
                 now = self._target.store.client.host_time()
                 await journal.begin(now, creating_repository=work.repository is not None)
             async with guarded_writes(permit=context.check_claim) as guard:

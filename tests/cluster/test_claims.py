@@ -10,6 +10,7 @@ import pytest
 from mirror.cluster.claims import DatabaseClaim, DatabaseClaims
 from mirror.core.claims import TIMES, FinishedElsewhere, Superseded
 from mirror.core.ledger.index import IndexEntry
+from mirror.core.reporting.inheritance import KilledRun
 from mirror.core.reporting.report import ActionReport, RepositoryReport
 from mirror.database.connection import Database
 from mirror.errors import ClaimLost
@@ -139,6 +140,23 @@ async def test_a_dead_claim_is_taken_over(postgres_url: str) -> None:
         await expire(postgres_url)
         assert (await b.take()).number == dead.number + 1
         assert not await a.claims.release(dead, ENTRY, REPORT, finished=True)
+
+
+async def test_what_a_killed_run_intended_is_known_until_it_is_told(postgres_url: str) -> None:
+    """To those that come after it, until one of them ends; a run that ended intends nothing."""
+    intended = (ActionReport("publish-release", "planned", "v1"),)
+    async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
+        dead = await a.take()
+        await dead.intend(intended, REPORT.but(actions=()))
+        await dead.tell(REPORT)
+        for _ in range(2):  # the first one is killed, too, before it does anything
+            await expire(postgres_url)
+            later = await b.take()
+            (run,) = await later.killed()
+            assert run == KilledRun(dead.number, intended, REPORT.but(claim=dead.number))
+        await later.intend(intended, REPORT)
+        await b.claims.release(later, ENTRY, REPORT, finished=True)
+        assert await (await a.take()).killed() == []
 
 
 async def test_a_lost_reply_costs_nothing(postgres_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -284,7 +283,7 @@ async def test_what_a_killed_process_was_about_to_tell_is_told(postgres_url: str
         rules = [Rule("github", "acme/*", "acme/{repo}", Policy(), "")]
         await database.query("UPDATE records SET saved_at = now() - interval '181 s'")
         post = Post()
-        for item, sent in (lost, 1), (lost, 1), (replace(WELL, source="github:acme/a"), 2):
+        for item, sent in (lost, 1), (lost, 1), (WELL.but(source="github:acme/a"), 2):
             await notifications(post).after(report(item), store, rules)
             assert len(post.sent) == sent
 

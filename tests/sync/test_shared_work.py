@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,6 +15,8 @@ from mirror.core.reporting.report import ActionReport, RepositoryReport
 from mirror.emulator import Fault
 from mirror.overview import read_overview
 from mirror.system_clock import SystemClock
+from support import process
+from support.clock import MachineClock
 from support.postgres import opened
 from support.world import World
 
@@ -111,6 +114,40 @@ async def test_what_a_killed_process_did_is_in_the_report(
         assert found.status == "ok"
         assert found.actions[0] == done
         assert "publish-release" in {action.action for action in found.actions[1:]}
+
+
+async def test_what_a_killed_process_had_not_told_is_in_the_next_report(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """All that it did up to the moment at which it was killed, each action once."""
+    clock = MachineClock()
+    async with World(tmp_path, clock=clock, ledger_url=postgres_url) as world:
+        world.environ["XDG_STATE_HOME"] = str(tmp_path)
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={"a": b"a", "b": b"b"})
+
+        async def kill(running: asyncio.subprocess.Process) -> None:
+            def look(record: RequestRecord) -> None:
+                if record.method == "PATCH" and running.returncode is None:
+                    running.kill()
+
+            world.target.on_request(look)
+
+        killed = await process.run(world, "sync", during=kill)
+        assert killed.status == -signal.SIGKILL
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute("UPDATE mirrors SET claimed_until = now() - interval '1 s'")
+        (repository,) = (await run(*settings(world, postgres_url))).repositories
+        assert repository.status == "ok"
+        assert sorted((one.action, one.asset or "") for one in repository.actions) == [
+            ("create-release", ""),
+            ("create-repository", ""),
+            ("create-tag", ""),
+            ("publish-release", ""),
+            ("upload-asset", "a"),
+            ("upload-asset", "b"),
+        ]
+        assert world.same() == []
 
 
 async def test_a_start_publishes_its_settings(tmp_path: Path, postgres_url: str) -> None:

@@ -34,7 +34,12 @@ DifferenceKind = Literal["missing", "differing", "extra", "text", "flags"]
 
 @dataclass(frozen=True, slots=True)
 class ActionReport:
-    """One action, as the report tells it; fields that do not apply are left out of the JSON."""
+    """One action, as the report tells it; fields that do not apply are left out of the JSON.
+
+    Attributes:
+        run: The claim of the killed run that carried it out, where a later run found that out; else 0.
+            No part of the JSON.
+    """
 
     action: str
     status: ActionStatus
@@ -43,6 +48,12 @@ class ActionReport:
     target_asset: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    run: int = 0
+
+    @property
+    def identity(self) -> tuple[str, str | None, str | None]:
+        """What is done to what."""
+        return self.action, self.release, self.asset
 
     def __post_init__(self) -> None:
         bound(self, release=MOST_NAMED, asset=MOST_NAMED, target_asset=MOST_NAMED)
@@ -181,20 +192,30 @@ def with_earlier(report: RepositoryReport, earlier: Sequence[RepositoryReport]) 
     Args:
         report: Of the last run: what failed before it is over, or in it.
         earlier: The reports of earlier runs, the oldest first. Of one claim, the last one counts: it
-            tells what the others do, and more.
+            tells what the others do, and more. What a later run found that a killed one had done is
+            left out where that has told it itself.
     """
     last = {before.claim: before for before in earlier}
-    done = tuple(
-        action
+    runs = [
+        before
         for before in earlier
         if not before.claim or (last[before.claim] is before and before.claim != report.claim)
-        for action in before.actions
-        if action.status == "done"
-    )
-    if not done:
+    ]
+    done = [[one for one in run.actions if one.status == "done"] for run in runs]
+    if not any(done):
         return report
+    known = {
+        (run.claim, one.identity)
+        for run, told in zip(runs, done, strict=True)
+        for one in told
+        if not one.run
+    }
+    actions: list[ActionReport] = []
+    for told in (*done, report.actions):
+        actions += [one for one in told if (one.run, one.identity) not in known]
+        known |= {(one.run, one.identity) for one in told if one.run}
     status: Status = "ok" if report.status == "unchanged" else report.status
-    return report.but(status=status, actions=(*done, *report.actions))
+    return report.but(status=status, actions=tuple(actions))
 
 
 class RequestCount(Struct, frozen=True):
