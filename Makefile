@@ -12,8 +12,9 @@ BENCH_ARGS ?=
 # Many tests wait for a process or a timer, so one more of them runs than there are cores.
 WORKERS ?= $(shell echo $$(($$(nproc || echo 1) + 1)))
 
-# Fast tests that depend on the time or the date, for `make test-dates`.
-QUICK := tests/check tests/config tests/core tests/daemon tests/emulator tests/faults/test_mended.py \
+# Fast tests that may depend on the time or the date, for `make test-dates`. Core and settings read no
+# clock (tests/test_imports.py).
+QUICK := tests/check tests/daemon tests/emulator tests/faults/test_mended.py \
   tests/faults/test_network.py tests/github tests/notify tests/page tests/storage tests/sync \
   tests/test_app.py tests/verify
 # Under faketime, browsers, systemd-analyze and promtool fail to start or use another clock.
@@ -23,8 +24,8 @@ SLOW += tests/sync/test_spool.py
 # PyGithub sleeps until a time on the monotonic clock, which faketime breaks.
 SLOW += tests/sync/test_independent.py
 # These start many processes or take minutes, and test no dates beyond those of the other tests.
-SLOW += tests/core/planning/test_planner_laws.py tests/daemon/test_service.py \
-  tests/daemon/test_local_zone.py tests/notify/test_apprise_sender.py tests/sync/test_kill.py \
+SLOW += tests/daemon/test_cluster.py tests/daemon/test_service.py tests/daemon/test_local_zone.py \
+  tests/notify/test_apprise_sender.py tests/sync/test_kill.py \
   tests/sync/test_large.py tests/sync/test_tags_push.py
 
 # Fake the date but not the monotonic clock, in every process. With faketime's monotonic "fix", waiting

@@ -1,7 +1,8 @@
-"""Nothing imports itself by way of others."""
+"""What the layers promise beyond the contracts of import-linter: no circle, and no clock below."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -29,3 +30,12 @@ def test_no_import_circle() -> None:
         for module in graph.modules
     }
     TopologicalSorter(imports).prepare()  # CycleError names the modules of a circle
+
+
+def test_core_and_settings_read_no_clock() -> None:
+    """They are given the time, so their tests are the same on every date: `make test-dates` omits them."""
+    clock = re.compile(r"\b(?:datetime|date|time)\.(?:now|today|utcnow|time|localtime|gmtime)\(")
+    package = PROJECT.parent / "mirror"
+    files = [*package.glob("core/**/*.py"), *package.glob("config/**/*.py")]
+    assert len(files) > 50
+    assert [file.name for file in files if clock.search(file.read_text("utf-8"))] == []
