@@ -24,11 +24,13 @@ class ClaimTimes(NamedTuple):
         renew_every: Seconds between two renewals: three may fail.
         margin: Seconds before its end at which a claim counts as lost: whatever was sent is answered
             by then, or its connection is closed.
+        look_every: Seconds between two heartbeats, which also learn what other processes did.
     """
 
     lease: float = 45.0
     renew_every: float = 10.0
     margin: float = 10.0
+    look_every: float = 5.0
 
 
 TIMES = ClaimTimes()

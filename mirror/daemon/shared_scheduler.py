@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 POLL_EVERY = 1.0
 """Seconds between two looks for work that is due; a request wakes the loop at once."""
 
-LOOK_EVERY = 5.0
-"""Seconds between two heartbeats, which also learn what other processes did."""
-
 AGAIN = 2.0
 """Seconds after which an unavailable database is tried again."""
 
@@ -267,7 +264,7 @@ class SharedScheduler(BaseScheduler):
                 except LedgerError as error:
                     self._note_trouble(error)
             self._news.clear()
-            await wait_for_news(self._news, LOOK_EVERY, self._clock)
+            await wait_for_news(self._news, self._queue.claims.times.look_every, self._clock)
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
         """Claim what is due, and begin it."""

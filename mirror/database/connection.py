@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar
 
 import psycopg
@@ -39,7 +39,7 @@ CONNECTIONS = 4
 """Connections of one process at most, besides the one for notices."""
 
 CONNECT_TIMEOUT = 10
-"""Seconds that establishing a connection may take, for each host of the URL."""
+"""Seconds that establishing a connection may take, for each host of the URL; unless the URL says it."""
 
 STATEMENT_TIMEOUT = 30.0
 """Seconds that a statement may take, the wait for a connection included."""
@@ -117,6 +117,9 @@ class Database:
         )
 
     async def __aenter__(self) -> Self:
+        with suppress(DatabaseError):  # told when it is used
+            given = conninfo_to_dict(self._connection_string())["connect_timeout"] or 0
+            self._pool.timeout = float(given) if float(given) > 0 else CONNECT_TIMEOUT
         await self._pool.open()
         return self
 

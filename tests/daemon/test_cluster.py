@@ -106,7 +106,10 @@ def differing(world: World) -> list[str]:
 
 async def test_daemons_share_the_work(tmp_path: Path, postgres_url: str) -> None:
     """Each takes a part; webhooks, SIGUSR1 and trigger at any of them reach all; all drain."""
-    async with shared_world(tmp_path, postgres_url) as world, daemons(world) as running:
+    async with (
+        shared_world(tmp_path, postgres_url) as world,
+        daemons(world, program=SHORT_CLAIMS) as running,
+    ):
         one, other = running
         await published(running, "v1")
 
@@ -254,7 +257,7 @@ async def test_the_database_goes_away(tmp_path: Path) -> None:
     try:
         server.create()
         async with (
-            shared_world(tmp_path, server.url()) as world,
+            shared_world(tmp_path, f"{server.url()}&connect_timeout=2") as world,
             daemon(world, environ=machine(world, 0)) as running,
         ):
             await running.event("database.unavailable")

@@ -11,7 +11,7 @@ from mirror.core.claims import TIMES
 from mirror.core.reporting.report import ActionReport, Observers, RepositoryReport
 from mirror.core.timetable import Timetable
 from mirror.daemon.passes import Client
-from mirror.daemon.shared_scheduler import AGAIN, LOOK_EVERY, SharedScheduler
+from mirror.daemon.shared_scheduler import AGAIN, SharedScheduler
 from mirror.daemon.status import HANGS_AFTER
 from mirror.errors import ServerError
 from support.fake_cluster import FakeDatabase
@@ -171,7 +171,7 @@ async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> Non
         newer = it.workload()
         newer.settings = "2"
         it.schedulers[1].replace(newer)
-        await it.clock.pass_by(LOOK_EVERY + 1)
+        await it.clock.pass_by(TIMES.look_every + 1)
         assert [bool(one.cluster.other_settings) for one in it.schedulers] == [True, False]
         done = len(it.told[0].sessions)
         it.schedulers[0].request()
@@ -179,7 +179,7 @@ async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> Non
         assert len(it.told[0].sessions) == done
         assert len(it.told[1].sessions) >= 3
         it.schedulers[0].replace(newer)
-        await it.clock.pass_by(LOOK_EVERY + 1)
+        await it.clock.pass_by(TIMES.look_every + 1)
         assert [bool(one.cluster.other_settings) for one in it.schedulers] == [False, False]
 
 
@@ -195,7 +195,7 @@ async def test_a_database_that_is_away_only_pauses_the_work() -> None:
         await it.clock.pass_by(60)
         assert (
             it.database.statements - before
-            <= 60 / AGAIN + 60 / LOOK_EVERY + 60 / TIMES.renew_every + 1
+            <= 60 / AGAIN + 60 / TIMES.look_every + 60 / TIMES.renew_every + 1
         )
         it.database.available = True
         await it.clock.pass_by(AGAIN)
@@ -210,7 +210,10 @@ async def test_an_idle_process_asks_seldom() -> None:
         await it.clock.pass_by(60)
         before = it.database.statements
         await it.clock.pass_by(60)
-        assert it.database.statements - before <= 60 + 4 * 60 / LOOK_EVERY + 60 / TIMES.renew_every
+        assert (
+            it.database.statements - before
+            <= 60 + 4 * 60 / TIMES.look_every + 60 / TIMES.renew_every
+        )
 
 
 async def test_a_host_that_is_down_pauses_only_its_own_work() -> None:

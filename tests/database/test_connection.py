@@ -35,16 +35,15 @@ def test_the_url_wins() -> None:
 
 
 async def test_unreachable_ends(tmp_path: Path) -> None:
-    """A database that is not there is waited for as long as asked, and the reason is named."""
+    """A database that is not there is waited for as long as asked or as its URL says, and the reason is named."""
     clock = SystemClock()
     async with Database(
         lambda: f"postgresql:///x?host={tmp_path}&connect_timeout=2", clock
     ) as database:
-        database._pool.timeout = 0.1
         began = clock.monotonic()
         with pytest.raises(DatabaseUnavailable, match="No such file"):
             await database.query("SELECT 1", patience=0)
-        assert clock.monotonic() - began < 5
+        assert clock.monotonic() - began < 8
 
 
 async def test_who_hurries_repeats_nothing(tmp_path: Path) -> None:

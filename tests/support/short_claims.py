@@ -16,7 +16,7 @@ from mirror.daemon.systemd import SdNotify
 if TYPE_CHECKING:
     from mirror.config import Config, Secrets
 
-TIMES = ClaimTimes(lease=5.0, renew_every=0.5, margin=2.0)
+TIMES = ClaimTimes(lease=5.0, renew_every=0.5, margin=2.0, look_every=0.3)
 
 
 def main() -> int:
