@@ -625,6 +625,7 @@ def _side(name: str, host: Host, client: GitHubClient, transfers: int) -> Target
         stall_timeout=host.stall_timeout.total_seconds(),
         response_timeout=host.response_timeout.total_seconds(),
         git=_git(name, host, client),
+        warm=client.warm,
         max_connections=host.max_connections,
         # The other connections are left for its API, whatever is transferred and opened.
         places_ahead=min(transfers, 3 * (host.max_connections - transfers) // 4),

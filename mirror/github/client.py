@@ -271,6 +271,18 @@ class GitHubClient:
         """
         return await self._auth.header(self, address)
 
+    async def warm(self, connections: int) -> None:
+        """Open idle connections, for requests that follow soon; nothing is sent.
+
+        It is done only for a host that is well, and leaves most of its connections to others.
+
+        Args:
+            connections: How many are wanted.
+        """
+        if self.breaker.is_closed and not self.paused_for():
+            most = self.rate_limiter.max_connections // 4
+            await self._transport.warm(min(connections, most), self._timeout)
+
     async def ping(self) -> None:
         """See whether the host answers."""
         await self.get("meta")

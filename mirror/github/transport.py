@@ -6,12 +6,15 @@ here; :meth:`Transport.redirected` returns where one leads, if it may be followe
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
 
+from mirror.concurrency import together
 from mirror.errors import AuthError, BadAnswer, ConnectionLost, GitHubError, Unreachable
 from mirror.github.connector import Proxies, network_error, open_session, trust
 from mirror.github.protocol.errors import SEE_OTHER
@@ -152,6 +155,30 @@ class Transport:
         sessions, self._sessions = self._sessions, None
         if sessions is not None:
             await sessions.close()
+
+    async def warm(self, connections: int, timeout: aiohttp.ClientTimeout) -> None:  # noqa: ASYNC109
+        """Open idle connections to the API, for requests that follow soon.
+
+        Nothing is sent. If it fails, those requests show it.
+        """
+        session = self._session()
+        if session.connector is None or self._proxies.of(self.origin)[0]:
+            return
+        connector = session.connector
+        request = aiohttp.ClientRequest(
+            "GET", URL(self.origin), session=session, loop=asyncio.get_running_loop()
+        )
+        opened: list[aiohttp.connector.Connection] = []
+
+        async def connect() -> None:
+            with suppress(aiohttp.ClientError, OSError):  # a time-out is one, too
+                opened.append(await connector.connect(request, [], timeout))
+
+        try:
+            await together(*(connect() for _ in range(connections)))
+        finally:
+            for connection in opened:
+                connection.release()
 
     async def send(
         self,

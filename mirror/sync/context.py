@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from mirror.core.claims import Claim
     from mirror.core.clock import Clock
@@ -40,6 +40,7 @@ class Endpoint:
         response_timeout: Seconds from an upload's last byte to its response.
         git: How git reaches the host; ``None`` if it does not.
         counted: Requests to it count, so that plans estimate them.
+        warm: Opens idle connections to it, given how many; ``None`` if there is no need.
         max_connections: To it at the same time; 0 for no limit.
         places_ahead: How many of its assets may be opened before their turn at the same time.
         warnings: What every report about a mirror of it says.
@@ -54,6 +55,7 @@ class Endpoint:
     response_timeout: float = 900.0
     git: GitRemote | None = None
     counted: bool = True
+    warm: Callable[[int], Coroutine[Any, Any, None]] | None = None
     max_connections: int = 0
     places_ahead: int = 0
     warnings: tuple[str, ...] = ()

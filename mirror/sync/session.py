@@ -243,7 +243,16 @@ class Session:
         expected = self._audit or self._context.announced
         if not expected or entry.failure or entry.failed:
             return await self._list_source(), None
-        return await together(self._list_source(), self._snapshots.begin())
+        look = together(self._list_source(), self._snapshots.begin())
+        if not self._context.announced:
+            return await look
+        return (await together(look, self._warm()))[0]
+
+    async def _warm(self) -> None:
+        """Open connections for the assets of a new release, which are requested at the same time."""
+        count = self._context.transfers_per_release
+        ends = (self._source, self._target)
+        await together(*(end.warm(count) for end in ends if end.warm))
 
     async def _list_source(self) -> Listing | None:
         """The source's releases; its pages answer 304 where nothing changed.

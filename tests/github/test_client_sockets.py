@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 import trustme
 from aiohttp import web
 
+from mirror.concurrency import together
 from mirror.core.retry import RetryPolicy
 from mirror.errors import (
     AuthError,
@@ -774,3 +776,49 @@ async def test_after_a_connection_broke_none_is_kept_for_a_while() -> None:
         for _ in range(3):
             await ghe.get("x")
         assert len(connections) <= before + 4
+
+
+# --- connections ahead of requests ----------------------------------------------------------------
+
+
+async def test_warm_connections_are_there_for_the_next_requests() -> None:
+    """Nothing is sent on them, and no other is opened while they last."""
+    arrived = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal arrived
+        arrived += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client(f"http://127.0.0.1:{port}", max_connections=16) as ghe:
+        await ghe.warm(3)
+        assert arrived == 0  # before the host has shown that it is well
+        await ghe.get("x")
+        await ghe.warm(9)
+        assert arrived == 4
+        assert ghe.counts.total == 1
+        await together(*(ghe.get("x") for _ in range(4)))
+        assert arrived == 4
+
+
+async def test_a_host_that_takes_no_warm_connection_is_no_failure() -> None:
+    """The request that follows shows it."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client(f"http://127.0.0.1:{port}") as ghe:
+        async with server:
+            await ghe.get("x")
+        await ghe.warm(3)
+        with pytest.raises(GitHubError):
+            await ghe.get("x")
