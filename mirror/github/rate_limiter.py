@@ -238,6 +238,8 @@ class RateLimiter:
     def paced_for(self) -> float:
         """Seconds until the limits admit a write; 0 if they do."""
         allowance = self.allowance
+        if not (allowance.writes.limited or allowance.points.limited):
+            return 0.0
         return max(allowance.writes.wait()[0], allowance.points.wait(points_of("POST"))[0])
 
     @property

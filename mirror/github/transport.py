@@ -343,7 +343,9 @@ class Transport:
         ("Follow redirects")
         """
         try:
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = response.headers.get("Location", "")
+            if not target.startswith(("https://", "http://")):
+                target = urljoin(url, target)
             there = origin(target)
         except ValueError:
             target = there = ""

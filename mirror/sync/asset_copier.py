@@ -143,7 +143,9 @@ class AssetCopier:
             log.info("asset.retried", asset=asset.name, attempts=len(limits), error=str(error))
 
         copied = await retrying(with_slot, session.retry, session.clock, comes_back, on_retry=note)
-        return copied and replace(copied, attempts=copied.attempts + len(limits))
+        if not (copied and limits):
+            return copied
+        return replace(copied, attempts=copied.attempts + len(limits))
 
     @asynccontextmanager
     async def _ahead(
@@ -255,11 +257,10 @@ class AssetCopier:
         The source is not opened before its upload fits into the target's limits: it might have to
         wait for an hour.
         """
-        clients = (self._source.client, self._target.client)
-        if any(client.stopped for client in clients):
+        source, target = self._source.client, self._target.client
+        if source.stopped or target.stopped:
             return 0.0
-        seconds = max(client.paused_for() for client in clients)
-        seconds = max(seconds, self._target.client.paced_for())
+        seconds = max(source.paused_for(), target.paused_for(), target.paced_for())
         return seconds if seconds <= LONGEST_WAIT else 0.0
 
     async def _copy(

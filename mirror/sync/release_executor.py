@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -84,6 +85,8 @@ class ReleaseExecutor:
         self._work = work
         self._release = release
         self._context = context
+        self._counts = Counter(asset.name for asset in work.source.assets)
+        self._names = frozenset(self._counts)
         self._session = context.session
         self._vacated = {leftover.target.id for leftover in work.leftovers}
         present = work.target.assets if work.target else ()
@@ -217,9 +220,11 @@ class ReleaseExecutor:
         return copied
 
     def _destination(self, asset: Asset, name: str) -> Destination:
-        others = (other.name for other in self._work.source.assets if other.id != asset.id)
+        others = self._names
+        if self._counts[asset.name] == 1:
+            others = others - {asset.name}
         public = not (self._release.draft or is_temporary(name))
-        return Destination(name, public, self._claimed, frozenset(others))
+        return Destination(name, public, self._claimed, others)
 
     async def _replace_in_place(self, action: ReplaceAsset) -> None:
         """Delete the old asset before the new one is uploaded: the release is full."""

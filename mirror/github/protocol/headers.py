@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def number_of(text: str | None) -> int | None:
     return int(text) if text and len(text) < 16 and text.isascii() and text.isdigit() else None
 
 
+@lru_cache(maxsize=64)  # many responses come within a second
 def moment_of(text: str | None) -> datetime | None:
     """The moment of a ``Date`` header, or of one in its form; ``None`` where it is none."""
     try:
