@@ -184,7 +184,7 @@ class DatabaseClaims(Claims):
         return when
 
     async def take(
-        self, key: str, settings: str, since: datetime | None
+        self, key: str, settings: str, since: datetime, *, accepts: bool = True
     ) -> DatabaseClaim | FinishedElsewhere | Superseded | None:
         """Claim a mirror."""
         sent_at = self._clock.boottime()
@@ -196,7 +196,7 @@ class DatabaseClaims(Claims):
                 claimed_until = now() + %(lease)s * interval '1 s', changed_at = clock_timestamp()
             WHERE key = %(key)s AND settings = %(settings)s
             AND (owner IS NULL OR claimed_until < now() OR owner = %(owner)s)
-            AND (%(since)s::timestamptz IS NULL OR owner IS NOT NULL
+            AND (NOT %(accepts)s OR owner IS NOT NULL
                  OR (began_at > %(since)s AND ended_at >= began_at) IS NOT TRUE)
             RETURNING number, entry, told,
                 EXISTS (SELECT FROM reports r WHERE r.key = m.key AND r.ended_at > %(since)s),
@@ -208,11 +208,12 @@ class DatabaseClaims(Claims):
                 "owner": self.owner,
                 "lease": self.times.lease,
                 "since": since,
+                "accepts": accepts,
             },
             patience=PAUSE,
         )
         if not rows:
-            return await self._not_taken(key, settings, since)
+            return await self._not_taken(key, settings, since, accepts=accepts)
         number, body, told, overlapped, requested, full = rows[0]
         return self.hold(
             key,
@@ -401,7 +402,7 @@ class DatabaseClaims(Claims):
         return [report for report in found if report]
 
     async def _not_taken(
-        self, key: str, settings: str, since: datetime | None
+        self, key: str, settings: str, since: datetime, *, accepts: bool = True
     ) -> FinishedElsewhere | Superseded | None:
         """Why a mirror was not claimed."""
         rows = await self._database.query(
@@ -416,7 +417,7 @@ class DatabaseClaims(Claims):
         current, finished, body, told, report = rows[0] if rows else (None,) * 5
         if current != settings:
             return Superseded(removed=current is None)
-        if not finished:
+        if not (finished and accepts):
             return None
         return FinishedElsewhere(read_entry(key, body, told=told), read_report(report))
 

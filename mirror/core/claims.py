@@ -180,14 +180,15 @@ class Claims(Protocol):
         ...
 
     async def take(
-        self, key: str, settings: str, since: datetime | None
+        self, key: str, settings: str, since: datetime, *, accepts: bool = True
     ) -> Claim | FinishedElsewhere | Superseded | None:
         """Claim a mirror; waits while the database is unavailable.
 
         Args:
             key: The mirror's.
             settings: Those of this process, which it has published.
-            since: A run of another process that began later counts; ``None``: none does.
+            since: When the pass began.
+            accepts: A run of another process that began later counts as one of the pass.
 
         Returns:
             ``None`` while another process has the mirror.

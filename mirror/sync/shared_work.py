@@ -128,8 +128,8 @@ class SharedWork:
         """
         assert self._since  # noqa: S101 - begin was called
         key, context = mirror.key, self._runner.context
-        settings, began = self._jobs[key].settings, self._since if self._accepts else None
-        taken = await self._claims.take(key, settings, began)
+        settings = self._jobs[key].settings
+        taken = await self._claims.take(key, settings, self._since, accepts=self._accepts)
         if taken is None:
             self._seen_elsewhere.add(key)
             return None

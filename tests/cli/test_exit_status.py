@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
+from support.clock import MachineClock
+from support.postgres import opened
 from support.process import run
+from support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
-
-    from support.world import World
 
     During = Callable[[asyncio.subprocess.Process], Coroutine[None, None, None]]
 
@@ -55,6 +56,23 @@ async def test_1_a_host_that_is_not_there(world: World) -> None:
     assert done.status == 1
     assert "401" in done.out
     assert "Traceback" not in done.out + done.err
+
+
+async def test_2_a_database_of_a_later_version(tmp_path: Path, postgres_url: str) -> None:
+    """Software that is older than the database's tables refuses to start, and touches nothing."""
+    clock = MachineClock()
+    async with World(tmp_path, clock=clock, ledger_url=postgres_url) as world:
+        async with opened(postgres_url) as database:
+            await database.query("UPDATE schema_version SET version = version + 1")
+        world.environ |= {"XDG_STATE_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(world, verb)) for verb in ("sync", "daemon", "status")]
+        for done in (task.result() for task in tasks):
+            assert done.status == 2, done
+            assert "made by a later release-mirror" in done.err
+            assert "Traceback" not in done.err
+        hosts = world.source, world.target
+        assert {one.route for host in hosts for one in host.requests} <= {"get-meta"}
 
 
 @pytest.mark.parametrize(

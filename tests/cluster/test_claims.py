@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEY = "mirrors/tool"
 SETTINGS = "1"
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 ENTRY = IndexEntry("github:octo/tool", KEY, releases=3)
 REPORT = RepositoryReport(
     "github:octo/tool", KEY, "ok", (ActionReport("create-release", "done", "v1"),)
@@ -39,7 +40,7 @@ class Worker:
         self.claimed = claimed
 
     async def take(self) -> DatabaseClaim:
-        claim = await self.claims.take(KEY, SETTINGS, None)
+        claim = await self.claims.take(KEY, SETTINGS, LONG_AGO, accepts=False)
         assert isinstance(claim, DatabaseClaim)
         return claim
 
@@ -72,7 +73,7 @@ async def test_one_at_a_time(postgres_url: str) -> None:
     async with worker(postgres_url, "a") as a, worker(postgres_url, "b") as b:
         claim = await a.take()
         assert a.claimed == {KEY: claim.number}
-        assert await b.claims.take(KEY, SETTINGS, None) is None
+        assert await b.claims.take(KEY, SETTINGS, LONG_AGO, accepts=False) is None
         assert await a.claims.release(claim, ENTRY, REPORT, finished=True)
         assert a.claimed == {}
         later = await b.take()
@@ -93,6 +94,10 @@ async def test_a_run_that_began_later_counts(postgres_url: str) -> None:
         assert isinstance(mine, DatabaseClaim)
         assert mine.overlapped
         assert await b.claims.reports(KEY, between) == [REPORT]
+        await b.claims.release(mine, None, None, finished=False)
+        full = await b.claims.take(KEY, SETTINGS, before, accepts=False)
+        assert isinstance(full, DatabaseClaim)
+        assert full.overlapped, "also what a run that does not count did is told"
 
 
 async def test_a_mirror_with_other_settings_is_not_claimed(postgres_url: str) -> None:
@@ -109,7 +114,9 @@ async def test_a_mirror_with_other_settings_is_not_claimed(postgres_url: str) ->
         assert await b.claims.take(KEY, SETTINGS, before) == Superseded(removed=False)
         await published(database, None)
         assert await b.claims.take(KEY, SETTINGS, before) == Superseded(removed=True)
-        assert await b.claims.take("mirrors/unknown", SETTINGS, None) == Superseded(removed=True)
+        assert await b.claims.take(
+            "mirrors/unknown", SETTINGS, LONG_AGO, accepts=False
+        ) == Superseded(removed=True)
 
 
 async def test_settings_that_change_during_a_run_need_another_run(postgres_url: str) -> None:
@@ -230,7 +237,7 @@ async def test_what_is_given_back_cannot_be_lost(postgres_url: str) -> None:
     async with opened(postgres_url) as ready, LateDatabase(postgres_url) as database:
         await published(ready)
         claims = DatabaseClaims(database, VirtualClock(), "a", {})
-        claim = await claims.take(KEY, SETTINGS, None)
+        claim = await claims.take(KEY, SETTINGS, LONG_AGO, accepts=False)
         assert isinstance(claim, DatabaseClaim)
         async with asyncio.TaskGroup() as group:
             given_back = group.create_task(claims.release(claim, ENTRY, REPORT, finished=True))

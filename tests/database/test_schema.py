@@ -6,7 +6,7 @@ import pytest
 
 from mirror.database import schema
 from mirror.database.connection import Database
-from mirror.errors import LedgerTooNew
+from mirror.errors import LedgerError, LedgerTooNew
 from support.clock import VirtualClock
 
 
@@ -27,6 +27,28 @@ async def test_reading_makes_nothing(postgres_url: str) -> None:
         await schema.require(database, patience=5)
         assert (
             await database.query("SELECT tablename FROM pg_tables WHERE schemaname='public'") == []
+        )
+
+
+async def test_an_earlier_schema_is_upgraded(postgres_url: str) -> None:
+    """Once, with all that is in it, while software of the version before goes on using it."""
+    async with Database(lambda: postgres_url, VirtualClock()) as database:
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE schema_version (version integer NOT NULL)")
+            await connection.execute("INSERT INTO schema_version VALUES (1)")
+            for statement in schema.MIGRATIONS[0]:
+                await connection.execute(statement)
+            await connection.execute("INSERT INTO mirrors (key, settings) VALUES ('m/a', '1')")
+        with pytest.raises(LedgerError, match="start sync or daemon, which upgrade it"):
+            await schema.require(database, patience=5)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(schema.prepare(database, patience=5))
+        assert await schema.require(database, patience=5)
+        assert (await schema.inspect(database, patience=5)).version == schema.VERSION
+        assert await database.query("SELECT settings FROM mirrors") == [("1",)]
+        await database.query(
+            "INSERT INTO reports (key, number, body, began_at) VALUES ('m/a', 1, '', now())"
         )
 
 

@@ -16,7 +16,7 @@ from mirror.emulator import Fault
 from mirror.overview import read_overview
 from mirror.system_clock import SystemClock
 from support import process
-from support.clock import MachineClock
+from support.clock import START, MachineClock
 from support.postgres import opened
 from support.world import World
 
@@ -93,7 +93,7 @@ async def test_what_a_killed_process_did_is_in_the_report(
             "SELECT settings FROM mirrors WHERE key = 'mirrors/tool-3'"
         )
         dead = await DatabaseClaims(database, SystemClock(), "dead", {}).take(
-            "mirrors/tool-3", published, None
+            "mirrors/tool-3", published, START, accepts=False
         )
         assert isinstance(dead, DatabaseClaim)
         others_run = asyncio.Event()
