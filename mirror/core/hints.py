@@ -90,7 +90,7 @@ _BY_HINT: dict[Hint, str] = {
     "keep-changes": 'set on_change = "keep" to accept the copy as it is, or exclude the asset',
     "move-tag": "move the tag at the target, or mirror the repository first",
     "newer-settings": (
-        "bring this machine's configuration up to date; if it is, run the command again"
+        "bring this machine's configuration up to date, reload its daemon, and run the command again"
     ),
     "no-history": 'set tags = "create" or "require" where the bundle is read',
     "no-archives": "set source_archives = false, or raise assets.max_size",

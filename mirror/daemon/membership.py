@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,7 +13,7 @@ from mirror.daemon.listings import list_repositories
 from mirror.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from mirror.cluster.queue import Row
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from mirror.sync.discovery import Discovery
 
 log = structlog.get_logger()
+
+SILENT = 60.0
+"""Seconds without a heartbeat after which a worker counts as dead."""
 
 
 class Membership:
@@ -145,6 +149,15 @@ class Membership:
         elif self._told_outdated and not self.other_settings:
             self._told_outdated = False
             log.info("settings.current")
+
+    @property
+    def abandoned(self) -> Collection[str]:
+        """The keys of what no daemon works on: whoever has their settings has ended or died."""
+        oldest = self._queue.now() - timedelta(seconds=SILENT)
+        current = any(
+            not worker.outdated and worker.last_heartbeat > oldest for worker in self.workers
+        )
+        return self.other_settings if self._told_outdated and not current else ()
 
     def row(self, key: str) -> Row | None:
         """A mirror or a listing that is in a configuration of the cluster."""

@@ -18,6 +18,7 @@ from mirror.daemon.membership import Membership
 from mirror.daemon.passes import Pass, Request
 from mirror.daemon.shared_requests import SharedRequests
 from mirror.errors import DatabaseUnavailable, LedgerError
+from mirror.sync.mirror_runner import superseded
 from mirror.sync.shared_work import run_claimed
 from mirror.waiting import wait_for_news
 
@@ -236,6 +237,7 @@ class SharedScheduler(BaseScheduler):
             self._step(DATABASE_MAY_TAKE)
             refresh = partial(self.cluster.refresh, self._workload)
             await self._requests.ask(self._in_progress(), refresh)
+            self._give_up_abandoned()
             self._step(DATABASE_MAY_TAKE)
             await self._claim(tasks)
             self.trouble = ""
@@ -243,6 +245,18 @@ class SharedScheduler(BaseScheduler):
             self._note_trouble(error)
         self._end_passes()
         return True
+
+    def _give_up_abandoned(self) -> None:
+        """Tell clients what no daemon will run before one is reloaded: they do not wait for it."""
+        abandoned, known = self.cluster.abandoned, self._known
+        in_progress = self._in_progress()
+        for opened in self._client_passes() if abandoned else ():
+            for key in (opened.awaited - in_progress).intersection(abandoned):
+                if mirror := known.mirrors.get(key):
+                    done = self._lost_runs(opened, key)
+                    opened.end_run(key, with_earlier(superseded(mirror.name, mirror.target), done))
+                else:
+                    opened.end_listing(key, [superseded(f"{key}/*", None)], {})
 
     def _note_trouble(self, error: LedgerError) -> None:
         if not (self.trouble or isinstance(error, DatabaseUnavailable)):

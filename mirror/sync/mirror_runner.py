@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mirror.core.claims import Claim
     from mirror.core.domain.mirror import Mirror
+    from mirror.core.domain.release import RepoRef
     from mirror.core.reporting.report import Observer
     from mirror.sync.context import Endpoint, SessionContext, TargetEndpoint
 
@@ -210,16 +211,18 @@ def not_tried(source: str, target: str | None, error: MirrorError) -> Repository
     return RepositoryReport(source, target, "failed", warnings=warnings, stopped=str(error))
 
 
-def superseded(mirror: Mirror, *, removed: bool) -> RepositoryReport:
-    """The report of a mirror that is left to processes with newer settings.
+def superseded(source: str, target: RepoRef | None, *, removed: bool = False) -> RepositoryReport:
+    """The report of what is left to processes with newer settings.
 
     Args:
-        mirror: Which.
+        source: ``NAME:OWNER/REPO``.
+        target: ``None`` for a listing.
         removed: They have no such mirror.
     """
     what = "without this mirror" if removed else "with other settings of this mirror"
     text = f"a process that started or was reloaded later has a configuration {what}"
-    return _failed(mirror, Failure("policy", text, "sync", hint="newer-settings"))
+    failure = Failure("policy", text, "sync", hint="newer-settings")
+    return RepositoryReport(source, str(target) if target else None, "failed", failures=(failure,))
 
 
 def _failed(mirror: Mirror, *failures: Failure) -> RepositoryReport:

@@ -163,7 +163,7 @@ class SharedWork:
         observer.mirror_started(mirror.name)
         others = await self._claims.reports(mirror.key, self._since)
         done = [*others, *self._earlier.get(mirror.key, [])]
-        report = with_earlier(superseded(mirror, removed=found.removed), done)
+        report = with_earlier(superseded(mirror.name, mirror.target, removed=found.removed), done)
         observer.mirror_finished(report)
         return report
 

@@ -183,6 +183,21 @@ async def test_a_process_with_older_settings_leaves_their_mirrors_alone() -> Non
         assert [bool(one.cluster.other_settings) for one in it.schedulers] == [False, False]
 
 
+async def test_a_client_does_not_wait_for_what_no_daemon_will_run() -> None:
+    """Where a process that has ended has newer settings, it is told so; what is the same is run."""
+    async with Daemons(named("ab")).running() as it:
+        await it.clock.pass_by(60)
+        it.database.rows["mirrors/github-b"].settings = "of a sync"
+        await it.clock.pass_by(TIMES.look_every + 1)
+        opened = it.schedulers[0].trigger(Client((), Observers()))
+        await it.clock.pass_by(2 * TIMES.look_every + it.seconds)
+        assert opened
+        assert not opened.awaited
+        found = {report.target: report for report in opened.reports}
+        assert found["mirrors/github-a"].status == "ok"
+        assert found["mirrors/github-b"].superseded
+
+
 async def test_a_database_that_is_away_only_pauses_the_work() -> None:
     """It is looked for every two seconds; what runs goes on, and what is due begins when it is back."""
     async with Daemons(named("abc"), at_once=1).running(1) as it:
