@@ -274,12 +274,12 @@ class GitHubClient:
     async def warm(self, connections: int) -> None:
         """Open idle connections, for requests that follow soon; nothing is sent.
 
-        It is done only for a host that is well, and leaves most of its connections to others.
+        It is done only for a host that is not disabled, and leaves most of its connections to others.
 
         Args:
             connections: How many are wanted.
         """
-        if self.breaker.is_closed and not self.paused_for():
+        if not (self.breaker.is_open or self.paused_for()):
             most = self.rate_limiter.max_connections // 4
             await self._transport.warm(min(connections, most), self._timeout)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mirror.concurrency import together
 from mirror.core.reporting.host_notices import expiring
 from mirror.core.reporting.report import Report
 from mirror.core.text.timestamps import iso
@@ -104,6 +105,7 @@ class Batch:
             async with asyncio.TaskGroup() as group:
                 saving = group.create_task(self._save_when_paced())
                 async with asyncio.TaskGroup() as work:
+                    work.create_task(self._warm())
                     for queue, at_once in self._queues(found.mirrors):
                         for _ in range(min(at_once, len(queue))):
                             work.create_task(self._worker(queue))
@@ -131,6 +133,16 @@ class Batch:
             requests={name: host.store.client.counts for name, host in self._runner.hosts.items()},
             interrupted=any(repo.status == "interrupted" for repo in repositories),
         )
+
+    async def _warm(self) -> None:
+        """Open connections for new mirrors, whose first requests wait for one that proves the host."""
+        known = self._context.index.mirrors
+        new = {mirror.source_name for mirror in self._mirrors if mirror.key not in known}
+        if self._command == "sync" and new:
+            count = self._context.transfers_per_release
+            hosts = self._runner.hosts
+            ends = [hosts[name] for name in (*new, "target")]
+            await together(*(end.warm(count) for end in ends if end.warm))
 
     def _queues(self, mirrors: Sequence[Mirror]) -> Iterable[tuple[deque[Mirror], int]]:
         """The mirrors in one queue, or in one for each source, and how many of each run at once.

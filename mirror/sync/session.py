@@ -241,7 +241,8 @@ class Session:
         """
         entry = self._entry
         expected = self._audit or self._context.announced
-        if not expected or entry.failure or entry.failed:
+        well = entry.settled_at and not (entry.failure or entry.failed)
+        if not (expected and well):
             return await self._list_source(), None
         look = together(self._list_source(), self._snapshots.begin())
         if not self._context.announced:

@@ -95,22 +95,18 @@ async def test_requests_belong_to_the_mirror_that_they_are_sent_for(tmp_path: Pa
         assert named < small <= named + creating
 
 
-async def test_both_sides_of_a_mirror_that_is_new_or_announced_are_read_at_once(
-    tmp_path: Path,
-) -> None:
-    """It is certain to be compared: the target is asked while the source's releases are listed."""
+async def test_both_sides_of_a_mirror_that_is_announced_are_read_at_once(tmp_path: Path) -> None:
+    """It is as good as certain to be compared: the target is asked while the source answers."""
     async with World(tmp_path) as world:
         world.source.add_repository("octo/tool")
         world.source.add_release("octo/tool", "v1", assets={"a.bin": b"a"})
+        assert (await world.sync()).status == "ok"
 
         def resume(record: RequestRecord) -> None:
             if record.route == "get-repository":
                 world.source.faults.resume()
 
         world.target.on_request(resume)
-        world.source.faults.add(Fault(kind="stall", route="list-releases", at_byte=0))
-        async with asyncio.timeout(30):
-            assert (await world.sync()).status == "ok"
         world.source.add_release("octo/tool", "v2", assets={"a.bin": b"b"})
         world.source.faults.add(Fault(kind="stall", route="list-releases", at_byte=0))
         config = load_config(world.config_file, world.environ)
