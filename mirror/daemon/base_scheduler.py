@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -31,14 +31,23 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+class Watcher(Protocol):
+    """Is told what the scheduler did."""
+
+    def on_session(self, report: RepositoryReport, seconds: float) -> None:
+        """A mirror's run ended, which took so many seconds."""
+
+    def on_pass(self, ended: Pass) -> None:
+        """A pass ended."""
+
+
 class BaseScheduler(ABC):
     """Runs mirrors when they are due or requested.
 
     Args:
         workload: Workloadhat there is to do.
         clock: The time and every wait.
-        on_session: Called when a mirror's run ended, with its seconds.
-        on_pass: Called when a pass ended.
+        watcher: Is told what ended.
         zone: The time zone of schedules; the machine's by default.
     """
 
@@ -46,19 +55,17 @@ class BaseScheduler(ABC):
         self,
         workload: Workload,
         clock: Clock,
-        *,
-        on_session: Callable[[RepositoryReport, float], None],
-        on_pass: Callable[[Pass], None],
+        watcher: Watcher,
         zone: tzinfo | None = None,
     ) -> None:
         self._workload = workload
         self._clock = clock
-        self._on_session = on_session
-        self._on_pass = on_pass
+        self._watcher = watcher
         self._zone = zone or LocalZone()
         self._wake = asyncio.Event()
         self._stopping = False
         self._known = KnownMirrors()
+        self._step()
 
     def stop(self) -> None:
         """Start nothing new; runs in progress go on."""
@@ -156,6 +163,17 @@ class BaseScheduler(ABC):
         """Whether every run needs a host that is closed for longer than so many seconds."""
         return all(closed_for(run.gates) > seconds for run in self.running)
 
+    @property
+    def alive_at(self) -> float:
+        """When its loop last made a step, monotonic: now, while that may take its time."""
+        now = self._clock.monotonic()
+        return now if now < self._waits_until else self._stepped_at
+
+    def _step(self, may_take: float = 0.0) -> None:
+        """Prove to be alive; the next step may take so many seconds."""
+        self._stepped_at = self._clock.monotonic()
+        self._waits_until = self._stepped_at + may_take
+
     def _give_up_disabled(self) -> None:
         """Tell clients what is not run, because its host is disabled: they do not wait for it."""
         gates, known = self._workload.gates, self._known
@@ -198,7 +216,7 @@ class BaseScheduler(ABC):
     def _end(self, opened: Pass) -> None:
         """Report a pass that waits for nothing any more."""
         opened.seconds = self._clock.monotonic() - opened.began
-        self._tell(self._on_pass, opened)
+        self._tell(self._watcher.on_pass, opened)
 
     def _tell(self, callback: Callable[..., None], *facts: object) -> None:
         try:

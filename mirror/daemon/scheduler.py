@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from mirror.core.clock import Clock
     from mirror.core.domain.mirror import Mirror
-    from mirror.core.reporting.report import RepositoryReport
     from mirror.core.timetable import Ticker, Timetable
+    from mirror.daemon.base_scheduler import Watcher
     from mirror.daemon.host_gates import Gates
     from mirror.daemon.job_queue import Run
     from mirror.daemon.workload import Workload
@@ -42,11 +42,10 @@ class Scheduler(BaseScheduler):
 
     Args:
         chance: Returns numbers in [0, 1), for jitter.
-        workload, clock, on_session, on_pass, zone: See the base.
+        workload, clock, watcher, zone: See the base.
 
     Attributes:
         queue: The mirrors that wait and run.
-        alive_at: When its loop last turned, monotonic; every :data:`SLICE` seconds at least.
         trouble, name, cluster: None: there is no other process.
     """
 
@@ -58,20 +57,18 @@ class Scheduler(BaseScheduler):
         self,
         workload: Workload,
         clock: Clock,
+        watcher: Watcher,
         *,
-        on_session: Callable[[RepositoryReport, float], None],
-        on_pass: Callable[[Pass], None],
         chance: Callable[[], float] = random.random,
         zone: tzinfo | None = None,
     ) -> None:
-        super().__init__(workload, clock, on_session=on_session, on_pass=on_pass, zone=zone)
+        super().__init__(workload, clock, watcher, zone)
         self._chance = chance
         self._timetables: dict[float, tuple[Timetable, Ticker]] = {}
         self._listings = Listings(self._listed, self._wake)
         self._members: Mapping[tuple[float, str], Sequence[Mirror]] = {}
         self._passes: list[Pass] = []
         self.queue = JobQueue(self._gates)
-        self.alive_at = clock.monotonic()
         self._load()
 
     async def run(self) -> None:
@@ -246,7 +243,7 @@ class Scheduler(BaseScheduler):
     def _turn(self, tasks: asyncio.TaskGroup) -> bool:
         """Do what is due; whether there is to be another turn."""
         self._wake.clear()
-        self.alive_at = self._clock.monotonic()
+        self._step()
         for gate in self._workload.gates.values():
             gate.revive_if_due()
         if self._stopping:
@@ -295,7 +292,7 @@ class Scheduler(BaseScheduler):
         except asyncio.CancelledError:
             self._cut(run, workload)
             raise
-        self._tell(self._on_session, report, self._clock.monotonic() - run.since)
+        self._tell(self._watcher.on_session, report, self._clock.monotonic() - run.since)
         done = self.queue.end(run, host_stopped=stopped_by_host(report, run.gates))
         for one in run.request.passes if done else run.request.clients:
             one.end_run(mirror.key, report, disabled(run.gates))

@@ -189,16 +189,9 @@ class Service:
         return self._progress.speed.at(self._clock.monotonic()) if moving else 0.0
 
     def _make_scheduler(self, runtime: Runtime) -> Scheduler | SharedScheduler:
-        if self._ledger.cluster:
-            return SharedScheduler(
-                runtime,
-                self._ledger.cluster,
-                self._clock,
-                speed=self._speed,
-                on_session=self._on_session,
-                on_pass=self._on_pass,
-            )
-        return Scheduler(runtime, self._clock, on_session=self._on_session, on_pass=self._on_pass)
+        if cluster := self._ledger.cluster:
+            return SharedScheduler(runtime, cluster, self._clock, self, speed=self._speed)
+        return Scheduler(runtime, self._clock, self)
 
     async def _run(self, scheduler: Scheduler | SharedScheduler) -> None:
         async with asyncio.TaskGroup() as group:
@@ -434,12 +427,12 @@ class Service:
 
     # -- what the scheduler reports, and what webhooks request ------------------------------------
 
-    def _on_session(self, report: RepositoryReport, seconds: float) -> None:
+    def on_session(self, report: RepositoryReport, seconds: float) -> None:
         """A mirror's run ended."""
         self._metrics.on_session(report, seconds)
         self._index_changed.set()
 
-    def _on_pass(self, ended: Pass) -> None:
+    def on_pass(self, ended: Pass) -> None:
         """A pass ended."""
         waiting = self._triggered.pop(ended, None)
         if waiting and ended.client and ended.empty:

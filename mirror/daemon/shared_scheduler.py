@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mirror.cluster.queue import Due
     from mirror.core.claims import Claim
     from mirror.core.clock import Clock
+    from mirror.daemon.base_scheduler import Watcher
     from mirror.daemon.workload import Workload
     from mirror.open_ledger import Cluster
     from mirror.sync.discovery import Discovery
@@ -53,7 +54,7 @@ class SharedScheduler(BaseScheduler):
     Args:
         cluster: The database.
         speed: Returns the bytes a second that this process moves.
-        workload, clock, on_session, on_pass, zone: See the base.
+        workload, clock, watcher, zone: See the base.
 
     Attributes:
         trouble: Why nothing is begun now; empty if work goes on.
@@ -66,13 +67,12 @@ class SharedScheduler(BaseScheduler):
         workload: Workload,
         cluster: Cluster,
         clock: Clock,
+        watcher: Watcher,
         *,
         speed: Callable[[], float],
-        on_session: Callable[[RepositoryReport, float], None],
-        on_pass: Callable[[Pass], None],
         zone: tzinfo | None = None,
     ) -> None:
-        super().__init__(workload, clock, on_session=on_session, on_pass=on_pass, zone=zone)
+        super().__init__(workload, clock, watcher, zone)
         self._store = cluster.store
         self._queue = cluster.queue
         self._limits = cluster.limits
@@ -88,7 +88,6 @@ class SharedScheduler(BaseScheduler):
         self._waves: dict[datetime, Pass] = {}
         self._more_is_due = False
         self._tick: datetime | None = None
-        self._step()
         self.trouble = "the database has not been reached yet"
         self._load()
 
@@ -157,26 +156,14 @@ class SharedScheduler(BaseScheduler):
 
     def next_tick(self) -> datetime | None:
         """When the next timetable has mirrors due; ``None`` for never."""
-        if self._stopping:
-            return None
-        return self._next_tick(self._workload.timetables, self._workload)
+        work = self._workload
+        return None if self._stopping else self._next_tick(work.timetables, work)
 
     def _next_tick(self, intervals: Iterable[float], workload: Workload) -> datetime | None:
         ticks = (workload.next_tick(one, self.cluster.now()) for one in intervals)
         return min((tick for tick in ticks if tick), default=None)
 
     # --- the loop --------------------------------------------------------------------------------
-
-    @property
-    def alive_at(self) -> float:
-        """When its loop last made a step, monotonic: now, while the database may take its time."""
-        now = self._clock.monotonic()
-        return now if now < self._waits_until else self._stepped_at
-
-    def _step(self, may_take: float = 0.0) -> None:
-        """Prove to be alive; the next step may take so many seconds."""
-        self._stepped_at = self._clock.monotonic()
-        self._waits_until = self._stepped_at + may_take
 
     async def _prepare(self) -> bool:
         """Wait for the database, and make its tables; ``False`` if a stop was requested before."""
@@ -234,7 +221,6 @@ class SharedScheduler(BaseScheduler):
                 self._published = workload
             self._step(DATABASE_MAY_TAKE)
             await self._requests.send()
-            self._step(DATABASE_MAY_TAKE)
             refresh = partial(self.cluster.refresh, self._workload)
             await self._requests.ask(self._in_progress(), refresh)
             self._give_up_abandoned()
@@ -300,9 +286,8 @@ class SharedScheduler(BaseScheduler):
     # --- runs ------------------------------------------------------------------------------------
 
     def _begin(self, due: Due, tasks: asyncio.TaskGroup) -> None:
-        claim, workload, began = due.claim, self._workload, self._clock.monotonic()
-        passes = self._requests.waiting_for(claim.key)
-        now = began
+        claim, workload, now = due.claim, self._workload, self._clock.monotonic()
+        passes, began = self._requests.waiting_for(claim.key), now
         if not due.urgent:
             opened = Pass(None, Request(now), due.due_at.astimezone(UTC), now)
             wave = self._waves.setdefault(due.due_at, opened)
@@ -326,8 +311,8 @@ class SharedScheduler(BaseScheduler):
         for one in passes:
             if not one.client:
                 one.note(claim.key, "queued")
-        run = Run(mirror, request, gates_of(mirror, workload.gates), 0, now)
-        self._runs[claim.key] = run
+        gates = gates_of(mirror, workload.gates)
+        run = self._runs[claim.key] = Run(mirror, request, gates, 0, now)
         tasks.create_task(self._session(run, claim, workload))
 
     async def _session(self, run: Run, claim: Claim, workload: Workload) -> None:
@@ -345,7 +330,7 @@ class SharedScheduler(BaseScheduler):
             self._cut(run, workload)
             raise
         if report:
-            self._tell(self._on_session, report, self._clock.monotonic() - run.since)
+            self._tell(self._watcher.on_session, report, self._clock.monotonic() - run.since)
             for one in passes:
                 one.end_run(mirror.key, with_earlier(report, earlier), disabled(run.gates))
         elif done:
@@ -364,10 +349,10 @@ class SharedScheduler(BaseScheduler):
         If another process has it now, clients wait for that one, and a timetable's pass does not.
         """
         report = done = None
+        claims, next_tick = self._queue.claims, partial(self._next_tick, intervals, workload)
         try:
-            next_tick = partial(self._next_tick, intervals, workload)
             report, done = await run_claimed(
-                work, self._queue.claims, claim, workload.context, finished, next_tick
+                work, claims, claim, workload.context, finished, next_tick
             )
         except LedgerError as error:
             self._note_trouble(error)

@@ -48,15 +48,14 @@ class Stage:
         self.group = Group(0.0, Timetable(3600.0, None, 0.0), sources)
         self.told = Told()
         self._set_up(workload)
-        calls: Any = {"on_session": self.told.on_session, "on_pass": self.told.on_pass}
         self.scheduler: Scheduler | SharedScheduler
         if kind == "alone":
-            self.scheduler = Scheduler(workload, self.clock, **calls)
+            self.scheduler = Scheduler(workload, self.clock, self.told)
         else:
             self.database = FakeDatabase(self.clock)
             cluster = self.database.cluster("daemon")
             self.scheduler = SharedScheduler(
-                workload, cluster, self.clock, speed=lambda: 0.0, **calls
+                workload, cluster, self.clock, self.told, speed=lambda: 0.0
             )
 
     def _set_up(self, workload: FakeWorkload) -> None:

@@ -79,8 +79,7 @@ async def stage(workload: FakeWorkload, *groups: Group, **options: Any) -> Async
     workload.groups = groups or (a_group(),)
     workload.limit = options.pop("at_once", 8)
     told = options.pop("told", None) or Told()
-    calls = {"on_session": told.on_session, "on_pass": told.on_pass}
-    scheduler = Scheduler(workload, clock, **{"zone": UTC, **calls, **options})
+    scheduler = Scheduler(workload, clock, told, **{"zone": UTC, **options})
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()
@@ -731,7 +730,7 @@ async def test_a_stop_starts_nothing_and_waits_for_what_runs() -> None:
     workload = FakeWorkload(clock, mirrors, lasting(clock, {}, 10.0))
     workload.groups, workload.limit = (a_group(20.0),), 2
     told = Told()
-    scheduler = Scheduler(workload, clock, on_session=told.on_session, on_pass=told.on_pass)
+    scheduler = Scheduler(workload, clock, told)
 
     async def listing(_: str) -> None:
         await asyncio.Event().wait()
@@ -772,7 +771,7 @@ async def test_a_cancellation_goes_through() -> None:
     workload = FakeWorkload(clock, [a_mirror("a"), a_mirror("b")], work)
     workload.groups = (a_group(),)
     told = Told()
-    scheduler = Scheduler(workload, clock, on_session=told.on_session, on_pass=told.on_pass)
+    scheduler = Scheduler(workload, clock, told)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scheduler.run())
         await clock.settle()

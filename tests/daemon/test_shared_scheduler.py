@@ -75,9 +75,8 @@ class Daemons:
                         self.workloads[-1],
                         self.database.cluster(f"daemon-{one}"),
                         self.clock,
+                        self.told[-1],
                         speed=lambda: 0.0,
-                        on_session=self.told[-1].on_session,
-                        on_pass=self.told[-1].on_pass,
                     )
                 )
                 self.tasks.append(tasks.create_task(self.schedulers[-1].run()))
