@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mirror.core.reporting.report import with_earlier
+from mirror.sync.mirror_runner import superseded
 from mirror.sync.shared_work import unchanged
 
 if TYPE_CHECKING:
@@ -106,6 +107,21 @@ class SharedRequests:
             self._wanted.pop(0)
             if client and client.since is None:
                 client.since = when
+
+    def give_up(self, keys: Collection[str], here: Collection[str]) -> None:
+        """Tell clients what no daemon will run before one is reloaded: they do not wait for it.
+
+        Args:
+            keys: Of mirrors and listings.
+            here: The keys of what this process has in hand.
+        """
+        for opened in self.passes if keys else ():
+            for key in opened.awaited.difference(here).intersection(keys):
+                if mirror := self._known.mirrors.get(key):
+                    report = superseded(mirror.name, mirror.target)
+                    opened.end_run(key, with_earlier(report, self.lost_runs([opened], key)))
+                else:
+                    opened.end_listing(key, [superseded(f"{key}/*", None)], {})
 
     def waiting_for(self, key: str) -> list[Pass]:
         """The clients' passes that a run answers which begins now."""

@@ -18,7 +18,6 @@ from mirror.daemon.membership import Membership
 from mirror.daemon.passes import Pass, Request
 from mirror.daemon.shared_requests import SharedRequests
 from mirror.errors import DatabaseUnavailable, LedgerError
-from mirror.sync.mirror_runner import superseded
 from mirror.sync.shared_work import run_claimed
 from mirror.waiting import wait_for_news
 
@@ -223,7 +222,7 @@ class SharedScheduler(BaseScheduler):
             await self._requests.send()
             refresh = partial(self.cluster.refresh, self._workload)
             await self._requests.ask(self._in_progress(), refresh)
-            self._give_up_abandoned()
+            self._requests.give_up(self.cluster.abandoned, self._in_progress())
             self._step(DATABASE_MAY_TAKE)
             await self._claim(tasks)
             self.trouble = ""
@@ -231,18 +230,6 @@ class SharedScheduler(BaseScheduler):
             self._note_trouble(error)
         self._end_passes()
         return True
-
-    def _give_up_abandoned(self) -> None:
-        """Tell clients what no daemon will run before one is reloaded: they do not wait for it."""
-        abandoned, known = self.cluster.abandoned, self._known
-        in_progress = self._in_progress()
-        for opened in self._client_passes() if abandoned else ():
-            for key in (opened.awaited - in_progress).intersection(abandoned):
-                if mirror := known.mirrors.get(key):
-                    done = self._lost_runs(opened, key)
-                    opened.end_run(key, with_earlier(superseded(mirror.name, mirror.target), done))
-                else:
-                    opened.end_listing(key, [superseded(f"{key}/*", None)], {})
 
     def _note_trouble(self, error: LedgerError) -> None:
         if not (self.trouble or isinstance(error, DatabaseUnavailable)):
@@ -293,13 +280,8 @@ class SharedScheduler(BaseScheduler):
             wave = self._waves.setdefault(due.due_at, opened)
             began = wave.began  # what is proven once a pass is proven for all of its mirrors
             passes.append(wave)
-        request = Request(
-            began,
-            full=claim.full,
-            explicit=claim.requested,
-            urgent=due.urgent,
-            passes=tuple(passes),
-        )
+        flags = {"full": claim.full, "explicit": claim.requested, "urgent": due.urgent}
+        request = Request(began, **flags, passes=tuple(passes))
         if (mirror := self._known.mirrors.get(claim.key)) is None:
             for one in passes:
                 one.awaited.add(claim.key)
@@ -356,10 +338,11 @@ class SharedScheduler(BaseScheduler):
             )
         except LedgerError as error:
             self._note_trouble(error)
+        else:
+            self._wake.set()
         finally:
             self._runs.pop(claim.key, None)
             self._listing.discard(claim.key)
-            self._wake.set()
         for wave in () if report else self._waves.values():
             wave.awaited.discard(claim.key)
         return report, done

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -317,3 +318,32 @@ async def test_a_client_is_told_what_another_process_did() -> None:
         assert opened in it.told[0].passes
         told = {report.source: report.status for report in opened.reports}
         assert told == {"github:owner/*": "failed", "github:owner/a": "ok"}
+
+
+async def test_a_reload_while_settings_are_published_is_not_lost() -> None:
+    """Whichever statement is under way, the newest settings are published in the end."""
+    for statements in range(8):
+        async with Daemons(named("a")).running(1) as it:
+            (scheduler,) = it.schedulers
+            newer, newest = it.workload(), it.workload()
+            newer.settings, newest.settings = "2", "3"
+            await it.clock.pass_by(60)
+            scheduler.replace(newer)
+            it.database.hooks = [lambda: None] * statements
+            it.database.hooks.append(partial(scheduler.replace, newest))
+            await it.clock.pass_by(20)
+            assert {row.settings for row in it.database.rows.values()} == {"3"}
+
+
+async def test_a_run_that_cannot_begin_gives_its_claim_back() -> None:
+    """What was done before could not be read for a client: the mirror is run when it can."""
+    async with Daemons(named("a")).running(1) as it:
+        await it.clock.pass_by(60)
+        it.database.unreadable = True
+        opened = it.schedulers[0].trigger(Client((), Observers()))
+        await it.clock.pass_by(5)
+        assert len(it.begun) == 1
+        it.database.unreadable = False
+        await it.clock.pass_by(20)
+        assert len(it.begun) == 2
+        assert opened in it.told[0].passes

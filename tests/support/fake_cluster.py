@@ -55,6 +55,8 @@ class FakeDatabase:
         available: Statements are answered; else they fail at once.
         cut_off: The owners whose statements fail.
         hangs: Statements are never answered.
+        unreadable: What runs did cannot be read.
+        hooks: What happens during the next statements, one each.
         statements: How many were sent.
     """
 
@@ -63,6 +65,8 @@ class FakeDatabase:
         self.available = True
         self.cut_off: set[str] = set()
         self.hangs = False
+        self.unreadable = False
+        self.hooks: list[Callable[[], object]] = []
         self.statements = 0
         self.rows: dict[str, FakeRow] = {}
         self.workers: dict[str, Worker] = {}
@@ -72,6 +76,8 @@ class FakeDatabase:
     async def statement(self, owner: str = "") -> datetime:
         """Send one; its time, later than that of each before."""
         self.statements += 1
+        if self.hooks:
+            self.hooks.pop(0)()
         if self.hangs:
             await asyncio.Event().wait()
         if not self.available or owner in self.cut_off:
@@ -179,6 +185,8 @@ class FakeClaims(DatabaseClaims):
         return True
 
     async def reports(self, key: str, since: datetime) -> list[RepositoryReport]:
+        if self._fake.unreadable:
+            raise DatabaseUnavailable("the database is unavailable: it is a test")
         await self._fake.statement(self.owner)
         row = self._fake.rows[key]
         return [report for _, ended_at, report in row.reports if ended_at > since]
