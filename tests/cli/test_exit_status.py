@@ -60,8 +60,9 @@ async def test_1_a_host_that_is_not_there(world: World) -> None:
 
 async def test_2_a_database_of_a_later_version(tmp_path: Path, postgres_url: str) -> None:
     """Software that is older than the database's tables refuses to start, and touches nothing."""
+    unheard = '[daemon]\nlisten = ""\n'
     clock = MachineClock()
-    async with World(tmp_path, clock=clock, ledger_url=postgres_url) as world:
+    async with World(tmp_path, extra=unheard, clock=clock, ledger_url=postgres_url) as world:
         async with opened(postgres_url) as database:
             await database.query("UPDATE schema_version SET version = version + 1")
         world.environ |= {"XDG_STATE_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
