@@ -61,13 +61,16 @@ RETRY = RetryPolicy(attempts=1_000_000, first=0.2, longest=5.0)
 
 _DEFAULTS: Mapping[str, str | int] = {
     "application_name": "release-mirror",
+    # Of a database without an encoding (SQL_ASCII, of a server made in the C locale), psycopg would
+    # return bytes.
+    "client_encoding": "utf8",
     "connect_timeout": CONNECT_TIMEOUT,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""Parameters of libpq: a connection whose other end vanished fails within half a minute."""
+"""Parameters of libpq: among others, a connection whose other end vanished fails within half a minute."""
 
 _SESSION: Mapping[str, Any] = {"autocommit": True, "prepare_threshold": None}
 

@@ -34,6 +34,25 @@ def test_the_url_wins() -> None:
     assert "tcp_user_timeout=20000" in text
 
 
+async def test_text_is_text_in_a_database_without_an_encoding(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    """A database of a server that was made in the C locale (SQL_ASCII) works as any other."""
+    name = "without_an_encoding"
+    with postgres_server.connected(postgres_url) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"
+        )
+    url = postgres_server.url(name)
+    try:
+        async with Database(lambda: url, VirtualClock()) as database:
+            statement = "SELECT 'v1-é', %s, current_setting('server_encoding')"
+            rows = await database.query(statement, ["ü"])
+        assert rows == [("v1-é", "ü", "SQL_ASCII")]
+    finally:
+        postgres_server.drop_database(url)
+
+
 async def test_unreachable_ends(tmp_path: Path) -> None:
     """A database that is not there is waited for as long as asked or as its URL says, and the reason is named."""
     clock = SystemClock()
