@@ -459,6 +459,9 @@ class GitHubClient:
                 about=about,
                 authorization=authorization,
             )
+            if response.status == 304:
+                response.release()  # it never has a body
+                return self._unchanged(call, url, response)
             content = await self._transport.read(response, url)
             if response.status not in REDIRECTS:
                 return self._decode(call, url, response, content)
@@ -468,24 +471,29 @@ class GitHubClient:
             host=self.name,
         )
 
+    def _unchanged(self, call: Call, url: str, response: aiohttp.ClientResponse) -> Answer:
+        if not call.etag:  # as an empty list it would mean that everything was deleted
+            raise BadAnswer(
+                f"{self.name}: {public(url)} answered 304 to a request without a condition",
+                host=self.name,
+                status=304,
+            )
+        self.state.count(NOT_MODIFIED)
+        return self._answer(call, url, response, None, call.etag)
+
     def _decode(
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes
     ) -> Answer:
-        status, headers = response.status, response.headers
-        if status == 304:
-            if not call.etag:  # as an empty list it would mean that everything was deleted
-                raise BadAnswer(
-                    f"{self.name}: {public(url)} answered 304 to a request without a condition",
-                    host=self.name,
-                    status=status,
-                )
-            data, etag = None, call.etag
-            self.state.count(NOT_MODIFIED)
-        else:
-            data, etag = self._content(call, url, response, content), etag_of(headers)
+        data = self._content(call, url, response, content)
+        return self._answer(call, url, response, data, etag_of(response.headers))
+
+    def _answer(
+        self, call: Call, url: str, response: aiohttp.ClientResponse, data: Any, etag: str
+    ) -> Answer:
+        headers = response.headers
         link = headers.get("Link")
         next_page = next_link(link, url) if link else None
-        return Answer(status, headers, data, url, call.url, etag, next_page)
+        return Answer(response.status, headers, data, url, call.url, etag, next_page)
 
     def _content(
         self, call: Call, url: str, response: aiohttp.ClientResponse, content: bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urljoin
 
 import aiohttp
@@ -58,18 +58,6 @@ class RequestSeen(NamedTuple):
     method: str
     status: int | None
     seconds: float
-
-
-class _Options(TypedDict):
-    """What aiohttp is told of a request besides its method and address."""
-
-    headers: dict[str, str]
-    data: bytes | AsyncIterator[bytes] | None
-    allow_redirects: bool
-    timeout: aiohttp.ClientTimeout
-    proxy: str | None
-    proxy_headers: Mapping[str, str] | None
-    auto_decompress: bool
 
 
 def request_timeout(connect: float, read: float) -> aiohttp.ClientTimeout:
@@ -228,36 +216,48 @@ class Transport:
                 sent["Authorization"] = known
         if proxy_headers and place.startswith("http:"):  # no CONNECT that could carry them
             sent |= proxy_headers
-        options: _Options = {
-            "headers": sent,
-            "data": body,
-            "allow_redirects": False,
-            "timeout": timeout,
-            "proxy": proxy,
-            "proxy_headers": proxy_headers or None,
-            "auto_decompress": decompress,
-        }
+        rest = (method, url, sent, body, timeout, proxy, proxy_headers, decompress)
         if not ours:
-            return await self._send(method, url, options)
+            return await self._send(*rest)
         limiter = self._shared.rate_limiter
         if limiter.is_free(method):
             self._shared.count(SENT)
-            response = await self._send(method, url, options)
+            response = await self._send(*rest)
         else:
             async with limiter.points(method):
                 self._shared.count(SENT)
-                response = await self._send(method, url, options)
+                response = await self._send(*rest)
         self._shared.learn(response.headers, limits=authorization is None)
         return response
 
-    async def _send(self, method: str, url: str, options: _Options) -> aiohttp.ClientResponse:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | AsyncIterator[bytes] | None,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
+        proxy: str | None,
+        proxy_headers: Mapping[str, str],
+        decompress: bool,
+    ) -> aiohttp.ClientResponse:
         session = self._session()
         started, status = self._clock.monotonic() if self._on_request else 0.0, None
         try:
-            response = await session.request(method, URL(url, encoded=True), **options)
+            response = await session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=timeout,
+                proxy=proxy,
+                proxy_headers=proxy_headers or None,
+                auto_decompress=decompress,
+            )
             status = response.status
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self.failed(error, url, options["proxy"]) from None
+            raise self.failed(error, url, proxy) from None
         finally:
             if self._on_request is not None:
                 seconds = self._clock.monotonic() - started
@@ -308,9 +308,6 @@ class Transport:
         self, response: aiohttp.ClientResponse, url: str, limit: int | None = None
     ) -> bytes:
         """Read a response's body to its end, or its first ``limit`` bytes, and release it."""
-        if response.status == 304:  # which never has one
-            response.release()
-            return b""
         try:
             async with response:
                 if limit is None:
