@@ -906,7 +906,7 @@ async def test_ten_thousand_mirrors_cost_what_they_are() -> None:
 
 
 async def test_a_soak_misses_nothing() -> None:
-    """200 mirrors, 600 ticks, faults sprinkled: no run is missed, none overlaps, every pass ends."""
+    """200 mirrors, 200 ticks, faults sprinkled: no run is missed, none overlaps, every pass ends."""
     clock, dice = SteppedClock(), random.Random(20261121)  # noqa: S311 - a dice
     mirrors = [a_mirror(f"m{n}") for n in range(200)]
 
@@ -920,13 +920,13 @@ async def test_a_soak_misses_nothing() -> None:
 
     workload = FakeWorkload(clock, mirrors, work)
     async with stage(workload, a_group(1.0, jitter=0.3), at_once=64, chance=dice.random) as it:
-        await it.pass_by(600)
+        await it.pass_by(200)
         assert len(it.scheduler.queue) == 200
     assert workload.overlapped == []
     assert workload.most[""] <= 64
-    assert len(it.told.passes) >= 590
+    assert len(it.told.passes) >= 190
     reports = sum(len(end.reports) for end in it.told.passes)
-    assert reports <= len(workload.sessions) <= 600 * 200
+    assert reports <= len(workload.sessions) <= 201 * 200
     begun: dict[str, list[float]] = {}
     for session in workload.sessions:
         begun.setdefault(session.key, []).append(session.at)
