@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mirror.emulator import Fault
+from support.clock import VirtualClock
 from support.world import World, only
 
 if TYPE_CHECKING:
@@ -96,4 +97,40 @@ async def test_an_opening_that_fails_is_the_first_attempt(tmp_path: Path) -> Non
         assert only(report).failures == ()
         assert report.requests["github"].retried == 1
         assert downloads(world) == 4
+        assert world.same() == []
+
+
+class WatchedClock(VirtualClock):
+    """Notes how many transfer slots are free during each long wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free: list[int] = []
+        self.world: World
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds >= 300:
+            assert self.world.app is not None
+            self.free.append(self.world.app.shared.slots.free)
+        await super().sleep(seconds)
+
+
+async def test_an_opening_that_is_told_to_wait_holds_no_slot(tmp_path: Path) -> None:
+    """Its host's pause is waited for outside of the slot, in which another host's asset may be."""
+    clock = WatchedClock()
+    async with World(tmp_path, extra=ONE_AT_A_TIME, clock=clock) as world:
+        clock.world = world
+        seed(world)
+        world.source.delete_asset("octo/tool", "v1", "c.bin")
+        asset = next(a for r in world.source.releases("octo/tool") for a in r.assets if a.size == 4)
+        later = {"Retry-After": "600"}
+        fault = Fault(
+            kind="status", route="download-asset", match=f"/{asset.id}", status=503, headers=later
+        )
+        world.source.faults.add(fault)
+        report = await sync_with_a_stalled_upload(world, 2)
+        assert report.status == "ok"
+        assert clock.free
+        assert set(clock.free) == {1}
+        assert report.requests["github"].retried == 1
         assert world.same() == []
