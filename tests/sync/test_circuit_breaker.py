@@ -56,7 +56,9 @@ async def test_a_host_that_refuses_all_bytes_is_suspended(
         report = await world.sync()
         assert report.status == "failed"
         requests = world.source.count() + world.target.count()
-        assert requests < 700, requests
+        # All attempts of all assets would take over 4,000. Some assets are opened at the source
+        # before the circuit opens, and are not sent.
+        assert requests < 750, requests
         for repository in report.repositories:
             failed = [f for f in repository.failures if f.asset]
             assert all(failure.error for failure in failed)
