@@ -318,6 +318,10 @@ class BlobReader:
         """
         return self._open(offset)
 
+    async def locate(self) -> bool:
+        """Nothing has to be found out."""
+        return False
+
     def damaged(self, found: str) -> MirrorError:
         """What is wrong where the bytes have this SHA-256."""
         return self._wrong(f"SHA-256 {found}", self._blobs / str(self._asset.sha256))

@@ -225,6 +225,14 @@ class AssetReader(ValidatedSource, Protocol):
 
     client: Any
 
+    async def locate(self) -> bool:
+        """Find out where the bytes are, for the next opening; nothing stays open.
+
+        Returns:
+            Whether that opening will be faster.
+        """
+        ...
+
 
 class AssetWriter(ByteSink["Asset"], Protocol):
     """A place for one new asset of a release.

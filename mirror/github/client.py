@@ -668,8 +668,34 @@ class GitHubClient:
 
     # --- streams ---------------------------------------------------------------------------------
 
+    async def locate_stream(self, url: str, *, repeated: bool = False) -> str:
+        """Ask where a download is redirected to; it is not retried here, and nothing stays open.
+
+        Args:
+            url: As ``path`` of :meth:`get`.
+            repeated: An earlier attempt failed.
+
+        Returns:
+            The address of a storage host; empty if none is known to be used.
+
+        Raises:
+            GitHubError: The API refused, or the connection broke.
+        """
+        if not self._streams.redirects:
+            return ""
+        address = self.address(url)
+        async with self.rate_limiter.slot():
+            return await self._admitted(
+                address, lambda: self._streams.locate(address), repeated=repeated
+            )
+
     def open_stream(
-        self, url: str, headers: Mapping[str, str] | None = None, *, repeated: bool = False
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        repeated: bool = False,
+        located: str = "",
     ) -> AbstractAsyncContextManager[Stream]:
         """Open a download and follow its redirects; only the API's origin gets the token.
 
@@ -679,22 +705,28 @@ class GitHubClient:
             url: As ``path`` of :meth:`get`.
             headers: More of them: ``Range``, another ``Accept``.
             repeated: An earlier attempt failed, or broke off.
+            located: What :meth:`locate_stream` has returned: the API is not asked.
 
         Raises (on entry and while iterating over the chunks):
             StorageError: Another origin than the API's refused.
             Stalled: No byte came for the stall time-out.
             GitHubError: The API refused, or the connection broke.
         """
-        return self._open_stream(self.address(url), headers or {}, repeated=repeated)
+        return self._open_stream(
+            self.address(url), headers or {}, repeated=repeated, located=located
+        )
 
     @asynccontextmanager
     async def _open_stream(
-        self, url: str, headers: Mapping[str, str], *, repeated: bool
+        self, url: str, headers: Mapping[str, str], *, repeated: bool, located: str
     ) -> AsyncIterator[Stream]:
         async with self.rate_limiter.slot():
-            opened = await self._admitted(
-                url, lambda: self._streams.open(url, headers), repeated=repeated
-            )
+            if located:  # a response of the storage host proves nothing about the credential
+                opened = await self._streams.open(url, headers, located)
+            else:
+                opened = await self._admitted(
+                    url, lambda: self._streams.open(url, headers), repeated=repeated
+                )
             async with opened as stream:
                 yield stream
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STREAMED = frozenset({200, 206, 416})
 _LONGEST_ERROR = 64 * 1024
+_DOWNLOAD = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
 
 AT_A_TIME = 1024 * 1024
 """Bytes that are read from a plain connection at most: with asyncio's 256 KiB the ways between two
@@ -151,6 +152,9 @@ class Streams:
         clock: For errors that name a time.
         download: Time-outs of a download.
         upload: Time-outs of an upload; the one for its answer begins after its last byte.
+
+    Attributes:
+        redirects: The last asset was redirected to another origin.
     """
 
     def __init__(
@@ -165,24 +169,58 @@ class Streams:
         self._clock = clock
         self._download = download
         self._upload = upload
+        self.redirects = False
+
+    async def locate(self, url: str) -> str:
+        """Ask where a download is redirected to, and do not ask there.
+
+        Returns:
+            An address of another origin than the API's; empty if the API sends the bytes itself.
+
+        Raises:
+            GitHubError: The API refused, or the connection broke.
+        """
+        found, response = await self._follow(url, _DOWNLOAD, leave=True)
+        if response is not None:
+            response.close()
+            self.redirects = False
+            return ""
+        return found
 
     async def open(
-        self, url: str, headers: Mapping[str, str]
+        self, url: str, headers: Mapping[str, str], located: str = ""
     ) -> AbstractAsyncContextManager[Stream]:
         """Ask for a download and follow its redirects; enter what is returned to read it.
+
+        Args:
+            url: The API's address of it.
+            headers: More of them.
+            located: Where the API redirects to, if that is known.
 
         Raises:
             StorageError: Another origin than the API's refused.
             GitHubError: The API refused, or the connection broke.
         """
-        headers = {"Accept": "application/octet-stream", **headers, "Accept-Encoding": "identity"}
-        about = url
+        headers = {**_DOWNLOAD, **headers, "Accept-Encoding": "identity"}
+        found, response = await self._follow(url, headers, located)
+        assert response is not None  # noqa: S101 - every redirect was followed
+        if headers["Accept"] == _DOWNLOAD["Accept"]:  # an asset's: archives are elsewhere
+            self.redirects = origin(found) != self._transport.origin
+        return self._opened(response, found)
+
+    async def _follow(
+        self, url: str, headers: Mapping[str, str], located: str = "", *, leave: bool = False
+    ) -> tuple[str, aiohttp.ClientResponse | None]:
+        """Follow redirects to the bytes; with ``leave``, to the first address of another origin."""
+        about, url = url, located or url
         for _ in range(MAX_REDIRECTS + 1):
+            if leave and origin(url) != self._transport.origin:
+                return url, None
             response = await self._transport.send(
                 "GET", url, headers, timeout=self._download, decompress=False, about=about
             )
             if response.status in _STREAMED:
-                return self._opened(response, url)
+                return url, response
             content = await self._transport.read(response, url, _LONGEST_ERROR)
             if response.status not in REDIRECTS:
                 raise self._refused(url, response, content)

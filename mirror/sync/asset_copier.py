@@ -30,7 +30,7 @@ from mirror.transfer.opened_ahead import OpenedAhead
 from mirror.transfer.priority_queue import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from mirror.core.circuit_breaker import CircuitBreaker, Lane
     from mirror.core.domain.release import Asset, Release
@@ -163,40 +163,51 @@ class AssetCopier:
         reader = self._source.read_asset(self._mirror.source, asset, repeated=limited is not None)
         async with OpenedAhead(reader) as ahead:
             run = partial(self._open_ahead, asset, ahead)
-            yield ahead, Preparation(self._source_name, places, run)
+            early = partial(self._before_its_turn, asset, ahead.locate)
+            yield ahead, Preparation(self._source_name, places, run, early)
 
     async def _open_ahead(
         self, asset: Asset, ahead: OpenedAhead, turn: asyncio.Future[None]
     ) -> None:
-        """Open an asset before its turn; where something is wrong, nothing is requested.
+        """Open an asset before its turn, and close it if its turn does not come soon."""
+        if await self._before_its_turn(asset, ahead.begin, turn):
+            await asyncio.wait([turn], timeout=FRESH)
+            if not turn.done():
+                await ahead.close()
+
+    async def _before_its_turn(
+        self, asset: Asset, do: Callable[[], Awaitable[object]], turn: asyncio.Future[None]
+    ) -> bool:
+        """Request something of an asset before its turn; where something is wrong, nothing.
 
         If its turn comes meanwhile, the rest is awaited in the slot, as if it had begun there; but
         a slot is not held for a host that pauses.
+
+        Returns:
+            Whether it was done.
         """
         clients = (self._source.client, self._target.client)
         stopped = self._session.stop.requested or any(client.stopped for client in clients)
         lanes: tuple[Lane, ...] = (download_lane(asset), "upload")
         suspect = any(self._breaker(lane).suspect for lane in lanes)
         if stopped or suspect or self._paused_for() or self._context.gate.refused:
-            return
-        opening = True
+            return False
+        waiting = True
         try:
             async with asyncio.timeout(None) as limit:
 
                 def turn_came(_: object) -> None:
-                    if opening and self._paused_for():
+                    if waiting and self._paused_for():
                         limit.reschedule(asyncio.get_running_loop().time())
 
                 turn.add_done_callback(turn_came)
                 try:
-                    await ahead.begin()
+                    await do()
                 finally:
-                    opening = False
+                    waiting = False
         except TimeoutError:
-            return
-        await asyncio.wait([turn], timeout=FRESH)
-        if not turn.done():
-            await ahead.close()
+            return False
+        return True
 
     async def _copy_now(
         self,

@@ -29,6 +29,7 @@ class OpenedAhead:
         self._source = source
         self._connection = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
+        self._located = False
         self.failure: MirrorError | None = None
 
     async def __aenter__(self) -> Self:
@@ -44,8 +45,8 @@ class OpenedAhead:
 
     @property
     def used(self) -> bool:
-        """It was opened, or failed to open: its first reader does not open it again."""
-        return self._chunks is not None or self.failure is not None
+        """It was located, opened, or failed to: its first reader does not do that again."""
+        return self._located or self._chunks is not None or self.failure is not None
 
     @property
     def client(self) -> Any:
@@ -66,8 +67,19 @@ class OpenedAhead:
         """A strong validator of what was opened first; empty for none."""
         return self._source.etag
 
+    async def locate(self) -> bool:
+        """As the source's; a failure is kept for the first reader."""
+        try:
+            self._located = await self._source.locate()
+        except MirrorError as error:
+            self.failure = error
+        return self._located
+
     async def begin(self) -> None:
         """Open the source; a failure is kept for the first reader."""
+        if self.failure:
+            return
+        self._located = False
         try:
             self._chunks = await self._connection.enter_async_context(self._source.open(0))
         except MirrorError as error:

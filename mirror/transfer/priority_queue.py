@@ -40,11 +40,13 @@ class Preparation:
         places: How many waiters of this host may prepare at the same time.
         run: Called once, if the turn is near; it gets what is done when the slot is there. The slot
             is not used before it has returned.
+        early: Called once before that, for as many more waiters, as ``run``; it takes no place.
     """
 
     host: str
     places: int
     run: Callable[[asyncio.Future[None]], Awaitable[None]]
+    early: Callable[[asyncio.Future[None]], Awaitable[object]] | None = None
 
 
 @dataclass(order=True, slots=True)
@@ -53,6 +55,7 @@ class _Waiter:
 
     Attributes:
         turn: Done when the slot is there.
+        soon: Done when what comes before the preparation may begin, or the preparation itself.
         near: Done when the preparation may begin, or the slot is there.
         preparing: The preparation was begun and has not ended.
     """
@@ -62,6 +65,7 @@ class _Waiter:
     group: Group = field(compare=False)
     preparation: Preparation | None = field(compare=False)
     turn: asyncio.Future[None] = field(compare=False)
+    soon: asyncio.Future[None] = field(compare=False)
     near: asyncio.Future[None] = field(compare=False)
     preparing: bool = field(default=False, compare=False)
 
@@ -128,8 +132,8 @@ class TransferSlots:
             return
         loop = asyncio.get_running_loop()
         number = next(self._arrivals)
-        turn, near = loop.create_future(), loop.create_future()
-        waiter = _Waiter(rank, number, group, preparation, turn, near)
+        turn, soon, near = (loop.create_future() for _ in range(3))
+        waiter = _Waiter(rank, number, group, preparation, turn, soon, near)
         insort(self._queue, waiter)
         try:
             await self._wait(waiter)
@@ -144,6 +148,9 @@ class TransferSlots:
     async def _wait(self, waiter: _Waiter) -> None:
         if preparation := waiter.preparation:
             self._call_near(preparation)
+            await waiter.soon
+            if preparation.early and not waiter.near.done():
+                await preparation.early(waiter.turn)
             await waiter.near
             if not waiter.turn.done():
                 await preparation.run(waiter.turn)
@@ -161,8 +168,7 @@ class TransferSlots:
         while self._free and (waiter := self._next()):
             self._grant(waiter.group)
             waiter.turn.set_result(None)
-            if not waiter.near.done():
-                waiter.near.set_result(None)
+            _call(waiter.soon, waiter.near)
             self._leave(waiter)
 
     def _next(self) -> _Waiter | None:
@@ -181,6 +187,15 @@ class TransferSlots:
         free = places - sum(waiter.preparing for waiter in waiters)
         for waiter in waiters[:places]:
             if free > 0 and not (waiter.near.done() or waiter.turn.done()):
-                waiter.near.set_result(None)
+                _call(waiter.soon, waiter.near)
                 waiter.preparing = True
                 free -= 1
+        if preparation.early:
+            for waiter in waiters[: 2 * places]:
+                _call(waiter.soon)
+
+
+def _call(*futures: asyncio.Future[None]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

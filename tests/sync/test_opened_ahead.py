@@ -100,6 +100,36 @@ async def test_an_opening_that_fails_is_the_first_attempt(tmp_path: Path) -> Non
         assert world.same() == []
 
 
+@pytest.mark.parametrize("refused", [0, 1])
+async def test_behind_it_only_the_address_is_asked_for(refused: int, tmp_path: Path) -> None:
+    """It is used where its turn is near; a refusal is the first attempt, and counted once."""
+    async with World(tmp_path, extra=ONE_AT_A_TIME) as world:
+        world.source.add_repository("octo/tool")
+        world.source.add_release("octo/tool", "v1", assets={**ASSETS, "d.bin": b"dd"})
+        last = next(a for r in world.source.releases("octo/tool") for a in r.assets if a.size == 2)
+        if refused:
+            fault = Fault(
+                kind="status", route="download-asset", match=f"/{last.id}", status=502, times=1
+            )
+            world.source.faults.add(fault)
+        stall = Fault(kind="stall", route="upload-asset", match="b.bin", at_byte=1, times=1)
+        world.target.faults.add(stall)
+        opened: list[int] = []
+
+        def look(record: RequestRecord) -> None:
+            if record.route == "download-asset" and record.path.endswith(f"/{last.id}"):
+                opened.append(sum(r.route == "storage-download" for r in world.source.requests))
+                world.target.faults.resume()
+
+        world.source.on_request(look)
+        async with asyncio.timeout(30):
+            report = await world.sync()
+        assert opened[0] < 4
+        assert downloads(world) == 4 + refused
+        assert report.requests["github"].retried == refused
+        assert world.same() == []
+
+
 class WatchedClock(VirtualClock):
     """Notes how many transfer slots are free during each long wait."""
 

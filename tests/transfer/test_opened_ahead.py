@@ -24,8 +24,16 @@ class Source:
         self.size = len(CONTENT)
         self.etag = ""
         self.opened: list[int] = []
+        self.located = 0
         self.open_now = 0
         self.failures = 0
+
+    async def locate(self) -> bool:
+        self.located += 1
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionLost("broken")
+        return True
 
     @asynccontextmanager
     async def open(self, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -89,3 +97,19 @@ async def test_a_failure_is_its_readers() -> None:
             await read(ahead)
         assert await read(ahead) == CONTENT
     assert (source.opened, source.open_now) == ([0, 0], 0)
+
+
+async def test_where_it_is_may_be_found_out_before() -> None:
+    """Its reader uses that; a failure is the reader's, and nothing is opened after it."""
+    source = Source()
+    async with OpenedAhead(source) as ahead:
+        await ahead.locate()
+        assert ahead.used
+        assert (source.located, source.opened) == (1, [])
+        assert await read(ahead) == CONTENT
+        source.failures = 1
+        await ahead.locate()
+        await ahead.begin()
+        assert source.opened == [0]
+        with pytest.raises(ConnectionLost):
+            await read(ahead)

@@ -217,6 +217,7 @@ class Waiters:
         self.slots = slots
         self.group = group
         self.preparing: list[str] = []
+        self.early: list[str] = []
         self.served: list[str] = []
         self.ready: dict[str, asyncio.Event] = {}
         self.done: dict[str, asyncio.Event] = {}
@@ -236,7 +237,11 @@ class Waiters:
             finally:
                 self.preparing.remove(name)
 
-        preparation = Preparation(host, places, prepare)
+        async def look(turn: asyncio.Future[None]) -> None:
+            del turn
+            self.early.append(name)
+
+        preparation = Preparation(host, places, prepare, look)
         async with self.slots.take((0, -size), preparation=preparation):
             self.served.append(name)
             await self.done[name].wait()
@@ -291,6 +296,20 @@ async def test_the_first_of_each_host_prepare() -> None:
         assert waiters.preparing == ["other", "a"]
         await waiters.finish("busy", "a", "c", "other", "z")
     assert waiters.served == ["busy", "a", "b", "c", "other", "z"]
+
+
+async def test_as_many_as_prepare_are_called_early() -> None:
+    """Those behind them in the queue, once each; whoever can prepare at once is not."""
+    async with asyncio.TaskGroup() as group:
+        waiters = Waiters(TransferSlots(1), group)
+        names = ["busy", "a", "b", "c", "d", "e", "f"]
+        for size, name in zip(range(9, 0, -1), names, strict=False):
+            await waiters.add(name, size, places=2)
+        assert (waiters.preparing, waiters.early) == (["a", "b"], ["c", "d"])
+        await waiters.finish("busy", "a")
+        assert (waiters.preparing, waiters.early) == (["b", "c", "d"], ["c", "d", "e", "f"])
+        await waiters.finish(*names)
+    assert waiters.served == names
 
 
 async def test_a_slot_comes_before_its_holder_is_ready() -> None:

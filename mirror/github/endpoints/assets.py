@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _ADDRESSES = 2
 """How many storage addresses are asked for in one opening: a signed one lives for minutes only."""
 
+_VALID = 60.0
+"""Seconds for which a storage address is used that was asked for in advance: GitHub's live for minutes."""
+
 _DOCUMENTS = ("text/html", "application/json", "application/xhtml+xml", "application/vnd.github")
 _MEDIA_TYPE = re.compile(r"[\w.+!#$&^-]+/[\w.+!#$&^-]+(\s*;[ -~]*)?", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
@@ -65,6 +68,8 @@ class AssetSource:
         self._path = f"repos/{repo}/releases/assets/{asset.id}"
         self._etag: str | None = etag or None
         self._repeated = repeated
+        self._located = ""
+        self._located_at = 0.0
 
     @property
     def size(self) -> int:
@@ -88,6 +93,21 @@ class AssetSource:
         """
         return self._open(offset)
 
+    async def locate(self) -> bool:
+        """Ask for the storage address that the next opening uses.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            GitHubError: The host answered with an error, or the connection broke.
+        """
+        repeated, self._repeated = self._repeated, True
+        self._located = await self.client.locate_stream(self._path, repeated=repeated)
+        self._located_at = self.client.clock.monotonic()
+        self._repeated = repeated and not self._located
+        return bool(self._located)
+
     @asynccontextmanager
     async def _open(self, offset: int) -> AsyncGenerator[AsyncIterator[bytes], None]:
         async with AsyncExitStack() as stack:
@@ -101,7 +121,9 @@ class AssetSource:
         for left in reversed(range(_ADDRESSES)):
             try:
                 repeated, self._repeated = self._repeated, True
-                opening = self.client.open_stream(self._path, headers, repeated=repeated)
+                opening = self.client.open_stream(
+                    self._path, headers, repeated=repeated, located=self._known_address()
+                )
                 return await stack.enter_async_context(opening)
             except StorageError:
                 if not left:
@@ -111,6 +133,11 @@ class AssetSource:
                     raise
                 raise SourceChanged(f"{self._what} was replaced or deleted: {error}") from None
         raise AssertionError  # the last round returns or raises
+
+    def _known_address(self) -> str:
+        """A storage address that was asked for a moment ago, once; else empty."""
+        located, self._located = self._located, ""
+        return located if self.client.clock.monotonic() - self._located_at < _VALID else ""
 
     def _range(self, offset: int) -> dict[str, str]:
         if not offset:

@@ -164,6 +164,54 @@ async def test_an_address_that_expired_is_asked_for_again() -> None:
             assert len(host.seen) == 4
 
 
+async def test_a_storage_address_is_asked_for_in_advance() -> None:
+    """The next opening needs no request to the API, unless the address is old or refused."""
+    refusals = 0
+    asked: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal refusals
+        asked.append(request.headers.get("Authorization"))
+        if refusals:
+            refusals -= 1
+            return web.Response(status=403)
+        return web.Response(body=DATA)
+
+    async with fake_host(handler) as storage:
+
+        async def api(_: web.Request) -> web.Response:
+            return web.Response(status=302, headers={"Location": f"{storage.url}/a?sig=x"})
+
+        async with source(api) as (reader, host):
+            assert not await reader.locate()  # whether this host has a storage is not known yet
+            assert await read(reader) == DATA
+            assert len(host.seen) == 1
+            assert await reader.locate()
+            assert (len(host.seen), len(asked)) == (2, 1)
+            assert await read(reader) == DATA
+            assert (len(host.seen), len(asked)) == (2, 2)
+            await reader.locate()
+            await reader.client.clock.sleep(61)
+            assert await read(reader) == DATA
+            assert (len(host.seen), len(asked)) == (4, 3)
+            await reader.locate()
+            refusals = 1
+            retried = reader.client.counts.retried
+            assert await read(reader) == DATA
+            assert (len(host.seen), len(asked)) == (6, 5)
+            assert reader.client.counts.retried == retried + 1
+            assert set(asked) == {None}
+
+
+async def test_no_address_is_asked_for_where_the_api_sends_the_bytes() -> None:
+    """A request in advance would be one in vain."""
+    async with emulated(direct_download=True) as (state, _, reader):
+        assert await read(reader) == DATA
+        before = len(state.requests)
+        assert not await reader.locate()
+        assert len(state.requests) == before
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "kind"),
     [
