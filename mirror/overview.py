@@ -57,7 +57,7 @@ def read_file_overview(config: Config, patterns: Sequence[str] = ()) -> Overview
     if not ledger.exists():
         raise LedgerError(_none(config))
     try:
-        index = ledger.read(ledger.index, Index.decode)
+        index = ledger.read_index()
     except LedgerCorrupt as error:
         corrupt = CorruptFile(ledger.index, str(error))
     found = _overview(config, rules, patterns, ledger.rebuild_index() if index is None else index)

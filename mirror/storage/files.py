@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -77,6 +78,11 @@ class Files:
     def read(self, path: Path) -> bytes:
         """All bytes of a file."""
         return path.read_bytes()
+
+    def lines(self, path: Path) -> Iterator[bytes]:
+        """The lines of a file, with what ends them, one after another."""
+        with path.open("rb") as file:
+            yield from file
 
     def exists(self, path: Path) -> bool:
         """Whether there is anything of this name."""

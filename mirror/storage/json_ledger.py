@@ -6,6 +6,8 @@ import asyncio
 import fcntl
 import os
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,10 +16,10 @@ import structlog
 from mirror.core.ledger.document import Index, Ledger, LedgerStore
 from mirror.errors import LedgerCorrupt, LedgerLocked
 from mirror.storage.ledger_files import LedgerFiles, as_ledger_error
-from mirror.storage.threads import unbroken
+from mirror.storage.threads import each_unbroken, unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from mirror.core.clock import Clock
@@ -120,7 +122,7 @@ class FileLedgerStore(LedgerStore):
             LedgerTooNew: A later version of this program wrote it.
             LedgerError: The file cannot be read.
         """
-        index = await self._load(self._files.index, Index.decode)
+        index = await self._load(self._files.index, self._files.read_index)
         return await self.rebuild_index() if index is None else index
 
     async def save_index(self, index: Index) -> None:
@@ -138,7 +140,9 @@ class FileLedgerStore(LedgerStore):
             if self._kept is index and self._kept_up_to >= mine:
                 return
             up_to = self._asked
-            await self._save(self._files.index, index.pieces())
+            # Each piece is encoded here, on the event loop, so that no entry changes meanwhile.
+            pieces = chain(index.pieces(), (b"",))
+            await each_unbroken(self._files.writing(self._files.index), pieces)
             self._kept, self._kept_up_to = index, up_to
 
     async def save_entry(self, index: Index, key: str) -> None:
@@ -180,7 +184,8 @@ class FileLedgerStore(LedgerStore):
             LedgerTooNew: A later version of this program wrote it; the file is left alone.
             LedgerError: The file cannot be read, or ``key`` is not the name of a repository.
         """
-        return await self._load(self._files.path(key), Ledger.decode)
+        path = self._files.path(key)
+        return await self._load(path, partial(self._files.read, path, Ledger.decode))
 
     async def save(self, key: str, ledger: Ledger) -> None:
         """Save a document.
@@ -188,7 +193,10 @@ class FileLedgerStore(LedgerStore):
         Raises:
             LedgerError: It could not be written; the previous file is intact.
         """
-        await self._save(self._files.path(key), [ledger.encode()])
+        # Encoded now, so that nothing changes it meanwhile.
+        path, content = self._files.path(key), ledger.encode()
+        async with self._saving.setdefault(path, asyncio.Lock()):
+            await unbroken(self._files.write, path, content)
 
     async def set_aside(self, key: str, reason: str) -> None:
         """Rename a document so that a person can look at it; does nothing if there is none.
@@ -210,20 +218,15 @@ class FileLedgerStore(LedgerStore):
                 raise _locked(content)
             await self._clock.sleep(min(_POLL, left))
 
-    async def _load(self, path: Path, parse: Callable[[bytes], T]) -> T | None:
+    async def _load(self, path: Path, read: Callable[[], T | None]) -> T | None:
         try:
-            return await asyncio.to_thread(self._files.read, path, parse)
+            return await asyncio.to_thread(read)
         except LedgerCorrupt as error:
             if self._held:
                 await unbroken(self._set_aside, path, str(error))
             else:
                 log.warning("ledger.unreadable", path=str(path), reason=str(error))
             return None
-
-    async def _save(self, path: Path, content: Sequence[bytes]) -> None:
-        # The document was encoded on the event loop, so nothing could change it meanwhile.
-        async with self._saving.setdefault(path, asyncio.Lock()):
-            await unbroken(self._files.write, path, content)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         if aside := self._files.set_aside(path, self._clock.now()):

@@ -26,7 +26,7 @@ from mirror.errors import LedgerCorrupt, LedgerError, LedgerTooNew
 from mirror.storage.files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -135,12 +135,46 @@ class LedgerFiles:
                 index.mirrors[_key(path)] = entry_of(ledger)
         return index
 
-    def write(self, path: Path, content: Iterable[bytes]) -> None:
+    def read_index(self) -> Index | None:
+        """Read the index; ``None`` if there is none.
+
+        Raises:
+            LedgerCorrupt, LedgerTooNew, LedgerError: As :meth:`read`.
+        """
+        with as_ledger_error("read", self.index):
+            try:
+                index = Index.decode_lines(self._files.lines(self.index))
+            except FileNotFoundError:
+                return None
+        return self.read(self.index, Index.decode) if index is None else index
+
+    def write(self, path: Path, content: bytes) -> None:
         """Replace a file, so that a power loss leaves the previous content or this one.
 
         Raises:
             LedgerError: It could not be written; the previous file is intact.
         """
+        writing = self.writing(path)
+        writing(content)
+        writing(b"")
+
+    def writing(self, path: Path) -> Callable[[bytes], None]:
+        """As :meth:`write`, in pieces.
+
+        Returns:
+            To be called with each piece, and with an empty one at the end.
+        """
+        steps = self._replace(path)
+        next(steps)  # up to the first piece: nothing is done yet
+
+        def step(piece: bytes) -> None:
+            with suppress(StopIteration):
+                steps.send(piece)
+
+        return step
+
+    def _replace(self, path: Path) -> Generator[None, bytes, None]:
+        piece = yield
         files = self._files
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_TEMPORARY)}.tmp")
         with as_ledger_error("write", path):
@@ -149,14 +183,15 @@ class LedgerFiles:
             descriptor = files.create(temporary)
             try:
                 try:
-                    for piece in content:
+                    while piece:
                         files.write(descriptor, piece)
+                        piece = yield
                     # Before the rename: otherwise a power loss may leave an empty file.
                     files.sync(descriptor)
                 finally:
                     files.close(descriptor)
                 files.rename(temporary, path)
-            except OSError:
+            except (OSError, GeneratorExit):  # the latter: it is not continued
                 with suppress(OSError):
                     files.remove(temporary)
                 raise

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -20,3 +20,19 @@ async def unbroken(work: Callable[..., T], *args: Any) -> T:
         await asyncio.wait([running])
         running.exception()  # Looked at: nobody else will.
         raise
+
+
+async def each_unbroken(step: Callable[[T], object], items: Iterable[T]) -> None:
+    """As :func:`unbroken`, a step for each item in turn; the event loop goes on between two steps."""
+    loop, cancelled = asyncio.get_running_loop(), None
+    for item in items:
+        running = loop.run_in_executor(None, step, item)
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError as error:
+            await asyncio.wait([running])  # cancelled once more, no further step is taken
+            if running.exception():
+                raise
+            cancelled = error
+    if cancelled:
+        raise cancelled

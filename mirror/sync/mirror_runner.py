@@ -101,7 +101,7 @@ class MirrorRunner:
         context.observer.mirror_started(mirror.name)
         with tallied() as requests:
             report = await self._attempt(mirror, context)
-        if report.requests is not requests:
+        if report.requests != requests:
             report = report.but(requests=requests)
         entry = context.index.mirrors.get(mirror.key)
         if report.target_checked_at is None and entry:

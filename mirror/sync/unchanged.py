@@ -50,6 +50,8 @@ async def ask(
     await target.store.client.prove(mirror.target, context.since)
     entry.pages = listing.pages
     entry.passed_at = entry.settled_at = entry.succeeded_at = at.timestamp()
+    # The same texts; thousands of mirrors need not have them in memory twice.
+    entry.source, entry.target = mirror.name, str(mirror.target)
     return RepositoryReport(
         mirror.name,
         str(mirror.target),

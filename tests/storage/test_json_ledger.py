@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
+import itertools
 import json
 import os
 import signal
@@ -357,9 +359,10 @@ class Disk(Files):
         return descriptor
 
     def write(self, descriptor: int, content: bytes) -> None:
-        self.content[descriptor] = content[: len(content) // 2]
+        before = self.content[descriptor]
+        self.content[descriptor] = before + content[: len(content) // 2]
         self.step()
-        self.content[descriptor] = content
+        self.content[descriptor] = before + content
 
     def sync(self, descriptor: int) -> None:
         self.step()
@@ -388,6 +391,9 @@ class Disk(Files):
         if descriptor is None:
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
         return self.content[descriptor]
+
+    def lines(self, path: Path) -> Iterator[bytes]:
+        yield from io.BytesIO(self.read(path))
 
     def exists(self, path: Path) -> bool:
         return path in self.entries
@@ -485,6 +491,66 @@ async def test_failure_at_every_step(old: Ledger | None, number: int, advice: st
     assert at > 4
 
 
+def large_index(number: int) -> Index:
+    """One that is written in several pieces; mirrors without names of their own share an entry."""
+    entry = IndexEntry("github:cli/cli", "mirrors/cli", assets=number)
+    return Index(dict.fromkeys((f"mirrors/r{n}" for n in range(501)), entry), finished_at=number)
+
+
+async def test_a_large_index_at_every_step() -> None:
+    """An index that is written in pieces is the old or the new one, too, whatever fails."""
+    old, new = large_index(1), large_index(2)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for at, error in itertools.product(range(20), (None, full)):
+        disk = Disk()
+        await stored(disk).save_index(old)
+        disk.operations, disk.at, disk.error = 0, at, error
+        done = False
+        with suppress(PowerLoss, LedgerError):
+            await stored(disk).save_index(new)
+            done = True
+        for found in [disk] if error else disk.after_power_loss():
+            found.lost = False
+            with capture_logs() as logs:
+                loaded = await stored(found).load_index()
+            assert logs == []
+            assert loaded in ([new] if done else [old, new])
+        if error:
+            assert not [path for path in disk.entries if path.suffix == ".tmp"]
+            assert not disk.open
+    assert done
+
+
+async def test_a_large_index_that_changes_while_it_is_saved(tmp_path: Path) -> None:
+    """The event loop goes on between two pieces; whoever changes an entry then saves it once more.
+
+    Cancelled, a save goes on to its end all the same.
+    """
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow(Files):
+        def write(self, descriptor: int, content: bytes) -> None:
+            reached.set()
+            go_on.wait(10)
+            super().write(descriptor, content)
+
+    store, index = FileLedgerStore(tmp_path, VirtualClock(), Slow()), large_index(1)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(store.save_index(index))
+        await asyncio.to_thread(reached.wait, 10)
+        first.cancel()
+        index.mirrors["mirrors/r0"] = IndexEntry("github:cli/cli", "mirrors/cli", assets=7)
+        index.mirrors["mirrors/new"] = IndexEntry("github:cli/cli", "mirrors/new")
+        del index.mirrors["mirrors/r500"]
+        go_on.set()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert len((await store.load_index()).mirrors) == 500
+        group.create_task(store.save_index(index))
+    assert await store.load_index() == index
+    assert names(tmp_path) == ["index.json"]
+
+
 @contextmanager
 def as_nobody() -> Iterator[Path]:
     """A directory of one's own, as somebody whom permissions bind: root may do everything."""
@@ -523,6 +589,9 @@ async def closed_to_us(directory: Path) -> None:
 class Closed(Files):
     def read(self, path: Path) -> bytes:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def lines(self, path: Path) -> Iterator[bytes]:
+        yield self.read(path)
 
     def exists(self, path: Path) -> bool:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -798,7 +867,39 @@ def test_ledger_survives_json(value: Ledger) -> None:
 def test_index_survives_json(value: Index) -> None:
     """An index's document, written and read, gives an equal index, also in pieces."""
     assert Index.decode(value.encode()) == value
-    assert Index.decode(b"".join(value.pieces(1))) == value
+    written = b"".join(value.pieces(1))
+    assert Index.decode(written) == value
+    assert Index.decode_lines(io.BytesIO(written)) in (value, None)
+
+
+def test_a_large_index_is_read_by_the_line() -> None:
+    """It gives what reading it as a whole gives, and lines that are not as written are left to that."""
+    index = large_index(3)
+    index.listings["octo/*"] = ListingEntry("c")
+    lines = b"".join(index.pieces()).splitlines(keepends=True)
+    assert [line[:12] for line in lines[1:]] == [
+        b'"mirrors/r0"',
+        b'"mirrors/r25',
+        b'"mirrors/r50',
+        b'},"listings"',
+    ]
+    assert Index.decode_lines(lines) == Index.decode(b"".join(lines)) == index
+    first, one, two, three, last = lines
+    for wrong in (
+        [],
+        [first],
+        lines[:-1],
+        [first, one, last],
+        [first, one, three, two, last],
+        [first, one[:-2] + b"\n", two, three, last],
+        [first, one[:100], *lines[2:]],
+        [*lines, b"}"],
+        [first, one, two, three, last.replace(b'"listings":{', b'"listings":{{')],
+        [line.replace(b'"version":2', b'"version":1') for line in lines],
+        [line.replace(b'"version":2', b'"version":3') for line in lines],
+        [b"".join(lines).replace(b"\n", b"")],
+    ):
+        assert Index.decode_lines(wrong) is None
 
 
 def test_proofs_without_a_count_are_read() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -14,10 +13,10 @@ from mirror.core.failure import Failure, Quarantined, may_be_final
 from mirror.core.json_types import Moment, RepositoryName, Seconds, WholeNumber, mismatch
 from mirror.core.ledger.backoff import FailedItem
 from mirror.core.ledger.encoding import VERSION, Version, as_declared, decode, encode
-from mirror.errors import LedgerCorrupt
+from mirror.errors import LedgerCorrupt, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MirrorName = Annotated[str, Meta(pattern=rf"\A[^:]*:{ADDRESS}\Z")]
 """``NAME:OWNER/REPO``."""
@@ -301,42 +300,107 @@ class Index(Struct):
         if document.version == 1:  # older than any proof
             for entry in document.mirrors.values():
                 entry.proof = ProofCounts(0, 0, entry.assets)
-        known: dict[str, str] = {}
-        for entry in document.mirrors.values():
-            if entry.error and entry.failure is None:  # former code stored a sentence
-                entry.failure = Failure("internal", entry.error)
-            if entry.quarantined:
-                _lift(entry)
-            # Thousands of mirrors share few of these texts.
-            entry.settings = known.setdefault(entry.settings, entry.settings)
-            entry.credential = known.setdefault(entry.credential, entry.credential)
-            entry.target_url = known.setdefault(entry.target_url, entry.target_url)
-            entry.history = known.setdefault(entry.history, entry.history)
+        _restore(document.mirrors.values(), {})
+        return as_declared(document, cls)
+
+    @classmethod
+    def decode_lines(cls, lines: Iterable[bytes]) -> Index | None:
+        """Read the index a line at a time, so that text and entries are not in memory together.
+
+        Returns:
+            The index; ``None`` if it is not in the lines that :meth:`pieces` writes: then
+            :meth:`decode` reads it, or says what is wrong.
+        """
+        rest = iter(lines)
+        first, last = next(rest, b""), b""
+        if not first.endswith(_OPENED):
+            return None
+        mirrors: dict[str, IndexEntry] = {}
+        known: dict[Any, Any] = {}
+        more = True
+        try:
+            for line in rest:
+                if line.startswith(b"}"):
+                    last = line
+                    break
+                if not more:
+                    return None
+                some = _SOME_ENTRIES.decode(b"{%b}" % line.rstrip(b",\n"))
+                more = line.endswith(b",\n")
+                _restore(some.values(), known)
+                mirrors.update(some)
+            document = decode(b"".join((first, last, *rest)), _IndexDocument)
+        except (ValueError, RecursionError, LedgerError):
+            return None
+        if more or document.version == 1:
+            return None
+        document.mirrors = mirrors
         return as_declared(document, cls)
 
     def encode(self) -> bytes:
         """Write the document; reading it back gives an equal index."""
         return b"".join(self.pieces())
 
-    def pieces(self, most: int = 500) -> list[bytes]:
-        """Write the document in pieces: a buffer for all entries would grow beyond their size.
+    def pieces(self, most: int = 250) -> Iterator[bytes]:
+        """Write the document in pieces, each when it is asked for: as a whole, it is large.
+
+        What changes meanwhile is written as it is when its piece is asked for, but an entry that is
+        added meanwhile is left out.
 
         Args:
-            most: Entries in a piece.
+            most: Entries in a piece; more are written in one line each.
         """
-        for entry in self.mirrors.values():
-            entry.error = entry.failure.line if entry.failure else ""
         document = as_declared(self, _IndexDocument, version=VERSION)
         if len(self.mirrors) <= most:
-            return [encode(document)]
+            _describe_failures(self.mirrors.values())
+            yield encode(document)
+            return
         document.mirrors = {}
         before, _, after = encode(document).partition(b'"mirrors":{}')
-        pieces, separator = [before, b'"mirrors":'], b"{"
-        entries = iter(self.mirrors.items())
-        while some := dict(islice(entries, most)):
-            pieces += separator, encode(some)[1:-1]
-            separator = b","
-        return [*pieces, b"}", after]
+        separator, keys = b"\n", list(self.mirrors)
+        yield before + _OPENED[:-1]
+        for start in range(0, len(keys), most):
+            some = {k: self.mirrors[k] for k in keys[start : start + most] if k in self.mirrors}
+            if some:
+                _describe_failures(some.values())
+                yield separator + encode(some)[1:-1]
+                separator = b",\n"
+        yield b"\n}" + after
+
+
+_OPENED = b'"mirrors":{\n'
+"""Ends the first line of an index that is written in lines."""
+
+
+def _describe_failures(entries: Iterable[IndexEntry]) -> None:
+    """Add what former code reads."""
+    for entry in entries:
+        entry.error = entry.failure.line if entry.failure else ""
+
+
+def _restore(entries: Iterable[IndexEntry], known: dict[Any, Any]) -> None:
+    """Make entries of what was read.
+
+    Args:
+        entries: As they were read.
+        known: Values of other entries: thousands of mirrors share few texts and times.
+    """
+    shared = known.setdefault
+    for entry in entries:
+        if entry.error and entry.failure is None:  # former code stored a sentence
+            entry.failure = Failure("internal", entry.error)
+        if entry.quarantined:
+            _lift(entry)
+        entry.settings = shared(entry.settings, entry.settings)
+        entry.credential = shared(entry.credential, entry.credential)
+        entry.target_url = shared(entry.target_url, entry.target_url)
+        entry.history = shared(entry.history, entry.history)
+        entry.passed_at = shared(entry.passed_at, entry.passed_at)
+        entry.settled_at = shared(entry.settled_at, entry.settled_at)
+        entry.succeeded_at = shared(entry.succeeded_at, entry.succeeded_at)
+        entry.audited_at = shared(entry.audited_at, entry.audited_at)
+        entry.target_checked_at = shared(entry.target_checked_at, entry.target_checked_at)
+        entry.since = shared(entry.since, entry.since)
 
 
 def _lift(entry: IndexEntry) -> None:
@@ -353,6 +417,9 @@ class _IndexDocument(Index, kw_only=True):
     mirrors: dict[str, IndexEntry]
     listings: dict[str, ListingEntry]
     finished_at: Moment
+
+
+_SOME_ENTRIES = msgspec.json.Decoder(dict[str, IndexEntry])
 
 
 class _Entries(Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mirror.core.reporting.report import NOTHING
@@ -37,8 +38,14 @@ class tallied:  # noqa: N801 - a context manager; a class for speed: every mirro
 
 
 def counted() -> Mapping[str, RequestCount]:
-    """What was counted so far for the work that asks."""
-    return _tally.get() or NOTHING
+    """What was counted so far for the work that asks; equal counts are one object."""
+    counts = _tally.get()
+    return _shared(tuple(counts.items())) if counts else NOTHING
+
+
+@lru_cache(maxsize=64)  # thousands of mirrors send the same few requests
+def _shared(counts: tuple[tuple[str, RequestCount], ...]) -> Mapping[str, RequestCount]:
+    return dict(counts)
 
 
 def tally(host: str, count: RequestCount) -> None:
