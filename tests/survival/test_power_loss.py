@@ -83,6 +83,9 @@ class Disk(Files):
             raise FileNotFoundError(errno.ENOENT, "no such file", path)
         return self.content[number]
 
+    def lines(self, path: Path) -> Iterator[bytes]:
+        return iter(self.read(path).splitlines(keepends=True))
+
     def exists(self, path: Path) -> bool:
         return path in self.entries
 
