@@ -33,7 +33,7 @@ def stage(options: Options) -> Iterator[Plan]:
             *both(lambda fast: here.sync(fast=fast)),
         ]
         lines = [
-            Line("speed of sync / four curl | curl over TLS", ratio("curl", "fast"), at_least(0.8)),
+            Line("speed of sync / four curl | curl over TLS", ratio("curl", "fast"), at_least(1.0)),
             Line("plain install / four curl | curl over TLS", ratio("curl", "plain")),
             Line("four curl | curl over TLS", plain("curl"), unit="s"),
             Line("CPU of sync", plain("fast", "cpu"), unit="s"),
