@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mirror import __version__
 from mirror.cluster.claims import DatabaseClaim, read_entry, read_report
-from mirror.core.claims import FinishedElsewhere
+from mirror.core.claims import FinishedElsewhere, SharedSettings
 from mirror.core.reporting.workers import Worker
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Row(NamedTuple):
     failures: int
 
 
-class SharedQueue:
+class SharedQueue(SharedSettings):
     """The queue in the shared database.
 
     Every call without ``patience`` raises :class:`~mirror.errors.DatabaseUnavailable` at once while
@@ -122,15 +122,7 @@ class SharedQueue:
         listing: str | None = None,
         patience: float = 0.0,
     ) -> None:
-        """Have all processes use these settings; what is new or changed is due at once.
-
-        Args:
-            generation: Nothing is published if a greater one was.
-            jobs: All of the configuration; or a listing and its mirrors, which are published as
-                long as the listing has these settings.
-            listing: That listing; other rows are left alone.
-            patience: Seconds to wait for an unavailable database.
-        """
+        """Have all processes use these settings, in one transaction."""
 
         async def publish(connection: Connection) -> None:
             # One after the other: of two that overlap, neither sees what the other one adds.

@@ -81,7 +81,7 @@ class Claim(Protocol):
     async def killed(self) -> Sequence[KilledRun]:
         """The runs that did not end, of the last day; the oldest first.
 
-        They are told by this run, if it ends.
+        This run reports what they did, if it ends.
         """
         ...
 

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 
 class Watcher(Protocol):
-    """Is told what the scheduler did."""
+    """Receives what the scheduler did."""
 
     def on_session(self, report: RepositoryReport, seconds: float) -> None:
         """A mirror's run ended, which took so many seconds."""
@@ -45,9 +45,9 @@ class BaseScheduler(ABC):
     """Runs mirrors when they are due or requested.
 
     Args:
-        workload: Workloadhat there is to do.
+        workload: What there is to do.
         clock: The time and every wait.
-        watcher: Is told what ended.
+        watcher: Receives what ended.
         zone: The time zone of schedules; the machine's by default.
     """
 

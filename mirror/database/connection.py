@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar
 import psycopg
 import structlog
 from psycopg import errors, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from mirror.core.retry import RetryPolicy, retrying
@@ -84,7 +84,10 @@ def connection_string(url: str) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("is not a PostgreSQL URL: it must begin with postgresql:// (not shown)")
     try:
-        given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+        given: dict[str, Any] = {
+            name: value for name, value in conninfo_to_dict(url).items() if value is not None
+        }
+        timeout_from_conninfo(given)  # raises where it is no number: libpq looks at it too late
         return make_conninfo("", **{**_DEFAULTS, **given})
     except psycopg.Error:
         raise ValueError("is not a valid PostgreSQL URL (not shown)") from None

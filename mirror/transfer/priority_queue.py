@@ -93,7 +93,7 @@ class TransferSlots:
 
     @property
     def free(self) -> int:
-        """TransferSlots that nobody holds."""
+        """Slots that nobody holds."""
         return self._free
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from mirror.cli.logs import Plain, configure
+from mirror.cli.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,28 +81,3 @@ def test_a_value_of_any_length_is_a_short_line(
     line = capsys.readouterr().err
     assert "x" * 1999 in line
     assert len(line) < 3000
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {},
-        {"asset": "tool-1.0.tar.gz", "size": 3, "good": True, "part": 0.5, "none": None},
-        {"text": "two words", "empty": "", "quote": "it's", "double": 'a"b', "equals": "a=b"},
-        {"logger": "aiohttp.client", "line": "x"},
-        {"exception": "Traceback\n  here"},
-        {"stack": "Stack\n  here", "a": 1},
-    ],
-    ids=lambda facts: next(iter(facts), "nothing"),
-)
-def test_a_plain_line_is_that_of_structlog(facts: dict[str, Any]) -> None:
-    """However an event is written, it reads as structlog's renderer has it without colours."""
-    event = {"timestamp": "09:00:00", "level": "info", "event": "asset.uploaded", **facts}
-    theirs = structlog.dev.ConsoleRenderer(
-        colors=False,
-        pad_event_to=0,
-        pad_level=False,
-        sort_keys=False,
-        exception_formatter=structlog.dev.plain_traceback,
-    )
-    assert Plain()(None, "info", dict(event)) == theirs(None, "info", dict(event))

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "postgres", "host=x password=s3cret", "postgresql://u:s3cret@h:x?y"]
+    "url",
+    [
+        "",
+        "postgres",
+        "host=x password=s3cret",
+        "postgresql://u:s3cret@h:x?y",
+        "postgresql://u:s3cret@h/d?connect_timeout=soon",
+    ],
 )
 def test_a_bad_url_is_not_repeated(url: str) -> None:
     """What is no PostgreSQL URL is refused, and the message holds no part of it."""
