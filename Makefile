@@ -9,8 +9,8 @@ PYTEST_ARGS ?=
 # Requirements file with pinned versions and hashes, as .ci/run uses. Default: the newest that fit.
 LOCK ?=
 BENCH_ARGS ?=
-# Many tests wait for a process or a timer, so one more of them runs than there are cores.
-WORKERS ?= $(shell echo $$(($$(nproc || echo 1) + 1)))
+# One test for each core: with more, tests with real time-outs fail on a busy machine.
+WORKERS ?= auto
 
 # Fast tests that may depend on the time or the date, for `make test-dates`. Core and settings read no
 # clock (tests/test_imports.py).

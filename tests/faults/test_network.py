@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-QUICK = 'connect_timeout = "100ms"\nstall_timeout = "100ms"\nresponse_timeout = "100ms"\n'
+TIMEOUTS = 'connect_timeout = "{0}"\nstall_timeout = "{0}"\nresponse_timeout = "{0}"\n'
 
 MIRRORS = """
 [[mirrors]]
@@ -179,6 +179,12 @@ NETWORKS = {
     "proxy: silent": (lambda: with_proxy(silent), "cannot be reached|in time"),
 }
 DISTRUSTED = ("unknown authority", "wrong name", "expired")
+UNANSWERED = {"black hole", "silent", "no TLS", "proxy: silent"}
+
+
+def timeouts(name: str) -> str:
+    """Short where nobody answers; long enough for a busy machine where somebody does."""
+    return TIMEOUTS.format("100ms" if name in UNANSWERED else "5s")
 
 
 @asynccontextmanager
@@ -210,7 +216,8 @@ async def test_a_source_that_cannot_be_reached(
         network(name, authority, tmp_path) as (text, told),
     ):
         seed(world)
-        world.write_config(extra=f'[sources.broken]\n{text}\ntoken = "env:SOURCE_TOKEN"\n{QUICK}')
+        broken = f'[sources.broken]\n{text}\ntoken = "env:SOURCE_TOKEN"\n{timeouts(name)}'
+        world.write_config(extra=broken)
         async with asyncio.timeout(20):
             report = await world.sync()
         assert report.status == "failed"
@@ -234,7 +241,7 @@ async def test_a_target_that_cannot_be_reached(
         good = world.config_file.read_text()
         _, rest = good.split("[sources.github]")
         world.config_file.write_text(
-            f'[target]\n{text}\ntoken = "env:TARGET_TOKEN"\n{QUICK}\n[sources.github]{rest}'
+            f'[target]\n{text}\ntoken = "env:TARGET_TOKEN"\n{timeouts(name)}\n[sources.github]{rest}'
         )
         async with asyncio.timeout(20):
             report = await world.sync()
